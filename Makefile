@@ -1,0 +1,58 @@
+# Every verb of the project. A fresh machine needs Python 3.11 or newer and make.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+export PYTHONPATH := openapi
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.PHONY: help demo test check regenerate record sandbox bench docs lock clean
+
+help:  ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12"; exit 1; }
+	@echo "Setting up .venv from requirements.lock (about half a minute, once)"
+	@$(PYTHON) -m venv --clear .venv
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq --require-hashes -r requirements.lock
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY)  ## hold one whole chat against the bundled sandbox, step by step
+	@$(BIN)/puzzel-chat demo
+
+test: $(READY)  ## run every test, offline
+	@$(BIN)/python -m pytest
+
+check: $(READY)  ## lint, types, layers, and whether generated/ is what the document gives
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check -q .
+	@$(BIN)/mypy
+	@$(BIN)/pyright
+	@$(BIN)/python -m pytest -q tests/unit/test_layers.py
+	@$(BIN)/python -m pipeline --check
+
+regenerate: $(READY)  ## make generated/ anew from openapi/upstream.json
+	@$(BIN)/python -m pipeline
+
+record: $(READY)  ## record the cassettes anew, from the sandbox or the tenant in PUZZEL_CHAT_*
+	@$(BIN)/python -m pytest -q tests/replay --record-mode=rewrite
+
+sandbox: $(READY)  ## start a local contact centre to talk to (a simulator, not Puzzel)
+	@$(BIN)/puzzel-chat sandbox
+
+bench: $(READY)  ## measure start-up: import puzzel_chat against import httpx
+	@$(BIN)/python tests/benchmarks/startup.py
+
+docs: $(READY)  ## print the public interface as text
+	@$(BIN)/python -m pydoc puzzel_chat
+
+lock: $(READY)  ## renew requirements.lock (needs uv on the PATH)
+	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --all-extras pyproject.toml -o requirements.lock
+
+clean:  ## remove .venv and caches
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .regenerate dist build

@@ -1,0 +1,191 @@
+"""The application's entry: settings, one connection pool, one store, and sessions from them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from weakref import WeakSet
+
+from attrs import evolve
+
+from puzzel_chat._async._conversation import AsyncConversation, Progress
+from puzzel_chat._async._session import AsyncSession
+from puzzel_chat._clock import Clock
+from puzzel_chat._config import Settings
+from puzzel_chat._errors import PuzzelChatError
+from puzzel_chat._http import Reply, Request
+from puzzel_chat._models import Customer, Variable
+from puzzel_chat._retry import again
+from puzzel_chat._routing import checked_timeout
+from puzzel_chat._state import Parts, SessionState, check_hours, opened, restored, unknown_hours
+from puzzel_chat._store import MemoryStore, Store
+from puzzel_chat._tokens import connect_fields
+from puzzel_chat._transport import AsyncTransport
+from puzzel_chat._wire.operations import TOKEN, as_customer, as_variables, checked_id, token_request
+from puzzel_chat._wire.refusals import error_for
+
+
+class AsyncPuzzelChat:
+    """A contact centre's chat, for one application and one event loop. Close it, or use it in an `async with` block.
+
+    `store` keeps sessions (a `MemoryStore` unless given); the other arguments are the settings of `Settings`, times in
+    seconds. Raises `ConfigurationError` naming the setting that is missing or wrong. Nothing is sent yet.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        solution_id: str | None = None,
+        *,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        scope: str | None = None,
+        token_fields: Mapping[str, str] | None = None,
+        timeout: float = 10.0,
+        poll_interval: float = 1.0,
+        allow_insecure_http: bool = False,
+        store: Store | None = None,
+    ) -> None:
+        settings = Settings.checked(
+            base_url=base_url,
+            solution_id=solution_id,
+            client_id=client_id,
+            client_secret=client_secret,
+            scope=scope,
+            token_fields=token_fields or {},
+            timeout=timeout,
+            poll_interval=poll_interval,
+            allow_insecure_http=allow_insecure_http,
+        )
+        self._assemble(Parts(settings, store or MemoryStore(), Clock()), AsyncTransport(settings))
+
+    @classmethod
+    def from_env(cls, *, store: Store | None = None, **settings: object) -> AsyncPuzzelChat:
+        """Make a client from `PUZZEL_CHAT_*` variables; a setting given here wins over its variable.
+
+        Raises `ConfigurationError` naming the setting and its variable.
+        """
+        return cls._of(Settings.from_env(**settings), store)
+
+    @classmethod
+    def _of(cls, settings: Settings, store: Store | None) -> AsyncPuzzelChat:
+        chat = cls.__new__(cls)
+        chat._assemble(Parts(settings, store or MemoryStore(), Clock()), AsyncTransport(settings))
+        return chat
+
+    def _assemble(self, parts: Parts, transport: AsyncTransport, owned: bool = True) -> None:
+        self._parts = parts
+        self._transport = transport
+        self._owned = owned
+        self._sessions: WeakSet[AsyncSession] = WeakSet()
+
+    def __repr__(self) -> str:
+        return f"<AsyncPuzzelChat {self._parts.settings.base_url}>"
+
+    def with_options(self, **settings: object) -> AsyncPuzzelChat:
+        """Give a client with some settings changed, on the same connections and store; close only the first one.
+
+        `base_url` and `timeout` belong to the connections: with one of them changed, the new client has its own.
+        """
+        changed = self._parts.settings.replace(**settings)
+        chat = type(self).__new__(type(self))
+        own = bool({"base_url", "timeout", "allow_insecure_http"} & set(settings))
+        chat._assemble(evolve(self._parts, settings=changed), AsyncTransport(changed) if own else self._transport, own)
+        return chat
+
+    async def connect(self) -> AsyncSession:
+        """Open a session: ask for a token.
+
+        Raises `ConfigurationError` when the service does not accept the settings, `TransportError`, `RateLimited`,
+        `ServerError` or `ContractError`.
+        """
+        asked = self._parts.clock.now()
+        reply = await self._token_reply(token_request(connect_fields(self._parts.settings)))
+        return self._session(opened(self._parts, reply, asked))
+
+    def resume(self, session_id: str) -> AsyncSession:
+        """Take up a session of the store, also after the process that had it was killed.
+
+        What that process had not handled comes again. Raises `SessionNotFound`.
+        """
+        return self._session(restored(self._parts, session_id))
+
+    async def start(
+        self,
+        queue_id: str,
+        *,
+        customer: Customer | Mapping[str, str] | None = None,
+        variables: Iterable[Variable] | Mapping[str, str] | None = None,
+        subject: str | None = None,
+        wait: float = 120.0,
+        on_progress: Progress | None = None,
+        conversation_id: str | None = None,
+    ) -> AsyncConversation:
+        """Open a session, check the opening hours, ask for an agent and wait for one, for at most `wait` seconds.
+
+        With `wait=0` it returns as soon as the chat is in the queue. When anything goes wrong nothing is left behind:
+        the queue is left and the session closed. Raises what `connect`, `route` and `wait_for_agent` raise.
+        """
+        checked_id("queue_id", queue_id)
+        checked_timeout(wait)
+        customer, variables = as_customer(customer), as_variables(variables)
+        session = await self.connect()
+        try:
+            conversation = session.conversation(conversation_id)
+            conversation._owns_session = True
+            await self._check_hours(session, queue_id)
+        except BaseException:
+            await session.aclose()
+            raise
+        try:
+            await conversation.route(queue_id, customer=customer, variables=variables, subject=subject)
+            if wait:
+                await conversation.wait_for_agent(wait, on_progress)
+        except BaseException as error:
+            await conversation._leave_after(error)
+            await session.aclose()
+            raise
+        return conversation
+
+    async def aclose(self) -> None:
+        """Close the sessions and every connection. Chats that go on stay in the store, for `resume`."""
+        for session in list(self._sessions):
+            await session.aclose()
+        if self._owned:
+            await self._transport.aclose()
+
+    async def __aenter__(self) -> AsyncPuzzelChat:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def _session(self, state: SessionState) -> AsyncSession:
+        session = AsyncSession(state, self._transport)
+        self._sessions.add(session)
+        return session
+
+    async def _token_reply(self, request: Request) -> Reply:
+        clock = self._parts.clock
+        attempts = 0
+        while True:
+            attempts += 1
+            try:
+                reply = await self._transport.send(request, None)
+                if error := error_for(TOKEN, reply):
+                    raise error
+                return reply
+            except PuzzelChatError as error:
+                error.attempts = attempts
+                # A token that nobody received opened a session that nobody uses: asking again harms nothing.
+                decision = again(error, attempts, repeatable=True, uniform=clock.uniform)
+                if decision is None:
+                    raise
+            await clock.sleep(asyncio.Event(), decision.delay)
+
+    async def _check_hours(self, session: AsyncSession, queue_id: str) -> None:
+        try:
+            check_hours(await session.queue_info(queue_id))
+        except PuzzelChatError as error:
+            if not unknown_hours(error):
+                raise

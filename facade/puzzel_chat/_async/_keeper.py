@@ -1,0 +1,91 @@
+"""Keeps one session's token fresh: one refresh at a time, in a task of its own that no caller can cancel."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import uuid4
+
+from puzzel_chat._errors import PuzzelChatError
+from puzzel_chat._http import Reply
+from puzzel_chat._refresh import Refresh
+from puzzel_chat._retry import LEAVE_WITHIN
+from puzzel_chat._state import SessionState
+from puzzel_chat._tokens import Step, TokenSet, resend
+from puzzel_chat._transport import AsyncTransport
+
+
+class AsyncTokenKeeper:
+    """Gives every caller of a session a token that the service takes."""
+
+    def __init__(self, state: SessionState, transport: AsyncTransport) -> None:
+        self._state = state
+        self._transport = transport
+        self._flight: asyncio.Task[None] | None = None
+        self._landed = asyncio.Event()
+
+    async def current(self) -> TokenSet:
+        """Give a usable token set, waiting for a refresh when there must be one."""
+        while True:
+            step = self._state.life.step(self._state.parts.clock.now())
+            landed = self._join(step)
+            if step in (Step.USE, Step.USE_AND_START):
+                return self._state.life.tokens
+            await landed.wait()
+
+    async def renewed(self, generation: int) -> TokenSet:
+        """Give a token set newer than the one of that generation, which the service has refused."""
+        step = self._state.life.refused(generation)
+        landed = self._join(step)
+        if step is not Step.USE:
+            await landed.wait()
+        return self._state.life.newer_than(generation)
+
+    async def aclose(self) -> None:
+        """Let a refresh under way land, for as long as leaving may take, so that its token is not lost."""
+        flight = self._flight
+        if flight is not None and not flight.done():
+            await asyncio.wait({flight}, timeout=LEAVE_WITHIN)
+            flight.cancel()
+            await asyncio.gather(flight, return_exceptions=True)
+
+    def _join(self, step: Step) -> asyncio.Event:
+        if step in (Step.USE_AND_START, Step.START_AND_WAIT):
+            self._state.life.started()
+            self._landed = asyncio.Event()
+            refresh = Refresh.begun(self._state, uuid4().hex)
+            self._flight = asyncio.create_task(self._fly(refresh, self._landed), name="puzzel-chat-refresh")
+        return self._landed
+
+    async def _fly(self, refresh: Refresh, landed: asyncio.Event) -> None:
+        try:
+            tokens = await self._stored_if_newer(refresh) or await self._rotated(refresh)
+        except asyncio.CancelledError as error:
+            refresh.failed(PuzzelChatError("The refresh was stopped with the event loop."))
+            raise error
+        except Exception as error:
+            refresh.failed(error)
+        else:
+            refresh.landed(tokens)
+        finally:
+            landed.set()
+            refresh.settle()
+
+    async def _stored_if_newer(self, refresh: Refresh) -> TokenSet | None:
+        while not refresh.acquire():
+            if newer := refresh.newer_in_store():
+                return newer
+            await self._state.parts.clock.sleep(asyncio.Event(), 0.1)
+        return refresh.newer_in_store()
+
+    async def _rotated(self, refresh: Refresh) -> TokenSet:
+        clock = self._state.parts.clock
+        request, began = refresh.request(), clock.monotonic()
+        reply: Reply | None = None
+        while reply is None:
+            try:
+                reply = await self._transport.send(request, None)
+            except PuzzelChatError as error:
+                if not resend(error, clock.monotonic() - began):
+                    raise
+                await clock.sleep(asyncio.Event(), 0.5)
+        return refresh.granted(reply)

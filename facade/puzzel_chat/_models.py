@@ -1,0 +1,243 @@
+"""The values that callers see: frozen, typed, and each with the decoded JSON it came from in `raw`.
+
+Reprs leave out what people wrote, names and contact details, so that a value may be logged.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypeAlias, TypeGuard
+
+from attrs import field, frozen
+
+Raw: TypeAlias = Mapping[str, Any]
+
+
+def _private(default: Any = None) -> Any:
+    return field(default=default, repr=False)
+
+
+class AllocationStage(enum.Enum):
+    """How far the search for an agent has come."""
+
+    QUEUED = "queued"
+    OFFERED = "offered"
+    ASSIGNED = "assigned"
+    DECLINED = "declined"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
+class Role(enum.Enum):
+    """Who wrote a message, or ended a chat."""
+
+    CUSTOMER = "customer"
+    AGENT = "agent"
+    SYSTEM = "system"
+    BOT = "bot"
+    UNKNOWN = "unknown"
+
+
+@frozen(kw_only=True)
+class Agent:
+    """A person of the contact centre."""
+
+    id: str | None = None
+    name: str | None = None
+    raw: Raw = field(factory=dict, repr=False, eq=False)
+
+
+@frozen(kw_only=True)
+class Author:
+    """Who wrote a message."""
+
+    role: Role = Role.UNKNOWN
+    id: str | None = None
+    name: str | None = _private()
+
+    @property
+    def is_agent(self) -> bool:
+        """Tell whether a person of the contact centre wrote it."""
+        return self.role is Role.AGENT
+
+
+@frozen(kw_only=True)
+class Customer:
+    """Who asks for an agent; every field is optional and goes to the agent as it is."""
+
+    id: str | None = _private()
+    name: str | None = _private()
+    email: str | None = _private()
+    phone: str | None = _private()
+
+
+@frozen
+class Variable:
+    """A named value that the agent gets with the chat; `secret` asks the service not to show it."""
+
+    name: str
+    value: str = field(repr=False)
+    secret: bool = False
+
+
+@frozen(kw_only=True)
+class QueueInfo:
+    """A queue's opening hours and load, as they were at `fetched_at`.
+
+    `is_open` is None when the service does not say. `estimated_wait` is in seconds.
+    """
+
+    id: str
+    name: str | None = None
+    is_open: bool | None = None
+    opens_at: datetime | None = None
+    closes_at: datetime | None = None
+    queue_size: int | None = None
+    agents_ready: int | None = None
+    estimated_wait: float | None = None
+    fetched_at: datetime
+    raw: Raw = field(factory=dict, repr=False, eq=False)
+
+
+@frozen(kw_only=True)
+class TimeInfo:
+    """Which exit of a time module (a set of opening hours) is in force, as it was at `fetched_at`."""
+
+    id: str
+    exit_name: str | None = None
+    is_open: bool | None = None
+    next_change: datetime | None = None
+    fetched_at: datetime
+    raw: Raw = field(factory=dict, repr=False, eq=False)
+
+
+@frozen(kw_only=True)
+class Allocation:
+    """The search for an agent, as it was at `fetched_at`; position 1 is next, `estimated_wait` is in seconds."""
+
+    stage: AllocationStage
+    queue_position: int | None = None
+    estimated_wait: float | None = None
+    agent: Agent | None = None
+    reason: str | None = None
+    fetched_at: datetime
+    raw: Raw = field(factory=dict, repr=False, eq=False)
+
+
+@frozen(kw_only=True)
+class Event:
+    """Something that happened in a conversation; `version` goes up when the service edits it (assumed)."""
+
+    conversation_id: str
+    id: str
+    version: int = 1
+    sent_at: datetime | None = None
+    author: Author = field(factory=Author)
+    raw: Raw = field(factory=dict, repr=False, eq=False)
+
+
+@frozen(kw_only=True)
+class TextMessage(Event):
+    """A line of text: `text` is plain, `html` is what came. `client_id` is set on messages sent from here."""
+
+    text: str = _private("")
+    html: str = _private("")
+    client_id: str | None = None
+
+
+@frozen(kw_only=True)
+class Option:
+    """One of the choices of an `OptionsMessage`."""
+
+    id: str
+    label: str = _private("")
+
+
+@frozen(kw_only=True)
+class OptionsMessage(Event):
+    """A question with choices; answer with `send(option.label)`."""
+
+    text: str = _private("")
+    html: str = _private("")
+    options: tuple[Option, ...] = ()
+
+
+@frozen(kw_only=True)
+class FileMessage(Event):
+    """A file that was shared; `size` is in bytes."""
+
+    file_name: str = _private("")
+    url: str = _private("")
+    content_type: str | None = None
+    size: int | None = None
+
+
+@frozen(kw_only=True)
+class UnknownMessage(Event):
+    """A message of a type that this version does not know, or that is damaged; everything is in `raw`."""
+
+    type: str | None = None
+    problem: str | None = None
+
+
+@frozen(kw_only=True)
+class MessageEdited(Event):
+    """An earlier message has new content; `message` is the message as it is now."""
+
+    message: Message
+
+
+@frozen(kw_only=True)
+class AgentJoined(Event):
+    """An agent took the chat."""
+
+    agent: Agent | None = None
+
+
+@frozen(kw_only=True)
+class AgentLeft(Event):
+    """An agent left the chat; another may come."""
+
+    agent: Agent | None = None
+
+
+@frozen(kw_only=True)
+class AgentTyping(Event):
+    """An agent began (`is_typing`) or stopped typing."""
+
+    is_typing: bool = True
+
+
+@frozen(kw_only=True)
+class ConversationEnded(Event):
+    """The chat is over; it comes once, last, and `by` says who ended it."""
+
+    by: Role = Role.UNKNOWN
+    reason: str | None = None
+
+
+@frozen(kw_only=True)
+class ConnectionDegraded(Event):
+    """Polls fail for now; the chat goes on and nothing is lost. `problem` says what is wrong."""
+
+    problem: str = ""
+
+
+@frozen(kw_only=True)
+class ConnectionRecovered(Event):
+    """Polls succeed again; `after` is how long they failed, in seconds."""
+
+    after: float = 0.0
+
+
+Message: TypeAlias = TextMessage | OptionsMessage | FileMessage | UnknownMessage
+MESSAGE_TYPES = (TextMessage, OptionsMessage, FileMessage, UnknownMessage)
+
+
+def is_message(event: Event) -> TypeGuard[Message]:
+    """Tell whether `messages()` yields this event."""
+    return isinstance(event, MESSAGE_TYPES)

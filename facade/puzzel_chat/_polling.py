@@ -1,0 +1,169 @@
+"""Pure: when a session is polled, what a reply brings to whom, and when a loop must stop.
+
+    poll ──► Inbox.accept ──► one Mailbox per conversation ──► take() ──► the caller
+                 │                    no duplicates,                        │
+                 └ entries to journal edits told, end last    take() again: acknowledged
+
+What the poll returns is unknown (everything, what follows a cursor, or what was not read yet), so nothing here relies
+on it: an item is known by its id *and* content. The order is the service's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+from attrs import define, field
+
+from puzzel_chat._errors import ContractError, PuzzelChatError
+from puzzel_chat._mailbox import Entry, Mailbox, fingerprint
+from puzzel_chat._models import ConnectionDegraded, ConnectionRecovered, ConversationEnded, Event, Role
+from puzzel_chat._retry import Uniform, backoff, ends_a_loop, retry_after
+
+BUFFER = 1000
+"""Events that wait for one conversation's caller before polling stops and leaves the rest at the service."""
+
+
+@define
+class Pace:
+    """When a session's next poll is due. Times are monotonic seconds, `period` is the time between polls."""
+
+    period: float
+    failures: int = 0
+    failing_since: float | None = None
+    _undecodable: int = field(default=0, init=False)
+    _next: float | None = field(default=None, init=False)
+
+    def delay(self, now: float, uniform: Uniform) -> float:
+        """Give the seconds until the next poll; the first is at a random point of the period."""
+        if self._next is None:
+            self._next = now + uniform(0.0, self.period)
+        return max(0.0, self._next - now)
+
+    def succeeded(self, now: float) -> float | None:
+        """Plan the next poll on the grid; gives for how long polls had failed, when this one ended it."""
+        failed_for = None if self.failing_since is None else now - self.failing_since
+        self.failures, self.failing_since, self._undecodable = 0, None, 0
+        due = now if self._next is None else self._next
+        missed = max(0.0, math.floor((now - due) / self.period))
+        self._next = due + (missed + 1) * self.period
+        return failed_for
+
+    def failed(self, error: PuzzelChatError, now: float, uniform: Uniform) -> bool:
+        """Plan the next poll after a failed one; raises the error when going on is no use.
+
+        Tells whether this is the first failure of a row.
+        """
+        self._undecodable += isinstance(error, ContractError)
+        if ends_a_loop(error, self._undecodable):
+            raise error
+        self.failures += 1
+        first = self.failing_since is None
+        self.failing_since = now if self.failing_since is None else self.failing_since
+        asked = retry_after(error)
+        self._next = now + (backoff(self.failures, uniform) if asked is None else asked)
+        return first
+
+
+@define
+class Inbox:
+    """One session's mail: shares each reply out to the conversations, and keeps the cursor."""
+
+    cursor: str | None = None
+    next_seq: int = 1
+    boxes: dict[str, Mailbox] = field(factory=dict)
+
+    def box(self, conversation_id: str) -> Mailbox:
+        """Give a conversation's mailbox, new when it was not known."""
+        if conversation_id not in self.boxes:
+            self.boxes[conversation_id] = Mailbox(conversation_id)
+        return self.boxes[conversation_id]
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether a conversation's caller is so far behind that polling must stop."""
+        return any(len(box.waiting) >= BUFFER and not box.finished for box in self.boxes.values())
+
+    def accept(self, events: Iterable[Event], cursor: str | None) -> list[Entry]:
+        """Take a reply's events in its order, ends last; gives the new ones, to be journaled."""
+        batch = sorted(events, key=lambda event: isinstance(event, ConversationEnded))
+        entries = [entry for event in batch for entry in self._deliver(event)]
+        if cursor is not None:
+            self.cursor = cursor
+        for box in self.boxes.values():
+            box.forget_oldest(len(batch))
+            entries += self._end_of_ours(box)
+        return entries
+
+    def restore(self, waiting: Iterable[tuple[int, Event]], cursor: str | None) -> None:
+        """Take up what an earlier process had received and not handed out, under its old places in the journal."""
+        for seq, event in waiting:
+            self.next_seq = seq
+            list(self._deliver(event))
+        self.cursor = cursor
+
+    def _deliver(self, event: Event) -> Iterable[Entry]:
+        boxes = [self.box(event.conversation_id)] if event.conversation_id else list(self.boxes.values())
+        for box in boxes:
+            if box.finished:
+                continue
+            news = box.news(event)
+            if news is None:
+                box.note_message(event)
+                continue
+            event_out, mark = news
+            box.note_message(event_out)
+            box.meet_expectations(event)
+            if isinstance(event_out, ConversationEnded):
+                if box.ended is not None:
+                    continue
+                box.ended = event_out
+            yield self._enqueue(box, event_out, mark)
+
+    def _enqueue(self, box: Mailbox, event: Event, mark: str) -> Entry:
+        entry = Entry(self.next_seq, event, mark)
+        self.next_seq += 1
+        box.waiting.append(entry)
+        return entry
+
+    def _end_of_ours(self, box: Mailbox) -> list[Entry]:
+        """End a chat that we closed and whose last reply did not tell the end."""
+        if not box.closing or box.ended is not None:
+            return []
+        box.ended = ConversationEnded(
+            conversation_id=box.conversation_id, id=f"{box.conversation_id}:end", by=Role.CUSTOMER
+        )
+        return [self._enqueue(box, box.ended, fingerprint(box.ended))]
+
+    def degraded(self, problem: str) -> None:
+        """Tell every conversation that polls fail for now."""
+        self._tell(lambda cid: ConnectionDegraded(conversation_id=cid, id=f"{cid}:degraded", problem=problem))
+
+    def recovered(self, after: float) -> None:
+        """Tell every conversation that polls succeed again."""
+        self._tell(lambda cid: ConnectionRecovered(conversation_id=cid, id=f"{cid}:recovered", after=after))
+
+    def _tell(self, make: Callable[[str], Event]) -> None:
+        for box in self.boxes.values():
+            if box.ended is None:
+                box.waiting.append(Entry(None, make(box.conversation_id)))
+
+    def failed(self, error: PuzzelChatError) -> None:
+        """Fail every conversation for good; one that we closed simply ends."""
+        for box in self.boxes.values():
+            if box.closing:
+                self._end_of_ours(box)
+            elif box.ended is None:
+                box.failure = error
+
+    def take(self, conversation_id: str) -> tuple[Entry | None, Entry | None]:
+        """Hand out the next event. Gives the entry that the caller is done with, and the next one.
+
+        The next one is None when nothing waits; then `failure` and `finished` of the box say whether more can come.
+        """
+        box = self.box(conversation_id)
+        done, box.handed = box.handed, None
+        if box.waiting:
+            box.handed = box.waiting.popleft()
+            box.finished = isinstance(box.handed.event, ConversationEnded)
+        return done, box.handed

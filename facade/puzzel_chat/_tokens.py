@@ -1,0 +1,196 @@
+"""Pure: the life of a token set. The token is the session (documented), so it is never given up lightly.
+
+    FRESH ──► ADVISORY ──► MANDATORY ──► EXPIRED        by the time that is left
+      use       use, and      wait for      wait for a refresh,
+                refresh       a refresh     or fail with its error
+                beside
+
+One refresh at a time (`flight`). A refresh that fails for now is tried again after 5 s, doubling to 30 s, and the
+present token serves as long as it lives. A refused one (`SessionExpired`) ends the session for good: that refresh
+token is never sent again. Time and randomness come in as arguments.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from attrs import define, evolve, frozen
+
+from puzzel_chat._config import Settings
+from puzzel_chat._errors import PuzzelChatError, SessionExpired, TransportError
+from puzzel_chat._secrets import Secret
+
+DEFAULT_TTL = 600.0
+"""Seconds that a token lives when the reply does not say (assumed)."""
+RESEND_WITHIN = 10.0
+"""A refresh without an answer is sent again, with the same token, for this many seconds."""
+
+
+@frozen
+class Now:
+    """One moment on both clocks, in seconds: the monotonic one stands still while a machine sleeps."""
+
+    monotonic: float
+    wall: float
+
+
+@frozen(kw_only=True)
+class TokenSet:
+    """What one token reply gave. `obtained` was read before the request, `ttl` is in seconds.
+
+    `generation` counts the refreshes of the session; `spread` (0 to 1, random) keeps sessions from refreshing in step.
+    """
+
+    access: Secret
+    refresh: Secret | None = None
+    generation: int = 1
+    ttl: float = DEFAULT_TTL
+    obtained: Now
+    spread: float = 0.0
+
+    def age(self, now: Now) -> float:
+        """Give the seconds since the token was asked for, by the clock that saw more of them."""
+        elapsed = (now.monotonic - self.obtained.monotonic, now.wall - self.obtained.wall)
+        return max(*elapsed, 0.0)
+
+    def successor(self, fresh: TokenSet) -> TokenSet:
+        """Give `fresh` as this set's next generation; a reply without a refresh token keeps the old one."""
+        return evolve(fresh, generation=self.generation + 1, refresh=fresh.refresh or self.refresh)
+
+    def moved_to(self, now: Now) -> TokenSet:
+        """Restate a set from another process on this one's monotonic clock; only the wall clock is common to both."""
+        age = max(0.0, now.wall - self.obtained.wall)
+        return evolve(self, obtained=Now(now.monotonic - age, self.obtained.wall))
+
+
+class Freshness(enum.Enum):
+    """How urgent a refresh is."""
+
+    FRESH = "fresh"
+    ADVISORY = "advisory"
+    MANDATORY = "mandatory"
+    EXPIRED = "expired"
+
+
+def freshness(tokens: TokenSet, now: Now) -> Freshness:
+    """Judge a token set by the time it has left: advisory at most 300 s before its end, mandatory at most 30 s."""
+    left = tokens.ttl - tokens.age(now)
+    if left <= 0:
+        return Freshness.EXPIRED
+    if left <= min(30.0, tokens.ttl / 10):
+        return Freshness.MANDATORY
+    advisory = min(300.0, tokens.ttl / 2) * (1 - 0.2 * tokens.spread)
+    return Freshness.ADVISORY if left <= advisory else Freshness.FRESH
+
+
+class Step(enum.Enum):
+    """What a caller who needs the token does next."""
+
+    USE = "use it"
+    USE_AND_START = "start a refresh and use it meanwhile"
+    START_AND_WAIT = "start a refresh, wait for it, ask again"
+    WAIT = "wait for the refresh under way, ask again"
+
+
+@define
+class TokenLife:
+    """The state of one session's token: the present set, whether a refresh is under way, and how the last ones went."""
+
+    tokens: TokenSet
+    flight: bool = False
+    failures: int = 0
+    retry_at: float = float("-inf")
+    last_error: PuzzelChatError | None = None
+    dead: SessionExpired | None = None
+
+    def step(self, now: Now) -> Step:
+        """Decide for a caller; raises `SessionExpired`, or the last refresh's error when the token has died of it."""
+        self._raise_if_dead()
+        state = freshness(self.tokens, now)
+        if state is Freshness.FRESH:
+            return Step.USE
+        if self.tokens.refresh is None:
+            return self._without_refresh(state)
+        if self.flight:
+            return Step.USE if state is Freshness.ADVISORY else Step.WAIT
+        if now.monotonic < self.retry_at:
+            if state is Freshness.EXPIRED:
+                raise self.last_error or SessionExpired("The session's token has expired.")
+            return Step.USE
+        return Step.USE_AND_START if state is Freshness.ADVISORY else Step.START_AND_WAIT
+
+    def refused(self, generation: int) -> Step:
+        """Decide after a 401 for a call made with that generation; a newer one is simply used."""
+        self._raise_if_dead()
+        if self.tokens.generation > generation:
+            return Step.USE
+        if self.tokens.refresh is None:
+            raise self._die("The token was refused and there is no refresh token.")
+        return Step.WAIT if self.flight else Step.START_AND_WAIT
+
+    def newer_than(self, generation: int) -> TokenSet:
+        """Give the present tokens when they are newer; else raises why they are not."""
+        if self.tokens.generation > generation:
+            return self.tokens
+        raise (self.dead or self.last_error or SessionExpired("The token was refused."))
+
+    def started(self) -> None:
+        """A refresh is under way."""
+        self.flight = True
+
+    def succeeded(self, tokens: TokenSet) -> None:
+        """A refresh gave these tokens, or another process did; an older generation is never taken back."""
+        self.flight = False
+        if tokens.generation > self.tokens.generation:
+            self.tokens = tokens
+            self.failures, self.retry_at, self.last_error = 0, float("-inf"), None
+
+    def failed(self, error: PuzzelChatError, now: Now) -> None:
+        """The refresh under way failed; after a refusal the session is over."""
+        self.flight = False
+        self.last_error = error
+        if isinstance(error, SessionExpired):
+            self.dead = error
+            return
+        self.retry_at = now.monotonic + min(30.0, 5.0 * 2.0 ** min(self.failures, 8))
+        self.failures += 1
+
+    def _without_refresh(self, state: Freshness) -> Step:
+        if state is Freshness.EXPIRED:
+            raise self._die("The token has expired and the service gave no refresh token.")
+        return Step.USE
+
+    def _die(self, why: str) -> SessionExpired:
+        self.dead = SessionExpired(f"{why} Open a new session with connect().")
+        return self.dead
+
+    def _raise_if_dead(self) -> None:
+        if self.dead is not None:
+            raise self.dead
+
+
+def resend(error: PuzzelChatError, elapsed: float) -> bool:
+    """Tell whether to send the same refresh token again, `elapsed` seconds after it was first sent.
+
+    Only without any answer: the service may have rotated the token, and shortly after still knows the old one as ours.
+    """
+    return isinstance(error, TransportError) and elapsed < RESEND_WITHIN
+
+
+def connect_fields(settings: Settings) -> dict[str, str]:
+    """Give the form of the first token request (assumed: the client credentials grant, RFC 6749 section 4.4)."""
+    return {**_client_fields(settings), "grant_type": "client_credentials"}
+
+
+def refresh_fields(settings: Settings, refresh: str) -> dict[str, str]:
+    """Give the form of a refresh (documented; RFC 6749 section 6)."""
+    return {**_client_fields(settings), "grant_type": "refresh_token", "refresh_token": refresh}
+
+
+def _client_fields(settings: Settings) -> dict[str, str]:
+    named = {
+        "client_id": settings.client_id or settings.solution_id,
+        "client_secret": settings.client_secret,
+        "scope": settings.scope,
+    }
+    return {**settings.token_fields, **{name: value for name, value in named.items() if value is not None}}

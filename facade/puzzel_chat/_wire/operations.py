@@ -1,0 +1,173 @@
+"""The endpoints that the facade uses, one row each, and the requests to them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from attrs import asdict, fields_dict, frozen
+
+from puzzel_chat._errors import InvalidArgument
+from puzzel_chat._html import from_text
+from puzzel_chat._http import Request
+from puzzel_chat._models import Customer, Variable
+from puzzel_chat._secrets import SecretBytes
+from puzzel_chat_api import models
+from puzzel_chat_api.api.allocation import get_request_status
+from puzzel_chat_api.api.connect import connect_token
+from puzzel_chat_api.api.conversation import (
+    end_conversation,
+    poll_conversation,
+    route_conversation,
+    send_message,
+    send_typing,
+)
+from puzzel_chat_api.api.queue import get_queue_info
+from puzzel_chat_api.api.time import get_time_info
+from puzzel_chat_api.types import UNSET
+
+LONGEST_ID = 256
+
+
+@frozen
+class Operation:
+    """One endpoint. `repeatable`: doing it twice is the same as once. `private`: its replies hold words or tokens."""
+
+    name: str
+    build: Callable[..., dict[str, Any]]
+    used_by: str
+    repeatable: bool
+    private: bool = False
+
+
+TOKEN = Operation("connectToken", connect_token._get_kwargs, "PuzzelChat.connect", repeatable=False, private=True)
+QUEUE = Operation("getQueueInfo", get_queue_info._get_kwargs, "Session.queue_info", repeatable=True)
+TIME = Operation("getTimeInfo", get_time_info._get_kwargs, "Session.time_info", repeatable=True)
+ROUTE = Operation("routeConversation", route_conversation._get_kwargs, "Conversation.route", repeatable=False)
+STATUS = Operation("getRequestStatus", get_request_status._get_kwargs, "Conversation.allocation", repeatable=True)
+POLL = Operation("pollConversation", poll_conversation._get_kwargs, "Session.poll", repeatable=False, private=True)
+SEND = Operation("sendMessage", send_message._get_kwargs, "Conversation.send", repeatable=False, private=True)
+TYPING = Operation("sendTyping", send_typing._get_kwargs, "Conversation.typing", repeatable=True)
+END = Operation("endConversation", end_conversation._get_kwargs, "Conversation.end", repeatable=True)
+
+OPERATIONS = {row.name: row for row in (TOKEN, QUEUE, TIME, ROUTE, STATUS, POLL, SEND, TYPING, END)}
+
+
+def _request(operation: Operation, *args: Any, **kwargs: Any) -> Request:
+    built = operation.build(*args, **kwargs)
+    body, content_type = None, built.get("headers", {}).get("Content-Type")
+    if "json" in built:
+        body = SecretBytes(json.dumps(built["json"]).encode())
+    elif "data" in built:
+        body = SecretBytes(urlencode(built["data"]).encode())
+    return Request(
+        operation=operation.name,
+        method=built["method"].upper(),
+        path=built["url"],
+        query=urlencode(built.get("params", {})),
+        content_type=content_type,
+        body=body,
+    )
+
+
+def checked_id(argument: str, value: object) -> str:
+    """Give an id that is safe as one segment of a path; raises `InvalidArgument` for what could leave it."""
+    if not isinstance(value, str):
+        raise InvalidArgument(argument, f"must be a string, not {type(value).__name__}")
+    if not value or len(value) > LONGEST_ID:
+        raise InvalidArgument(argument, f"must have 1 to {LONGEST_ID} characters, not {len(value)}")
+    if value in (".", "..") or any(letter in "/\\" or not letter.isprintable() for letter in value):
+        raise InvalidArgument(argument, "must not hold '/', '\\' or control characters, nor be '.' or '..'")
+    return value
+
+
+def checked_text(text: object) -> str:
+    """Give a text that may be sent; raises `InvalidArgument` when there is nothing in it."""
+    if not isinstance(text, str):
+        raise InvalidArgument("text", f"must be a string, not {type(text).__name__}")
+    if not text.strip():
+        raise InvalidArgument("text", "is empty; there is nothing to send")
+    return text
+
+
+def as_customer(customer: Customer | Mapping[str, str] | None) -> Customer | None:
+    """Give a `Customer` from one, or from a mapping of its fields."""
+    if customer is None or isinstance(customer, Customer):
+        return customer
+    if not isinstance(customer, Mapping):
+        raise InvalidArgument("customer", f"must be a Customer or a mapping, not {type(customer).__name__}")
+    unknown = sorted(set(customer) - set(fields_dict(Customer)))
+    if unknown:
+        raise InvalidArgument("customer", f"has no field {unknown[0]!r}; there are {', '.join(fields_dict(Customer))}")
+    return Customer(**customer)
+
+
+def as_variables(variables: Iterable[Variable] | Mapping[str, str] | None) -> tuple[Variable, ...]:
+    """Give variables from variables, or from a mapping of names to values."""
+    if isinstance(variables, Mapping):
+        variables = [Variable(name, value) for name, value in variables.items()]
+    found = tuple(variables or ())
+    if not all(isinstance(item, Variable) and isinstance(item.value, str) for item in found):
+        raise InvalidArgument("variables", "must be Variable objects, or a mapping of names to strings")
+    return found
+
+
+def token_request(fields: Mapping[str, str]) -> Request:
+    """Ask for a token with those form fields."""
+    return _request(TOKEN, body=models.ConnectTokenBody.from_dict(fields))
+
+
+def queue_request(queue_id: str) -> Request:
+    """Ask for a queue's opening hours."""
+    return _request(QUEUE, checked_id("queue_id", queue_id))
+
+
+def time_request(time_id: str) -> Request:
+    """Ask for a time module's state."""
+    return _request(TIME, checked_id("time_id", time_id))
+
+
+def route_request(
+    conversation_id: str,
+    queue_id: str,
+    customer: Customer | None = None,
+    variables: tuple[Variable, ...] = (),
+    subject: str | None = None,
+) -> Request:
+    """Ask for an agent for the conversation."""
+    person = {name: value for name, value in asdict(customer).items() if value is not None} if customer else None
+    body = models.RouteRequest(
+        queue_id=checked_id("queue_id", queue_id),
+        customer=models.Customer(**person) if person else UNSET,
+        variables=[models.Variable(name=v.name, value=v.value, secret=v.secret) for v in variables] or UNSET,
+        subject=subject if subject is not None else UNSET,
+    )
+    return _request(ROUTE, conversation_id, body=body)
+
+
+def status_request(request_or_conversation_id: str) -> Request:
+    """Ask how the search for an agent goes."""
+    return _request(STATUS, request_or_conversation_id)
+
+
+def poll_request(cursor: str | None) -> Request:
+    """Ask for the session's messages after the cursor."""
+    return _request(POLL, after=UNSET if cursor is None else cursor)
+
+
+def send_request(conversation_id: str, text: str, client_id: str) -> Request:
+    """Send a line of text under our own id."""
+    body = models.SendMessageRequest(content=from_text(text), client_message_id=client_id)
+    return _request(SEND, conversation_id, body=body)
+
+
+def typing_request(conversation_id: str, is_typing: bool) -> Request:
+    """Tell the agent that the customer is typing."""
+    return _request(TYPING, conversation_id, body=models.TypingRequest(is_typing=is_typing))
+
+
+def end_request(conversation_id: str) -> Request:
+    """End the conversation, or leave the queue."""
+    return _request(END, conversation_id)

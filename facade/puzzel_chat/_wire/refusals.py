@@ -1,0 +1,176 @@
+"""From a reply's status to an error of ours, and what of a reply may be shown in one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from puzzel_chat._errors import (
+    ApiError,
+    AuthenticationError,
+    ConfigurationError,
+    Conflict,
+    ConversationClosed,
+    NotFound,
+    PermissionDenied,
+    PuzzelChatError,
+    QueueClosed,
+    QueueFull,
+    RateLimited,
+    RoutingRefused,
+    ServerError,
+    SessionExpired,
+)
+from puzzel_chat._http import Reply
+from puzzel_chat._wire.operations import END, QUEUE, ROUTE, SEND, STATUS, TIME, TOKEN, TYPING, Operation
+from puzzel_chat._wire.values import when
+
+EXCERPT = 256
+_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*("|$)(\s*:)?', re.DOTALL)
+_TITLE = re.compile(r"<title[^>]*>([^<]{0,100})", re.IGNORECASE)
+
+_KINDS: dict[int, type[ApiError]] = {
+    401: AuthenticationError,
+    403: PermissionDenied,
+    404: NotFound,
+    409: Conflict,
+    429: RateLimited,
+}
+_NEXT_STEP = {
+    QUEUE.name: {404: "There is no such queue; check the queue id."},
+    TIME.name: {404: "There is no such time module; check the time id."},
+    ROUTE.name: {404: "There is no such queue; check the queue id."},
+    STATUS.name: {404: "Nothing was routed under that id; call route() first."},
+    SEND.name: {404: "The session has no such conversation; call route() first."},
+    END.name: {404: "The session has no such conversation."},
+}
+_BY_STATUS = {
+    401: "The token was not accepted.",
+    403: "The token is good, but the solution may not do this; ask who administers it.",
+    429: "Too many requests; wait before the next one.",
+}
+# What an OAuth error (RFC 6749 section 5.2) says about the setting to look at.
+_OAUTH_SETTING = {
+    "invalid_client": ("client_secret", "the service does not accept this client_id and client_secret"),
+    "unauthorized_client": ("client_id", "this client may not open a session"),
+    "invalid_scope": ("scope", "the service does not know this scope"),
+    "invalid_request": ("token_fields", "the service misses a field in the token request"),
+    "unsupported_grant_type": ("token_fields", "the service does not take this kind of token request"),
+    "invalid_grant": ("solution_id", "the service opens no session for this solution"),
+}
+
+
+def excerpt(operation: Operation, reply: Reply) -> str:
+    """Give the beginning of a reply for an error, without tokens and people's words."""
+    text = reply.body[: 4 * EXCERPT].decode("utf-8", "replace")
+    if not text.strip():
+        return "(empty)"
+    if text.lstrip()[:1] == "<":
+        title = _TITLE.search(text)
+        return f"an HTML page{f' titled {title[1].strip()!r}' if title else ''}"
+    if operation.private:
+        masked = _JSON_STRING.sub(lambda found: found[0] if found[2] else '"…"', text)
+        text = masked if text.lstrip()[:1] in "{[" else f"({len(reply.body)} bytes that are not JSON)"
+    return text[:EXCERPT]
+
+
+def problem(reply: Reply) -> Mapping[str, Any]:
+    """Give the reply's problem document (RFC 9457), or an empty one."""
+    if "json" not in reply.headers.get("content-type", ""):
+        return {}
+    try:
+        document = json.loads(reply.body)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def wait_asked(headers: Mapping[str, str]) -> float | None:
+    """Give `Retry-After` in seconds: a number or a date (RFC 9110 section 10.2.3), judged by the reply's own clock."""
+    asked = headers.get("retry-after", "").strip()
+    if asked.isdigit():
+        return float(asked[:9])
+    try:
+        until = parsedate_to_datetime(asked)
+        sent = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
+        return max(0.0, (until - sent).total_seconds())
+    except (ValueError, TypeError, IndexError):
+        return None
+
+
+def _word(document: Mapping[str, Any], name: str) -> str | None:
+    value = document.get(name)
+    return value[:200] if isinstance(value, str) else None
+
+
+def error_for(operation: Operation, reply: Reply) -> PuzzelChatError | None:
+    """Give the error that a reply's status means, or None for a success."""
+    if 200 <= reply.status < 300:
+        return None
+    if 300 <= reply.status < 400:
+        to = urlsplit(reply.headers.get("location", "")).netloc or "another address"
+        return ConfigurationError("base_url", f"the service redirects to {to}; set the address that it redirects to")
+    document = problem(reply)
+    if operation is TOKEN and (refused := _token_error(reply, document)):
+        return refused
+    return _by_code(operation, document) or _api_error(operation, reply, document)
+
+
+def _token_error(reply: Reply, document: Mapping[str, Any]) -> PuzzelChatError | None:
+    word = _word(document, "error")
+    if word in _OAUTH_SETTING:
+        setting, meaning = _OAUTH_SETTING[word]
+        return ConfigurationError(setting, f"{meaning} ({word})")
+    if reply.status in (404, 405):
+        return ConfigurationError("base_url", f"there is no /connect/token at this address (status {reply.status})")
+    if reply.status in (401, 403):
+        return ConfigurationError("client_secret", f"the token request was refused with status {reply.status}")
+    return None
+
+
+def refresh_error(error: PuzzelChatError) -> PuzzelChatError:
+    """Restate an error of the token endpoint for a refresh, where a refused grant means that the session is over."""
+    if isinstance(error, ConfigurationError) and error.setting == "solution_id":
+        return SessionExpired(
+            "The service no longer accepts this session's refresh token. Open a new session with connect()."
+        )
+    return error
+
+
+def _by_code(operation: Operation, document: Mapping[str, Any]) -> PuzzelChatError | None:
+    code = _word(document, "code")
+    if code == "QueueClosed":
+        opens_at = when(document.get("opensAt"))
+        told = f"; it opens {opens_at.isoformat()}" if opens_at else ""
+        return QueueClosed(f"The queue is closed{told}. Start the chat within opening hours.", opens_at=opens_at)
+    if code == "QueueFull":
+        return QueueFull("The queue is full. Try again later, or offer another way to reach you.")
+    if code == "NoAgents":
+        return RoutingRefused("No agent serves the queue now. Offer another way to reach you.", reason=code)
+    if code == "ConversationEnded" and operation in (SEND, TYPING, ROUTE):
+        return ConversationClosed("The conversation has ended. Start a new one to go on.")
+    return None
+
+
+def _api_error(operation: Operation, reply: Reply, document: Mapping[str, Any]) -> PuzzelChatError:
+    status = reply.status
+    if status == 410 and operation in (SEND, TYPING, ROUTE):
+        return ConversationClosed("The conversation has ended. Start a new one to go on.")
+    kind = _KINDS.get(status, ServerError if status >= 500 else ApiError)
+    title, code, detail = (_word(document, name) for name in ("title", "code", "detail"))
+    told = ", ".join(word for word in (title, code) if word) or (excerpt(operation, reply) if not document else "")
+    step = _NEXT_STEP.get(operation.name, {}).get(status) or _BY_STATUS.get(status, "")
+    return kind(
+        f"{operation.name}: status {status}{f' ({told})' if told else ''}.{f' {step}' if step else ''}",
+        status=status,
+        code=code,
+        title=title,
+        detail=detail,
+        retry_after=wait_asked(reply.headers),
+        request_id=reply.headers.get("x-request-id") or _word(document, "traceId"),
+    )

@@ -1,0 +1,61 @@
+"""Single JSON values, checked: a value of the wrong type becomes None, never a surprise further in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from dateutil.parser import isoparse
+
+_T = TypeVar("_T")
+
+
+def text(value: object) -> str | None:
+    """Give a string."""
+    return value if isinstance(value, str) else None
+
+
+def whole(value: object) -> int | None:
+    """Give a whole number of zero or more."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def seconds(value: object) -> float | None:
+    """Give a number of seconds; a string of digits counts as one."""
+    if isinstance(value, str):
+        value = float(value) if value.isdigit() and len(value) < 10 else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value) if value >= 0 else None
+
+
+def flag(value: object) -> bool | None:
+    """Give a boolean."""
+    return value if isinstance(value, bool) else None
+
+
+def when(value: object) -> datetime | None:
+    """Give a moment with its time zone; one without is taken as UTC (assumed)."""
+    if isinstance(value, str):
+        try:
+            value = isoparse(value)
+        except (ValueError, OverflowError):
+            return None
+    if not isinstance(value, datetime):
+        return None
+    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def named(table: Mapping[object, _T], value: object, otherwise: _T) -> _T:
+    """Give the row for a wire value, or the row for everything unknown."""
+    try:
+        return table.get(value, otherwise)
+    except TypeError:
+        return otherwise
+
+
+def part(value: object, convert: Callable[[Mapping[str, object]], _T]) -> _T | None:
+    """Convert an object, or give None when it is not one."""
+    return convert(value) if isinstance(value, Mapping) else None
