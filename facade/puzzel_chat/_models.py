@@ -88,7 +88,7 @@ class Variable:
 class QueueInfo:
     """A queue's opening hours and load, as they were at `fetched_at`.
 
-    `is_open` is None when the service does not say. `estimated_wait` is in seconds.
+    `is_open` is None when the service does not say. `estimated_wait` is in seconds. `time_id` is for `time_info()`.
     """
 
     id: str
@@ -98,6 +98,7 @@ class QueueInfo:
     closes_at: datetime | None = None
     queue_size: int | None = None
     agents_ready: int | None = None
+    time_id: str | None = None
     estimated_wait: float | None = None
     fetched_at: datetime
     raw: Raw = field(factory=dict, repr=False, eq=False)

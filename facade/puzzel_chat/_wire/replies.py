@@ -98,6 +98,7 @@ def queue_info(reply: Reply, now: datetime) -> ours.QueueInfo:
         closes_at=when(found.closes_at),
         queue_size=whole(found.queue_size),
         agents_ready=whole(found.agents_ready),
+        time_id=text(found.time_id),
         estimated_wait=seconds(found.wait_time_average_seconds),
         fetched_at=now,
         raw=raw,

@@ -1,0 +1,58 @@
+# Made by openapi-python-client 0.29.1 from openapi/puzzel-chat.json. Do not edit: run `make regenerate`.
+"""Contains all the data models used in inputs/outputs"""
+
+from .agent import Agent
+from .allocation_status import AllocationStatus
+from .author import Author
+from .author_role import AuthorRole
+from .chat_event_kind import ChatEventKind
+from .chat_message import ChatMessage
+from .connect_token_body import ConnectTokenBody
+from .customer import Customer
+from .event_message import EventMessage
+from .file_message import FileMessage
+from .option import Option
+from .options_message import OptionsMessage
+from .poll_reply import PollReply
+from .problem_details import ProblemDetails
+from .queue_info import QueueInfo
+from .request_status import RequestStatus
+from .route_reply import RouteReply
+from .route_request import RouteRequest
+from .send_message_reply import SendMessageReply
+from .send_message_request import SendMessageRequest
+from .text_message import TextMessage
+from .time_info import TimeInfo
+from .token_error import TokenError
+from .token_reply import TokenReply
+from .typing_request import TypingRequest
+from .variable import Variable
+
+__all__ = (
+    "Agent",
+    "AllocationStatus",
+    "Author",
+    "AuthorRole",
+    "ChatEventKind",
+    "ChatMessage",
+    "ConnectTokenBody",
+    "Customer",
+    "EventMessage",
+    "FileMessage",
+    "Option",
+    "OptionsMessage",
+    "PollReply",
+    "ProblemDetails",
+    "QueueInfo",
+    "RequestStatus",
+    "RouteReply",
+    "RouteRequest",
+    "SendMessageReply",
+    "SendMessageRequest",
+    "TextMessage",
+    "TimeInfo",
+    "TokenError",
+    "TokenReply",
+    "TypingRequest",
+    "Variable",
+)

@@ -1,0 +1,257 @@
+# Made by openapi-python-client 0.29.1 from openapi/puzzel-chat.json. Do not edit: run `make regenerate`.
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    TypeVar,
+    cast,
+)
+
+from attrs import define as _attrs_define
+
+from ..models.author_role import AuthorRole
+from ..models.chat_event_kind import ChatEventKind
+from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.agent import Agent
+    from ..models.author import Author
+
+
+T = TypeVar("T", bound="EventMessage")
+
+
+@_attrs_define
+class EventMessage:
+    """
+    Attributes:
+        type_ (Literal['Event']):
+        id (str):
+        conversation_id (str):
+        version (int):
+        sent_at (datetime.datetime):
+        event (ChatEventKind):
+        author (Author | None | Unset):
+        client_message_id (None | str | Unset):
+        agent (Agent | None | Unset):
+        is_typing (bool | None | Unset):
+        ended_by (AuthorRole | None | Unset):
+        reason (None | str | Unset):
+    """
+
+    type_: Literal["Event"]
+    id: str
+    conversation_id: str
+    version: int
+    sent_at: datetime.datetime
+    event: ChatEventKind
+    author: Author | None | Unset = UNSET
+    client_message_id: None | str | Unset = UNSET
+    agent: Agent | None | Unset = UNSET
+    is_typing: bool | None | Unset = UNSET
+    ended_by: AuthorRole | None | Unset = UNSET
+    reason: None | str | Unset = UNSET
+
+    def to_dict(self) -> dict[str, Any]:
+        from ..models.agent import Agent  # noqa: PLC0415
+        from ..models.author import Author  # noqa: PLC0415
+
+        type_ = self.type_
+
+        id = self.id
+
+        conversation_id = self.conversation_id
+
+        version = self.version
+
+        sent_at = self.sent_at.isoformat()
+
+        event = self.event.value
+
+        author: dict[str, Any] | None | Unset
+        if isinstance(self.author, Unset):
+            author = UNSET
+        elif isinstance(self.author, Author):
+            author = self.author.to_dict()
+        else:
+            author = self.author
+
+        client_message_id: None | str | Unset
+        if isinstance(self.client_message_id, Unset):
+            client_message_id = UNSET
+        else:
+            client_message_id = self.client_message_id
+
+        agent: dict[str, Any] | None | Unset
+        if isinstance(self.agent, Unset):
+            agent = UNSET
+        elif isinstance(self.agent, Agent):
+            agent = self.agent.to_dict()
+        else:
+            agent = self.agent
+
+        is_typing: bool | None | Unset
+        if isinstance(self.is_typing, Unset):
+            is_typing = UNSET
+        else:
+            is_typing = self.is_typing
+
+        ended_by: int | None | Unset
+        if isinstance(self.ended_by, Unset):
+            ended_by = UNSET
+        elif isinstance(self.ended_by, AuthorRole):
+            ended_by = self.ended_by.value
+        else:
+            ended_by = self.ended_by
+
+        reason: None | str | Unset
+        if isinstance(self.reason, Unset):
+            reason = UNSET
+        else:
+            reason = self.reason
+
+        field_dict: dict[str, Any] = {}
+
+        field_dict.update(
+            {
+                "type": type_,
+                "id": id,
+                "conversationId": conversation_id,
+                "version": version,
+                "sentAt": sent_at,
+                "event": event,
+            }
+        )
+        if author is not UNSET:
+            field_dict["author"] = author
+        if client_message_id is not UNSET:
+            field_dict["clientMessageId"] = client_message_id
+        if agent is not UNSET:
+            field_dict["agent"] = agent
+        if is_typing is not UNSET:
+            field_dict["isTyping"] = is_typing
+        if ended_by is not UNSET:
+            field_dict["endedBy"] = ended_by
+        if reason is not UNSET:
+            field_dict["reason"] = reason
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.agent import Agent  # noqa: PLC0415
+        from ..models.author import Author  # noqa: PLC0415
+
+        d = dict(src_dict)
+        type_ = cast(Literal["Event"], d.pop("type"))
+        if type_ != "Event":
+            raise ValueError(f"type must match const 'Event', got '{type_}'")
+
+        id = d.pop("id")
+
+        conversation_id = d.pop("conversationId")
+
+        version = d.pop("version")
+
+        sent_at = datetime.datetime.fromisoformat(d.pop("sentAt"))
+
+        event = ChatEventKind(d.pop("event"))
+
+        def _parse_author(data: object) -> Author | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                author_type_0 = Author.from_dict(data)
+
+                return author_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(Author | None | Unset, data)
+
+        author = _parse_author(d.pop("author", UNSET))
+
+        def _parse_client_message_id(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        client_message_id = _parse_client_message_id(d.pop("clientMessageId", UNSET))
+
+        def _parse_agent(data: object) -> Agent | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                agent_type_0 = Agent.from_dict(data)
+
+                return agent_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(Agent | None | Unset, data)
+
+        agent = _parse_agent(d.pop("agent", UNSET))
+
+        def _parse_is_typing(data: object) -> bool | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(bool | None | Unset, data)
+
+        is_typing = _parse_is_typing(d.pop("isTyping", UNSET))
+
+        def _parse_ended_by(data: object) -> AuthorRole | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, int):
+                    raise TypeError()
+                ended_by_type_0 = AuthorRole(data)
+
+                return ended_by_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(AuthorRole | None | Unset, data)
+
+        ended_by = _parse_ended_by(d.pop("endedBy", UNSET))
+
+        def _parse_reason(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        reason = _parse_reason(d.pop("reason", UNSET))
+
+        event_message = cls(
+            type_=type_,
+            id=id,
+            conversation_id=conversation_id,
+            version=version,
+            sent_at=sent_at,
+            event=event,
+            author=author,
+            client_message_id=client_message_id,
+            agent=agent,
+            is_typing=is_typing,
+            ended_by=ended_by,
+            reason=reason,
+        )
+
+        return event_message

@@ -1,0 +1,86 @@
+# Made by openapi-python-client 0.29.1 from openapi/puzzel-chat.json. Do not edit: run `make regenerate`.
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+
+from ..models.allocation_status import AllocationStatus
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="RouteReply")
+
+
+@_attrs_define
+class RouteReply:
+    """
+    Attributes:
+        status (AllocationStatus):
+        request_id (None | str | Unset):
+        conversation_id (None | str | Unset):
+    """
+
+    status: AllocationStatus
+    request_id: None | str | Unset = UNSET
+    conversation_id: None | str | Unset = UNSET
+
+    def to_dict(self) -> dict[str, Any]:
+        status = self.status.value
+
+        request_id: None | str | Unset
+        if isinstance(self.request_id, Unset):
+            request_id = UNSET
+        else:
+            request_id = self.request_id
+
+        conversation_id: None | str | Unset
+        if isinstance(self.conversation_id, Unset):
+            conversation_id = UNSET
+        else:
+            conversation_id = self.conversation_id
+
+        field_dict: dict[str, Any] = {}
+
+        field_dict.update(
+            {
+                "status": status,
+            }
+        )
+        if request_id is not UNSET:
+            field_dict["requestId"] = request_id
+        if conversation_id is not UNSET:
+            field_dict["conversationId"] = conversation_id
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        status = AllocationStatus(d.pop("status"))
+
+        def _parse_request_id(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        request_id = _parse_request_id(d.pop("requestId", UNSET))
+
+        def _parse_conversation_id(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        conversation_id = _parse_conversation_id(d.pop("conversationId", UNSET))
+
+        route_reply = cls(
+            status=status,
+            request_id=request_id,
+            conversation_id=conversation_id,
+        )
+
+        return route_reply

@@ -1,0 +1,120 @@
+"""Read and write the documents, and walk through them without losing the order of their keys."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeAlias, cast
+
+from pipeline.problems import PipelineError
+
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+Object: TypeAlias = "dict[str, Json]"
+
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return what is in the file. Raises `PipelineError` when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise PipelineError(f"{path} cannot be read ({reason}): restore it from version control.") from error
+
+
+def parse(data: bytes, name: Path) -> Object:
+    """Decode one JSON document. Raises `PipelineError` with line and column when it is none."""
+    try:
+        value = cast("Json", json.loads(data.decode("utf-8-sig")))
+    except UnicodeDecodeError as error:
+        raise PipelineError(f"{name} is not UTF-8 at byte {error.start}: save it as UTF-8.") from error
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise PipelineError(f"{name} is not JSON at {where} ({error.msg}): correct the file.") from error
+    if not isinstance(value, dict):
+        raise PipelineError(f"{name} holds no JSON object: it must be an OpenAPI document.")
+    return value
+
+
+def dump(document: Object) -> bytes:
+    """Encode a document as it is committed: two spaces, order kept, one newline at the end."""
+    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def sha256(data: bytes) -> str:
+    """Return the checksum that SOURCE.toml carries."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def child(node: Json, *keys: str) -> Object:
+    """Follow the keys down to an object; what is missing or no object counts as empty."""
+    for key in keys:
+        node = node.get(key) if isinstance(node, dict) else None
+    return node if isinstance(node, dict) else {}
+
+
+def text(node: Object, key: str) -> str:
+    """Return the string at the key; what is missing or no string counts as empty."""
+    value = node.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def items(node: Json) -> list[Json]:
+    """Return the list itself; what is no list counts as empty."""
+    return node if isinstance(node, list) else []
+
+
+def operations(document: Object) -> Iterator[tuple[str, str, Object]]:
+    """Yield path, method and operation of every operation, in the document's order."""
+    for path, item in child(document, "paths").items():
+        for method, operation in child(item).items():
+            if method in METHODS and isinstance(operation, dict):
+                yield path, method, operation
+
+
+def objects(node: Json, keys: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Object]]:
+    """Yield every object below a node, itself included, with the keys that lead to it from `keys` on."""
+    if isinstance(node, dict):
+        yield keys, node
+        for key, value in node.items():
+            yield from objects(value, (*keys, key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from objects(value, (*keys, index))
+
+
+def pointer(keys: Iterable[str | int]) -> str:
+    """Return a JSON pointer (RFC 6901) to the keys given, `#` for the whole document."""
+    return "#" + "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in keys)
+
+
+def rebuild(node: Json, change: Callable[[Object], Json]) -> Json:
+    """Return a copy in which every object, innermost first, went through `change`."""
+    if isinstance(node, list):
+        return [rebuild(item, change) for item in node]
+    if isinstance(node, dict):
+        return change({key: rebuild(value, change) for key, value in node.items()})
+    return node
+
+
+def rebuild_document(document: Object, change: Callable[[Object], Json]) -> Object:
+    """Return a copy of a whole document in which every object went through `change`."""
+    return cast("Object", rebuild(document, change))
+
+
+def edit_operations(document: Object, change: Callable[[str, Object], Object]) -> Object:
+    """Return a copy of a document in which every operation went through `change(path, operation)`."""
+
+    def edit_item(path: str, item: Json) -> Json:
+        if not isinstance(item, dict):
+            return item
+        return {
+            key: change(path, value) if key in METHODS and isinstance(value, dict) else value
+            for key, value in item.items()
+        }
+
+    paths: Object = {path: edit_item(path, item) for path, item in child(document, "paths").items()}
+    return {**document, "paths": paths}

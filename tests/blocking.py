@@ -1,0 +1,81 @@
+"""The asyncio client behind the blocking one's names, so that each scenario is written once and run under both."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from typing import Any
+
+from puzzel_chat import AsyncConversation, AsyncPuzzelChat, AsyncSession
+
+_WRAPPED = (AsyncPuzzelChat, AsyncSession, AsyncConversation)
+
+
+class Loop:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="scenario-loop")
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine there and give its result."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
+
+    def stop(self) -> None:
+        """Stop the loop; fails when a task was left behind."""
+        left = self.run(self._others())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+        assert not left, f"tasks left behind: {left}"
+
+    async def _others(self) -> list[str]:
+        await asyncio.sleep(0)
+        await self.loop.shutdown_asyncgens()
+        return [repr(task) for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+
+class Blocking:
+    """One asyncio object with blocking methods."""
+
+    def __init__(self, loop: Loop, target: Any) -> None:
+        self._loop = loop
+        self._target = target
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._target, "aclose" if name == "close" else name)
+        if not inspect.ismethod(value):
+            return self._give(value)
+        return lambda *args, **kwargs: self._give(value(*args, **kwargs))
+
+    def _give(self, value: Any) -> Any:
+        if inspect.iscoroutine(value):
+            value = self._loop.run(value)
+        if inspect.isasyncgen(value):
+            return self._iterate(value)
+        if isinstance(value, tuple) and value and isinstance(value[0], _WRAPPED):
+            return tuple(Blocking(self._loop, item) for item in value)
+        return Blocking(self._loop, value) if isinstance(value, _WRAPPED) else value
+
+    def _iterate(self, items: AsyncIterator[Any]) -> Iterator[Any]:
+        async def following() -> tuple[bool, Any]:
+            try:
+                return True, await anext(items)
+            except StopAsyncIteration:
+                return False, None
+
+        more, item = self._loop.run(following())
+        while more:
+            yield item
+            more, item = self._loop.run(following())
+
+    def __enter__(self) -> Blocking:
+        self._loop.run(self._target.__aenter__())
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._loop.run(self._target.__aexit__(*raised))

@@ -1,0 +1,30 @@
+"""What all tests share: a client of either kind, behind one set of names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from blocking import Blocking, Loop
+from puzzel_chat import AsyncPuzzelChat, PuzzelChat
+
+Connect = Callable[..., Any]
+
+
+@pytest.fixture(params=["sync", "async"])
+def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
+    """Make clients of one kind; they are closed after the test, and no task may be left behind."""
+    made: list[Any] = []
+    loop = Loop() if request.param == "async" else None
+
+    def make(**settings: Any) -> Any:
+        made.append(Blocking(loop, AsyncPuzzelChat(**settings)) if loop else PuzzelChat(**settings))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()
+    if loop:
+        loop.stop()

@@ -1,0 +1,52 @@
+"""What the tests of the pipeline share: a small document, and a checkout of their own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.document import Object
+from pipeline.layout import Layout
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def committed() -> Layout:
+    """The files of this checkout, to be read only."""
+    return Layout(root=ROOT)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Layout:
+    """A checkout of the test's own, with our inputs and nothing built."""
+    shutil.copytree(ROOT / "openapi", tmp_path / "openapi", ignore=shutil.ignore_patterns("pipeline"))
+    layout = Layout(root=tmp_path)
+    layout.built.unlink(missing_ok=True)
+    return layout
+
+
+@pytest.fixture
+def small() -> Callable[..., Object]:
+    """Make a valid document with one operation, `GET /things/{id}`, and the schemas given."""
+
+    def make(version: str = "3.1.0", **schemas: Object) -> Object:
+        operation: Object = {
+            "tags": ["Things"],
+            "operationId": "getThing",
+            "x-provenance": "assumed",
+            "x-provenance-note": "Made for a test.",
+            "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}],
+            "responses": {"204": {"description": "No Content"}},
+        }
+        return {
+            "openapi": version,
+            "info": {"title": "Things", "version": "1"},
+            "paths": {"/things/{id}": {"get": operation}},
+            "components": {"schemas": dict(schemas)},
+        }
+
+    return make
