@@ -6,7 +6,9 @@ assumed by us is told per operation by `operations()`.
 
 from __future__ import annotations
 
-from puzzel_chat._async import AsyncConversation, AsyncPuzzelChat, AsyncSession
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from puzzel_chat._config import Settings
 from puzzel_chat._errors import (
     AgentWaitTimeout,
@@ -57,11 +59,15 @@ from puzzel_chat._models import (
     TimeInfo,
     UnknownMessage,
     Variable,
+    is_message,
 )
-from puzzel_chat._sqlite import SQLiteStore
-from puzzel_chat._store import MemoryStore, Store
-from puzzel_chat._sync import Conversation, PuzzelChat, Session
-from puzzel_chat._wire.provenance import OperationInfo, operations
+
+if TYPE_CHECKING:
+    from puzzel_chat._async import AsyncConversation, AsyncPuzzelChat, AsyncSession
+    from puzzel_chat._sqlite import SQLiteStore
+    from puzzel_chat._store import MemoryStore, Store
+    from puzzel_chat._sync import Conversation, PuzzelChat, Session
+    from puzzel_chat._wire.provenance import OperationInfo, operations
 
 __version__ = "0.1.0"
 
@@ -124,5 +130,28 @@ __all__ = [
     "UnknownMessage",
     "Variable",
     "__version__",
+    "is_message",
     "operations",
 ]
+
+# Imported when first used: who only blocks does not pay for asyncio, who catches errors not for an HTTP client.
+_LATER = {
+    "_async": ("AsyncConversation", "AsyncPuzzelChat", "AsyncSession"),
+    "_sqlite": ("SQLiteStore",),
+    "_store": ("MemoryStore", "Store"),
+    "_sync": ("Conversation", "PuzzelChat", "Session"),
+    "_wire.provenance": ("OperationInfo", "operations"),
+}
+_HOME = {name: module for module, names in _LATER.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

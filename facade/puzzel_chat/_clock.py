@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from puzzel_chat._tokens import Now
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Clock:
@@ -32,6 +35,9 @@ class Clock:
 
     async def sleep(self, wake: asyncio.Event, seconds: float) -> None:
         """Sleep for so many seconds on the running event loop, or until `wake` is set."""
+        # Here, so that the blocking client does not pay for importing asyncio.
+        import asyncio
+
         if seconds <= 0:
             return
         try:

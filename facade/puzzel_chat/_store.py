@@ -89,6 +89,7 @@ class Store(Protocol):
 
     def acquire(self, session_id: str, owner: str, now: float, seconds: float) -> bool:
         """Take the right to refresh the session's token for so many seconds, unless another owner has it."""
+        ...
 
     def release(self, session_id: str, owner: str) -> None:
         """Give that right back."""

@@ -107,8 +107,9 @@ def as_customer(customer: Customer | Mapping[str, str] | None) -> Customer | Non
 def as_variables(variables: Iterable[Variable] | Mapping[str, str] | None) -> tuple[Variable, ...]:
     """Give variables from variables, or from a mapping of names to values."""
     if isinstance(variables, Mapping):
-        variables = [Variable(name, value) for name, value in variables.items()]
-    found = tuple(variables or ())
+        found = tuple(Variable(str(name), value) for name, value in variables.items())
+    else:
+        found = tuple(variables or ())
     if not all(isinstance(item, Variable) and isinstance(item.value, str) for item in found):
         raise InvalidArgument("variables", "must be Variable objects, or a mapping of names to strings")
     return found

@@ -163,7 +163,8 @@ def _api_error(operation: Operation, reply: Reply, document: Mapping[str, Any]) 
         return ConversationClosed("The conversation has ended. Start a new one to go on.")
     kind = _KINDS.get(status, ServerError if status >= 500 else ApiError)
     title, code, detail = (_word(document, name) for name in ("title", "code", "detail"))
-    told = ", ".join(dict.fromkeys(word for word in (title, code) if word)) or (excerpt(operation, reply) if not document else "")
+    words = dict.fromkeys(word for word in (title, code) if word)
+    told = ", ".join(words) if document else excerpt(operation, reply)
     step = _NEXT_STEP.get(operation.name, {}).get(status) or _BY_STATUS.get(status, "")
     return kind(
         f"{operation.name}: status {status}{f' ({told})' if told else ''}.{f' {step}' if step else ''}",

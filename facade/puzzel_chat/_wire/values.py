@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
-
-from dateutil.parser import isoparse
 
 _T = TypeVar("_T")
 
@@ -39,13 +37,24 @@ def flag(value: object) -> bool | None:
 def when(value: object) -> datetime | None:
     """Give a moment with its time zone; one without is taken as UTC (assumed)."""
     if isinstance(value, str):
-        try:
-            value = isoparse(value)
-        except (ValueError, OverflowError):
-            return None
+        value = _parsed_time(value)
     if not isinstance(value, datetime):
         return None
     return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _parsed_time(value: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        pass
+    # The tolerant parser reads the rest of ISO 8601; it is 80 times slower, and its import costs 10 ms.
+    from dateutil.parser import isoparse
+
+    try:
+        return isoparse(value)
+    except (ValueError, OverflowError):
+        return None
 
 
 def named(table: Mapping[object, _T], value: object, otherwise: _T) -> _T:
@@ -54,8 +63,3 @@ def named(table: Mapping[object, _T], value: object, otherwise: _T) -> _T:
         return table.get(value, otherwise)
     except TypeError:
         return otherwise
-
-
-def part(value: object, convert: Callable[[Mapping[str, object]], _T]) -> _T | None:
-    """Convert an object, or give None when it is not one."""
-    return convert(value) if isinstance(value, Mapping) else None

@@ -1,0 +1,183 @@
+"""Scripted agents: pure scripts that say what an agent does next, and after how long.
+
+A script answers offers and yields steps; it knows no clock and touches nothing. Delays are in units of the
+simulator's `pace`, so a test sets one number to make every agent fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
+
+from attrs import field, frozen
+
+Answer = Literal["accept", "decline", "ignore", "wait"]
+Act = Literal["say", "edit", "typing", "send", "leave", "end", "quiet"]
+
+
+@frozen
+class Step:
+    """One thing an agent does, `delay` paces (plus `seconds`) after the step before."""
+
+    act: Act
+    text: str = field(default="", repr=False)
+    delay: float = 1.0
+    seconds: float = 0.0
+    type: str = ""
+    fields: Mapping[str, object] = field(factory=dict[str, object], repr=False)
+
+
+@frozen
+class Scene:
+    """What a script may know: the agent's name, which agent in turn, the words just heard, their number."""
+
+    agent: str
+    stint: int = 1
+    heard: int = 0
+    text: str = field(default="", repr=False)
+    messages: int = 10
+    interval: float = 1.0
+
+
+Steps = Callable[[Scene], Iterator[Step]]
+
+
+@frozen
+class Script:
+    """How the agents of a queue behave.
+
+    `answers` are given to the first, second, … offer of a request, the last one from then on; none means
+    that no agent ever looks. `gives_up` refuses the request after every agent has declined it.
+    """
+
+    name: str
+    about: str
+    answers: tuple[Answer, ...] = ("accept",)
+    gives_up: bool = False
+    notice: bool = True
+    joins: Steps = lambda _scene: iter(())
+    hears: Steps = lambda _scene: iter(())
+
+    def answer(self, offers: int) -> Answer:
+        """Return the answer to the n-th offer, counted from 1."""
+        return self.answers[min(offers, len(self.answers)) - 1]
+
+
+def _greet(scene: Scene) -> Iterator[Step]:
+    yield Step("say", f"Hello, this is {scene.agent}. How can I help?")
+
+
+def _someone_else(scene: Scene) -> Iterator[Step]:
+    yield Step("say", "I will put you through to someone else.")
+    yield Step("leave", "transfer")
+
+
+def _end(scene: Scene) -> Iterator[Step]:
+    yield Step("say", "Thank you, goodbye.")
+    yield Step("end")
+
+
+def _edit(scene: Scene) -> Iterator[Step]:
+    yield Step("say", "Your order left on Munday.")
+    yield Step("edit", "Your order left on Monday.")
+
+
+def _options(scene: Scene) -> Iterator[Step]:
+    choices = [{"id": "delivery", "label": "Delivery"}, {"id": "invoice", "label": "Invoice"}]
+    yield Step("send", "What is it about?", type="Options", fields={"options": choices})
+
+
+def _file(scene: Scene) -> Iterator[Step]:
+    fields = {"fileName": "receipt.pdf", "url": "https://files.example/receipt.pdf"}
+    yield Step("send", type="File", fields={**fields, "contentType": "application/pdf", "size": 20480})
+
+
+def _unknown(scene: Scene) -> Iterator[Step]:
+    yield Step("send", type="Carousel", fields={"cards": [{"title": "A type that no client knows"}]})
+
+
+def _typing(scene: Scene) -> Iterator[Step]:
+    yield Step("typing")
+    yield Step("say", "Let me look that up.")
+
+
+def _quiet(scene: Scene) -> Iterator[Step]:
+    yield Step("quiet", delay=0)
+
+
+def _leave(scene: Scene) -> Iterator[Step]:
+    yield Step("leave", "left")
+
+
+def _help(scene: Scene) -> Iterator[Step]:
+    yield Step("say", "Try: " + ", ".join(KEYWORDS) + ".")
+
+
+KEYWORDS: Mapping[str, Steps] = {
+    "help": _help,
+    "someone else": _someone_else,
+    "end chat": _end,
+    "edit": _edit,
+    "options": _options,
+    "file": _file,
+    "unknown": _unknown,
+    "typing": _typing,
+    "silence": _quiet,
+    "leave": _leave,
+}
+
+
+def _helpful(scene: Scene) -> Iterator[Step]:
+    word = scene.text.strip().lower().rstrip(".!?")
+    if word in KEYWORDS:
+        yield from KEYWORDS[word](scene)
+    else:
+        yield Step("say", f"I see. You have written {scene.heard} time(s).")
+
+
+def _leaves(scene: Scene) -> Iterator[Step]:
+    yield from _greet(scene)
+    if scene.stint == 1:
+        yield Step("leave", "left", delay=2)
+
+
+def _chatty(scene: Scene) -> Iterator[Step]:
+    for number in range(1, scene.messages + 1):
+        yield Step("say", f"Message {number} of {scene.messages}", delay=0, seconds=scene.interval)
+
+
+def _only_end(scene: Scene) -> Iterator[Step]:
+    if scene.text.strip().lower() == "end chat":
+        yield from _end(scene)
+
+
+def _demo_hears(scene: Scene) -> Iterator[Step]:
+    yield Step("typing", delay=0.5)
+    if scene.heard == 1:
+        yield Step("say", "I can see your order. It left on Munday.")
+        yield Step("edit", "I can see your order. It left on Monday.")
+    elif scene.heard == 2:
+        yield from _unknown(scene)
+        yield Step("say", "It arrives tomorrow. Is there anything else?")
+    else:
+        yield from _end(scene)
+
+
+_TURNS_DOWN: tuple[Answer, ...] = ("decline", "accept")
+_OVERLOOKS: tuple[Answer, ...] = ("ignore", "accept")
+
+_ALL = (
+    Script("helpful", "joins, greets, answers, and knows keywords (say help)", joins=_greet, hears=_helpful),
+    Script("decline", "the first declines, the second is helpful", _TURNS_DOWN, joins=_greet, hears=_helpful),
+    Script("no-answer", "the first lets the offer lapse", _OVERLOOKS, joins=_greet, hears=_helpful),
+    Script("refuse", "every agent declines, then the request is refused", ("decline",), gives_up=True),
+    Script("silent", "no agent ever looks: the request stays queued", answers=()),
+    Script("leaves", "the first agent leaves mid-chat, another comes", joins=_leaves, hears=_helpful),
+    Script("demo", "one declines, the next shows everything and ends at the third message", _TURNS_DOWN,
+           joins=_greet, hears=_demo_hears),
+    Script("chatty", "sends `messages` messages, one every `interval` seconds", notice=False,
+           joins=_chatty, hears=_only_end),
+    Script("manual", "a person or a test plays the agent", ("wait",), notice=False),
+)  # fmt: skip
+
+SCRIPTS: Mapping[str, Script] = {script.name: script for script in _ALL}

@@ -1,0 +1,115 @@
+"""The contract over HTTP: routes to operations, replies to bytes, faults in between."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from itertools import count
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ._desk import Desk, Reply, problem
+from ._faults import Fault
+from ._misbehave import after_effect, before_effect, encode
+from ._requests import Call
+from ._values import NOTICE
+
+ROUTES = (
+    ("connectToken", "POST", "/connect/token"),
+    ("getQueueInfo", "GET", "/api/queue/info/{id}"),
+    ("routeConversation", "POST", "/api/conversation/{id}/route/"),
+    ("getRequestStatus", "GET", "/api/allocation/requestStatus/{id}"),
+    ("pollConversation", "GET", "/api/conversation"),
+    ("sendMessage", "POST", "/api/conversation/{id}/message"),
+    ("sendTyping", "POST", "/api/conversation/{id}/typing"),
+    ("endConversation", "POST", "/api/conversation/{id}/end"),
+    ("getTimeInfo", "GET", "/api/time/{id}"),
+)
+
+Choose = Callable[[str], tuple[Fault, ...]]
+_log = logging.getLogger("puzzel_chat.sandbox")
+
+
+def make_app(desk: Desk, choose: Choose) -> Starlette:
+    """Return the ASGI application; `choose` picks the faults of each request."""
+    numbers = count(1)
+
+    def endpoint(operation: str) -> Callable[[Request], object]:
+        async def serve(request: Request) -> Response:
+            response = await _respond(desk, choose(operation), operation, request)
+            return _mark(response, next(numbers))
+
+        return serve
+
+    routes = [_route(path, endpoint(operation), method) for operation, method, path in ROUTES]
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        return _mark(encode(_refusal(error)), next(numbers))
+
+    app = Starlette(routes=routes, exception_handlers={HTTPException: refuse})
+    app.router.redirect_slashes = False
+    return app
+
+
+def _route(path: str, endpoint: Callable[[Request], object], method: str) -> Route:
+    """Make a route without the HEAD that Starlette adds and the contract does not have."""
+    route = Route(path, endpoint, methods=[method])
+    route.methods = {method}
+    return route
+
+
+async def _respond(desk: Desk, faults: tuple[Fault, ...], operation: str, request: Request) -> Response:
+    call = await _read(request)
+    early = await before_effect(desk, faults, call)
+    if early is not None:
+        return early
+    try:
+        reply = desk.answer(operation, call)
+    except Exception:
+        _log.exception("the simulator itself failed in %s", operation)
+        reply = problem(500, "SimulatorBug", "the bundled simulator itself failed; its log says where")
+    return await after_effect(faults, reply)
+
+
+async def _read(request: Request) -> Call:
+    return Call(
+        id=str(request.path_params.get("id", "")),
+        after=request.query_params.get("after"),
+        content_type=request.headers.get("content-type", ""),
+        authorization=request.headers.get("authorization", ""),
+        body=await request.body(),
+    )
+
+
+def _refusal(error: Exception) -> Reply:
+    """Say problem+json for what the router refuses: unknown paths and wrong methods."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    code = {404: "NotFound", 405: "MethodNotAllowed"}.get(status, "Refused")
+    reply = problem(status, code, "no such path or method in the contract")
+    return Reply(status, reply.body, headers, reply.media_type)
+
+
+def _mark(response: Response, number: int) -> Response:
+    response.headers["X-Simulator"] = NOTICE
+    response.headers["X-Request-Id"] = f"sim-{number}"
+    return response
+
+
+class Quiet:
+    """Takes a cancelled request for what it is: the server goes down, nobody waits for the answer."""
+
+    def __init__(self, app: Starlette) -> None:
+        self._app = app
+
+    async def __call__(self, scope: object, receive: object, send: object) -> None:
+        """Serve one request."""
+        try:
+            await self._app(scope, receive, send)  # type: ignore[arg-type]
+        except asyncio.CancelledError:
+            return

@@ -1,0 +1,142 @@
+"""The desk between HTTP and the world: one call in, one reply out, one lock around the world."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from random import Random
+
+from attrs import field, frozen
+
+from . import _requests as requests
+from ._requests import Call
+from ._tokens import Session
+from ._values import Happening, Json, Refusal, TokenRefusal, Watcher
+from ._world import World, WorldSettings
+
+_log = logging.getLogger("puzzel_chat.sandbox")
+
+
+@frozen
+class Reply:
+    """What an operation answers: a status, and JSON or nothing."""
+
+    status: int
+    body: Json | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(factory=dict[str, str])
+    media_type: str = "application/json"
+
+
+class Desk:
+    """The world, its clock and its lock. Watchers are called after the lock is let go, in order."""
+
+    def __init__(
+        self, settings: WorldSettings, clock: Callable[[], float], random: Random, on_event: Watcher | None
+    ) -> None:
+        self._clock, self._on_event = clock, on_event
+        self._lock = threading.RLock()
+        self._news: deque[Happening] = deque()
+        self._telling = threading.Lock()
+        self._world = World(settings, random, self._news.append) if on_event else World(settings, random)
+
+    @contextmanager
+    def world(self) -> Generator[tuple[World, float]]:
+        """Give the world, brought up to the time, to one thread."""
+        try:
+            with self._lock:
+                now = self._world.advance(self._clock())
+                yield self._world, now
+        finally:
+            self._tell()
+
+    def answer(self, operation: str, call: Call) -> Reply:
+        """Carry out one operation of the contract."""
+        with self.world() as (world, now):
+            try:
+                return _HANDLERS[operation](world, call, now)
+            except Refusal as no:
+                return problem(no.status, no.code, no.detail, no.extra)
+            except TokenRefusal as no:
+                return Reply(no.status, {"error": no.error, "error_description": no.description})
+
+    def _tell(self) -> None:
+        """Pass the news on; a thread that finds another at it leaves it to that one."""
+        while self._news and self._on_event and self._telling.acquire(blocking=False):
+            try:
+                self._on_event(self._news.popleft())
+            except Exception:
+                _log.exception("on_event failed; the simulator goes on")
+            finally:
+                self._telling.release()
+
+
+def problem(status: int, code: str, detail: str, extra: Json | None = None) -> Reply:
+    """Return an error as problem+json (RFC 9457)."""
+    body = {"type": "about:blank", "title": code, "status": status, "detail": detail, "instance": None}
+    headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'} if status == 401 else {}
+    return Reply(status, {**body, "code": code, **(extra or {})}, headers, "application/problem+json")
+
+
+Handler = Callable[[World, Call, float], Reply]
+
+
+def _session(world: World, call: Call, now: float) -> Session:
+    return world.authorise(call.bearer, now)
+
+
+def _connect(world: World, call: Call, now: float) -> Reply:
+    return Reply(200, world.connect(requests.token_form(call), now), {"Cache-Control": "no-store"})
+
+
+def _queue_info(world: World, call: Call, now: float) -> Reply:
+    _session(world, call, now)
+    return Reply(200, world.queue_info(call.id, now))
+
+
+def _time_info(world: World, call: Call, now: float) -> Reply:
+    _session(world, call, now)
+    return Reply(200, world.time_info(call.id, now))
+
+
+def _route(world: World, call: Call, now: float) -> Reply:
+    return Reply(202, world.route(_session(world, call, now), call.id, requests.order(call), now))
+
+
+def _status(world: World, call: Call, now: float) -> Reply:
+    return Reply(200, world.request_status(_session(world, call, now), call.id, now))
+
+
+def _poll(world: World, call: Call, now: float) -> Reply:
+    return Reply(200, world.poll(_session(world, call, now), call.after, now))
+
+
+def _send(world: World, call: Call, now: float) -> Reply:
+    session = _session(world, call, now)
+    content, client_id = requests.message(call)
+    return Reply(200, world.send(session, call.id, content, client_id, now))
+
+
+def _typing(world: World, call: Call, now: float) -> Reply:
+    world.typing(_session(world, call, now), call.id, requests.typing(call), now)
+    return Reply(204)
+
+
+def _end(world: World, call: Call, now: float) -> Reply:
+    world.end(_session(world, call, now), call.id, now)
+    return Reply(204)
+
+
+_HANDLERS: Mapping[str, Handler] = {
+    "connectToken": _connect,
+    "getQueueInfo": _queue_info,
+    "routeConversation": _route,
+    "getRequestStatus": _status,
+    "pollConversation": _poll,
+    "sendMessage": _send,
+    "sendTyping": _typing,
+    "endConversation": _end,
+    "getTimeInfo": _time_info,
+}

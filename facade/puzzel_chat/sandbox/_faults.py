@@ -1,0 +1,199 @@
+"""Faults on demand: what goes wrong, where, how often, before or after the request took effect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from random import Random
+from typing import Literal, TypedDict, Unpack
+
+from attrs import define, evolve, field, frozen, validators
+
+from ._json import is_list, is_object
+from ._values import OPERATIONS
+
+Kind = Literal[
+    "latency", "slow_body", "status", "html", "drop", "truncate", "bad_json", "wrong_types", "unknown_enum",
+    "bad_item", "nulls", "revoked",
+]  # fmt: skip
+
+COMBINES: frozenset[Kind] = frozenset({"latency", "slow_body"})
+SPOILS: frozenset[Kind] = frozenset({"wrong_types", "unknown_enum", "bad_item", "nulls"})
+
+
+class When(TypedDict, total=False):
+    """How often a fault strikes.
+
+    Of the matching requests after the first `skip`: every `every`-th, of these a seeded share `rate`, and at
+    most `times` in all.
+    """
+
+    rate: float
+    times: int
+    every: int
+    skip: int
+
+
+@frozen
+class Fault:
+    """One rule. Make it with a constructor below; `operation` is an operationId of the contract or "*".
+
+    `after` true means that the request takes effect first and only its reply suffers.
+    """
+
+    kind: Kind
+    operation: str = field(default="*", validator=validators.in_(("*", *OPERATIONS)))
+    after: bool = False
+    status_code: int = 500
+    seconds: float = 0.0
+    retry_after: float | datetime | None = None
+    page: bool = False
+    rate: float = field(default=1.0, validator=[validators.ge(0.0), validators.le(1.0)])
+    times: int | None = None
+    every: int = field(default=1, validator=validators.ge(1))
+    skip: int = 0
+
+    @classmethod
+    def latency(cls, seconds: float, operation: str = "*", *, after: bool = False, **when: Unpack[When]) -> Fault:
+        """Wait that many seconds; with `after`, the effect comes at once and the reply late."""
+        return evolve(cls("latency", operation, after, seconds=seconds), **when)
+
+    @classmethod
+    def slow_body(cls, seconds: float, operation: str = "*", **when: Unpack[When]) -> Fault:
+        """Send the reply's head at once and its body in small pieces over that many seconds."""
+        return evolve(cls("slow_body", operation, after=True, seconds=seconds), **when)
+
+    @classmethod
+    def status(
+        cls,
+        code: int,
+        operation: str = "*",
+        *,
+        retry_after: float | datetime | None = None,
+        html: bool = False,
+        after: bool = False,
+        **when: Unpack[When],
+    ) -> Fault:
+        """Answer with an error status; `retry_after` is seconds or an aware time, `html` a proxy's page."""
+        made = cls("status", operation, after, code, retry_after=retry_after, page=html or code == 502)
+        return evolve(made, **when)
+
+    @classmethod
+    def html_page(cls, operation: str = "*", *, after: bool = False, **when: Unpack[When]) -> Fault:
+        """Answer 200 with a web page, as a proxy's login does."""
+        return evolve(cls("html", operation, after, 200, page=True), **when)
+
+    @classmethod
+    def drop(cls, operation: str = "*", *, after: bool = False, **when: Unpack[When]) -> Fault:
+        """Close the connection without a reply."""
+        return evolve(cls("drop", operation, after), **when)
+
+    @classmethod
+    def truncate(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
+        """Declare the whole length, send half of the body, close."""
+        return evolve(cls("truncate", operation, after=True), **when)
+
+    @classmethod
+    def bad_json(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
+        """Send a body that is not JSON under a JSON content type."""
+        return evolve(cls("bad_json", operation, after=True), **when)
+
+    @classmethod
+    def wrong_types(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
+        """Send JSON whose fields have other types than the contract says."""
+        return evolve(cls("wrong_types", operation, after=True), **when)
+
+    @classmethod
+    def unknown_enum(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
+        """Send enum values that the contract does not know: status, event, role."""
+        return evolve(cls("unknown_enum", operation, after=True), **when)
+
+    @classmethod
+    def bad_item(cls, operation: str = "pollConversation", **when: Unpack[When]) -> Fault:
+        """Put an item of no known shape among the good ones of a list."""
+        return evolve(cls("bad_item", operation, after=True), **when)
+
+    @classmethod
+    def nulls(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
+        """Send null in every field of the reply."""
+        return evolve(cls("nulls", operation, after=True), **when)
+
+    @classmethod
+    def revoked(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
+        """Revoke the access token before its time and answer 401; the refresh token still works."""
+        return evolve(cls("revoked", operation), **when)
+
+
+@define
+class _Rule:
+    fault: Fault
+    seen: int = 0
+    struck: int = 0
+
+    def strikes(self, operation: str, random: Random) -> bool:
+        """Decide for one request, and remember."""
+        fault = self.fault
+        spent = fault.times is not None and self.struck >= fault.times
+        if spent or fault.operation not in ("*", operation):
+            return False
+        self.seen += 1
+        due = self.seen > fault.skip and (self.seen - fault.skip) % fault.every == 0
+        if not due or (fault.rate < 1.0 and random.random() >= fault.rate):
+            return False
+        self.struck += 1
+        return True
+
+
+class Plan:
+    """The rules in force. Of those that strike, all delays happen and one other fault: the first."""
+
+    def __init__(self, faults: tuple[Fault, ...], random: Random) -> None:
+        self._rules = [_Rule(fault) for fault in faults]
+        self._random = random
+
+    def choose(self, operation: str) -> tuple[Fault, ...]:
+        """Return the faults that one request suffers."""
+        chosen: list[Fault] = []
+        for rule in self._rules:
+            free = rule.fault.kind in COMBINES or all(fault.kind in COMBINES for fault in chosen)
+            if free and rule.strikes(operation, self._random):
+                chosen.append(rule.fault)
+        return tuple(chosen)
+
+
+_ENUMS: Mapping[str, object] = {"status": "Teleported", "event": "AgentDanced", "role": 9, "endedBy": 9}
+
+
+def spoil(kind: Kind, body: object) -> object:
+    """Return a decoded reply with one kind of harm done to it."""
+    if kind == "unknown_enum":
+        return _unknown_enums(body)
+    if not is_object(body):
+        return body
+    if kind == "nulls":
+        return dict.fromkeys(body)
+    if kind == "bad_item":
+        return {name: _with_bad_item(value) for name, value in body.items()}
+    return {name: _other_type(value) for name, value in body.items()}
+
+
+def _unknown_enums(value: object) -> object:
+    if is_list(value):
+        return [_unknown_enums(item) for item in value]
+    if not is_object(value):
+        return value
+    return {
+        name: _ENUMS[name] if name in _ENUMS and item is not None else _unknown_enums(item)
+        for name, item in value.items()
+    }
+
+
+def _with_bad_item(value: object) -> object:
+    if not is_list(value):
+        return value
+    middle = len(value) // 2
+    return [*value[:middle], {"id": 17, "type": None, "sentAt": "yesterday"}, *value[middle:]]
+
+
+def _other_type(value: object) -> object:
+    return {"unexpected": "object"} if isinstance(value, str | int | None) else "unexpected string"

@@ -1,0 +1,175 @@
+"""Queues with their opening hours, staff and line, and the conversations that stand in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from attrs import define, field, frozen
+
+from ._agents import SCRIPTS, Script
+from ._allocation import Allocation
+from ._tokens import Session
+from ._values import Entry, iso, moment
+
+STAFF = ("Kari", "Ada", "Nils", "Ingrid", "Olav", "Solveig", "Per", "Astrid")
+
+
+@frozen
+class Order:
+    """What the customer brought along when asking for an agent."""
+
+    queue_id: str
+    customer: Mapping[str, object] | None = field(default=None, repr=False)
+    variables: tuple[Mapping[str, object], ...] = field(default=(), repr=False)
+    subject: str | None = field(default=None, repr=False)
+
+
+@define(eq=False)
+class Agent:
+    """One member of staff: at most one offer at a time, several chats."""
+
+    id: str
+    name: str
+    offer: Conversation | None = field(default=None, repr=False)
+    chats: int = 0
+
+    def wire(self) -> dict[str, object]:
+        """Return the wire's Agent."""
+        return {"id": self.id, "displayName": self.name}
+
+
+@define(eq=False)
+class Conversation:
+    """One chat: who has it, how far its search is, what was said.
+
+    `turn` goes up with every change of hands, so that what was planned before is known to be stale.
+    """
+
+    id: str
+    session: Session
+    queue: Queue
+    order: Order
+    allocation: Allocation
+    ready_at: float = 0.0
+    ended: bool = False
+    turn: int = 0
+    stint: int = 0
+    offers: int = 0
+    heard: int = 0
+    quiet: bool = False
+    agent: Agent | None = None
+    offered_to: Agent | None = None
+    tried: list[Agent] = field(factory=list[Agent])
+    last_said: str | None = None
+    customer_typing: bool = False
+    entries: list[Entry] = field(factory=list[Entry], repr=False)
+
+
+@define(eq=False)
+class Queue:
+    """A queue: its hours (three-valued), its staff, and its line, in which None is a simulated customer."""
+
+    id: str
+    name: str
+    staff: list[Agent] = field(factory=list[Agent], repr=False)
+    is_open: bool | None = True
+    opens_at: float | None = None
+    closes_at: float | None = None
+    mornings: bool = False
+    waiting: int = 0
+    capacity: int = 100
+    chats_per_agent: int | None = None
+    script: Script | None = None
+    line: list[Conversation | None] = field(factory=list["Conversation | None"], repr=False)
+    arranged: bool = False
+
+    @property
+    def time_id(self) -> str:
+        """The id of the queue's time module."""
+        return f"{self.id}-hours"
+
+    @property
+    def size(self) -> int:
+        """How many requests wait, all together."""
+        return len(self.line) + self.waiting
+
+    def open_now(self, now: float) -> bool | None:
+        """Whether the queue is open, None when that is not known."""
+        if self.is_open and self.closes_at is not None and now >= self.closes_at:
+            return False
+        if self.is_open is False and self.opens_at is not None and now >= self.opens_at:
+            return True
+        return self.is_open
+
+    def opens_next(self, now: float) -> float | None:
+        """When a closed queue opens, in seconds since the epoch."""
+        if self.open_now(now) is not False:
+            return None
+        return next_morning(now) if self.mornings else self.opens_at
+
+    def closes_next(self, now: float) -> float | None:
+        """When an open queue closes, in seconds since the epoch."""
+        return self.closes_at if self.open_now(now) else None
+
+    def position(self, conversation: Conversation) -> int | None:
+        """Return the place in the line, 1 being the next, None for who does not stand in it."""
+        return self.line.index(conversation) + 1 if conversation in self.line else None
+
+    def can_take(self, agent: Agent) -> bool:
+        """Whether an agent may be offered a chat: no offer open, and room for one more."""
+        return agent.offer is None and (self.chats_per_agent is None or agent.chats < self.chats_per_agent)
+
+    def free_agent(self, conversation: Conversation) -> Agent | None:
+        """Return the free agent who was not asked yet and has the fewest chats."""
+        free = [agent for agent in self.staff if self.can_take(agent)]
+        return min(free, key=lambda agent: (conversation.tried.count(agent), agent.chats), default=None)
+
+    def info(self, now: float, pace: float) -> dict[str, object]:
+        """Return the wire's QueueInfo."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "isOpen": self.open_now(now),
+            "opensAt": iso(self.opens_next(now)),
+            "closesAt": iso(self.closes_next(now)),
+            "queueSize": self.size,
+            "agentsReady": sum(self.can_take(agent) for agent in self.staff),
+            "waitTimeAverageSeconds": round(self.size * pace),
+            "timeId": self.time_id,
+        }
+
+    def hours(self, now: float) -> dict[str, object]:
+        """Return the wire's TimeInfo."""
+        is_open = self.open_now(now)
+        change = self.closes_next(now) if is_open else self.opens_next(now)
+        name = {True: "Open", False: "Closed", None: None}[is_open]
+        return {"id": self.time_id, "exitName": name, "isOpen": is_open, "nextChange": iso(change)}
+
+
+def next_morning(now: float) -> float:
+    """Return the next 08:00 UTC."""
+    eight = moment(now).replace(hour=8, minute=0, second=0, microsecond=0)
+    return (eight if eight.timestamp() > now else eight + timedelta(days=1)).timestamp()
+
+
+def staff(queue_id: str, number: int) -> list[Agent]:
+    """Return that many agents; from the ninth on the names carry a number."""
+    rounds = [divmod(index, len(STAFF)) for index in range(number)]
+    names = [STAFF[place] + (f" {lap + 1}" if lap else "") for lap, place in rounds]
+    return [Agent(f"{queue_id}-{name.lower().replace(' ', '-')}", name) for name in names]
+
+
+def default_queues(agents: int, capacity: int, waiting: int, chats_per_agent: int | None) -> dict[str, Queue]:
+    """Return the queues every sandbox has: one to use, and one for each way of not getting an agent."""
+    queues = (
+        Queue("support", "Support", staff("support", agents), waiting=waiting),
+        Queue("closed", "Closed", staff("closed", agents), is_open=False, mornings=True),
+        Queue("full", "Full", staff("full", agents), waiting=capacity),
+        Queue("nobody", "Nobody at work"),
+        Queue("unknown-hours", "Hours not known", staff("unknown-hours", agents), is_open=None),
+        Queue("silent", "Nobody answers", staff("silent", agents), script=SCRIPTS["silent"]),
+    )
+    for queue in queues:
+        queue.capacity, queue.chats_per_agent = capacity, chats_per_agent
+    return {queue.id: queue for queue in queues}

@@ -1,0 +1,155 @@
+"""The values that the simulator hands out: ledger entries, statistics, happenings, refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from enum import IntEnum
+from types import MappingProxyType
+from typing import Literal
+
+from attrs import field, frozen
+
+NOTICE = "puzzel-chat bundled simulator, not Puzzel"
+
+Json = Mapping[str, object]
+Semantics = Literal["history", "cursor", "drain"]
+OPERATIONS = (
+    "connectToken",
+    "getQueueInfo",
+    "routeConversation",
+    "getRequestStatus",
+    "pollConversation",
+    "sendMessage",
+    "sendTyping",
+    "endConversation",
+    "getTimeInfo",
+)
+SEMANTICS: tuple[Semantics, ...] = ("history", "cursor", "drain")
+
+
+class Role(IntEnum):
+    """Who speaks; the wire has the integers (assumed)."""
+
+    CUSTOMER = 0
+    AGENT = 1
+    SYSTEM = 2
+    BOT = 3
+
+
+@frozen
+class Entry:
+    """One line of the ledger: a message as stored, or one edit of it.
+
+    An edit has the id of the message it changes and the next version. `content` is HTML, None for types
+    without text, and the name of the event for events.
+    """
+
+    id: str
+    version: int
+    conversation_id: str
+    type: str
+    role: Role
+    author: str | None
+    content: str | None = field(repr=False)
+    client_message_id: str | None
+    sent_at: datetime
+    wire: Json = field(repr=False, eq=False)
+
+
+@frozen
+class Happening:
+    """Something that took place in the simulated contact centre, for a terminal or a test to watch.
+
+    `kind` is one of session-opened, session-refreshed, session-revoked, routed, refused, queued, offered,
+    declined, unanswered, joined, left, message, edited, typing, cancelled, expired, ended. `at` is in seconds
+    since the epoch.
+    """
+
+    kind: str
+    at: float
+    conversation_id: str | None = None
+    agent: str | None = None
+    role: Role | None = None
+    text: str | None = field(default=None, repr=False)
+
+
+@frozen
+class Stats:
+    """How often what took place since the simulator was made.
+
+    `requests` is by operation, `counts` by kind of happening, these included that have no field of their own.
+    `ended` counts every conversation that ended, `left_queue` those of them that had no agent yet.
+    """
+
+    requests: Mapping[str, int]
+    counts: Mapping[str, int] = field(repr=False)
+    tokens_issued: int = 0
+    refreshes: int = 0
+    reuse_detected: int = 0
+    routed: int = 0
+    refused: int = 0
+    offered: int = 0
+    declined: int = 0
+    joined: int = 0
+    left_queue: int = 0
+    ended: int = 0
+    messages: int = 0
+    edits: int = 0
+    faults: int = 0
+
+    @property
+    def total_requests(self) -> int:
+        """Requests of every operation together, those a fault swallowed included."""
+        return sum(self.requests.values())
+
+
+class Tally:
+    """Counts by name, from which the frozen `Stats` is made."""
+
+    def __init__(self) -> None:
+        self.requests: dict[str, int] = {}
+        self.counts: dict[str, int] = {}
+
+    def request(self, operation: str) -> None:
+        """Count one request."""
+        self.requests[operation] = self.requests.get(operation, 0) + 1
+
+    def add(self, name: str) -> None:
+        """Count one happening."""
+        self.counts[name] = self.counts.get(name, 0) + 1
+
+    def stats(self) -> Stats:
+        """Return what was counted so far."""
+        counts = {name: number for name, number in self.counts.items() if name in Stats.__annotations__}
+        frozen_counts = MappingProxyType(dict(self.counts))
+        return Stats(MappingProxyType(dict(self.requests)), frozen_counts, **counts)
+
+
+class Refusal(Exception):
+    """The service says no, as a problem+json document."""
+
+    def __init__(self, status: int, code: str, detail: str, **extra: object) -> None:
+        super().__init__(code)
+        self.status, self.code, self.detail, self.extra = status, code, detail, extra
+
+
+class TokenRefusal(Exception):
+    """The token endpoint says no, as an OAuth error body (RFC 6749 section 5.2)."""
+
+    def __init__(self, status: int, error: str, description: str) -> None:
+        super().__init__(error)
+        self.status, self.error, self.description = status, error, description
+
+
+Watcher = Callable[[Happening], None]
+
+
+def moment(at: float) -> datetime:
+    """Return an aware UTC time for seconds since the epoch."""
+    return datetime.fromtimestamp(at, UTC)
+
+
+def iso(at: float | None) -> str | None:
+    """Write a time as .NET services do: UTC with seven fraction digits."""
+    return None if at is None else f"{moment(at):%Y-%m-%dT%H:%M:%S.%f}0Z"
