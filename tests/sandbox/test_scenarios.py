@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import re
 import time
@@ -20,6 +21,7 @@ from puzzel_chat import (
     AsyncPuzzelChat,
     AsyncSession,
     ConfigurationError,
+    Conflict,
     ConnectionDegraded,
     ConnectionRecovered,
     ConversationClosed,
@@ -416,6 +418,26 @@ def test_resume_in_the_same_process(connect: Connect, helpful: Sandbox) -> None:
     assert isinstance(list(session.conversations[0].events())[-1], ConversationEnded)
     with pytest.raises(SessionNotFound, match="no session 'nothing'"):
         chat.resume("nothing")
+
+
+def test_an_ended_chat_leaves_no_session_in_the_store(connect: Connect, helpful: Sandbox) -> None:
+    """A chat that was started and ended without a block leaves no token behind once nobody holds it."""
+    store = MemoryStore()
+    chat = connect(**settings(helpful), store=store)
+    chat.start("support", wait=20).end()
+    gc.collect()
+    assert store._sessions == {}
+
+
+def test_an_id_of_another_session_is_a_conflict(connect: Connect, helpful: Sandbox) -> None:
+    """A conversation id that another session has taken cannot be routed, and the error says which rule it met."""
+    chat = connect(**settings(helpful))
+    for session in (chat.connect(), chat.connect()):
+        conversation = session.conversation("same")
+        if not helpful.ledger():
+            conversation.route("support")
+    with pytest.raises(Conflict, match="AlreadyRouted"):
+        conversation.route("support")
 
 
 def test_poll_gives_what_is_new(connect: Connect, helpful: Sandbox) -> None:

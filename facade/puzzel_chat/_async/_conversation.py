@@ -91,13 +91,11 @@ class AsyncConversation:
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
                 allocation, request_id = replies.routed(await self._session._call(ROUTE, request), replies.now())
-            except Conflict:
-                return self._routed(await self.allocation(), None)
             except PuzzelChatError as error:
                 found = await self._found_routed(error)
                 if found is not None:
                     return self._routed(found, None)
-                if attempt == MAX_ATTEMPTS:
+                if attempt == MAX_ATTEMPTS or isinstance(error, Conflict):
                     raise
             else:
                 return self._routed(allocation, request_id)
@@ -208,8 +206,8 @@ class AsyncConversation:
         return allocation
 
     async def _found_routed(self, error: PuzzelChatError) -> Allocation | None:
-        """Learn whether a request without a clear answer was taken; None when it may be sent again."""
-        if not unknown_outcome(error):
+        """Learn whether a request without a clear answer was taken, or an earlier one (409); None when neither was."""
+        if not (unknown_outcome(error) or isinstance(error, Conflict)):
             raise error
         try:
             return await self.allocation()

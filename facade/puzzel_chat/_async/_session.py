@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 from uuid import uuid4
+from weakref import finalize
 
 from puzzel_chat._async._keeper import AsyncTokenKeeper
 from puzzel_chat._errors import PuzzelChatError
@@ -42,6 +43,8 @@ class AsyncSession:
         self._keeper = AsyncTokenKeeper(state, transport)
         self._polling = asyncio.Lock()
         self._closing = asyncio.Event()
+        # A session that nobody holds any more is closed: an ended one is forgotten, one that goes on stays for resume.
+        finalize(self, state.close)
 
     def __repr__(self) -> str:
         return f"<AsyncSession {self.id}>"

@@ -89,13 +89,11 @@ class Conversation:
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
                 allocation, request_id = replies.routed(self._session._call(ROUTE, request), replies.now())
-            except Conflict:
-                return self._routed(self.allocation(), None)
             except PuzzelChatError as error:
                 found = self._found_routed(error)
                 if found is not None:
                     return self._routed(found, None)
-                if attempt == MAX_ATTEMPTS:
+                if attempt == MAX_ATTEMPTS or isinstance(error, Conflict):
                     raise
             else:
                 return self._routed(allocation, request_id)
@@ -204,8 +202,8 @@ class Conversation:
         return allocation
 
     def _found_routed(self, error: PuzzelChatError) -> Allocation | None:
-        """Learn whether a request without a clear answer was taken; None when it may be sent again."""
-        if not unknown_outcome(error):
+        """Learn whether a request without a clear answer was taken, or an earlier one (409); None when neither was."""
+        if not (unknown_outcome(error) or isinstance(error, Conflict)):
             raise error
         try:
             return self.allocation()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 from uuid import uuid4
+from weakref import finalize
 
 from puzzel_chat._errors import PuzzelChatError
 from puzzel_chat._http import Reply, Request
@@ -43,6 +44,8 @@ class Session:
         self._lock = threading.Lock()
         self._polling = threading.Lock()
         self._closing = threading.Event()
+        # A session that nobody holds any more is closed: an ended one is forgotten, one that goes on stays for resume.
+        finalize(self, state.close)
 
     def __repr__(self) -> str:
         return f"<Session {self.id}>"
