@@ -7,6 +7,7 @@ tried twice: with any ids, which mostly hit nothing, and on conversations, queue
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 import schemathesis
 from attrs import field, frozen
 from hypothesis import HealthCheck, settings
+from jsonschema_rs import validator_for
 from schemathesis.checks import CHECKS
 
 from puzzel_chat.sandbox import Sandbox
@@ -124,3 +126,16 @@ def _good_form(body: Any, customer: Customer) -> dict[str, Any]:
     made_up = body if isinstance(body, dict) else {}
     refresh = customer.session()["refresh_token"]
     return {**made_up, "grant_type": "refresh_token", "client_id": "12345", "refresh_token": refresh}
+
+
+def test_every_message_has_the_shape_of_its_type(customer: Customer) -> None:
+    """A message of a known type fits that type, where the document as a whole also lets it pass as an unknown one."""
+    schemas = {"components": json.loads(DOCUMENT.read_text())["components"]}
+    headers = _headers(customer)
+    customer.busy(headers)
+    messages = customer.http.get("/api/conversation", headers=headers).json()["messages"]
+    shapes = {name: f"{name}Message" for name in ("Text", "Options", "File", "Event")}
+    assert {message["type"] for message in messages} == {*shapes, "Carousel"}
+    for message in messages:
+        shape = {"$ref": f"#/components/schemas/{shapes.get(message['type'], 'ChatMessage')}", **schemas}
+        validator_for(shape).validate(message)

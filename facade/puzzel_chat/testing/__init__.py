@@ -1,0 +1,115 @@
+"""A pytest plugin for tests of programs that use puzzel-chat, loaded by pytest itself.
+
+    @pytest.mark.puzzel_sandbox(script="silent")
+    def test_gives_up_when_nobody_answers(puzzel_chat_settings, puzzel_time):
+        with PuzzelChat(**puzzel_chat_settings) as chat, pytest.raises(AgentWaitTimeout):
+            chat.start("support", wait=30)
+
+Fixtures: `puzzel_sandbox`, a started sandbox (needs the extra `[sandbox]`); `puzzel_chat_settings`, a client's keyword
+arguments for it; `puzzel_time`, time that passes at once; `puzzel_stable_ids`, the same ids in each run.
+For chats recorded with pytest-recording: `cassette_config` and `unplayed`. Nothing but pytest is imported until a
+fixture or a cassette asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+
+if TYPE_CHECKING:
+    from puzzel_chat.sandbox import Sandbox
+    from puzzel_chat.testing._cassette import cassette_config, unplayed
+    from puzzel_chat.testing._scrub import HOST, Scrubber
+    from puzzel_chat.testing._time import VirtualTime
+
+__all__ = ["HOST", "Scrubber", "VirtualTime", "cassette_config", "unplayed"]
+
+_HOMES = {"HOST": "_scrub", "Scrubber": "_scrub", "VirtualTime": "_time"}
+_SHELLS = ("_sync", "_async")
+_MARKER = "puzzel_sandbox(script='helpful', **options): the options of puzzel_chat.sandbox.Sandbox for this test"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, '_cassette')}"), name)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", _MARKER)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_recording_configure(config: pytest.Config, vcr: Any) -> None:
+    """Give pytest-recording our cassette format; only cassettes that ask for it by name are written in it."""
+    from puzzel_chat.testing._cassette import prepare
+
+    prepare(vcr)
+
+
+@pytest.fixture
+def puzzel_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """Start a local contact centre; `@pytest.mark.puzzel_sandbox(script="silent")` gives its options.
+
+    It lives in the virtual time of a test that uses `puzzel_time`, else its agents are quick (`pace=0.02` seconds).
+    Raises `ImportError` telling what to install when the extra is missing.
+    """
+    from puzzel_chat.sandbox import Sandbox
+
+    args, options = _marked(request)
+    if "puzzel_time" in request.fixturenames:
+        time: VirtualTime = request.getfixturevalue("puzzel_time")
+        options = {"clock": time.seconds, "pace": 1.0, **options}
+    with Sandbox(*args, **{"pace": 0.02, **options}) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def puzzel_chat_settings(request: pytest.FixtureRequest, puzzel_sandbox: Sandbox) -> dict[str, Any]:
+    """Give a client's keyword arguments for the test's sandbox: `PuzzelChat(**puzzel_chat_settings)`."""
+    _, options = _marked(request)
+    secrets = {name: options[name] for name in ("client_id", "client_secret") if options.get(name) is not None}
+    interval = 1.0 if "puzzel_time" in request.fixturenames else 0.05
+    own = {"base_url": puzzel_sandbox.base_url, "solution_id": puzzel_sandbox.solution_id, "poll_interval": interval}
+    return {**own, **secrets}
+
+
+@pytest.fixture
+def puzzel_time(monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
+    """Make the waits of every client made in this test pass at once; for one chat at a time.
+
+    Each wait of a client moves this time on, `advance(seconds)` does it by hand.
+    """
+    from puzzel_chat.testing._time import VirtualTime
+
+    return _in_virtual_time(monkeypatch, VirtualTime())
+
+
+@pytest.fixture
+def puzzel_stable_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Number the ids that the clients of this test choose, so that a cassette knows them again."""
+    _number_ids(monkeypatch)
+
+
+def _in_virtual_time(monkeypatch: pytest.MonkeyPatch, time: VirtualTime) -> VirtualTime:
+    for shell in _SHELLS:
+        monkeypatch.setattr(f"puzzel_chat.{shell}._client.Clock", lambda: time)
+    return time
+
+
+def _number_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = count(1)
+    for module in (f"{shell}.{name}" for shell in _SHELLS for name in ("_session", "_conversation")):
+        monkeypatch.setattr(f"puzzel_chat.{module}.uuid4", lambda: UUID(int=next(numbers)))
+
+
+def _marked(request: pytest.FixtureRequest) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    marker = request.node.get_closest_marker("puzzel_sandbox")
+    return (marker.args, dict(marker.kwargs)) if marker else ((), {})
