@@ -6,11 +6,13 @@ import math
 import os
 from collections.abc import Mapping
 from ipaddress import ip_address
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
 
 from puzzel_chat._errors import ConfigurationError
+from puzzel_chat._secrets import Secret, secret_or_none
 
 ENV_PREFIX = "PUZZEL_CHAT_"
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
@@ -31,6 +33,15 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+def _kept(fields: Mapping[str, str]) -> Mapping[str, str]:
+    """Keep a copy of our own, whose values hide themselves; what is no mapping is told later."""
+    if not isinstance(fields, Mapping):
+        return fields
+    return MappingProxyType(
+        {name: Secret(value) if isinstance(value, str) else value for name, value in fields.items()}
+    )
+
+
 @frozen(kw_only=True)
 class Settings:
     """What the library needs to know about a contact centre.
@@ -46,9 +57,9 @@ class Settings:
     base_url: str
     solution_id: str
     client_id: str | None = None
-    client_secret: str | None = field(default=None, repr=False)
+    client_secret: str | None = field(default=None, converter=secret_or_none)
     scope: str | None = None
-    token_fields: Mapping[str, str] = field(factory=dict, repr=lambda value: repr(sorted(value)))
+    token_fields: Mapping[str, str] = field(factory=dict, converter=_kept)
     timeout: float = 10.0
     poll_interval: float = 1.0
     allow_insecure_http: bool = False
@@ -111,8 +122,8 @@ def _from_text(name: str, text: str) -> object:
         pairs = [part.partition("=") for part in text.split(",") if part.strip()]
         if not all(separator for _, separator, _ in pairs):
             raise ConfigurationError(env_name(name), "write name=value, with commas between them")
-        return {key.strip(): value.strip() for key, _, value in pairs}
-    return text
+        return {key.strip(): Secret(value.strip()) for key, _, value in pairs}
+    return Secret(text) if name == "client_secret" else text
 
 
 def _check_text(setting: str, value: object) -> None:
@@ -142,14 +153,17 @@ def _check_token_fields(fields: object) -> None:
 def _checked_url(url: object, allow_insecure_http: bool) -> str:
     if not isinstance(url, str):
         raise ConfigurationError("base_url", f"must be a string, not {type(url).__name__}")
+    url = url.strip()
+    if any(letter.isspace() or not letter.isprintable() for letter in url):
+        raise ConfigurationError("base_url", "must hold no blanks or control characters")
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise ConfigurationError("base_url", f"is not an address: {error}") from None
     if parts.scheme not in ("http", "https") or not host:
         raise ConfigurationError("base_url", "must begin with https:// and name a host")
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if parts.username or parts.password or "?" in url or "#" in url:
         raise ConfigurationError("base_url", "must hold no user, password, query or fragment")
     if parts.scheme == "http" and not (allow_insecure_http or is_loopback(host)):
         raise ConfigurationError(
@@ -157,4 +171,4 @@ def _checked_url(url: object, allow_insecure_http: bool) -> str:
             f"plain http to {host} would show tokens and chats to the network; use https://,"
             " or set allow_insecure_http=True if that network is yours",
         )
-    return url.strip().rstrip("/")
+    return url.rstrip("/")

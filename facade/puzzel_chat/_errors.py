@@ -30,7 +30,9 @@ as an attribute, outside the message.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import copy
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,6 +40,19 @@ if TYPE_CHECKING:
     from puzzel_chat._models import Allocation
 
 Sent = Literal["no", "maybe"]
+_Error = TypeVar("_Error", bound="PuzzelChatError")
+
+
+def _remade(kind: type[PuzzelChatError], message: str, state: dict[str, object]) -> PuzzelChatError:
+    error = kind.__new__(kind, message)
+    error.args = (message,)
+    error.__dict__.update(state)
+    return error
+
+
+def twin(error: _Error) -> _Error:
+    """Give a copy to raise: an error that is raised again and again would keep the frames of every caller."""
+    return copy.copy(error)
 
 
 class PuzzelChatError(Exception):
@@ -53,6 +68,10 @@ class PuzzelChatError(Exception):
         super().__init__(message)
         self.request_id = request_id
         self.attempts = attempts
+
+    def __reduce__(self) -> tuple[Callable[..., PuzzelChatError], tuple[type[PuzzelChatError], str, dict[str, object]]]:
+        # The constructors differ; worker pools pickle errors, and one error may be raised to many callers.
+        return _remade, (type(self), str(self), dict(self.__dict__))
 
 
 class ConfigurationError(PuzzelChatError):

@@ -17,7 +17,8 @@ class _PlainText(HTMLParser):
         self.silent = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.silent += tag in _SILENT
+        # The end tags of a head may be left out (HTML, section 13.1.2.4).
+        self.silent = 0 if tag == "body" else self.silent + (tag in _SILENT)
         if tag in _BREAKS:
             self.parts.append("\n")
 
@@ -33,20 +34,19 @@ class _PlainText(HTMLParser):
 
 def to_text(markup: str) -> str:
     """Give the plain text of received HTML: no tags, no scripts, no control characters but line breaks."""
-    if "<" not in markup and "&" not in markup:
-        return printable(markup)
+    if "<" not in markup:
+        return printable(html.unescape(markup))
     parser = _PlainText()
     parser.feed(markup)
     parser.close()
     lines = "".join(parser.parts).strip("\n").split("\n")
-    return printable("\n".join(line for i, line in enumerate(lines) if line.strip() or (i and lines[i - 1].strip())))
+    kept = [line for number, line in enumerate(lines) if line.strip() or (number and lines[number - 1].strip())]
+    return printable("\n".join(kept))
 
 
 def printable(text: str) -> str:
     """Drop what could steer a terminal (control and format characters), keep line breaks, tabs and joiners."""
-    return "".join(
-        letter for letter in text if letter in "\n\t\u200c\u200d" or letter.isprintable() or letter.isspace()
-    )
+    return "".join(letter for letter in text if letter in _KEPT or letter.isprintable())
 
 
 def from_text(text: str) -> str:

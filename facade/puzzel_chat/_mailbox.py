@@ -9,20 +9,24 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import blake2b
 
-from attrs import astuple, define, field, frozen
+from attrs import astuple, define, field, fields, frozen
 
 from puzzel_chat._errors import ConversationClosed, DeliveryUnknown, PuzzelChatError
 from puzzel_chat._models import (
+    Agent,
     ConversationEnded,
     Event,
     Message,
     MessageEdited,
+    Option,
     Role,
     TextMessage,
     UnknownMessage,
     is_message,
 )
 
+BUFFER = 1000
+"""Events that wait for one conversation's caller before polling stops and leaves the rest at the service."""
 MEMORY = 4096
 """Message ids remembered per conversation; more when a single reply holds more."""
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -31,11 +35,20 @@ _NOT_CONTENT = frozenset({"conversation_id", "id", "sent_at", "author", "raw", "
 
 def fingerprint(event: Event) -> str:
     """Give a short mark of an event's version and content; two events of one id differ when one is an edit."""
-    content = astuple(event, filter=lambda attribute, _: attribute.name not in _NOT_CONTENT)
+    content = [_plain(getattr(event, one.name)) for one in fields(type(event)) if one.name not in _NOT_CONTENT]
     if isinstance(event, UnknownMessage):
-        content += (json.dumps(event.raw, sort_keys=True, default=str),)
+        content.append(json.dumps(event.raw, sort_keys=True, default=str))
     seed = repr((type(event).__name__, content))
     return f"{event.version}:{blake2b(seed.encode('utf-8', 'replace'), digest_size=8).hexdigest()}"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Agent | Option):
+        # Not repr(), which leaves out what people wrote.
+        return astuple(value, filter=lambda one, _: one.name != "raw")
+    return value
 
 
 @frozen
@@ -52,7 +65,7 @@ class Expected:
     """A message of ours that the polls should bring back."""
 
     client_id: str
-    text: str
+    text: str = field(repr=False)
     found: TextMessage | None = None
 
     def matches(self, event: Event, claimed: set[str]) -> bool:
@@ -79,8 +92,9 @@ class Mailbox:
     """What one conversation has received: what waits for its caller, and what is known already."""
 
     conversation_id: str
+    wanted: bool = False
     waiting: deque[Entry] = field(factory=deque)
-    handed: Entry | None = None
+    handed: list[Entry] = field(factory=list)
     seen: OrderedDict[str, tuple[str, ...]] = field(factory=OrderedDict)
     messages: dict[str, Message] = field(factory=dict)
     ended: ConversationEnded | None = None
@@ -112,6 +126,27 @@ class Mailbox:
         if known is not None and is_message(event):
             return _edited(event), mark
         return event, mark
+
+    def enqueue(self, entry: Entry) -> None:
+        """Let an event wait for the caller; the end stays last, and mail that nobody asked for is bounded."""
+        behind_end = bool(self.waiting) and isinstance(self.waiting[-1].event, ConversationEnded)
+        self.waiting.insert(len(self.waiting) - behind_end, entry)
+        if not self.wanted and len(self.waiting) > BUFFER:
+            self.waiting.popleft()
+
+    def hand(self) -> Entry | None:
+        """Give the next event into the caller's hands, or None when nothing waits."""
+        if not self.waiting:
+            return None
+        entry = self.waiting.popleft()
+        self.handed.append(entry)
+        self.finished = self.finished or isinstance(entry.event, ConversationEnded)
+        return entry
+
+    def done(self) -> list[Entry]:
+        """Give back what the caller had in hand and is done with."""
+        done, self.handed = self.handed, []
+        return done
 
     def remember(self, event_id: str, mark: str) -> None:
         """Count an event as known."""

@@ -47,7 +47,7 @@ class Agent:
     """A person of the contact centre."""
 
     id: str | None = None
-    name: str | None = None
+    name: str | None = _private()
     raw: Raw = field(factory=dict, repr=False, eq=False)
 
 

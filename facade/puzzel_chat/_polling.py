@@ -16,12 +16,9 @@ from collections.abc import Callable, Iterable
 from attrs import define, field
 
 from puzzel_chat._errors import ContractError, PuzzelChatError
-from puzzel_chat._mailbox import Entry, Mailbox, fingerprint
+from puzzel_chat._mailbox import BUFFER, Entry, Mailbox, fingerprint
 from puzzel_chat._models import ConnectionDegraded, ConnectionRecovered, ConversationEnded, Event, Role
 from puzzel_chat._retry import Uniform, backoff, ends_a_loop, retry_after
-
-BUFFER = 1000
-"""Events that wait for one conversation's caller before polling stops and leaves the rest at the service."""
 
 
 @define
@@ -61,7 +58,7 @@ class Pace:
         first = self.failing_since is None
         self.failing_since = now if self.failing_since is None else self.failing_since
         asked = retry_after(error)
-        self._next = now + (backoff(self.failures, uniform) if asked is None else asked)
+        self._next = now + (asked or backoff(self.failures, uniform))
         return first
 
 
@@ -72,9 +69,15 @@ class Inbox:
     cursor: str | None = None
     next_seq: int = 1
     boxes: dict[str, Mailbox] = field(factory=dict)
+    failure: PuzzelChatError | None = None
 
     def box(self, conversation_id: str) -> Mailbox:
-        """Give a conversation's mailbox, new when it was not known."""
+        """Give the mailbox of a conversation that somebody asks for, new when it was not known."""
+        box = self._box(conversation_id)
+        box.wanted = True
+        return box
+
+    def _box(self, conversation_id: str) -> Mailbox:
         if conversation_id not in self.boxes:
             self.boxes[conversation_id] = Mailbox(conversation_id)
         return self.boxes[conversation_id]
@@ -82,7 +85,7 @@ class Inbox:
     @property
     def is_full(self) -> bool:
         """Tell whether a conversation's caller is so far behind that polling must stop."""
-        return any(len(box.waiting) >= BUFFER and not box.finished for box in self.boxes.values())
+        return any(box.wanted and len(box.waiting) >= BUFFER for box in self.boxes.values())
 
     def accept(self, events: Iterable[Event], cursor: str | None) -> list[Entry]:
         """Take a reply's events in its order, ends last; gives the new ones, to be journaled."""
@@ -97,38 +100,38 @@ class Inbox:
 
     def restore(self, waiting: Iterable[tuple[int, Event]], cursor: str | None) -> None:
         """Take up what an earlier process had received and not handed out, under its old places in the journal."""
+        free = self.next_seq
         for seq, event in waiting:
             self.next_seq = seq
             list(self._deliver(event))
-        self.cursor = cursor
+            free = max(free, seq + 1, self.next_seq)
+        self.next_seq, self.cursor = free, cursor
 
     def _deliver(self, event: Event) -> Iterable[Entry]:
-        boxes = [self.box(event.conversation_id)] if event.conversation_id else list(self.boxes.values())
+        boxes = [self._box(event.conversation_id)] if event.conversation_id else list(self.boxes.values())
         for box in boxes:
-            if box.finished:
+            if box.finished or (box.ended is not None and isinstance(event, ConversationEnded)):
                 continue
             news = box.news(event)
             if news is None:
                 box.note_message(event)
                 continue
-            event_out, mark = news
-            box.note_message(event_out)
+            told, mark = news
+            box.note_message(told)
             box.meet_expectations(event)
-            if isinstance(event_out, ConversationEnded):
-                if box.ended is not None:
-                    continue
-                box.ended = event_out
-            yield self._enqueue(box, event_out, mark)
+            if isinstance(told, ConversationEnded):
+                box.ended = told
+            yield self._enqueue(box, told, mark)
 
     def _enqueue(self, box: Mailbox, event: Event, mark: str) -> Entry:
         entry = Entry(self.next_seq, event, mark)
         self.next_seq += 1
-        box.waiting.append(entry)
+        box.enqueue(entry)
         return entry
 
     def _end_of_ours(self, box: Mailbox) -> list[Entry]:
         """End a chat that we closed and whose last reply did not tell the end."""
-        if not box.closing or box.ended is not None:
+        if not box.closing or box.finished or box.ended is not None:
             return []
         box.ended = ConversationEnded(
             conversation_id=box.conversation_id, id=f"{box.conversation_id}:end", by=Role.CUSTOMER
@@ -145,25 +148,14 @@ class Inbox:
 
     def _tell(self, make: Callable[[str], Event]) -> None:
         for box in self.boxes.values():
-            if box.ended is None:
-                box.waiting.append(Entry(None, make(box.conversation_id)))
+            if box.ended is None and not box.finished:
+                box.enqueue(Entry(None, make(box.conversation_id)))
 
     def failed(self, error: PuzzelChatError) -> None:
         """Fail every conversation for good; one that we closed simply ends."""
+        self.failure = error
         for box in self.boxes.values():
             if box.closing:
                 self._end_of_ours(box)
-            elif box.ended is None:
+            elif box.ended is None and not box.finished:
                 box.failure = error
-
-    def take(self, conversation_id: str) -> tuple[Entry | None, Entry | None]:
-        """Hand out the next event. Gives the entry that the caller is done with, and the next one.
-
-        The next one is None when nothing waits; then `failure` and `finished` of the box say whether more can come.
-        """
-        box = self.box(conversation_id)
-        done, box.handed = box.handed, None
-        if box.waiting:
-            box.handed = box.waiting.popleft()
-            box.finished = isinstance(box.handed.event, ConversationEnded)
-        return done, box.handed

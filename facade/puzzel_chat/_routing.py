@@ -133,4 +133,4 @@ class AgentWait:
             raise error
         if now >= self.began + self.timeout:
             raise self.over() from error
-        self._asked = retry_after(error)
+        self._asked = retry_after(error) or None

@@ -1,6 +1,8 @@
-"""Strings and bytes that hide themselves where tools print values: reprs, logs with %r, locals in tracebacks."""
+"""Values that hide themselves where tools print them: reprs, logs with %r, locals in tracebacks."""
 
 from __future__ import annotations
+
+from typing import Any
 
 MASK = "'***'"
 
@@ -21,6 +23,13 @@ class SecretBytes(bytes):
 
     def __repr__(self) -> str:
         return MASK
+
+
+class SecretDict(dict[str, Any]):
+    """A decoded document whose repr is masked."""
+
+    def __repr__(self) -> str:
+        return "{…}"
 
 
 def secret_or_none(value: str | None) -> Secret | None:

@@ -55,24 +55,31 @@ class SQLiteStore:
             # The file is made by us first, so that not even its first byte can be read by others.
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
             db = sqlite3.connect(self.path, timeout=10, isolation_level=None, check_same_thread=False)
-            db.executescript(_PRAGMAS)
-            self._prepare(db)
+            try:
+                self._check_owner(db)
+                os.chmod(self.path, 0o600)
+                db.executescript(_PRAGMAS)
+                self._prepare(db)
+            except BaseException:
+                db.close()
+                raise
         except (OSError, sqlite3.Error) as error:
             raise ConfigurationError("store", f"cannot use {self.path} as a session store: {error}") from None
         return db
 
+    def _check_owner(self, db: sqlite3.Connection) -> bool:
+        """Tell whether the file is empty; raises when it is not ours, before anything is written to it."""
+        (owner,), (version,) = (db.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version"))
+        empty = db.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+        if not empty and (owner, version) != (_APPLICATION_ID, _VERSION):
+            mine = owner == _APPLICATION_ID
+            whose = f"has version {version}, not {_VERSION}" if mine else "belongs to another program"
+            raise ConfigurationError("store", f"{self.path} {whose}; name another file")
+        return empty
+
     def _prepare(self, db: sqlite3.Connection) -> None:
         db.execute("BEGIN IMMEDIATE")
-        owner = db.execute("PRAGMA application_id").fetchone()[0]
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        empty = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-        if not empty and (owner, version) != (_APPLICATION_ID, _VERSION):
-            db.close()
-            whose = (
-                f"has version {version}, not {_VERSION}" if owner == _APPLICATION_ID else "belongs to another program"
-            )
-            raise ConfigurationError("store", f"{self.path} {whose}; name another file")
-        if empty:
+        if self._check_owner(db):
             for statement in _SCHEMA.split(";"):
                 db.execute(statement)
             db.execute(f"PRAGMA application_id={_APPLICATION_ID}")
@@ -97,10 +104,10 @@ class SQLiteStore:
 
     def load(self, session_id: str) -> StoredSession | None:
         """See `Store`."""
-        tokens = self.tokens(session_id)
-        if tokens is None:
-            return None
         with self._transaction() as db:
+            tokens = _tokens(db, session_id)
+            if tokens is None:
+                return None
             (cursor,) = db.execute("SELECT cursor FROM session WHERE id=?", (session_id,)).fetchone()
             stored = StoredSession(id=session_id, tokens=tokens, cursor=cursor)
             query = "SELECT id, request_id, closing, finished FROM conversation WHERE session_id=?"
@@ -118,14 +125,7 @@ class SQLiteStore:
     def tokens(self, session_id: str) -> StoredTokens | None:
         """See `Store`."""
         with self._transaction() as db:
-            row = db.execute(
-                "SELECT access, refresh, generation, ttl, obtained FROM session WHERE id=?", (session_id,)
-            ).fetchone()
-        if row is None:
-            return None
-        return StoredTokens(
-            access=Secret(row[0]), refresh=secret_or_none(row[1]), generation=row[2], ttl=row[3], obtained=row[4]
-        )
+            return _tokens(db, session_id)
 
     def save_tokens(self, session_id: str, tokens: StoredTokens) -> None:
         """See `Store`."""
@@ -172,9 +172,12 @@ class SQLiteStore:
         """See `Store`."""
         with self._transaction() as db:
             db.execute("DELETE FROM session WHERE id=?", (session_id,))
+        # The log still holds what was deleted; where another process reads, that process's end clears it.
+        with self._lock:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def acquire(self, session_id: str, owner: str, now: float, seconds: float) -> bool:
-        """See `Store`. A lease that ends implausibly late (a clock was set back) is not believed."""
+        """See `Store`."""
         with self._transaction() as db:
             taken = db.execute(
                 "UPDATE session SET lease_owner=?, lease_until=? WHERE id=? AND (lease_owner IS NULL OR lease_owner=?"
@@ -193,3 +196,12 @@ class SQLiteStore:
         """See `Store`."""
         with self._lock:
             self._db.close()
+
+
+def _tokens(db: sqlite3.Connection, session_id: str) -> StoredTokens | None:
+    query = "SELECT access, refresh, generation, ttl, obtained FROM session WHERE id=?"
+    row = db.execute(query, (session_id,)).fetchone()
+    if row is None:
+        return None
+    access, refresh = Secret(row[0]), secret_or_none(row[1])
+    return StoredTokens(access=access, refresh=refresh, generation=row[2], ttl=row[3], obtained=row[4])

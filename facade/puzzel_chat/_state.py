@@ -19,10 +19,11 @@ from puzzel_chat._errors import (
     SessionError,
     SessionNotFound,
     StoreError,
+    twin,
 )
 from puzzel_chat._http import Reply
-from puzzel_chat._mailbox import Entry, Mailbox
-from puzzel_chat._models import Event, QueueInfo
+from puzzel_chat._mailbox import Mailbox
+from puzzel_chat._models import ConversationEnded, Event, QueueInfo
 from puzzel_chat._polling import Inbox, Pace
 from puzzel_chat._store import Store, StoredConversation, StoredSession, StoredTokens, Waiting
 from puzzel_chat._tokens import DEFAULT_TTL, Now, TokenLife, TokenSet
@@ -159,24 +160,34 @@ class SessionState:
             self.inbox.degraded(str(error))
 
     def take(self, conversation_id: str) -> Event | None:
-        """Give the conversation's next event and count the one before as done; None when nothing waits.
+        """Give the conversation's next event and count the ones before as done; None when nothing waits.
 
         Raises the error that ended the polling, once everything before it was taken.
         """
-        done, entry = self.inbox.take(conversation_id)
         box = self.box(conversation_id)
-        if done is not None:
-            self._acknowledge(conversation_id, done)
+        self._acknowledge(box)
+        entry = box.hand()
         if entry is None and box.failure is not None:
-            raise box.failure
+            raise twin(box.failure)
         return entry.event if entry else None
 
+    def acknowledge_all(self) -> bool:
+        """Count everything in the caller's hands as done; tells whether more waits already."""
+        for box in self.inbox.boxes.values():
+            self._acknowledge(box)
+        return any(box.waiting for box in self.inbox.boxes.values())
+
     def take_all(self) -> list[Event]:
-        """Give everything that waits, conversation by conversation."""
+        """Give everything that waits into the caller's hands, conversation by conversation.
+
+        Raises the error that ended the polling, once everything before it was taken.
+        """
         taken: list[Event] = []
-        for conversation_id in list(self.inbox.boxes):
-            while (event := self.take(conversation_id)) is not None:
-                taken.append(event)
+        for box in self.inbox.boxes.values():
+            while (entry := box.hand()) is not None:
+                taken.append(entry.event)
+        if not taken and self.inbox.failure is not None:
+            raise twin(self.inbox.failure)
         return taken
 
     def delay(self) -> float:
@@ -187,11 +198,12 @@ class SessionState:
             return self.pace.period
         return self.pace.delay(clock.monotonic(), clock.uniform)
 
-    def _acknowledge(self, conversation_id: str, done: Entry) -> None:
-        if done.seq is not None:
-            self.parts.store.acknowledge(self.id, conversation_id, done.seq, done.event.id, done.mark)
-        if self.box(conversation_id).finished and conversation_id in self.conversations:
-            self._note(evolve(self.conversations[conversation_id], finished=True))
+    def _acknowledge(self, box: Mailbox) -> None:
+        for done in box.done():
+            if done.seq is not None:
+                self.parts.store.acknowledge(self.id, box.conversation_id, done.seq, done.event.id, done.mark)
+            if isinstance(done.event, ConversationEnded) and box.conversation_id in self.conversations:
+                self._note(evolve(self.conversations[box.conversation_id], finished=True))
 
     def close(self) -> None:
         """Close the session here; a session whose chats are all over is forgotten, with its secrets."""

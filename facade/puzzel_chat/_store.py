@@ -14,7 +14,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from puzzel_chat._secrets import Secret
 
@@ -88,7 +88,10 @@ class Store(Protocol):
         """Forget a session and its secrets."""
 
     def acquire(self, session_id: str, owner: str, now: float, seconds: float) -> bool:
-        """Take the right to refresh the session's token for so many seconds, unless another owner has it."""
+        """Take the right to refresh the session's token for so many seconds, unless another owner has it.
+
+        A right that ends later than a new one would (a clock was set back) is not believed.
+        """
         ...
 
     def release(self, session_id: str, owner: str) -> None:
@@ -103,18 +106,26 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._sessions: dict[str, StoredSession] = {}
+        self._seen: dict[str, dict[str, dict[tuple[str, str], None]]] = {}
         self._leases: dict[str, tuple[str, float]] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def load(self, session_id: str) -> StoredSession | None:
         """See `Store`."""
-        return self._sessions.get(session_id)
+        with self._lock:
+            session = self._sessions.get(session_id)
+            if session is None:
+                return None
+            seen = {conversation_id: list(marks) for conversation_id, marks in self._seen[session_id].items()}
+            return evolve(session, conversations=dict(session.conversations), waiting=dict(session.waiting), seen=seen)
 
     def save_tokens(self, session_id: str, tokens: StoredTokens) -> None:
         """See `Store`."""
-        session = self._sessions.setdefault(session_id, StoredSession(id=session_id, tokens=tokens))
-        if tokens.generation > session.tokens.generation:
-            session.tokens = tokens
+        with self._lock:
+            session = self._sessions.setdefault(session_id, StoredSession(id=session_id, tokens=tokens))
+            self._seen.setdefault(session_id, {})
+            if tokens.generation > session.tokens.generation:
+                session.tokens = tokens
 
     def tokens(self, session_id: str) -> StoredTokens | None:
         """See `Store`."""
@@ -123,30 +134,35 @@ class MemoryStore:
 
     def save_conversation(self, session_id: str, conversation: StoredConversation) -> None:
         """See `Store`."""
-        if session := self._sessions.get(session_id):
-            session.conversations[conversation.id] = conversation
+        with self._lock:
+            if session := self._sessions.get(session_id):
+                session.conversations[conversation.id] = conversation
 
     def journal(self, session_id: str, cursor: str | None, waiting: Sequence[Waiting]) -> None:
         """See `Store`."""
-        if session := self._sessions.get(session_id):
-            session.cursor = cursor
-            session.waiting.update({item.seq: item for item in waiting})
+        with self._lock:
+            if session := self._sessions.get(session_id):
+                session.cursor = cursor
+                session.waiting.update({item.seq: item for item in waiting})
 
     def acknowledge(self, session_id: str, conversation_id: str, seq: int, item_id: str, mark: str) -> None:
         """See `Store`."""
-        if session := self._sessions.get(session_id):
-            session.waiting.pop(seq, None)
-            session.seen.setdefault(conversation_id, []).append((item_id, mark))
+        with self._lock:
+            if session := self._sessions.get(session_id):
+                session.waiting.pop(seq, None)
+                self._seen[session_id].setdefault(conversation_id, {})[item_id, mark] = None
 
     def delete(self, session_id: str) -> None:
         """See `Store`."""
-        self._sessions.pop(session_id, None)
+        with self._lock:
+            self._sessions.pop(session_id, None)
+            self._seen.pop(session_id, None)
 
     def acquire(self, session_id: str, owner: str, now: float, seconds: float) -> bool:
         """See `Store`."""
         with self._lock:
-            holder, until = self._leases.get(session_id, (owner, 0.0))
-            if holder != owner and now < until:
+            holder, until = self._leases.get(session_id, (owner, now))
+            if holder != owner and now < until <= now + seconds:
                 return False
             self._leases[session_id] = (owner, now + seconds)
             return True

@@ -17,7 +17,7 @@ import enum
 from attrs import define, evolve, frozen
 
 from puzzel_chat._config import Settings
-from puzzel_chat._errors import PuzzelChatError, SessionExpired, TransportError
+from puzzel_chat._errors import PuzzelChatError, SessionExpired, TransportError, twin
 from puzzel_chat._secrets import Secret
 
 DEFAULT_TTL = 600.0
@@ -115,7 +115,7 @@ class TokenLife:
             return Step.USE if state is Freshness.ADVISORY else Step.WAIT
         if now.monotonic < self.retry_at:
             if state is Freshness.EXPIRED:
-                raise self.last_error or SessionExpired("The session's token has expired.")
+                raise twin(self.last_error or SessionExpired("The session's token has expired."))
             return Step.USE
         return Step.USE_AND_START if state is Freshness.ADVISORY else Step.START_AND_WAIT
 
@@ -166,7 +166,7 @@ class TokenLife:
 
     def _raise_if_dead(self) -> None:
         if self.dead is not None:
-            raise self.dead
+            raise twin(self.dead)
 
 
 def resend(error: PuzzelChatError, elapsed: float) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from puzzel_chat._config import Settings
-from puzzel_chat._errors import Sent, TransportError
+from puzzel_chat._errors import ConfigurationError, Sent, SessionError, TransportError
 from puzzel_chat._http import Reply, Request
 
 # Every concrete error of the library that a request can meet, and whether the service may have seen the request.
@@ -51,7 +51,20 @@ def mapped_errors(host: str, timeout: float) -> Iterator[None]:
         row = next(base for base in type(error).__mro__ if base in OUTCOMES)
         sent, sentence = OUTCOMES[row]
         told = sentence.format(host=host, timeout=timeout)
-        raise TransportError(f"No reply: {told}.", sent=sent) from error
+        # The cause's frames hold headers and body as they were written, so it is named and not kept.
+        raise TransportError(f"No reply: {told} ({type(error).__name__}).", sent=sent) from None
+
+
+def _host(settings: Settings) -> str:
+    try:
+        return httpx.URL(settings.base_url).host
+    except (httpx.InvalidURL, ValueError):
+        raise ConfigurationError("base_url", "is not an address that can be reached") from None
+
+
+def _check_open(client: httpx.Client | httpx.AsyncClient) -> None:
+    if client.is_closed:
+        raise SessionError("The client was closed. Make a new one.")
 
 
 def _options(settings: Settings) -> dict[str, Any]:
@@ -88,7 +101,7 @@ class Transport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._host = httpx.URL(settings.base_url).host
+        self._host = _host(settings)
         self._client = httpx.Client(**_options(settings))
 
     def send(self, request: Request, access: str | None, within: float | None = None) -> Reply:
@@ -96,6 +109,7 @@ class Transport:
 
         `within` in seconds is for a request that may not take the usual time.
         """
+        _check_open(self._client)
         timeout = min(within or self._settings.timeout, self._settings.timeout)
         with mapped_errors(self._host, timeout):
             return _reply(
@@ -118,7 +132,7 @@ class AsyncTransport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._host = httpx.URL(settings.base_url).host
+        self._host = _host(settings)
         self._client = httpx.AsyncClient(**_options(settings))
 
     async def send(self, request: Request, access: str | None, within: float | None = None) -> Reply:
@@ -126,6 +140,7 @@ class AsyncTransport:
 
         `within` in seconds is for a request that may not take the usual time.
         """
+        _check_open(self._client)
         timeout = min(within or self._settings.timeout, self._settings.timeout)
         with mapped_errors(self._host, timeout):
             return _reply(

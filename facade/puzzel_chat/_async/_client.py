@@ -17,6 +17,7 @@ from puzzel_chat._http import Reply, Request
 from puzzel_chat._models import Customer, Variable
 from puzzel_chat._retry import again
 from puzzel_chat._routing import checked_timeout
+from puzzel_chat._secrets import secret_or_none
 from puzzel_chat._state import Parts, SessionState, check_hours, opened, restored, unknown_hours
 from puzzel_chat._store import MemoryStore, Store
 from puzzel_chat._tokens import connect_fields
@@ -46,6 +47,7 @@ class AsyncPuzzelChat:
         allow_insecure_http: bool = False,
         store: Store | None = None,
     ) -> None:
+        client_secret = secret_or_none(client_secret)
         settings = Settings.checked(
             base_url=base_url,
             solution_id=solution_id,

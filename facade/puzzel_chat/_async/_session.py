@@ -75,12 +75,12 @@ class AsyncSession:
         return AsyncConversation(self, chosen)
 
     async def poll(self) -> list[Event]:
-        """Wait until the next poll is due, poll once, and give what is new in all conversations.
+        """Give what is new in all conversations; unless something waits already, poll once when that is due.
 
         Calling again says that what came before has been handled. Raises what ended the polling.
         """
-        self._state.take_all()
-        await self._pump(None)
+        if not self._state.acknowledge_all():
+            await self._pump(None)
         return self._state.take_all()
 
     async def aclose(self) -> None:

@@ -76,13 +76,16 @@ class Session:
         return Conversation(self, chosen)
 
     def poll(self) -> list[Event]:
-        """Wait until the next poll is due, poll once, and give what is new in all conversations.
+        """Give what is new in all conversations; unless something waits already, poll once when that is due.
 
         Calling again says that what came before has been handled. Raises what ended the polling.
         """
-        self._take_all()
-        self._pump(None)
-        return self._take_all()
+        with self._lock:
+            waits = self._state.acknowledge_all()
+        if not waits:
+            self._pump(None)
+        with self._lock:
+            return self._state.take_all()
 
     def close(self) -> None:
         """Close the session here. Chats that go on stay in the store, for `resume`; nothing is sent."""
@@ -155,7 +158,3 @@ class Session:
         else:
             with self._lock:
                 self._state.polled(batch)
-
-    def _take_all(self) -> list[Event]:
-        with self._lock:
-            return self._state.take_all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from attrs import asdict, fields_dict, frozen
@@ -45,8 +45,12 @@ class Operation:
 TOKEN = Operation("connectToken", connect_token._get_kwargs, "PuzzelChat.connect", repeatable=False, private=True)
 QUEUE = Operation("getQueueInfo", get_queue_info._get_kwargs, "Session.queue_info", repeatable=True)
 TIME = Operation("getTimeInfo", get_time_info._get_kwargs, "Session.time_info", repeatable=True)
-ROUTE = Operation("routeConversation", route_conversation._get_kwargs, "Conversation.route", repeatable=False)
-STATUS = Operation("getRequestStatus", get_request_status._get_kwargs, "Conversation.allocation", repeatable=True)
+ROUTE = Operation(
+    "routeConversation", route_conversation._get_kwargs, "Conversation.route", repeatable=False, private=True
+)
+STATUS = Operation(
+    "getRequestStatus", get_request_status._get_kwargs, "Conversation.allocation", repeatable=True, private=True
+)
 POLL = Operation("pollConversation", poll_conversation._get_kwargs, "Session.poll", repeatable=False, private=True)
 SEND = Operation("sendMessage", send_message._get_kwargs, "Conversation.send", repeatable=False, private=True)
 TYPING = Operation("sendTyping", send_typing._get_kwargs, "Conversation.typing", repeatable=True)
@@ -94,25 +98,34 @@ def checked_text(text: object) -> str:
 
 def as_customer(customer: Customer | Mapping[str, str] | None) -> Customer | None:
     """Give a `Customer` from one, or from a mapping of its fields."""
-    if customer is None or isinstance(customer, Customer):
-        return customer
+    if customer is None:
+        return None
+    if isinstance(customer, Customer):
+        customer = asdict(customer)
     if not isinstance(customer, Mapping):
         raise InvalidArgument("customer", f"must be a Customer or a mapping, not {type(customer).__name__}")
     unknown = sorted(set(customer) - set(fields_dict(Customer)))
     if unknown:
         raise InvalidArgument("customer", f"has no field {unknown[0]!r}; there are {', '.join(fields_dict(Customer))}")
+    if not all(value is None or isinstance(value, str) for value in customer.values()):
+        raise InvalidArgument("customer", "every field must be a string")
     return Customer(**customer)
 
 
 def as_variables(variables: Iterable[Variable] | Mapping[str, str] | None) -> tuple[Variable, ...]:
     """Give variables from variables, or from a mapping of names to values."""
+    found: tuple[object, ...] = ()
     if isinstance(variables, Mapping):
-        found = tuple(Variable(str(name), value) for name, value in variables.items())
-    else:
-        found = tuple(variables or ())
-    if not all(isinstance(item, Variable) and isinstance(item.value, str) for item in found):
+        pairs = cast("Mapping[str, str]", variables)
+        found = tuple(Variable(name, value) for name, value in pairs.items())
+    elif variables is not None:
+        found = tuple(variables) if isinstance(variables, Iterable) else (variables,)
+    good = tuple(
+        one for one in found if isinstance(one, Variable) and isinstance(one.name, str) and isinstance(one.value, str)
+    )
+    if len(good) < len(found):
         raise InvalidArgument("variables", "must be Variable objects, or a mapping of names to strings")
-    return found
+    return good
 
 
 def token_request(fields: Mapping[str, str]) -> Request:

@@ -26,12 +26,17 @@ from puzzel_chat._errors import (
     ServerError,
     SessionExpired,
 )
+from puzzel_chat._html import printable
 from puzzel_chat._http import Reply
 from puzzel_chat._wire.operations import END, QUEUE, ROUTE, SEND, STATUS, TIME, TOKEN, TYPING, Operation
 from puzzel_chat._wire.values import when
 
 EXCERPT = 256
-_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*("|$)(\s*:)?', re.DOTALL)
+# A key, or a string (perhaps cut off), or what else JSON is made of, or a character that it is not made of.
+_JSON_PIECE = re.compile(
+    r'(?P<key>"(?:[^"\\]|\\.)*"\s*:)|(?P<string>"(?:[^"\\]|\\.)*(?:"|\\?$))|true|false|null|[-+.\deE]+|[{}\[\],:\s]|(?P<other>.)',
+    re.DOTALL,
+)
 _TITLE = re.compile(r"<title[^>]*>([^<]{0,100})", re.IGNORECASE)
 
 _KINDS: dict[int, type[ApiError]] = {
@@ -71,12 +76,16 @@ def excerpt(operation: Operation, reply: Reply) -> str:
     if not text.strip():
         return "(empty)"
     if text.lstrip()[:1] == "<":
-        title = _TITLE.search(text)
+        title = _TITLE.search(printable(text))
         return f"an HTML page{f' titled {title[1].strip()!r}' if title else ''}"
     if operation.private:
-        masked = _JSON_STRING.sub(lambda found: found[0] if found[2] else '"…"', text)
-        text = masked if text.lstrip()[:1] in "{[" else f"({len(reply.body)} bytes that are not JSON)"
-    return text[:EXCERPT]
+        text = _masked(text) if text.lstrip()[:1] in "{[" else f"({len(reply.body)} bytes that are not JSON)"
+    return printable(text)[:EXCERPT]
+
+
+def _masked(text: str) -> str:
+    """Leave of JSON its keys, numbers and marks, and of anything else nothing."""
+    return _JSON_PIECE.sub(lambda found: '"…"' if found["string"] else "" if found["other"] else found[0], text)
 
 
 def problem(reply: Reply) -> Mapping[str, Any]:
@@ -93,19 +102,19 @@ def problem(reply: Reply) -> Mapping[str, Any]:
 def wait_asked(headers: Mapping[str, str]) -> float | None:
     """Give `Retry-After` in seconds: a number or a date (RFC 9110 section 10.2.3), judged by the reply's own clock."""
     asked = headers.get("retry-after", "").strip()
-    if asked.isdigit():
+    if asked.isascii() and asked.isdigit():
         return float(asked[:9])
     try:
         until = parsedate_to_datetime(asked)
         sent = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
         return max(0.0, (until - sent).total_seconds())
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
 
 def _word(document: Mapping[str, Any], name: str) -> str | None:
     value = document.get(name)
-    return value[:200] if isinstance(value, str) else None
+    return printable(value[:200]) if isinstance(value, str) else None
 
 
 def error_for(operation: Operation, reply: Reply) -> PuzzelChatError | None:
@@ -113,7 +122,7 @@ def error_for(operation: Operation, reply: Reply) -> PuzzelChatError | None:
     if 200 <= reply.status < 300:
         return None
     if 300 <= reply.status < 400:
-        to = urlsplit(reply.headers.get("location", "")).netloc or "another address"
+        to = _host(reply.headers.get("location", "")) or "another address"
         return ConfigurationError("base_url", f"the service redirects to {to}; set the address that it redirects to")
     document = problem(reply)
     if operation is TOKEN and (refused := _token_error(reply, document)):
@@ -121,7 +130,16 @@ def error_for(operation: Operation, reply: Reply) -> PuzzelChatError | None:
     return _by_code(operation, document) or _api_error(operation, reply, document)
 
 
+def _host(location: str) -> str:
+    try:
+        return printable(urlsplit(location).hostname or "")
+    except ValueError:
+        return ""
+
+
 def _token_error(reply: Reply, document: Mapping[str, Any]) -> PuzzelChatError | None:
+    if reply.status == 429 or reply.status >= 500:
+        return None
     word = _word(document, "error")
     if word in _OAUTH_SETTING:
         setting, meaning = _OAUTH_SETTING[word]

@@ -19,7 +19,7 @@ from puzzel_chat._errors import ContractError
 from puzzel_chat._html import to_text
 from puzzel_chat._http import Reply
 from puzzel_chat._models import AllocationStage, Role
-from puzzel_chat._secrets import Secret
+from puzzel_chat._secrets import Secret, SecretDict, secret_or_none
 from puzzel_chat._wire.operations import POLL, QUEUE, ROUTE, SEND, STATUS, TIME, TOKEN, Operation
 from puzzel_chat._wire.refusals import excerpt
 from puzzel_chat._wire.values import flag, named, seconds, text, when, whole
@@ -51,14 +51,19 @@ class Poll:
     cursor: str | None
 
 
-def _object(operation: Operation, reply: Reply) -> dict[str, Any]:
+def _object(operation: Operation, reply: Reply) -> SecretDict:
+    document = _decoded(operation, reply)
+    if document is None:
+        raise ContractError(operation.name, "", "the reply is not a JSON object", excerpt(operation, reply))
+    return document
+
+
+def _decoded(operation: Operation, reply: Reply) -> SecretDict | None:
     try:
         document = json.loads(reply.body)
     except (ValueError, RecursionError):
         raise ContractError(operation.name, "", "the reply is not JSON", excerpt(operation, reply)) from None
-    if not isinstance(document, dict):
-        raise ContractError(operation.name, "", "the reply is not a JSON object", excerpt(operation, reply))
-    return document
+    return SecretDict(document) if isinstance(document, dict) else None
 
 
 def _parsed(
@@ -79,12 +84,14 @@ def _misfit(operation: Operation, reply: Reply, name: str, what: str) -> Contrac
 
 def grant(reply: Reply) -> Grant:
     """Give the tokens of a reply; raises `ContractError` when there is no access token in it."""
-    found, _ = _parsed(TOKEN, reply, lambda document: theirs.TokenReply.from_dict({"token_type": "Bearer", **document}))
-    access, refresh = text(found.access_token), text(found.refresh_token)
+    found, _ = _parsed(
+        TOKEN, reply, lambda document: theirs.TokenReply.from_dict(SecretDict({"token_type": "Bearer", **document}))
+    )
+    access, refresh = secret_or_none(text(found.access_token)), secret_or_none(text(found.refresh_token))
     if not access or not access.isascii() or not access.isprintable():
         raise _misfit(TOKEN, reply, "access_token", "there is no usable token")
     lives = seconds(found.expires_in)
-    return Grant(Secret(access), Secret(refresh) if refresh else None, lives or None)
+    return Grant(access, refresh or None, lives or None)
 
 
 def queue_info(reply: Reply, now: datetime) -> ours.QueueInfo:
@@ -200,12 +207,12 @@ def _unknown(item: Mapping[str, Any], problem: str | None) -> ours.UnknownMessag
 def _base(
     found: theirs.TextMessage | theirs.OptionsMessage | theirs.FileMessage | theirs.EventMessage,
 ) -> dict[str, Any] | None:
-    identity = text(found.id), text(found.conversation_id)
-    if not all(identity):
+    item_id, conversation_id = text(found.id), text(found.conversation_id)
+    if not item_id or not conversation_id:
         return None
     return {
-        "id": found.id,
-        "conversation_id": found.conversation_id,
+        "id": item_id,
+        "conversation_id": conversation_id,
         "version": whole(found.version) or 1,
         "sent_at": when(found.sent_at),
         "author": _author(found.author),

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 
 _T = TypeVar("_T")
+FOREVER = 1e9
+"""Seconds (30 years) from which on a duration is nonsense."""
 
 
 def text(value: object) -> str | None:
-    """Give a string."""
-    return value if isinstance(value, str) else None
+    """Give a string; half a character, which JSON can hold, becomes a question mark."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
 
 
 def whole(value: object) -> int | None:
@@ -23,10 +24,10 @@ def whole(value: object) -> int | None:
 def seconds(value: object) -> float | None:
     """Give a number of seconds; a string of digits counts as one."""
     if isinstance(value, str):
-        value = float(value) if value.isdigit() and len(value) < 10 else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        value = float(value) if value.isascii() and value.isdigit() and len(value) < 10 else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if value >= 0 else None
+    return float(value) if 0 <= value < FOREVER else None
 
 
 def flag(value: object) -> bool | None:
@@ -40,7 +41,10 @@ def when(value: object) -> datetime | None:
         value = _parsed_time(value)
     if not isinstance(value, datetime):
         return None
-    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    try:
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    except OverflowError:
+        return None
 
 
 def _parsed_time(value: str) -> datetime | None:

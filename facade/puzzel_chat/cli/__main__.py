@@ -1,0 +1,7 @@
+"""`python -m puzzel_chat.cli` does what `puzzel-chat` does."""
+
+from __future__ import annotations
+
+from puzzel_chat.cli import main
+
+main()

@@ -1,0 +1,166 @@
+"""The command line under test: in this process, as a process of its own, and on a terminal of its own."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from attrs import define, frozen
+
+from puzzel_chat.cli import main
+from puzzel_chat.sandbox import Sandbox
+
+PROGRAM = [sys.executable, "-m", "puzzel_chat.cli"]
+ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07|[()][A-Z0-9]|[=>78])|\r")
+
+
+@frozen
+class Ran:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the settings of whoever runs it."""
+    for name in [name for name in os.environ if name.startswith("PUZZEL_CHAT_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def centre() -> Iterator[Sandbox]:
+    """A contact centre in the test's own process, where everything takes place at the next request."""
+    with Sandbox(pace=0) as sandbox:
+        yield sandbox
+
+
+def settings_for(sandbox: Sandbox) -> dict[str, str]:
+    """Give the environment of a client of this contact centre, which polls fast."""
+    return {
+        "PUZZEL_CHAT_BASE_URL": sandbox.base_url,
+        "PUZZEL_CHAT_SOLUTION_ID": sandbox.solution_id,
+        "PUZZEL_CHAT_POLL_INTERVAL": "0.1",
+    }
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Run a command in this process, with a file as its standard input."""
+
+    def run(*args: str, at: Sandbox | None = None, typed: str = "", env: dict[str, str] | None = None) -> Ran:
+        for name, value in {**(settings_for(at) if at else {}), **(env or {})}.items():
+            monkeypatch.setenv(name, value)
+        given = tmp_path / "typed"
+        given.write_text(typed)
+        monkeypatch.setattr(sys, "argv", ["puzzel-chat", *args])
+        with given.open() as stdin:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            with pytest.raises(SystemExit) as left:
+                main()
+        seen = capfd.readouterr()
+        return Ran(int(left.value.code or 0), seen.out, seen.err)
+
+    return run
+
+
+@define
+class Program:
+    """The command as a process of its own, on a terminal when it was started on one."""
+
+    process: subprocess.Popen[bytes]
+    descriptor: int
+    seen: str = ""
+
+    def expect(self, words: str, within: float = 15.0) -> str:
+        """Wait until these words are on the screen; gives what was shown up to then."""
+        deadline = time.monotonic() + within
+        while words not in self.seen:
+            if not self._read(deadline):
+                pytest.fail(f"no {words!r} within {within:g} s in:\n{self.seen}")
+        before, _, self.seen = self.seen.partition(words)
+        return before
+
+    def write(self, text: str) -> None:
+        """Type; for a pipe, see `process.stdin`."""
+        os.write(self.descriptor, text.encode())
+
+    def wait(self, within: float = 15.0) -> int:
+        """Wait for the end and give the exit code; what was shown last is in `seen`."""
+        deadline = time.monotonic() + within
+        while self.process.poll() is None and time.monotonic() < deadline:
+            self._read(time.monotonic() + 0.05)
+        while self._read(time.monotonic() + 0.05):
+            pass
+        return self.process.wait(timeout=0.1)
+
+    def _read(self, deadline: float) -> bool:
+        ready, _, _ = select.select([self.descriptor], [], [], max(0.0, deadline - time.monotonic()))
+        try:
+            chunk = os.read(self.descriptor, 65536) if ready else b""
+        except OSError:  # a terminal whose other side is closed
+            chunk = b""
+        self.seen += ESCAPES.sub("", chunk.decode("utf-8", "replace"))
+        return bool(chunk)
+
+
+Start = Callable[..., Program]
+
+
+@pytest.fixture
+def on_terminal() -> Iterator[Start]:
+    """Start a command on a pseudo-terminal of 80 columns."""
+    started: list[Program] = []
+
+    def start(*args: str, at: Sandbox | None = None) -> Program:
+        ours, theirs = pty.openpty()
+        env = {"COLUMNS": "80", "LINES": "24", "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
+        process = _popen(args, at, env, stdin=theirs, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        started.append(Program(process, ours))
+        return started[-1]
+
+    yield start
+    for program in started:
+        program.process.kill()
+        program.process.wait()
+        os.close(program.descriptor)
+
+
+@pytest.fixture
+def on_pipe() -> Iterator[Start]:
+    """Start a command that reads a pipe and writes to one."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*args: str, at: Sandbox | None = None, env: dict[str, str] | None = None) -> Program:
+        process = _popen(args, at, env or {}, subprocess.PIPE, subprocess.PIPE, subprocess.STDOUT)
+        started.append(process)
+        assert process.stdout is not None
+        return Program(process, process.stdout.fileno())
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def _popen(
+    args: tuple[str, ...], at: Sandbox | None, env: dict[str, str], stdin: int, stdout: int, stderr: int
+) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, **(settings_for(at) if at else {}), **env}
+    return subprocess.Popen(
+        [*PROGRAM, *args], env=environment, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
+    )

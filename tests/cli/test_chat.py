@@ -1,0 +1,189 @@
+"""`puzzel-chat chat`, on a terminal and in a pipe, against a contact centre in the test's own process."""
+
+from __future__ import annotations
+
+import html
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from puzzel_chat.sandbox import AgentHandle, Fault, Role, Sandbox, Status
+
+from .conftest import Run, Start
+
+
+def eventually(condition: Callable[[], bool], within: float = 15.0) -> None:
+    """Wait until it is so."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to be"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def manual() -> Iterator[Sandbox]:
+    """A contact centre whose agent the test plays."""
+    with Sandbox(script="manual", pace=0) as sandbox:
+        yield sandbox
+
+
+def agent_of(centre: Sandbox) -> AgentHandle:
+    """Wait for a chat, and give its agent."""
+    eventually(lambda: bool(centre.ledger()))
+    handle = centre.agent(next(iter(centre.ledger())))
+    eventually(lambda: handle.status is not Status.QUEUED)
+    return handle
+
+
+def said(centre: Sandbox, role: Role) -> list[str]:
+    """Give what that side wrote."""
+    entries = [entry for chat in centre.ledger().values() for entry in chat]
+    return [html.unescape(entry.content or "") for entry in entries if entry.role is role and entry.type == "Text"]
+
+
+def test_a_conversation_on_a_terminal(on_terminal: Start, manual: Sandbox) -> None:
+    """A live line while waiting; incoming lines while a line is being typed; the agent's end ends the program."""
+    program = on_terminal("chat", "support", "--name", "Ada", "--variable", "order=7", at=manual)
+    program.expect("n agent is being asked")
+    program.expect("elapsed")
+    agent = agent_of(manual)
+    assert (agent.order.customer or {}).get("name") == "Ada"
+    assert agent.order.variables[0]["value"] == "7"
+    agent.accept()
+    program.expect("-- Kari joined")
+    program.expect("you:")
+    program.write("half a")
+    program.expect("half a")
+    agent.say("\x1b[31mHello <b>\u202eyou</b>")
+    program.expect("Kari: [31mHello <b>you</b>")
+    program.expect("half a")
+    program.write(" line\r")
+    eventually(lambda: said(manual, Role.CUSTOMER) == ["half a line"])
+    program.write("   \r")
+    program.write("/help\r")
+    program.expect("//text  sends a line that begins with a slash")
+    agent.end()
+    program.expect("-- chat ended by the agent")
+    assert program.wait() == 0
+    assert said(manual, Role.CUSTOMER) == ["half a line"]
+
+
+@pytest.mark.parametrize(("key", "code"), [("\x03", 130), ("\x04", 0)])
+def test_a_key_while_waiting_leaves_the_queue(on_terminal: Start, centre: Sandbox, key: str, code: int) -> None:
+    """Ctrl-C and Ctrl-D leave the queue on the server and say so."""
+    program = on_terminal("chat", "silent", at=centre)
+    program.expect("position 1")
+    program.write(key)
+    program.expect("-- you left the queue")
+    assert program.wait() == code
+    assert (centre.stats().left_queue, "Traceback" in program.seen) == (1, False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_signal_while_waiting_leaves_the_queue(
+    request: pytest.FixtureRequest, centre: Sandbox, terminal: bool, number: signal.Signals
+) -> None:
+    """Also from outside, with and without a terminal; so does a terminal that is closed."""
+    start: Start = request.getfixturevalue("on_terminal" if terminal else "on_pipe")
+    program = start("chat", "silent", at=centre)
+    program.expect("position 1")
+    program.process.send_signal(number)
+    program.expect("-- you left the queue")
+    assert program.wait() == 130
+    assert (centre.stats().left_queue, "Traceback" in program.seen) == (1, False)
+
+
+@pytest.mark.parametrize(("keys", "code"), [("\x03", 130), ("\x04", 0), ("/end\r", 0)])
+def test_ending_a_chat_by_hand(on_terminal: Start, centre: Sandbox, keys: str, code: int) -> None:
+    """Ctrl-C, Ctrl-D and /end end the chat at the service and say so, once."""
+    program = on_terminal("chat", "support", at=centre)
+    program.expect("you:")
+    program.write(keys)
+    program.expect("-- you ended the chat")
+    assert program.wait() == code
+    assert (centre.stats().ended, centre.stats().left_queue) == (1, 0)
+    assert "ended" not in program.seen
+
+
+def test_an_interrupt_in_a_pipe_ends_the_chat(on_pipe: Start, centre: Sandbox) -> None:
+    """Without a terminal Ctrl-C comes as a signal; the chat is ended all the same."""
+    program = on_pipe("chat", "support", at=centre)
+    program.expect("Kari joined")
+    program.process.send_signal(signal.SIGINT)
+    program.expect("-- you ended the chat")
+    assert (program.wait(), centre.stats().ended) == (130, 1)
+
+
+def test_lines_of_a_pipe_are_sent_one_after_the_other(cli: Run, centre: Sandbox) -> None:
+    """In order, empty ones left out; a slash is doubled; the last line needs no line end; then the chat is ended."""
+    ran = cli("chat", "support", "--linger", "0.5", at=centre, typed="first\n\n  \nsecond æøå\n//slash\nlast")
+    assert (ran.code, ran.err) == (0, "")
+    assert said(centre, Role.CUSTOMER) == ["first", "second æøå", "/slash", "last"]
+    assert centre.stats().ended == 1
+    lines = ran.out.splitlines()
+    assert [text for text in lines if text.startswith("you: ")] == [
+        "you: first",
+        "you: second æøå",
+        "you: /slash",
+        "you: last",
+    ]
+    assert lines[-1] == "-- you ended the chat"
+
+
+def test_a_chat_for_programs(cli: Run, centre: Sandbox) -> None:
+    """With --json every line is an object, and the last event is the end."""
+    ran = cli("chat", "support", "--json", at=centre, typed="options\nend chat\n")
+    records = [json.loads(text) for text in ran.out.splitlines()]
+    kinds = [record["event"] for record in records if record["event"] != "Notice"]
+    assert {"Allocation", "AgentJoined", "TextMessage", "ConversationEnded"} <= set(kinds)
+    assert (ran.code, kinds[-1]) == (0, "ConversationEnded")
+
+
+def test_a_chat_with_the_sandbox_needs_no_settings(cli: Run) -> None:
+    """A newcomer can try at once, also with settings of another service around, and is told that it is a simulator."""
+    ran = cli("chat", "--sandbox", typed="hello\n", env={"PUZZEL_CHAT_CLIENT_ID": "other"})
+    assert ran.code == 0
+    assert "bundled simulator, not Puzzel" in ran.out
+    assert "you: hello" in ran.out
+
+
+def test_a_line_after_the_end_is_not_lost_silently(on_pipe: Start, manual: Sandbox) -> None:
+    """When the agent ends before a line is sent, the line's fate is told and the exit code is 4."""
+    program = on_pipe("chat", "support", at=manual, env={"PUZZEL_CHAT_POLL_INTERVAL": "30"})
+    agent = agent_of(manual)
+    agent.accept()
+    program.expect("an agent takes the chat")
+    agent.end()
+    assert program.process.stdin is not None
+    program.process.stdin.write(b"too late\n")
+    program.process.stdin.flush()
+    assert program.wait() == 4
+    assert "error: The conversation has ended." in program.seen
+    assert "you ended the chat" not in program.seen
+    assert said(manual, Role.CUSTOMER) == []
+
+
+def test_a_lost_reply_doubles_no_message(cli: Run, centre: Sandbox) -> None:
+    """The reply to a send is lost: the message is found in the polls and is there once."""
+    centre.faults(Fault.drop("sendMessage", after=True, times=1))
+    ran = cli("chat", "support", at=centre, typed="once\n")
+    assert (ran.code, said(centre, Role.CUSTOMER)) == (0, ["once"])
+
+
+def test_a_failed_poll_is_shown_and_ends_nothing(on_pipe: Start, manual: Sandbox) -> None:
+    """The person is told of the lost connection and of its return."""
+    program = on_pipe("chat", "support", at=manual)
+    agent = agent_of(manual)
+    agent.accept()
+    program.expect("Kari joined")
+    manual.faults(Fault.status(503, "pollConversation", retry_after=0, times=1))
+    program.expect("-- connection lost for now")
+    program.expect("-- connection back after")
+    agent.say("still here")
+    program.expect("Kari: still here")
+    agent.end()
+    assert program.wait() == 0

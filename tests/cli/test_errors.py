@@ -1,0 +1,141 @@
+"""Every error that a person can meet has its exit code and says what to do."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from puzzel_chat import DeliveryUnknown, InvalidArgument, ServerError, SessionExpired
+from puzzel_chat.cli._exits import Exit, exit_code
+from puzzel_chat.sandbox import Fault, Sandbox
+
+from .conftest import Ran, Run, Start
+
+
+def one_error(ran: Ran) -> str:
+    """Give the error line, after checking that it is the only thing on stderr and no traceback."""
+    lines = ran.err.splitlines()
+    assert len(lines) == 1, ran.err
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("queue", "code", "advice"),
+    [
+        ("closed", 3, "it opens"),
+        ("full", 3, "Try again later"),
+        ("nobody", 3, "No agent serves the queue"),
+        ("nonsense", 2, "check the queue id"),
+        ("a/b", 2, "queue_id: must not hold '/'"),
+        ("", 2, "queue_id: must have 1 to 256"),
+    ],
+)
+def test_a_chat_that_cannot_start_says_why(cli: Run, centre: Sandbox, queue: str, code: int, advice: str) -> None:
+    """Closed, full, refused, unknown and impossible queues."""
+    ran = cli("chat", queue, at=centre)
+    assert (ran.code, advice in one_error(ran)) == (code, True)
+
+
+def test_no_agent_in_time_leaves_the_queue(cli: Run, centre: Sandbox) -> None:
+    """The wait ends, the queue is left at the service, and the advice names the option."""
+    ran = cli("chat", "silent", "--wait", "0.3", at=centre)
+    assert ran.code == 3
+    assert "--wait" in one_error(ran)
+    assert centre.stats().left_queue == 1
+
+
+def test_a_wrong_secret_is_named_and_never_shown(cli: Run) -> None:
+    """The setting, its option and its variable, but not its value."""
+    with Sandbox(pace=0, client_secret="right") as centre:
+        ran = cli("queue", "support", at=centre, env={"PUZZEL_CHAT_CLIENT_SECRET": "wr0ng-s3cret"})
+    assert ran.code == 2
+    assert "--client-secret, PUZZEL_CHAT_CLIENT_SECRET" in one_error(ran)
+    assert "wr0ng-s3cret" not in ran.out + ran.err
+
+
+def test_a_service_that_is_not_there(cli: Run) -> None:
+    """A refused connection is exit code 1 and points to the doctor."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        ran = cli("queue", "support", "--base-url", url, "--solution-id", "1")
+    assert ran.code == 1
+    assert "puzzel-chat doctor" in one_error(ran)
+
+
+def test_plain_http_to_another_machine_is_refused(cli: Run) -> None:
+    """Nothing is sent, and the option that allows it is named."""
+    ran = cli("queue", "support", "--base-url", "http://chat.example", "--solution-id", "1")
+    assert ran.code == 2
+    assert "--allow-insecure-http" in one_error(ran)
+
+
+def test_a_missing_setting_names_option_and_variable(cli: Run) -> None:
+    """Both ways to set it, once."""
+    ran = cli("queue", "support", env={"PUZZEL_CHAT_BASE_URL": "https://chat.example"})
+    assert ran.code == 2
+    assert one_error(ran) == "error: solution_id: is missing; pass --solution-id or set PUZZEL_CHAT_SOLUTION_ID"
+
+
+def test_a_failing_service_is_exit_code_1(cli: Run, centre: Sandbox) -> None:
+    """A gateway's error page instead of an answer."""
+    centre.faults(Fault.status(500, "getQueueInfo", html=True))
+    ran = cli("queue", "support", at=centre)
+    assert (ran.code, "status 500" in one_error(ran)) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (DeliveryUnknown("m", text="t", client_id="c"), Exit.LOST),
+        (InvalidArgument("a", "m"), Exit.USAGE),
+        (SessionExpired("m"), Exit.FAILED),
+        (ServerError("m", status=503), Exit.FAILED),
+        (KeyboardInterrupt(), Exit.INTERRUPTED),
+        (ZeroDivisionError(), None),
+    ],
+)
+def test_errors_map_to_the_promised_codes(error: BaseException, code: Exit | None) -> None:
+    """The rest of the table; a bug has no code and is not hidden."""
+    assert exit_code(error) is code
+
+
+def test_a_chat_needs_a_queue(cli: Run) -> None:
+    """Without one, the way to try it is told."""
+    ran = cli("chat")
+    assert (ran.code, "--sandbox" in one_error(ran)) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("blocked", "args", "extra"),
+    [
+        ("typer", ["--help"], "cli"),
+        ("rich", ["demo"], "cli"),
+        ("prompt_toolkit", ["chat", "--sandbox"], "cli"),
+        ("uvicorn", ["demo"], "sandbox"),
+        ("starlette", ["sandbox"], "sandbox"),
+        ("starlette", ["chat", "--sandbox"], "sandbox"),
+    ],
+)
+def test_a_missing_extra_is_told_in_one_line(
+    blocked: str, args: list[str], extra: str, on_pipe: Start, tmp_path: Path
+) -> None:
+    """What to install, and exit code 2."""
+    # A sitecustomize of our own makes the import fail as it does where the extra was never installed.
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules[{blocked!r}] = None\n")
+    program = on_pipe(*args, env={"PYTHONPATH": str(tmp_path)})
+    assert program.wait() == 2
+    assert program.seen.count("\n") == 1
+    assert f'pip install "puzzel-chat[{extra}]"' in program.seen
+
+
+def test_the_service_commands_do_without_the_sandbox(centre: Sandbox, on_pipe: Start, tmp_path: Path) -> None:
+    """Who talks to a real service needs neither starlette nor uvicorn."""
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules.update(starlette=None, uvicorn=None)\n")
+    program = on_pipe("queue", "support", "--json", at=centre, env={"PYTHONPATH": str(tmp_path)})
+    assert program.wait() == 0
+    assert json.loads(program.seen)["state"] == "open"

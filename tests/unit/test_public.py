@@ -1,0 +1,207 @@
+"""The public interface: its names, its words, its types, and that both clients keep in step."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+import pytest
+
+import puzzel_chat
+
+NAMES = """
+Agent AgentJoined AgentLeft AgentTyping AgentWaitTimeout Allocation AllocationStage ApiError AsyncConversation
+AsyncPuzzelChat AsyncSession AuthenticationError Author ConfigurationError Conflict ConnectionDegraded
+ConnectionRecovered ContractError Conversation ConversationClosed ConversationEnded Customer DeliveryUnknown Event
+FileMessage InvalidArgument MemoryStore Message MessageEdited NotFound OperationInfo Option OptionsMessage
+PermissionDenied PuzzelChat PuzzelChatError QueueClosed QueueFull QueueInfo RateLimited Role RoutingError
+RoutingRefused SQLiteStore ServerError Session SessionError SessionExpired SessionNotFound Settings Store StoreError
+TextMessage TimeInfo TransportError UnknownMessage Variable __version__ is_message operations
+"""
+WITHOUT_DOCSTRING = {"Message", "__version__"}  # a type alias and a string
+PAIRS = [("PuzzelChat", "AsyncPuzzelChat"), ("Session", "AsyncSession"), ("Conversation", "AsyncConversation")]
+FOREIGN = re.compile(r"httpx|puzzel_chat_api|\bunset\b", re.IGNORECASE)
+
+
+def members(kind: type[Any]) -> dict[str, Any]:
+    """The members that a caller uses, in their order: public ones, the constructor and the context manager."""
+    used = ("__init__", "__enter__", "__exit__", "__aenter__", "__aexit__")
+    return {name: value for name, value in vars(kind).items() if not name.startswith("_") or name in used}
+
+
+def function(member: Any) -> Callable[..., Any] | None:
+    """The function behind a method, a class method or a property."""
+    if isinstance(member, property):
+        return member.fget
+    found = getattr(member, "__func__", member)
+    return found if inspect.isfunction(found) else None
+
+
+def public_functions() -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Every function and method that a caller can call by a public name."""
+    for name in puzzel_chat.__all__:
+        value = getattr(puzzel_chat, name)
+        if inspect.isfunction(value):
+            yield name, value
+        elif inspect.isclass(value):
+            for key, member in members(value).items():
+                found = function(member)
+                if found is not None:
+                    yield f"{name}.{key}", found
+
+
+FUNCTIONS = dict(public_functions())
+NAMED = [name for name in puzzel_chat.__all__ if name not in WITHOUT_DOCSTRING]
+
+
+def test_the_public_names_are_these() -> None:
+    """A name comes or goes only together with this list."""
+    assert sorted(puzzel_chat.__all__) == sorted(NAMES.split())
+    assert len(set(puzzel_chat.__all__)) == len(puzzel_chat.__all__)
+
+
+def test_every_public_name_is_there() -> None:
+    """Also those that are imported when first used; `dir()` tells them all, and others are an AttributeError."""
+    for name in puzzel_chat.__all__:
+        assert getattr(puzzel_chat, name) is not None
+    assert set(puzzel_chat.__all__) <= set(dir(puzzel_chat))
+    misspelt = "PuzzleChat"
+    with pytest.raises(AttributeError, match=f"has no attribute '{misspelt}'"):
+        getattr(puzzel_chat, misspelt)
+
+
+def test_a_misspelt_name_is_seen_by_type_checkers() -> None:
+    """A `__getattr__` that a checker sees makes every name good, so it may stand only where checkers do not look."""
+    tree = ast.parse(inspect.getsource(puzzel_chat))
+    assert not [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "__getattr__"]
+
+
+def test_nothing_public_stands_beside_the_list() -> None:
+    """A name without an underscore at the root is a promise, so it is in `__all__` or a module of ours."""
+    beside = {
+        name
+        for name, value in vars(puzzel_chat).items()
+        if not name.startswith("_") and name not in puzzel_chat.__all__ and not inspect.ismodule(value)
+    }
+    assert beside <= {"annotations", "TYPE_CHECKING", "import_module"}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_every_public_name_says_what_it_is(name: str) -> None:
+    """The docstring begins with a line that is a sentence."""
+    own = vars(getattr(puzzel_chat, name)).get("__doc__") or getattr(puzzel_chat, name).__doc__
+    first = (own or "").splitlines()[0]
+    assert re.fullmatch(r"[A-Z0-9`].*\.", first), first
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_public_method_says_what_it_does(name: str) -> None:
+    """Each has a docstring whose first line is a sentence; constructors are told by their class."""
+    if "__" in name:
+        return
+    found = FUNCTIONS[name]
+    first = (found.__doc__ or "").splitlines()[0]
+    assert re.fullmatch(r"[A-Z0-9`].*\.", first), first
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_no_signature_shows_another_librarys_type(name: str) -> None:
+    """Regenerating, or changing the HTTP library, never breaks a caller's annotations."""
+    found = FUNCTIONS[name]
+    signature = inspect.signature(found)
+    told = [str(signature)]
+    for annotation in [signature.return_annotation, *(p.annotation for p in signature.parameters.values())]:
+        for word in re.findall(r"[A-Za-z_]+", str(annotation)):
+            value = found.__globals__.get(word)
+            told.append(str(getattr(value, "__module__", "")) + str(value))
+    assert not [text for text in told if FOREIGN.search(text)]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMED if attrs.has(getattr(puzzel_chat, name))])
+def test_every_value_is_frozen_and_of_our_own_types(name: str) -> None:
+    """A value can be kept and shared, and none of its fields is of a foreign type."""
+    kind = getattr(puzzel_chat, name)
+    for field in attrs.fields(attrs.resolve_types(kind)):
+        assert not FOREIGN.search(str(field.type))
+    made = kind.__new__(kind)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        setattr(made, attrs.fields(kind)[0].name, "x")
+
+
+RENAMED = {"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__"}
+
+
+def in_step(text: object) -> str:
+    """An annotation as the blocking client would have it."""
+    told = re.sub(r"\bAsyncGenerator\[(.*)\]", r"Iterator[\1]", str(text))
+    told = re.sub(r"\bAsyncIterator\[", "Iterator[", told)
+    told = re.sub(r"\bAwaitable\[(.*)\]", r"\1", told)
+    return re.sub(r"\bAsync(?=PuzzelChat|Session|Conversation|Transport)", "", told)
+
+
+def shape(member: Any) -> tuple[str, list[tuple[str, str, object, str]], str]:
+    """What a caller sees of a member: its kind, its parameters with kinds, defaults and types, and what it gives."""
+    found = function(member)
+    assert found is not None
+    signature = inspect.signature(found)
+    parameters = [(p.name, p.kind.name, p.default, in_step(p.annotation)) for p in signature.parameters.values()]
+    kind = type(member).__name__
+    return kind, parameters, in_step(signature.return_annotation)
+
+
+@pytest.mark.parametrize(("blocking", "awaited"), PAIRS)
+def test_both_clients_have_the_same_members_in_the_same_order(blocking: str, awaited: str) -> None:
+    """Whoever knows one knows the other; only `close` is called `aclose`."""
+    ours = list(members(getattr(puzzel_chat, blocking)))
+    theirs = [RENAMED.get(name, name) for name in members(getattr(puzzel_chat, awaited))]
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(("blocking", "awaited"), PAIRS)
+def test_both_clients_take_and_give_the_same(blocking: str, awaited: str) -> None:
+    """Names, kinds, defaults and types of every parameter are equal, and so is what comes back, once awaited."""
+    theirs = {RENAMED.get(name, name): value for name, value in members(getattr(puzzel_chat, awaited)).items()}
+    for name, member in members(getattr(puzzel_chat, blocking)).items():
+        assert shape(theirs[name]) == shape(member), name
+
+
+@pytest.mark.parametrize(("blocking", "awaited"), PAIRS)
+def test_what_waits_is_awaited(blocking: str, awaited: str) -> None:
+    """The blocking client has no coroutine; what sends nothing is plain in both."""
+    plain = {"from_env", "with_options", "resume", "id", "session", "ended", "conversation", "conversations"}
+    plain |= {"transcript", "__init__"}
+    for member in members(getattr(puzzel_chat, blocking)).values():
+        assert not inspect.iscoroutinefunction(function(member))
+    for name, member in members(getattr(puzzel_chat, awaited)).items():
+        found = function(member)
+        waits = inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found)
+        assert waits != (name in plain), name
+
+
+def test_both_clients_say_the_same_of_each_member() -> None:
+    """The docstrings differ at most in the classes' names."""
+    for blocking, awaited in PAIRS:
+        theirs = {RENAMED.get(name, name): value for name, value in members(getattr(puzzel_chat, awaited)).items()}
+        for name, member in members(getattr(puzzel_chat, blocking)).items():
+            assert in_step(getattr(theirs[name], "__doc__", "")) == str(getattr(member, "__doc__", "")), name
+
+
+def test_the_client_takes_every_setting() -> None:
+    """Each field of `Settings` is a parameter of both clients, with the same default."""
+    for kind in (puzzel_chat.PuzzelChat, puzzel_chat.AsyncPuzzelChat):
+        parameters = inspect.signature(kind).parameters
+        assert [name for name in parameters if name != "store"] == [f.name for f in attrs.fields(puzzel_chat.Settings)]
+        for field in attrs.fields(puzzel_chat.Settings):
+            if field.name not in ("base_url", "solution_id", "token_fields"):
+                assert parameters[field.name].default == field.default
+
+
+def test_the_version_is_the_projects() -> None:
+    """One version, in the package and in its metadata."""
+    from importlib.metadata import version
+
+    assert version("puzzel-chat") == puzzel_chat.__version__

@@ -1,0 +1,346 @@
+"""Secrets and people's words stay out of reprs, errors, logs and the locals that tracebacks show."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import socket
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+import httpcore
+import pytest
+from httpcore._backends.anyio import AnyIOStream
+from httpcore._backends.sync import SyncStream
+
+import puzzel_chat
+from puzzel_chat import AsyncPuzzelChat, PuzzelChat, PuzzelChatError
+from puzzel_chat import _models as models
+from puzzel_chat._clock import Clock
+from puzzel_chat._config import Settings
+from puzzel_chat._http import Reply, Request
+from puzzel_chat._mailbox import Entry, Expected, Mailbox
+from puzzel_chat._polling import Inbox
+from puzzel_chat._refresh import Refresh
+from puzzel_chat._secrets import Secret, SecretBytes, secret_or_none
+from puzzel_chat._state import Parts, SessionState
+from puzzel_chat._store import MemoryStore, StoredConversation, StoredSession, StoredTokens, Waiting
+from puzzel_chat._tokens import Now, TokenLife, TokenSet
+from puzzel_chat._wire.operations import POLL, route_request, send_request, token_request
+from puzzel_chat._wire.refusals import error_for
+from puzzel_chat._wire.replies import Grant, Poll
+
+MARK = "Gr\u00f8nnmark"
+TOKEN = "t0k3n-of-the-session"
+WHEN = datetime(2026, 11, 23, tzinfo=UTC)
+GENTLE = {"id", "conversation_id", "client_id", "content_type", "type", "problem", "reason"}
+"""Text fields that may be shown: the service's ids and words, and our own."""
+
+
+def filled(kind: type[Any]) -> Any:
+    """A value of that class with the mark in every text field that people fill."""
+    values: dict[str, Any] = {}
+    for field in attrs.fields(attrs.resolve_types(kind)):
+        told = str(field.type)
+        if field.name == "raw":
+            values["raw"] = {"content": MARK}
+        elif field.name in GENTLE:
+            values[field.name] = "x"
+        elif "Author" in told:
+            values[field.name] = models.Author(name=MARK)
+        elif field.name == "message":
+            values[field.name] = filled(models.TextMessage)
+        elif field.name == "agent":
+            values[field.name] = filled(models.Agent)
+        elif field.name == "options":
+            values[field.name] = (models.Option(id="x", label=MARK),)
+        elif "str" in told:
+            values[field.name] = MARK
+        elif field.name == "fetched_at":
+            values[field.name] = WHEN
+        elif field.name == "stage":
+            values[field.name] = models.AllocationStage.QUEUED
+    return kind(**values)
+
+
+MODELS = [
+    value
+    for name in puzzel_chat.__all__
+    if inspect.isclass(value := getattr(puzzel_chat, name)) and value.__module__ == models.__name__ and attrs.has(value)
+]
+# A queue and a time module are the tenant's, not a person's: their names may be shown.
+PERSONAL = [kind for kind in MODELS if kind.__name__ not in ("QueueInfo", "TimeInfo", "Variable", "OperationInfo")]
+
+
+@pytest.mark.parametrize("kind", PERSONAL, ids=lambda kind: kind.__name__)
+def test_no_value_shows_what_people_wrote_or_are_called(kind: type[Any]) -> None:
+    """Text, names, contact details, file names and the raw reply are left out of every public repr."""
+    value = filled(kind)
+    assert MARK in str(attrs.asdict(value))
+    assert MARK not in repr(value)
+    assert MARK not in str(value)
+
+
+def test_a_variable_and_a_queue_show_their_names_only() -> None:
+    """A variable's value is the customer's, a queue's name is the tenant's; the raw reply is never shown."""
+    assert MARK not in repr(models.Variable("order", MARK))
+    assert MARK not in repr(models.QueueInfo(id="x", name="Support", fetched_at=WHEN, raw={"a": MARK}))
+    assert MARK not in repr(models.TimeInfo(id="x", fetched_at=WHEN, raw={"a": MARK}))
+
+
+def test_a_secret_hides_itself_and_works_as_a_string() -> None:
+    """Only `str()` and formatting give it, which is what a request needs."""
+    for secret in (Secret(TOKEN), secret_or_none(TOKEN), SecretBytes(TOKEN.encode())):
+        assert TOKEN not in repr(secret)
+        assert TOKEN not in repr([secret])
+        assert TOKEN not in f"{secret!r}"
+        assert TOKEN not in f"{ {'token': secret} }"
+    assert Secret(TOKEN) == TOKEN
+    assert f"Bearer {Secret(TOKEN)}" == f"Bearer {TOKEN}"
+    assert SecretBytes(b"x") == b"x"
+    assert secret_or_none(None) is None
+
+
+def tokens() -> TokenSet:
+    """A token set with secrets."""
+    return TokenSet(access=Secret(TOKEN), refresh=Secret(f"r-{TOKEN}"), obtained=Now(0.0, 0.0))
+
+
+def settings() -> Settings:
+    """Settings with secrets."""
+    return Settings(
+        base_url="https://chat.example", solution_id="7", client_secret=TOKEN, token_fields={"password": TOKEN}
+    )
+
+
+def stored() -> StoredTokens:
+    """Stored tokens with secrets."""
+    return StoredTokens(access=Secret(TOKEN), refresh=Secret(TOKEN), generation=1, ttl=1.0, obtained=0.0)
+
+
+def internals() -> Iterator[object]:
+    """One of each internal value, full of tokens and words."""
+    message = models.TextMessage(conversation_id="c", id="1", text=MARK, html=MARK, raw={"content": MARK})
+    parts = Parts(settings(), MemoryStore(), Clock())
+    state = SessionState.opened("s", parts, tokens())
+    state.inbox.box("c").waiting.append(Entry(1, message))
+    state.inbox.box("c").note_message(message)
+    yield from (tokens(), settings(), stored(), TokenLife(tokens()), state, parts)
+    yield Refresh(state, "owner", tokens(), Now(0.0, 0.0))
+    yield Grant(Secret(TOKEN), Secret(TOKEN), None)
+    yield Poll((message,), None)
+    yield from (Entry(1, message), Expected("m", MARK), Mailbox("c", messages={"1": message}), Inbox())
+    yield Reply(status=200, headers={"x": MARK}, body=TOKEN.encode())
+    yield Request(operation="x", method="POST", path="/", body=SecretBytes(MARK.encode()))
+    yield token_request({"grant_type": "refresh_token", "refresh_token": TOKEN})
+    yield send_request("c", MARK, "m")
+    yield route_request("c", "q", models.Customer(name=MARK), (models.Variable("a", MARK),), MARK)
+    yield Waiting(seq=1, raw={"content": MARK})
+    yield StoredSession(id="s", tokens=stored(), waiting={1: Waiting(seq=1, raw={"content": MARK})})
+    yield StoredConversation(id="c")
+
+
+@pytest.mark.parametrize("value", list(internals()), ids=lambda value: type(value).__name__)
+def test_no_internal_value_shows_a_token_or_a_word(value: object) -> None:
+    """What a debugger or a traceback with locals prints of our own objects is masked."""
+    for shown in (repr(value), str(value)):
+        assert TOKEN not in shown
+        assert MARK not in shown
+
+
+def test_clients_and_their_parts_show_no_setting() -> None:
+    """The repr of a client is its address."""
+    with PuzzelChat("https://chat.example", "7", client_secret=TOKEN) as chat:
+        assert repr(chat) == "<PuzzelChat https://chat.example>"
+    assert repr(AsyncPuzzelChat("https://chat.example", "7", client_secret=TOKEN)) == (
+        "<AsyncPuzzelChat https://chat.example>"
+    )
+
+
+@contextmanager
+def server(*answers: bytes | None) -> Iterator[str]:
+    """A real server on loopback that gives these answers in turn, the last one for ever; None closes without one."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+
+        def serve() -> None:
+            for number in range(1000):
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                with closing(connection):
+                    connection.recv(65536)
+                    if (body := answers[min(number, len(answers) - 1)]) is not None:
+                        connection.sendall(body)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def http(document: object, status: int = 200) -> bytes:
+    """A JSON answer, after which the connection is closed."""
+    body = json.dumps(document).encode()
+    head = (
+        f"HTTP/1.1 {status} X",
+        "Content-Type: application/json",
+        "Connection: close",
+        f"Content-Length: {len(body)}",
+    )
+    return "\r\n".join((*head, "", "")).encode() + body
+
+
+def shown_by_a_tool(error: BaseException) -> str:
+    """What a tool that prints locals shows of an error and of what led to it, as far as Python prints it."""
+    found = traceback.TracebackException.from_exception(error, capture_locals=True)
+    pages, seen = [found], list[str]()
+    while pages:
+        page = pages.pop()
+        for frame in page.stack:
+            if "/tests/" not in frame.filename:
+                seen.append(f"{frame.filename}:{frame.lineno} {frame.locals}")
+        seen.extend(page.format_exception_only())
+        led = page.__cause__ or (None if page.__suppress_context__ else page.__context__)
+        pages += [led] if led else []
+    return "\n".join(seen)
+
+
+Connect = Callable[[str], object]
+
+
+@pytest.fixture(params=["sync", "async"])
+def connect(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Connect:
+    """Open a session with either client and make one call; secrets are in its settings, tries follow at once."""
+    monkeypatch.setattr(Clock, "uniform", lambda self, low, high: low)
+
+    def blocking(base_url: str) -> object:
+        with PuzzelChat(base_url, "7", client_secret=TOKEN, token_fields={"password": TOKEN}) as chat:
+            return chat.connect().queue_info("support")
+
+    async def awaited(base_url: str) -> object:
+        async with AsyncPuzzelChat(base_url, "7", client_secret=TOKEN, token_fields={"password": TOKEN}) as chat:
+            return await (await chat.connect()).queue_info("support")
+
+    return blocking if request.param == "sync" else lambda base_url: asyncio.run(awaited(base_url))
+
+
+def failing(connect: Connect, base_url: str) -> str:
+    """Connect and call, which must fail somewhere, and give all that tools would show of it."""
+    with pytest.raises(PuzzelChatError) as raised:
+        connect(base_url)
+    return shown_by_a_tool(raised.value)
+
+
+def test_a_refused_connection_shows_no_secret(connect: Connect) -> None:
+    """Through our frames and the HTTP library's, down to the socket, the client secret is masked."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+    shown = failing(connect, f"http://127.0.0.1:{port}")
+    assert "_transport.py" in shown
+    assert TOKEN not in shown
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        http({"error": "invalid_client"}, 401),
+        http({}, 503),
+        http([]),
+        b"HTTP/1.1 200 OK\r\n\r\n<html>",
+        b"nonsense",
+    ],
+)
+def test_a_failing_token_request_shows_no_secret(connect: Connect, answer: bytes | None) -> None:
+    """Whatever the service answers, no frame shows what was sent."""
+    with server(answer) as base_url:
+        assert TOKEN not in failing(connect, base_url)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"refresh_token": TOKEN},
+        {"access_token": 7, "refresh_token": TOKEN, "id_token": TOKEN},
+        {"access_token": f"{TOKEN}\n"},
+        [TOKEN],
+    ],
+)
+def test_a_bad_token_reply_shows_no_token(connect: Connect, document: object) -> None:
+    """Also what came back is masked in the frames that judged it."""
+    with server(http(document)) as base_url:
+        assert TOKEN not in failing(connect, base_url)
+
+
+@pytest.mark.parametrize("stalls_at", [b"POST /connect", b"grant_type", b"Bearer"])
+def test_a_connection_that_stalls_while_writing_shows_no_secret(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, stalls_at: bytes
+) -> None:
+    """The HTTP library's frames hold headers and body while they are written; no chain of causes may show them."""
+    good = http({"access_token": TOKEN, "refresh_token": f"r-{TOKEN}", "expires_in": 600})
+    write, write_async = SyncStream.write, AnyIOStream.write
+
+    def writes(self: SyncStream, data: bytes, timeout: float | None = None) -> None:
+        if stalls_at in data:
+            raise httpcore.WriteTimeout
+        write(self, data, timeout)
+
+    async def writes_async(self: AnyIOStream, data: bytes, timeout: float | None = None) -> None:
+        if stalls_at in data:
+            raise httpcore.WriteTimeout
+        await write_async(self, data, timeout)
+
+    monkeypatch.setattr(SyncStream, "write", writes)
+    monkeypatch.setattr(AnyIOStream, "write", writes_async)
+    with server(good) as base_url:
+        assert TOKEN not in failing(connect, base_url)
+
+
+def test_a_failing_call_shows_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The access token of a call that fails, in whatever way, is in no frame."""
+    monkeypatch.setattr(Clock, "uniform", lambda self, low, high: low)
+    good = http({"access_token": TOKEN, "refresh_token": f"r-{TOKEN}", "expires_in": 600})
+    for bad in (None, http({}, 500), http({}, 401), http([]), b"nonsense"):
+        with server(good, bad) as base_url, PuzzelChat(base_url, "7") as chat:
+            session = chat.connect()
+            with pytest.raises(PuzzelChatError) as raised:
+                session.queue_info("support")
+            assert TOKEN not in shown_by_a_tool(raised.value)
+
+
+def test_a_wrong_setting_beside_a_secret_does_not_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret from the environment is in no frame of the error about another setting."""
+    monkeypatch.setenv("PUZZEL_CHAT_CLIENT_SECRET", TOKEN)
+    monkeypatch.setenv("PUZZEL_CHAT_TIMEOUT", "0")
+    with pytest.raises(PuzzelChatError) as raised:
+        PuzzelChat.from_env(base_url="https://chat.example", solution_id="7")
+    assert TOKEN not in shown_by_a_tool(raised.value)
+
+
+def test_no_log_record_holds_a_secret_or_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    """Our own records, at every level, through a failing refresh and a failing poll."""
+    state = SessionState.opened("s", Parts(settings(), MemoryStore(), Clock()), tokens())
+    refresh = Refresh.begun(state, "owner")
+    with caplog.at_level(logging.DEBUG, logger="puzzel_chat"):
+        refresh.failed(ValueError(TOKEN))
+        refresh.landed(tokens())
+        for body in (MARK.encode(), b"\xff", TOKEN.encode()):
+            error = error_for(POLL, Reply(status=500, body=body))
+            assert error is not None
+            state.poll_failed(error)
+        state.poll_failed(PuzzelChatError(MARK))
+    assert len(caplog.records) >= 4
+    for record in caplog.records:
+        assert TOKEN not in record.getMessage()
+        assert MARK not in record.getMessage()

@@ -1,0 +1,146 @@
+"""A session's own loop in both clients, on a transport of scripted replies and a clock that nobody waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+
+from puzzel_chat import AsyncSession, Event, MemoryStore, PuzzelChat, PuzzelChatError, Session
+from puzzel_chat._clock import Clock
+from puzzel_chat._config import Settings
+from puzzel_chat._http import Reply, Request
+from puzzel_chat._secrets import Secret
+from puzzel_chat._state import Parts, SessionState, restored
+from puzzel_chat._tokens import Now, TokenSet
+from puzzel_chat._transport import AsyncTransport, Transport
+from puzzel_chat._wire import replies
+
+
+class PatientClock(Clock):
+    """Time passes by being waited for, and at once."""
+
+    def __init__(self) -> None:
+        """Begin at a thousand."""
+        self.at = 1000.0
+
+    def now(self) -> Now:
+        """Give the moment."""
+        return Now(self.at, self.at)
+
+    def monotonic(self) -> float:
+        """Give the moment."""
+        return self.at
+
+    def uniform(self, low: float, high: float) -> float:
+        """Give the middle."""
+        return (low + high) / 2
+
+    def wait(self, wake: threading.Event, seconds: float) -> None:
+        """Let the time pass."""
+        self.at += max(0.0, seconds)
+
+    async def sleep(self, wake: asyncio.Event, seconds: float) -> None:
+        """Let the time pass."""
+        self.at += max(0.0, seconds)
+
+
+class Script:
+    """Replies in turn, the last one for ever, and the requests that they answered."""
+
+    def __init__(self, *given: Reply) -> None:
+        """Keep the replies."""
+        self.replies = list(given)
+        self.requests: list[Request] = []
+
+    def send(self, request: Request, access: str | None, within: float | None = None) -> Reply:
+        """Answer."""
+        self.requests.append(request)
+        return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+
+
+class AsyncScript(Script):
+    """The same for the awaiting client."""
+
+    async def send(  # type: ignore[override]  # a transport of the other client
+        self, request: Request, access: str | None, within: float | None = None
+    ) -> Reply:
+        """Answer."""
+        return super().send(request, access, within)
+
+
+def brings(*ids: str, status: int = 200) -> Reply:
+    """A poll's reply with these lines of text in chat "a"."""
+    common = {"type": "Text", "conversationId": "a", "version": 1, "sentAt": "2026-11-23T12:00:00Z", "content": "Hello"}
+    body = json.dumps({"messages": [{**common, "id": one} for one in ids], "cursor": None}).encode()
+    return Reply(status=status, headers={"content-type": "application/json"}, body=body)
+
+
+def opened() -> SessionState:
+    """A session on a store."""
+    parts = Parts(Settings(base_url="https://chat.example", solution_id="7"), MemoryStore(), PatientClock())
+    return SessionState.opened("s", parts, TokenSet(access=Secret("a1"), ttl=1e9, obtained=parts.clock.now()))
+
+
+Poll = Callable[..., list[Event]]
+
+
+@pytest.fixture(params=["sync", "async"])
+def poll(request: pytest.FixtureRequest) -> Poll:
+    """Poll a session so many times with these replies, and give all events."""
+
+    def blocking(state: SessionState, *given: Reply, times: int = 1) -> list[Event]:
+        session = Session(state, cast(Transport, Script(*given)))
+        return [event for _ in range(times) for event in session.poll()]
+
+    async def awaited(state: SessionState, *given: Reply, times: int = 1) -> list[Event]:
+        session = AsyncSession(state, cast(AsyncTransport, AsyncScript(*given)))
+        return [event for _ in range(times) for event in await session.poll()]
+
+    if request.param == "sync":
+        return blocking
+    return lambda *args, **more: asyncio.run(awaited(*args, **more))
+
+
+def test_polling_gives_each_event_once(poll: Poll) -> None:
+    """A history that repeats everything is told once, in order."""
+    state = opened()
+    state.routed("a", None)
+    assert [event.id for event in poll(state, brings("1"), brings("1", "2"), brings("1", "2"), times=3)] == ["1", "2"]
+
+
+def test_polling_a_resumed_session_gives_what_was_not_handled(poll: Poll) -> None:
+    """What an earlier process had received and not handled is given, not thrown away, by the first poll."""
+    state = opened()
+    state.routed("a", None)
+    state.box("a")
+    state.polled(replies.poll(brings("1", "2")))
+    state.take("a")
+    assert [event.id for event in poll(restored(state.parts, "s"), brings("3"), times=2)] == ["1", "2", "3"]
+
+
+def test_polling_gives_what_another_call_has_received(poll: Poll) -> None:
+    """A send without an answer polls by itself; what came then is given by the next poll."""
+    state = opened()
+    state.routed("a", None)
+    state.box("a")
+    state.polled(replies.poll(brings("1")))
+    assert [event.id for event in poll(state, brings("2"), times=2)] == ["1", "2"]
+
+
+def test_polling_a_session_that_is_refused_fails(poll: Poll) -> None:
+    """403 ends the polling also when there is no chat yet; it never looks like silence."""
+    with pytest.raises(PuzzelChatError):
+        poll(opened(), brings(status=403))
+
+
+def test_a_closed_client_says_so() -> None:
+    """Using a client after `close()` is an error of ours, not of the HTTP library."""
+    chat = PuzzelChat("https://chat.invalid", "7")
+    chat.close()
+    with pytest.raises(PuzzelChatError, match="closed"):
+        chat.connect()

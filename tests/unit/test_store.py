@@ -1,0 +1,369 @@
+"""One contract, two stores: what is kept, what is forgotten, and who may read the file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from puzzel_chat._errors import ConfigurationError, StoreError
+from puzzel_chat._secrets import Secret
+from puzzel_chat._sqlite import SQLiteStore
+from puzzel_chat._store import MemoryStore, Store, StoredConversation, StoredTokens, Waiting
+
+TOKENS = StoredTokens(access=Secret("acc-1"), refresh=Secret("ref-1"), generation=1, ttl=600.0, obtained=1000.0)
+SECRET = "s3cr3t-" * 5
+Make = Callable[[], Store]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
+    """Give the store under test; asked twice, the same file, or for memory the same store."""
+    memory, files = MemoryStore(), list[SQLiteStore]()
+
+    def opened() -> Store:
+        if request.param == "memory":
+            return memory
+        files.append(SQLiteStore(tmp_path / "sessions.db"))
+        return files[-1]
+
+    yield opened
+    for store in files:
+        store.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a file is to be."""
+    return tmp_path / "sessions.db"
+
+
+def mode(path: Path) -> int:
+    """The permission bits of a file."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_what_is_kept_comes_back(make: Make) -> None:
+    """Tokens, cursor, conversations, waiting items and marks are given as they were kept."""
+    store = make()
+    store.save_tokens("s", TOKENS)
+    talk = StoredConversation(id="c", request_id="r", closing=True, finished=False)
+    store.save_conversation("s", talk)
+    store.save_conversation("s", StoredConversation(id="d", finished=True))
+    raw = {"id": "1", "content": "Blåbærsyltetøy 🫐", "n": None, "nested": {"list": [1, 2.5, True]}}
+    store.journal("s", "cur", [Waiting(seq=7, raw=raw), Waiting(seq=8, raw={"id": "2"})])
+    store.acknowledge("s", "c", 8, "2", "1:mark")
+    found = make().load("s")
+    assert found is not None
+    assert (found.id, found.tokens, found.cursor) == ("s", TOKENS, "cur")
+    assert found.conversations == {"c": talk, "d": StoredConversation(id="d", finished=True)}
+    assert found.waiting == {7: Waiting(seq=7, raw=raw)}
+    assert found.seen == {"c": [("2", "1:mark")]}
+
+
+def test_tokens_that_come_back_hide_themselves(make: Make) -> None:
+    """What is read is masked like what was written."""
+    make().save_tokens("s", TOKENS)
+    found = make().tokens("s")
+    assert found == TOKENS
+    assert "acc-1" not in repr(found)
+    assert "ref-1" not in repr(found)
+
+
+def test_a_token_set_without_a_refresh_token_is_kept(make: Make) -> None:
+    """None stays None."""
+    make().save_tokens("s", evolve(TOKENS, refresh=None))
+    found = make().tokens("s")
+    assert found is not None
+    assert found.refresh is None
+
+
+def test_what_is_not_there_is_none(make: Make) -> None:
+    """An unknown session is no error."""
+    assert make().load("nobody") is None
+    assert make().tokens("nobody") is None
+    make().delete("nobody")
+    make().release("nobody", "me")
+
+
+def test_an_older_generation_never_replaces_a_newer(make: Make) -> None:
+    """Whoever writes last, the newest generation stays."""
+    store = make()
+    for generation, access in ((1, "first"), (3, "third"), (2, "late"), (3, "again")):
+        store.save_tokens("s", evolve(TOKENS, generation=generation, access=Secret(access)))
+    found = make().tokens("s")
+    assert found is not None
+    assert (found.generation, found.access) == (3, "third")
+
+
+def test_new_tokens_leave_the_rest_as_it_is(make: Make) -> None:
+    """A refresh touches neither the cursor nor the journal."""
+    store = make()
+    store.save_tokens("s", TOKENS)
+    store.journal("s", "cur", [Waiting(seq=1, raw={"id": "1"})])
+    store.save_tokens("s", evolve(TOKENS, generation=2))
+    found = store.load("s")
+    assert found is not None
+    assert (found.cursor, list(found.waiting)) == ("cur", [1])
+
+
+def test_the_order_of_waiting_and_seen_is_kept(make: Make) -> None:
+    """Items wait in the order of their numbers, marks in the order in which they were made."""
+    store = make()
+    store.save_tokens("s", TOKENS)
+    store.journal("s", None, [Waiting(seq=n, raw={"n": n}) for n in (1, 2, 10)])
+    store.journal("s", None, [Waiting(seq=n, raw={"n": n}) for n in (11, 12)])
+    for mark in ("b", "a", "c"):
+        store.acknowledge("s", "c", 99, "1", mark)
+    found = make().load("s")
+    assert found is not None
+    assert list(found.waiting) == [1, 2, 10, 11, 12]
+    assert found.seen["c"] == [("1", "b"), ("1", "a"), ("1", "c")]
+
+
+def test_acknowledging_twice_is_remembered_once(make: Make) -> None:
+    """A repeat changes nothing, so that memory stays bounded by what there was."""
+    store = make()
+    store.save_tokens("s", TOKENS)
+    for _ in range(3):
+        store.acknowledge("s", "c", 1, "1", "mark")
+    found = store.load("s")
+    assert found is not None
+    assert found.seen == {"c": [("1", "mark")]}
+
+
+def test_nothing_is_kept_for_a_session_that_is_gone(make: Make) -> None:
+    """A poll that lands after the session was forgotten brings no words back into the store."""
+    store = make()
+    store.save_tokens("s", TOKENS)
+    store.delete("s")
+    store.journal("s", "cur", [Waiting(seq=1, raw={"id": "1"})])
+    store.acknowledge("s", "c", 1, "1", "mark")
+    store.save_conversation("s", StoredConversation(id="c"))
+    assert store.load("s") is None
+    store.save_tokens("s", TOKENS)
+    found = make().load("s")
+    assert found is not None
+    assert (found.conversations, found.waiting, found.seen, found.cursor) == ({}, {}, {}, None)
+
+
+def test_sessions_do_not_meet(make: Make) -> None:
+    """The same ids in two sessions are two things, and forgetting one leaves the other."""
+    store = make()
+    for name in ("s", "t"):
+        store.save_tokens(name, TOKENS)
+        store.journal(name, name, [Waiting(seq=1, raw={"of": name})])
+        store.save_conversation(name, StoredConversation(id="c"))
+    store.delete("s")
+    found = make().load("t")
+    assert found is not None
+    assert (found.cursor, found.waiting[1].raw) == ("t", {"of": "t"})
+    assert list(found.conversations) == ["c"]
+
+
+def test_one_owner_at_a_time_may_refresh(make: Make) -> None:
+    """A lease is refused to a second owner until it is given back or over; its owner may take it again."""
+    one, two = make(), make()
+    one.save_tokens("s", TOKENS)
+    assert one.acquire("s", "me", 100.0, 40.0)
+    assert one.acquire("s", "me", 110.0, 40.0)
+    assert not two.acquire("s", "you", 149.9, 40.0)
+    two.release("s", "you")
+    assert not two.acquire("s", "you", 149.9, 40.0)
+    assert two.acquire("s", "you", 150.0, 40.0)
+    assert not one.acquire("s", "me", 151.0, 40.0)
+    two.release("s", "you")
+    assert one.acquire("s", "me", 152.0, 40.0)
+
+
+def test_leases_of_two_sessions_are_two(make: Make) -> None:
+    """A refresh of one session does not hold up another."""
+    store = make()
+    for name in ("s", "t"):
+        store.save_tokens(name, TOKENS)
+    assert store.acquire("s", "me", 100.0, 40.0)
+    assert store.acquire("t", "you", 100.0, 40.0)
+
+
+def test_a_lease_from_a_clock_that_ran_ahead_is_not_believed(make: Make) -> None:
+    """When the wall clock is set back by an hour, a session is not locked for that hour."""
+    store = make()
+    store.save_tokens("s", TOKENS)
+    assert store.acquire("s", "me", 3700.0, 40.0)
+    assert store.acquire("s", "you", 100.0, 40.0)
+
+
+def test_two_at_once_get_one_lease(make: Make) -> None:
+    """Of many that ask in the same moment, exactly one may refresh."""
+    make().save_tokens("s", TOKENS)
+    stores = [make() for _ in range(4)]
+    start, won = threading.Barrier(4), list[int]()
+
+    def race(number: int) -> None:
+        start.wait()
+        if stores[number].acquire("s", f"owner-{number}", 100.0, 40.0):
+            won.append(number)
+
+    threads = [threading.Thread(target=race, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+
+
+@pytest.mark.parametrize("odd", ["a\x00b", "æ", "'; DROP TABLE session; --", "x" * 10_000])
+def test_odd_names_from_the_service_are_kept(make: Make, odd: str) -> None:
+    """An id or cursor of any characters comes back as it was."""
+    store = make()
+    store.save_tokens("s", TOKENS)
+    store.journal("s", odd, [Waiting(seq=1, raw={"id": odd})])
+    store.acknowledge("s", odd, 2, odd, "mark")
+    found = make().load("s")
+    assert found is not None
+    assert found.cursor == odd
+    assert found.seen == {odd: [(odd, "mark")]}
+
+
+def test_the_file_and_its_neighbours_are_for_the_owner_only(path: Path) -> None:
+    """The database, its log and its index have mode 0600, also under an open umask."""
+    before = os.umask(0)
+    try:
+        store = SQLiteStore(path)
+        store.save_tokens("s", TOKENS)
+        files = sorted(path.parent.iterdir())
+        assert [file.name for file in files] == ["sessions.db", "sessions.db-shm", "sessions.db-wal"]
+        assert [oct(mode(file)) for file in files] == ["0o600"] * 3
+        store.close()
+    finally:
+        os.umask(before)
+
+
+def test_a_file_that_others_can_read_is_closed_to_them(path: Path) -> None:
+    """An empty file that was made before, or one whose mode was loosened, gets mode 0600 or is refused."""
+    path.touch(mode=0o644)
+    os.chmod(path, 0o644)
+    store = SQLiteStore(path)
+    store.save_tokens("s", TOKENS)
+    files = {file.name: oct(mode(file)) for file in path.parent.iterdir()}
+    store.close()
+    assert set(files.values()) == {"0o600"}
+
+
+def test_a_deleted_session_leaves_nothing_in_the_files(path: Path) -> None:
+    """Right after `delete`, neither token nor message stands in the database or in its log."""
+    store = SQLiteStore(path)
+    store.save_tokens("s", evolve(TOKENS, access=Secret(f"a{SECRET}"), refresh=Secret(f"r{SECRET}")))
+    store.journal("s", None, [Waiting(seq=n, raw={"content": f"words {SECRET}"}) for n in range(50)])
+    assert any(SECRET.encode() in file.read_bytes() for file in path.parent.iterdir())
+    store.delete("s")
+    left = [file.name for file in path.parent.iterdir() if SECRET.encode() in file.read_bytes()]
+    store.close()
+    assert left == []
+
+
+def test_a_closed_store_leaves_nothing_of_a_deleted_session(path: Path) -> None:
+    """After `close` there is one file, and a rotated or deleted token is not in it."""
+    store = SQLiteStore(path)
+    store.save_tokens("s", evolve(TOKENS, access=Secret(f"a{SECRET}"), refresh=Secret(f"r{SECRET}")))
+    store.save_tokens("t", evolve(TOKENS, access=Secret(f"a{SECRET}")))
+    store.save_tokens("t", evolve(TOKENS, generation=2))
+    store.delete("s")
+    store.close()
+    assert [file.name for file in path.parent.iterdir()] == ["sessions.db"]
+    assert SECRET.encode() not in path.read_bytes()
+
+
+def test_a_foreign_database_is_refused_and_left_alone(path: Path) -> None:
+    """Another program's file is told as such, and not one byte of it changes."""
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE theirs (x)")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(ConfigurationError, match="belongs to another program") as raised:
+        SQLiteStore(path)
+    assert raised.value.setting == "store"
+    assert path.read_bytes() == before
+
+
+def test_another_version_is_refused(path: Path) -> None:
+    """A file of a later version is not guessed at; the message tells both versions."""
+    SQLiteStore(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version=2")
+    db.close()
+    with pytest.raises(ConfigurationError, match="has version 2, not 1"):
+        SQLiteStore(path)
+
+
+def test_what_is_no_database_is_refused(path: Path, tmp_path: Path) -> None:
+    """Text, a folder and a path that does not exist are told as the store's setting."""
+    path.write_text("This is a letter to Kari, not a database.\n" * 100)
+    for wrong in (path, tmp_path, tmp_path / "missing" / "sessions.db"):
+        with pytest.raises(ConfigurationError, match=r"^store: "):
+            SQLiteStore(wrong)
+    assert path.read_text().startswith("This is a letter")
+
+
+def test_a_store_that_fails_later_raises_our_error(path: Path) -> None:
+    """A closed or broken database raises StoreError, which names the file and no secret."""
+    store = SQLiteStore(path)
+    store.close()
+    with pytest.raises(StoreError, match=r"sessions\.db") as raised:
+        store.save_tokens("s", evolve(TOKENS, access=Secret(SECRET)))
+    assert SECRET not in str(raised.value)
+    with pytest.raises(StoreError):
+        store.load("s")
+
+
+def test_a_session_that_is_deleted_while_it_is_loaded_is_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process may forget the session between two looks at the file."""
+    store, other = SQLiteStore(path), SQLiteStore(path)
+    store.save_tokens("s", TOKENS)
+    read = store.tokens
+
+    def read_then_deleted(session_id: str) -> StoredTokens | None:
+        found = read(session_id)
+        other.delete(session_id)
+        return found
+
+    monkeypatch.setattr(store, "tokens", read_then_deleted)
+    found = store.load("s")
+    store.close()
+    other.close()
+    assert found is None or found.tokens == TOKENS
+
+
+def test_threads_may_share_a_store(make: Make) -> None:
+    """Writes from several threads all arrive."""
+    store = make()
+    store.save_tokens("s", TOKENS)
+
+    def write(number: int) -> None:
+        for n in range(20):
+            store.journal("s", None, [Waiting(seq=number * 100 + n, raw={"n": n})])
+            store.acknowledge("s", "c", 1000, f"{number}-{n}", "mark")
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = store.load("s")
+    assert found is not None
+    assert len(found.waiting) == 80
+    assert len(found.seen["c"]) == 80
+
+
+@pytest.mark.parametrize("name", [name for name in vars(Store) if not name.startswith("_")])
+def test_both_stores_have_every_method_of_the_contract(name: str) -> None:
+    """Names and annotations are those of the protocol."""
+    wanted = getattr(Store, name).__annotations__
+    for kind in (MemoryStore, SQLiteStore):
+        assert getattr(kind, name).__annotations__ == wanted

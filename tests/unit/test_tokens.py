@@ -1,0 +1,452 @@
+"""The life of a token: design section 5, rule by rule, and then against a model of a server."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from puzzel_chat._config import Settings
+from puzzel_chat._errors import (
+    ConfigurationError,
+    PuzzelChatError,
+    RateLimited,
+    ServerError,
+    SessionExpired,
+    TransportError,
+)
+from puzzel_chat._secrets import Secret
+from puzzel_chat._state import from_stored, to_stored, token_set
+from puzzel_chat._tokens import (
+    Freshness,
+    Now,
+    Step,
+    TokenLife,
+    TokenSet,
+    connect_fields,
+    freshness,
+    refresh_fields,
+    resend,
+)
+from puzzel_chat._wire.replies import Grant
+
+HOUR = 3600.0
+BEGIN = Now(1000.0, 1_800_000_000.0)
+BROKEN = TransportError("No reply: it broke.", sent="maybe")
+OVER = SessionExpired("Refused.")
+
+
+def later(monotonic: float, wall: float | None = None) -> Now:
+    """A moment that many seconds after the beginning, on both clocks or differently on each."""
+    return Now(BEGIN.monotonic + monotonic, BEGIN.wall + (monotonic if wall is None else wall))
+
+
+def tokens(
+    ttl: float = 600.0, *, refresh: str | None = "r1", generation: int = 1, spread: float = 0.0, obtained: Now = BEGIN
+) -> TokenSet:
+    """A token set of the beginning."""
+    return TokenSet(
+        access=Secret(f"a{generation}"),
+        refresh=Secret(refresh) if refresh else None,
+        generation=generation,
+        ttl=ttl,
+        obtained=obtained,
+        spread=spread,
+    )
+
+
+@pytest.mark.parametrize(
+    ("ttl", "spread", "age", "expected"),
+    [
+        (600, 0, 0, Freshness.FRESH),
+        (600, 0, 299.9, Freshness.FRESH),
+        (600, 0, 300, Freshness.ADVISORY),
+        (600, 0, 569.9, Freshness.ADVISORY),
+        (600, 0, 570, Freshness.MANDATORY),
+        (600, 0, 599.9, Freshness.MANDATORY),
+        (600, 0, 600, Freshness.EXPIRED),
+        (900, 0, 599.9, Freshness.FRESH),
+        (900, 0, 600, Freshness.ADVISORY),
+        (900, 0, 869.9, Freshness.ADVISORY),
+        (900, 0, 870, Freshness.MANDATORY),
+        (100, 0, 49.9, Freshness.FRESH),
+        (100, 0, 50, Freshness.ADVISORY),
+        (100, 0, 89.9, Freshness.ADVISORY),
+        (100, 0, 90, Freshness.MANDATORY),
+        (100, 0, 100, Freshness.EXPIRED),
+        (600, 1, 359.9, Freshness.FRESH),
+        (600, 1, 360, Freshness.ADVISORY),
+        (600, 1, 570, Freshness.MANDATORY),
+    ],
+)
+def test_each_limit_falls_where_the_design_says(ttl: float, spread: float, age: float, expected: Freshness) -> None:
+    """The advisory limit is min(300, ttl/2) less jitter before the end, the mandatory one min(30, ttl/10)."""
+    assert freshness(tokens(ttl, spread=spread), later(age)) is expected
+
+
+def test_an_hour_forward_ages_the_token() -> None:
+    """A wall clock that jumps an hour ahead counts as time passed: better one refresh too many."""
+    assert freshness(tokens(), later(1, wall=HOUR)) is Freshness.EXPIRED
+
+
+def test_an_hour_back_does_not_rejuvenate_the_token() -> None:
+    """A wall clock that is set an hour back changes nothing, for the monotonic one goes on."""
+    assert freshness(tokens(), later(599, wall=599 - HOUR)) is Freshness.MANDATORY
+    assert freshness(tokens(), later(0, wall=-HOUR)) is Freshness.FRESH
+
+
+def test_a_night_asleep_is_seen_by_the_wall_clock() -> None:
+    """The monotonic clock stands still while a machine is suspended; the token has died all the same."""
+    assert freshness(tokens(), later(2, wall=8 * HOUR)) is Freshness.EXPIRED
+    assert TokenLife(tokens()).step(later(2, wall=8 * HOUR)) is Step.START_AND_WAIT
+
+
+def test_a_reply_without_a_life_time_counts_ten_minutes() -> None:
+    """Without `expires_in` a token lives 600 seconds (assumed)."""
+    assert token_set(Grant(Secret("a"), None, None), BEGIN, 0.0).ttl == 600.0
+    assert token_set(Grant(Secret("a"), None, 900.0), BEGIN, 0.0).ttl == 900.0
+
+
+def test_a_fresh_token_is_used_at_once() -> None:
+    """While it is fresh nothing is started."""
+    assert TokenLife(tokens()).step(later(10)) is Step.USE
+
+
+def test_an_advisory_token_is_used_while_one_flight_renews_it() -> None:
+    """The first caller starts the refresh and goes on; the others go on too."""
+    life = TokenLife(tokens())
+    assert life.step(later(400)) is Step.USE_AND_START
+    life.started()
+    assert life.step(later(400)) is Step.USE
+
+
+def test_a_mandatory_token_waits_for_its_refresh() -> None:
+    """Near its end, the first caller starts the refresh and all wait."""
+    life = TokenLife(tokens())
+    assert life.step(later(580)) is Step.START_AND_WAIT
+    life.started()
+    assert life.step(later(580)) is Step.WAIT
+    assert life.step(later(700)) is Step.WAIT
+
+
+def test_without_a_refresh_token_the_token_serves_to_its_end() -> None:
+    """Nothing can be started, so it is used as long as it lives, and then the session is over."""
+    life = TokenLife(tokens(refresh=None))
+    assert [life.step(later(age)) for age in (0, 400, 590)] == [Step.USE] * 3
+    with pytest.raises(SessionExpired, match=r"no refresh token.*connect\(\)"):
+        life.step(later(600))
+    with pytest.raises(SessionExpired):
+        life.step(later(0))
+
+
+def test_a_401_without_a_refresh_token_ends_the_session() -> None:
+    """There is nothing to renew it with."""
+    life = TokenLife(tokens(refresh=None))
+    with pytest.raises(SessionExpired):
+        life.refused(1)
+    with pytest.raises(SessionExpired):
+        life.step(later(0))
+
+
+def test_failures_are_retried_after_five_seconds_doubling_to_thirty() -> None:
+    """Each failed refresh is repeated after 5, 10, 20, 30, 30 s, not before."""
+    life = TokenLife(tokens(ttl=100_000))
+    moment = 99_800.0
+    for pause in (5.0, 10.0, 20.0, 30.0, 30.0):
+        life.started()
+        life.failed(BROKEN, later(moment))
+        assert life.step(later(moment + pause - 0.01)) is Step.USE
+        moment += pause
+        assert life.step(later(moment)) is Step.USE_AND_START
+
+
+def test_a_success_forgets_the_failures() -> None:
+    """After a refresh that worked, the next failure is repeated after 5 s again."""
+    life = TokenLife(tokens())
+    for _ in range(4):
+        life.failed(BROKEN, later(400))
+    life.succeeded(tokens(generation=2, obtained=later(400)))
+    assert life.last_error is None
+    life.failed(BROKEN, later(800))
+    assert life.step(later(804.9)) is Step.USE
+    assert life.step(later(805)) is Step.USE_AND_START
+
+
+def test_a_failed_refresh_lets_the_token_serve_while_it_lives() -> None:
+    """Also past the mandatory limit it is used between two tries; once dead, the last error is raised."""
+    life = TokenLife(tokens())
+    life.failed(BROKEN, later(598))
+    assert life.step(later(599)) is Step.USE
+    with pytest.raises(TransportError) as raised:
+        life.step(later(601))
+    assert (str(raised.value), raised.value.sent) == (str(BROKEN), BROKEN.sent)
+    assert life.step(later(603)) is Step.START_AND_WAIT
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BROKEN,
+        RateLimited("429", status=429),
+        ServerError("503", status=503),
+        ConfigurationError("client_secret", "invalid_client"),
+    ],
+)
+def test_only_a_refused_grant_is_final(error: PuzzelChatError) -> None:
+    """A network failure, 429, 5xx or invalid_client never kills the session."""
+    life = TokenLife(tokens())
+    life.started()
+    life.failed(error, later(400))
+    assert life.dead is None
+    assert life.step(later(406)) is Step.USE_AND_START
+
+
+def test_a_refused_refresh_token_is_never_sent_again() -> None:
+    """After SessionExpired nothing is started any more, whatever time it is and whatever is refused."""
+    life = TokenLife(tokens())
+    life.started()
+    life.failed(OVER, later(400))
+    for age in (400, 406, 590, 10_000):
+        with pytest.raises(SessionExpired):
+            life.step(later(age))
+        with pytest.raises(SessionExpired):
+            life.refused(1)
+    assert not life.flight
+
+
+def test_an_error_that_is_raised_for_ever_does_not_grow() -> None:
+    """A dead session that is asked again and again keeps no frame of earlier callers."""
+    life = TokenLife(tokens())
+    life.failed(SessionExpired("Refused."), later(400))
+    depths = []
+    for _ in range(20):
+        with pytest.raises(SessionExpired) as raised:
+            life.step(later(500))
+        depths.append(len(raised.traceback))
+    assert depths[-1] == depths[0], "each raise of the same object adds its frames to it for good"
+
+
+def test_a_late_401_for_an_older_generation_only_uses_the_newer() -> None:
+    """Someone has refreshed meanwhile: the newer token is used and nothing is started."""
+    life = TokenLife(tokens(generation=2))
+    assert life.refused(1) is Step.USE
+    assert life.newer_than(1).generation == 2
+
+
+def test_a_401_forces_one_refresh() -> None:
+    """A fresh token that the service refuses is renewed at once, by one flight, also before the next try is due."""
+    life = TokenLife(tokens())
+    life.failed(BROKEN, later(0))
+    assert life.refused(1) is Step.START_AND_WAIT
+    life.started()
+    assert life.refused(1) is Step.WAIT
+
+
+def test_every_waiter_gets_the_same_error() -> None:
+    """When the forced refresh failed, whoever waited for it gets its error."""
+    life = TokenLife(tokens())
+    life.started()
+    life.failed(BROKEN, later(0))
+    for _ in range(2):
+        with pytest.raises(TransportError) as raised:
+            life.newer_than(1)
+        assert (str(raised.value), raised.value.sent) == (str(BROKEN), BROKEN.sent)
+
+
+def test_a_rotation_replaces_the_refresh_token_and_counts_up() -> None:
+    """A new refresh token takes the old one's place in the next generation."""
+    following = tokens().successor(tokens(refresh="r2"))
+    assert (following.generation, following.refresh) == (2, "r2")
+
+
+def test_no_new_refresh_token_keeps_the_old_one() -> None:
+    """A reply without a refresh token leaves the one that we have."""
+    following = tokens().successor(tokens(refresh=None))
+    assert (following.generation, following.refresh) == (2, "r1")
+
+
+@pytest.mark.parametrize("generation", [1, 2])
+def test_an_older_generation_is_never_adopted(generation: int) -> None:
+    """What lands late, with the same or an older generation, ends the flight and changes nothing else."""
+    life = TokenLife(tokens(generation=2))
+    life.started()
+    present = life.tokens
+    life.succeeded(tokens(generation=generation, refresh="old"))
+    assert life.tokens is present
+    assert not life.flight
+
+
+def test_an_unanswered_refresh_is_sent_again_for_ten_seconds() -> None:
+    """Only without any answer, and only within the window in which the service still knows the token."""
+    assert resend(BROKEN, 0)
+    assert resend(BROKEN, 9.9)
+    assert not resend(BROKEN, 10.0)
+    assert not resend(ServerError("500", status=500), 0)
+    assert not resend(OVER, 0)
+
+
+def test_a_stored_token_ages_on_the_wall_clock_only() -> None:
+    """In another process, or after a reboot, the monotonic clock says nothing about the stored moment."""
+    stored = to_stored(tokens())
+    moved = from_stored(stored, Now(5.0, BEGIN.wall + 400), 0.0)
+    assert moved.age(Now(5.0, BEGIN.wall + 400)) == 400
+    assert moved.age(Now(105.0, BEGIN.wall + 400)) == 500
+    assert from_stored(stored, Now(5.0, BEGIN.wall - HOUR), 0.0).age(Now(5.0, BEGIN.wall - HOUR)) == 0
+
+
+def test_the_first_request_uses_the_clients_own_credentials() -> None:
+    """The grant is client_credentials, the client id is the solution id unless set, extra fields go along."""
+    plain = Settings(base_url="https://chat.example", solution_id="7")
+    assert connect_fields(plain) == {"grant_type": "client_credentials", "client_id": "7"}
+    full = plain.replace(client_id="c", client_secret="s", scope="x", token_fields={"audience": "chat"})
+    assert connect_fields(full) == {
+        "grant_type": "client_credentials",
+        "client_id": "c",
+        "client_secret": "s",
+        "scope": "x",
+        "audience": "chat",
+    }
+
+
+def test_a_refresh_sends_the_refresh_token() -> None:
+    """The grant is refresh_token (documented), with the same client fields."""
+    settings = Settings(base_url="https://chat.example", solution_id="7", token_fields={"audience": "chat"})
+    assert refresh_fields(settings, "r1") == {
+        "grant_type": "refresh_token",
+        "client_id": "7",
+        "refresh_token": "r1",
+        "audience": "chat",
+    }
+
+
+class TokenMachine(RuleBasedStateMachine):
+    """A session's token beside a model of a server that rotates, and of both clocks."""
+
+    def __init__(self) -> None:
+        """Begin before the first token."""
+        super().__init__()
+        self.now = BEGIN
+        self.flights = 0
+        self.refused: set[str] = set()
+        self.failures = 0
+        self.not_before = float("-inf")
+        self.over = False
+        self.highest = 1
+
+    @initialize(ttl=st.sampled_from([20.0, 100.0, 600.0, 900.0]), spread=st.floats(0, 1), renewable=st.booleans())
+    def connect(self, ttl: float, spread: float, renewable: bool) -> None:
+        """Get the first token."""
+        self.life = TokenLife(tokens(ttl, spread=spread, refresh="r1" if renewable else None))
+
+    def alive(self) -> bool:
+        """Whether the present token still lives, by the clock that saw more time pass."""
+        had = self.life.tokens.obtained
+        passed = max(self.now.monotonic - had.monotonic, self.now.wall - had.wall)
+        return max(passed, 0.0) < self.life.tokens.ttl
+
+    def start(self, forced: bool) -> None:
+        """Send the refresh token, as a shell does when it is told so."""
+        assert self.flights == 0
+        assert not self.over
+        assert forced or self.now.monotonic >= self.not_before
+        assert self.life.tokens.refresh not in self.refused
+        self.life.started()
+        self.flights += 1
+
+    @rule(seconds=st.floats(0, 700))
+    def time_passes(self, seconds: float) -> None:
+        """Both clocks go on."""
+        self.now = Now(self.now.monotonic + seconds, self.now.wall + seconds)
+
+    @rule(seconds=st.sampled_from([-HOUR, HOUR, 8 * HOUR, -1.0]))
+    def the_wall_clock_jumps(self, seconds: float) -> None:
+        """The clock is set, or the machine slept."""
+        self.now = Now(self.now.monotonic, self.now.wall + seconds)
+
+    @rule()
+    def someone_needs_the_token(self) -> None:
+        """A caller asks, and does what it is told."""
+        try:
+            step = self.life.step(self.now)
+        except PuzzelChatError:
+            assert self.over or not self.alive()
+            self.over = self.over or self.life.dead is not None
+            return
+        assert not self.over
+        if step in (Step.USE, Step.USE_AND_START):
+            assert self.alive()
+        if step in (Step.USE_AND_START, Step.START_AND_WAIT):
+            self.start(forced=False)
+        if step is Step.WAIT:
+            assert self.flights == 1
+
+    @rule(behind=st.integers(0, 2))
+    def the_service_answers_401(self, behind: int) -> None:
+        """A call made with this or an older generation was refused."""
+        try:
+            step = self.life.refused(self.life.tokens.generation - behind)
+        except SessionExpired:
+            assert self.over or self.life.tokens.refresh is None
+            self.over = True
+            return
+        assert not self.over
+        assert (step is Step.USE) == (behind > 0)
+        if step is Step.START_AND_WAIT:
+            self.start(forced=True)
+        if step is Step.WAIT:
+            assert self.flights == 1
+
+    @precondition(lambda self: self.flights)
+    @rule(rotates=st.booleans())
+    def the_refresh_lands(self, rotates: bool) -> None:
+        """The server gives the next token, with or without a new refresh token."""
+        before = self.life.tokens
+        number = before.generation + 1
+        fresh = tokens(before.ttl, refresh=f"r{number}" if rotates else None, obtained=self.now)
+        self.life.succeeded(before.successor(fresh))
+        self.flights, self.failures, self.not_before = 0, 0, float("-inf")
+        assert self.life.tokens.generation == number
+        assert self.life.tokens.refresh == (f"r{number}" if rotates else before.refresh)
+
+    @precondition(lambda self: self.flights)
+    @rule(error=st.sampled_from([BROKEN, RateLimited("429", status=429), ServerError("500", status=500)]))
+    def the_refresh_fails_for_now(self, error: PuzzelChatError) -> None:
+        """The server could not be reached, or had no time."""
+        self.life.failed(error, self.now)
+        self.flights = 0
+        self.not_before = self.now.monotonic + min(30.0, 5.0 * 2**self.failures)
+        self.failures += 1
+
+    @precondition(lambda self: self.flights)
+    @rule()
+    def the_refresh_is_refused(self) -> None:
+        """The server no longer takes the refresh token."""
+        self.refused.add(str(self.life.tokens.refresh))
+        self.life.failed(OVER, self.now)
+        self.flights, self.over = 0, True
+
+    @precondition(lambda self: self.flights)
+    @rule(ahead=st.integers(-2, 3))
+    def another_process_was_faster(self, ahead: int) -> None:
+        """The flight ends with what the store has, which may be older than what is here."""
+        before = self.life.tokens
+        number = before.generation + ahead
+        self.life.succeeded(evolve(before, generation=number, refresh=Secret(f"r{number}"), obtained=self.now))
+        self.flights = 0
+        if ahead > 0:
+            self.failures, self.not_before = 0, float("-inf")
+
+    @invariant()
+    def it_never_goes_back(self) -> None:
+        """The generation only grows, and the flag of the flight is the truth."""
+        if not hasattr(self, "life"):
+            return
+        assert self.life.tokens.generation >= self.highest
+        self.highest = self.life.tokens.generation
+        assert self.life.flight == bool(self.flights)
+
+
+TokenMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+test_no_sequence_breaks_the_life_of_a_token = TokenMachine.TestCase

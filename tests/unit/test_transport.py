@@ -1,0 +1,269 @@
+"""The border to the HTTP library: every error of it becomes ours, and nothing is followed, kept or shown."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from puzzel_chat._config import Settings
+from puzzel_chat._errors import Sent, TransportError
+from puzzel_chat._http import Reply, Request
+from puzzel_chat._transport import OUTCOMES, AsyncTransport, Transport, _headers, mapped_errors
+
+POLL = Request(operation="pollConversation", method="GET", path="/api/conversation")
+SECRET = "s3cr3t-token"
+
+# Written here once more, so that a change of one side alone is seen.
+NOT_SENT = {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "LocalProtocolError"} | {
+    "ProxyError",
+    "InvalidURL",
+}
+BASES = {
+    "HTTPError",
+    "RequestError",
+    "TransportError",
+    "TimeoutException",
+    "NetworkError",
+    "ProtocolError",
+    "StreamError",
+}
+
+
+def library_errors() -> list[type[Exception]]:
+    """Every error class that the HTTP library exports."""
+    roots = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
+    return sorted(
+        {value for value in vars(httpx).values() if inspect.isclass(value) and issubclass(value, roots)},
+        key=lambda kind: kind.__name__,
+    )
+
+
+def example(kind: type[Exception]) -> Exception:
+    """An error of that class, made as its constructor wants it."""
+    request = httpx.Request("GET", "https://chat.example")
+    if issubclass(kind, httpx.HTTPStatusError):
+        return kind("raised", request=request, response=httpx.Response(500, request=request))
+    wanted = list(inspect.signature(kind).parameters.values())
+    needs = [p for p in wanted if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    return kind(*["raised" for _ in needs])
+
+
+@contextmanager
+def server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A real server on loopback; it reads each request and answers in the way given, until it is closed."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                with closing(connection):
+                    connection.recv(65536)
+                    answer(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def says(text: str) -> Callable[[socket.socket], None]:
+    """An answer of these bytes."""
+    return lambda connection: connection.sendall(text.replace("\n", "\r\n").encode())
+
+
+Send = Callable[..., Reply]
+
+
+@pytest.fixture(params=["sync", "async"])
+def send(request: pytest.FixtureRequest) -> Send:
+    """Send requests with either transport, over one connection pool per call."""
+
+    async def over_async(base_url: str, requests: tuple[Request, ...], **settings: Any) -> Reply:
+        transport = AsyncTransport(Settings(base_url=base_url, solution_id="7", **settings))
+        try:
+            return [await transport.send(one, SECRET) for one in requests][-1]
+        finally:
+            await transport.aclose()
+
+    def over_sync(base_url: str, requests: tuple[Request, ...], **settings: Any) -> Reply:
+        transport = Transport(Settings(base_url=base_url, solution_id="7", **settings))
+        try:
+            return [transport.send(one, SECRET) for one in requests][-1]
+        finally:
+            transport.close()
+
+    if request.param == "sync":
+        return lambda base_url, *requests, **settings: over_sync(base_url, requests, **settings)
+    return lambda base_url, *requests, **settings: asyncio.run(over_async(base_url, requests, **settings))
+
+
+def test_the_library_has_the_errors_that_we_think() -> None:
+    """When the library gains an error class, this test asks for a row."""
+    named = {kind.__name__ for kind in OUTCOMES}
+    concrete = {kind.__name__ for kind in library_errors()} - BASES
+    inherited = {"HTTPStatusError", "StreamConsumed", "ResponseNotRead", "RequestNotRead", "StreamClosed"}
+    assert concrete - inherited == named - {"HTTPError", "StreamError"}
+    assert inherited <= concrete
+
+
+@pytest.mark.parametrize("kind", library_errors(), ids=lambda kind: kind.__name__)
+def test_every_error_of_the_library_becomes_ours(kind: type[Exception]) -> None:
+    """Each class of the library maps to a TransportError with the right `sent`, and a sentence about the host."""
+    expected: Sent = "no" if kind.__name__ in NOT_SENT else "maybe"
+    with pytest.raises(TransportError, match=r"^No reply: .*\.$") as raised, mapped_errors("chat.example", 10.0):
+        raise example(kind)
+    assert raised.value.sent == expected
+    assert raised.value.retryable
+
+
+def test_other_errors_pass_untouched() -> None:
+    """A bug is not a network failure."""
+    with pytest.raises(ZeroDivisionError), mapped_errors("chat.example", 10.0):
+        raise ZeroDivisionError
+
+
+def test_a_refused_connection_was_not_sent(send: Send) -> None:
+    """Nobody listens: the service cannot have seen the request."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(TransportError, match=r"could not connect to 127\.0\.0\.1; check base_url") as raised:
+        send(f"http://127.0.0.1:{port}", POLL)
+    assert raised.value.sent == "no"
+
+
+def test_a_name_that_does_not_resolve_was_not_sent(send: Send) -> None:
+    """The `invalid` top level never resolves (RFC 6761)."""
+    with pytest.raises(TransportError) as raised:
+        send("https://chat.invalid", POLL)
+    assert raised.value.sent == "no"
+
+
+def test_a_server_that_closes_after_reading_may_have_seen_it(send: Send) -> None:
+    """The request went out, so nobody knows what became of it."""
+    with server(lambda connection: None) as base_url, pytest.raises(TransportError) as raised:
+        send(base_url, POLL)
+    assert raised.value.sent == "maybe"
+
+
+def test_a_server_that_never_answers_may_have_seen_it(send: Send) -> None:
+    """The read times out after the time of the settings."""
+    waiting = threading.Event()
+
+    def stall(connection: socket.socket) -> None:
+        waiting.wait(5)
+
+    with server(stall) as base_url:
+        with pytest.raises(TransportError, match=r"did not answer within 0\.1 s") as raised:
+            send(base_url, POLL, timeout=0.1)
+        waiting.set()
+    assert raised.value.sent == "maybe"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "HTTP/1.1 200 OK\nContent-Length: 100\n\n{",
+        "HTTP/1.1 200 OK\nContent-Encoding: gzip\nContent-Length: 4\n\nnope",
+        "SSH-2.0-nothing\n\n",
+    ],
+)
+def test_a_broken_answer_may_have_been_acted_on(send: Send, reply: str) -> None:
+    """A body that is cut short, cannot be unpacked, or is not HTTP is no usable reply."""
+    with server(says(reply)) as base_url, pytest.raises(TransportError) as raised:
+        send(base_url, POLL)
+    assert raised.value.sent == "maybe"
+
+
+def test_a_redirect_is_given_back_and_not_followed(send: Send) -> None:
+    """The token must not go to another address because a reply says so."""
+    reply = "HTTP/1.1 307 Temporary Redirect\nLocation: https://elsewhere.example/\nContent-Length: 0\n\n"
+    with server(says(reply)) as base_url:
+        assert send(base_url, POLL).status == 307
+
+
+def test_cookies_are_never_sent_back(send: Send) -> None:
+    """A shared jar once gave one customer another's session, so there is none."""
+    heads: list[str] = []
+
+    def answer(connection: socket.socket) -> None:
+        head = "HTTP/1.1 200 OK\r\nSet-Cookie: pzl.rid=1; Path=/\r\nContent-Length: 0\r\n\r\n"
+        connection.sendall(head.encode())
+        heads.append(connection.recv(65536).decode())
+        connection.sendall(head.encode())
+
+    with server(answer) as base_url:
+        send(base_url, POLL, POLL)
+    assert heads[0].startswith("GET /api/conversation HTTP/1.1")
+    assert "cookie" not in heads[0].lower()
+
+
+def test_the_request_carries_what_it_should(send: Send) -> None:
+    """Path, query, body, token and type go out as they were built, and only JSON is asked for."""
+    heads: list[str] = []
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Request-Id: r1\r\nContent-Length: 2\r\n\r\n{}")
+
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = listening.accept()
+        with closing(connection):
+            read = b""
+            while b"hello" not in read:
+                read += connection.recv(65536)
+            heads.append(read.decode())
+            answer(connection)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with closing(listening):
+        sent = Request(
+            operation="x", method="POST", path="/api/a%2Fb/", query="after=1%262", content_type="text/x", body=b"hello"
+        )
+        reply = send(f"http://127.0.0.1:{listening.getsockname()[1]}/eu", sent)
+        thread.join()
+    lines = heads[0].split("\r\n")
+    assert lines[0] == "POST /eu/api/a%2Fb/?after=1%262 HTTP/1.1"
+    low = {line.partition(":")[0].lower(): line.partition(":")[2].strip() for line in lines[1:]}
+    assert low["authorization"] == f"Bearer {SECRET}"
+    assert low["accept"] == "application/json, application/problem+json"
+    assert low["content-type"] == "text/x"
+    assert (reply.status, reply.body, reply.headers["x-request-id"]) == (200, b"{}", "r1")
+
+
+def test_without_a_token_none_is_sent() -> None:
+    """The token request goes out without an Authorization header."""
+    assert "authorization" not in _headers(POLL, None)
+
+
+def test_the_token_is_not_in_the_repr_of_the_headers() -> None:
+    """A debugger, a log or a traceback that shows the headers shows no token."""
+    headers = _headers(POLL, SECRET)
+    assert headers["Authorization"] == f"Bearer {SECRET}"
+    assert SECRET not in repr(headers)
+
+
+def test_tls_is_verified() -> None:
+    """There is no setting that turns it off, and none is turned off."""
+    for transport in (Transport, AsyncTransport):
+        made = transport(Settings(base_url="https://chat.example", solution_id="7"))
+        context = made._client._transport._pool._ssl_context  # type: ignore[union-attr]
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert context.check_hostname
+        made.close() if isinstance(made, Transport) else asyncio.run(made.aclose())
