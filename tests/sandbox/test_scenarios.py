@@ -57,7 +57,7 @@ def settings(sandbox: Sandbox, **more: Any) -> dict[str, Any]:
 @pytest.fixture
 def helpful() -> Iterator[Sandbox]:
     """A contact centre whose agents answer at once."""
-    with Sandbox(script="helpful", pace=0.02) as sandbox:
+    with Sandbox(script="helpful", pace=0) as sandbox:
         yield sandbox
 
 
