@@ -206,13 +206,13 @@ class SessionState:
                 self._note(evolve(self.conversations[box.conversation_id], finished=True))
 
     def close(self) -> None:
-        """Close the session here; a session whose chats are all over is forgotten, with its secrets."""
+        """Close the session here; it is forgotten, with its secrets, once every chat was ended by us or taken to its end."""
         if self.closed:
             return
         self.closed = True
-        over = all(self.box(conversation_id).is_over for conversation_id in self.conversations)
+        boxes = [self.box(conversation_id) for conversation_id in self.conversations]
         try:
-            if over:
+            if all(box.finished or box.closing for box in boxes):
                 self.parts.store.delete(self.id)
         except StoreError as error:
             log.warning("session %s could not be removed from the store: %s", self.id, type(error).__name__)

@@ -171,20 +171,23 @@ def test_our_own_end_survives_the_process() -> None:
 
 
 def test_a_session_whose_chats_are_over_is_forgotten_when_closed() -> None:
-    """Its secrets leave the store; one with a chat that goes on stays for `resume`."""
+    """Its secrets leave the store; one with a chat that goes on, or with mail that nobody took, stays for `resume`."""
     of = parts()
     state = session(of)
     state.close()
     assert of.store.load("s") is not None
     again = restored(of, "s")
-    again.polled(poll(end()))
+    again.polled(poll(item(1), end()))
     again.close()
-    again.close()
+    third = restored(of, "s")
+    assert [one.id for one in taken(third)] == ["1", "end-a"]
+    third.close()
+    third.close()
     assert of.store.load("s") is None
     with pytest.raises(SessionNotFound, match="SQLiteStore"):
         restored(of, "s")
     with pytest.raises(SessionError, match=r"connect\(\)"):
-        again.check_open()
+        third.check_open()
 
 
 def test_failing_polls_are_told_once_and_so_is_their_end() -> None:
