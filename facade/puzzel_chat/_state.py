@@ -206,7 +206,7 @@ class SessionState:
                 self._note(evolve(self.conversations[box.conversation_id], finished=True))
 
     def close(self) -> None:
-        """Close the session here; it is forgotten, with its secrets, once every chat was ended by us or taken to its end."""
+        """Close the session here; it is forgotten, secrets included, once we ended each chat or its end was taken."""
         if self.closed:
             return
         self.closed = True
