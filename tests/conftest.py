@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from blocking import Blocking, Loop
+from hypothesis import settings
 from puzzel_chat import AsyncPuzzelChat, PuzzelChat
 
 Connect = Callable[..., Any]
+
+# A machine that only says yes or no must say the same twice; a person's runs look in new places each time.
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.register_profile("here", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import html
 from html.parser import HTMLParser
+from unicodedata import category
 
 _BREAKS = frozenset({"br", "p", "div", "li", "tr", "h1", "h2", "h3", "blockquote"})
-_KEPT = frozenset("\n\t\u00a0\u200c\u200d")
+_KEPT = frozenset("\n\t\u200c\u200d")
 _SILENT = frozenset({"script", "style", "head", "template"})
 
 
@@ -45,8 +46,8 @@ def to_text(markup: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Drop what could steer a terminal (control and format characters), keep line breaks, tabs and joiners."""
-    return "".join(letter for letter in text if letter in _KEPT or letter.isprintable())
+    """Drop what could steer a terminal (control and format characters), keep spaces, line breaks, tabs and joiners."""
+    return "".join(one for one in text if one.isprintable() or one in _KEPT or category(one) == "Zs")
 
 
 def from_text(text: str) -> str:

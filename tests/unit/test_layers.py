@@ -26,7 +26,7 @@ LAYERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("wire", ("_wire",), (BASE,)),
     ("transport", ("_transport",), (BASE,)),
     ("stores", ("_store", "_sqlite"), (BASE,)),
-    ("state", ("_state", "_refresh"), (BASE, "cores", "clock", "wire", "stores")),
+    ("state", ("_state", "_refresh", "_application"), (BASE, "cores", "clock", "wire", "stores")),
     ("sync", ("_sync",), (BASE, "cores", "clock", "wire", "transport", "stores", "state")),
     ("async", ("_async",), (BASE, "cores", "clock", "wire", "transport", "stores", "state")),
     ("public", ("",), (BASE, "wire", "stores", "sync", "async")),

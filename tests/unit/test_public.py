@@ -30,7 +30,9 @@ FOREIGN = re.compile(r"httpx|puzzel_chat_api|\bunset\b", re.IGNORECASE)
 def members(kind: type[Any]) -> dict[str, Any]:
     """The members that a caller uses, in their order: public ones, the constructor and the context manager."""
     used = ("__init__", "__enter__", "__exit__", "__aenter__", "__aexit__")
-    return {name: value for name, value in vars(kind).items() if not name.startswith("_") or name in used}
+    ours = [base for base in reversed(kind.__mro__) if base.__module__.startswith("puzzel_chat")]
+    found = {name: value for base in ours for name, value in vars(base).items()}
+    return {name: value for name, value in found.items() if not name.startswith("_") or name in used}
 
 
 def function(member: Any) -> Callable[..., Any] | None:

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from threading import Event
-from weakref import WeakSet
 
-from attrs import evolve
-
-from puzzel_chat._clock import Clock
+from puzzel_chat._application import Application
 from puzzel_chat._config import Settings
 from puzzel_chat._errors import PuzzelChatError
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._models import Customer, Variable
 from puzzel_chat._retry import again
 from puzzel_chat._routing import checked_timeout
-from puzzel_chat._secrets import secret_or_none
-from puzzel_chat._state import Parts, SessionState, check_hours, opened, restored, unknown_hours
-from puzzel_chat._store import MemoryStore, Store
+from puzzel_chat._state import SessionState, check_hours, opened, restored, unknown_hours
 from puzzel_chat._sync._conversation import Conversation, Progress
 from puzzel_chat._sync._session import Session
 from puzzel_chat._tokens import connect_fields
@@ -26,74 +21,12 @@ from puzzel_chat._wire.operations import TOKEN, as_customer, as_variables, check
 from puzzel_chat._wire.refusals import error_for
 
 
-class PuzzelChat:
+class PuzzelChat(Application[Transport, Session]):
     """A contact centre's chat, for one application. Usable from several threads; close it, or use it in a `with` block.
 
     `store` keeps sessions (a `MemoryStore` unless given); the other arguments are the settings of `Settings`, times in
     seconds. Raises `ConfigurationError` naming the setting that is missing or wrong. Nothing is sent yet.
     """
-
-    def __init__(
-        self,
-        base_url: str | None = None,
-        solution_id: str | None = None,
-        *,
-        client_id: str | None = None,
-        client_secret: str | None = None,
-        scope: str | None = None,
-        token_fields: Mapping[str, str] | None = None,
-        timeout: float = 10.0,
-        poll_interval: float = 1.0,
-        allow_insecure_http: bool = False,
-        store: Store | None = None,
-    ) -> None:
-        client_secret = secret_or_none(client_secret)
-        settings = Settings.checked(
-            base_url=base_url,
-            solution_id=solution_id,
-            client_id=client_id,
-            client_secret=client_secret,
-            scope=scope,
-            token_fields=token_fields or {},
-            timeout=timeout,
-            poll_interval=poll_interval,
-            allow_insecure_http=allow_insecure_http,
-        )
-        self._assemble(Parts(settings, store or MemoryStore(), Clock()), Transport(settings))
-
-    @classmethod
-    def from_env(cls, *, store: Store | None = None, **settings: object) -> PuzzelChat:
-        """Make a client from `PUZZEL_CHAT_*` variables; a setting given here wins over its variable.
-
-        Raises `ConfigurationError` naming the setting and its variable.
-        """
-        return cls._of(Settings.from_env(**settings), store)
-
-    @classmethod
-    def _of(cls, settings: Settings, store: Store | None) -> PuzzelChat:
-        chat = cls.__new__(cls)
-        chat._assemble(Parts(settings, store or MemoryStore(), Clock()), Transport(settings))
-        return chat
-
-    def _assemble(self, parts: Parts, transport: Transport, owned: bool = True) -> None:
-        self._parts = parts
-        self._transport = transport
-        self._owned = owned
-        self._sessions: WeakSet[Session] = WeakSet()
-
-    def __repr__(self) -> str:
-        return f"<PuzzelChat {self._parts.settings.base_url}>"
-
-    def with_options(self, **settings: object) -> PuzzelChat:
-        """Give a client with some settings changed, on the same connections and store; close only the first one.
-
-        `base_url` and `timeout` belong to the connections: with one of them changed, the new client has its own.
-        """
-        changed = self._parts.settings.replace(**settings)
-        chat = type(self).__new__(type(self))
-        own = bool({"base_url", "timeout", "allow_insecure_http"} & set(settings))
-        chat._assemble(evolve(self._parts, settings=changed), Transport(changed) if own else self._transport, own)
-        return chat
 
     def connect(self) -> Session:
         """Open a session: ask for a token.
@@ -161,6 +94,10 @@ class PuzzelChat:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @classmethod
+    def _new_transport(cls, settings: Settings) -> Transport:
+        return Transport(settings)
 
     def _session(self, state: SessionState) -> Session:
         session = Session(state, self._transport)

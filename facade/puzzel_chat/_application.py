@@ -1,0 +1,89 @@
+"""What `PuzzelChat` and `AsyncPuzzelChat` have in common: settings, a store, and how they are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Generic, Self, TypeVar
+from weakref import WeakSet
+
+from attrs import evolve
+
+from puzzel_chat._clock import Clock
+from puzzel_chat._config import Settings
+from puzzel_chat._secrets import secret_or_none
+from puzzel_chat._state import Parts
+from puzzel_chat._store import MemoryStore, Store
+
+TransportT = TypeVar("TransportT")
+SessionT = TypeVar("SessionT")
+
+
+class Application(Generic[TransportT, SessionT]):
+    """The application's side of a contact centre; the shells add what sends and waits."""
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        solution_id: str | None = None,
+        *,
+        client_id: str | None = None,
+        client_secret: str | None = None,
+        scope: str | None = None,
+        token_fields: Mapping[str, str] | None = None,
+        timeout: float = 10.0,
+        poll_interval: float = 1.0,
+        allow_insecure_http: bool = False,
+        store: Store | None = None,
+    ) -> None:
+        client_secret = secret_or_none(client_secret)
+        settings = Settings.checked(
+            base_url=base_url,
+            solution_id=solution_id,
+            client_id=client_id,
+            client_secret=client_secret,
+            scope=scope,
+            token_fields=token_fields or {},
+            timeout=timeout,
+            poll_interval=poll_interval,
+            allow_insecure_http=allow_insecure_http,
+        )
+        self._assemble(Parts(settings, store or MemoryStore(), Clock()), self._new_transport(settings))
+
+    @classmethod
+    def from_env(cls, *, store: Store | None = None, **settings: object) -> Self:
+        """Make a client from `PUZZEL_CHAT_*` variables; a setting given here wins over its variable.
+
+        Raises `ConfigurationError` naming the setting and its variable.
+        """
+        return cls._of(Settings.from_env(**settings), store)
+
+    @classmethod
+    def _of(cls, settings: Settings, store: Store | None) -> Self:
+        chat = cls.__new__(cls)
+        chat._assemble(Parts(settings, store or MemoryStore(), Clock()), cls._new_transport(settings))
+        return chat
+
+    def _assemble(self, parts: Parts, transport: TransportT, owned: bool = True) -> None:
+        self._parts = parts
+        self._transport = transport
+        self._owned = owned
+        self._sessions: WeakSet[SessionT] = WeakSet()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._parts.settings.base_url}>"
+
+    def with_options(self, **settings: object) -> Self:
+        """Give a client with some settings changed, on the same connections and store; close only the first one.
+
+        `base_url` and `timeout` belong to the connections: with one of them changed, the new client has its own.
+        """
+        changed = self._parts.settings.replace(**settings)
+        chat = type(self).__new__(type(self))
+        own = bool({"base_url", "timeout", "allow_insecure_http"} & set(settings))
+        transport = self._new_transport(changed) if own else self._transport
+        chat._assemble(evolve(self._parts, settings=changed), transport, own)
+        return chat
+
+    @classmethod
+    def _new_transport(cls, settings: Settings) -> TransportT:
+        raise NotImplementedError
