@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from blocking import Blocking, Loop
-from hypothesis import settings
 from puzzel_chat import AsyncPuzzelChat, PuzzelChat
 
 Connect = Callable[..., Any]
