@@ -33,12 +33,14 @@ _SHELLS = ("_sync", "_async")
 _MARKER = "puzzel_sandbox(script='helpful', **options): the options of puzzel_chat.sandbox.Sandbox for this test"
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # a checker that saw it would take every name for good
 
-    return getattr(import_module(f"{__name__}.{_HOMES.get(name, '_cassette')}"), name)
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        return getattr(import_module(f"{__name__}.{_HOMES.get(name, '_cassette')}"), name)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -99,8 +101,7 @@ def puzzel_stable_ids(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _in_virtual_time(monkeypatch: pytest.MonkeyPatch, time: VirtualTime) -> VirtualTime:
-    for shell in _SHELLS:
-        monkeypatch.setattr(f"puzzel_chat.{shell}._client.Clock", lambda: time)
+    monkeypatch.setattr("puzzel_chat._application.Clock", lambda: time)
     return time
 
 
