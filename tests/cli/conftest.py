@@ -161,6 +161,11 @@ def _popen(
     args: tuple[str, ...], at: Sandbox | None, env: dict[str, str], stdin: int, stdout: int, stderr: int
 ) -> subprocess.Popen[bytes]:
     environment = {**os.environ, **(settings_for(at) if at else {}), **env}
-    return subprocess.Popen(
-        [*PROGRAM, *args], env=environment, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
-    )
+    command = [*PROGRAM, *args]
+    if stdin >= 0 and os.isatty(stdin):
+        # Its own terminal, so that Ctrl-C reaches it between two prompts too, as it does for a person.
+        owning = (
+            "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+        )
+        command = [sys.executable, "-c", owning, *command]
+    return subprocess.Popen(command, env=environment, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True)
