@@ -19,6 +19,11 @@ from puzzel_chat.cli import main
 from puzzel_chat.sandbox import Sandbox
 
 PROGRAM = [sys.executable, "-m", "puzzel_chat.cli"]
+OWN_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07|[()][A-Z0-9]|[=>78])|\r")
 
 
