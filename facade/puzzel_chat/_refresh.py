@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define
+from attrs import define, evolve
 
 from puzzel_chat._errors import PuzzelChatError, SessionExpired, StoreError
 from puzzel_chat._http import Reply, Request
@@ -63,20 +63,21 @@ class Refresh:
         log.debug("session %s has token generation %d", self.state.id, tokens.generation)
 
     def failed(self, error: Exception) -> None:
-        """Count a failed refresh."""
-        known = (
-            error
-            if isinstance(error, PuzzelChatError)
-            else PuzzelChatError(f"The refresh failed: {type(error).__name__}.")
-        )
+        """Count a failed refresh; after a refusal nothing is left to be sent again."""
+        known = error
+        if not isinstance(known, PuzzelChatError):
+            known = PuzzelChatError(f"The refresh failed: {type(error).__name__}.")
         self.state.life.failed(known, self.state.parts.clock.now())
         log.warning("session %s could not refresh its token: %s", self.state.id, type(error).__name__)
 
     def settle(self) -> None:
-        """Keep the new tokens and let other processes go on; a store that fails costs a warning, not the session."""
-        store = self.state.parts.store
+        """Keep what came of it and let other processes go on; a store that fails costs a warning, not the session."""
+        store, life = self.state.parts.store, self.state.life
+        # The next generation of a dead session has no refresh token, so that no process sends the refused one again.
+        ended = evolve(self.present, generation=self.present.generation + 1, refresh=None)
+        tokens = life.tokens if life.dead is None else ended
         try:
-            store.save_tokens(self.state.id, to_stored(self.state.life.tokens))
+            store.save_tokens(self.state.id, to_stored(tokens))
             store.release(self.state.id, self.owner)
         except StoreError as error:
             log.warning("session %s: the store failed after a refresh: %s", self.state.id, type(error).__name__)

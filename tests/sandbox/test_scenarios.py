@@ -374,12 +374,17 @@ def test_a_token_revoked_early_is_refreshed_once(connect: Connect, helpful: Sand
 
 
 def test_a_session_that_the_service_forgot(connect: Connect, helpful: Sandbox) -> None:
-    """When the service has forgotten the session, the iterator fails with `SessionExpired`; none is opened anew."""
-    conversation = connect(**settings(helpful)).start("support", wait=20)
+    """When the service forgot the session, all fails with `SessionExpired`, and the dead token is not sent again."""
+    chat = connect(**settings(helpful))
+    conversation = chat.start("support", wait=20)
     helpful.restart(forget=True)
     with pytest.raises(SessionExpired, match="connect"):
         list(conversation.events())
+    asked = helpful.stats().requests["connectToken"]
     assert helpful.stats().tokens_issued <= 1
+    with pytest.raises(SessionExpired):
+        chat.resume(conversation.session.id).queue_info("support")
+    assert helpful.stats().requests["connectToken"] == asked, "a refused refresh token was sent again"
 
 
 def test_breaking_out_and_going_on(connect: Connect, helpful: Sandbox) -> None:
