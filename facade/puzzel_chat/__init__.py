@@ -65,7 +65,7 @@ from puzzel_chat._models import (
 if TYPE_CHECKING:
     from puzzel_chat._async import AsyncConversation, AsyncPuzzelChat, AsyncSession
     from puzzel_chat._sqlite import SQLiteStore
-    from puzzel_chat._store import MemoryStore, Store
+    from puzzel_chat._store import MemoryStore, Store, StoredConversation, StoredSession, StoredTokens, Waiting
     from puzzel_chat._sync import Conversation, PuzzelChat, Session
     from puzzel_chat._wire.provenance import OperationInfo, operations
 
@@ -124,11 +124,15 @@ __all__ = [
     "Settings",
     "Store",
     "StoreError",
+    "StoredConversation",
+    "StoredSession",
+    "StoredTokens",
     "TextMessage",
     "TimeInfo",
     "TransportError",
     "UnknownMessage",
     "Variable",
+    "Waiting",
     "__version__",
     "is_message",
     "operations",
@@ -138,7 +142,7 @@ __all__ = [
 _LATER = {
     "_async": ("AsyncConversation", "AsyncPuzzelChat", "AsyncSession"),
     "_sqlite": ("SQLiteStore",),
-    "_store": ("MemoryStore", "Store"),
+    "_store": ("MemoryStore", "Store", "StoredConversation", "StoredSession", "StoredTokens", "Waiting"),
     "_sync": ("Conversation", "PuzzelChat", "Session"),
     "_wire.provenance": ("OperationInfo", "operations"),
 }

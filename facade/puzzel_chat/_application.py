@@ -10,12 +10,22 @@ from attrs import evolve
 
 from puzzel_chat._clock import Clock
 from puzzel_chat._config import Settings
+from puzzel_chat._errors import ConfigurationError
 from puzzel_chat._secrets import secret_or_none
 from puzzel_chat._state import Parts
 from puzzel_chat._store import MemoryStore, Store
 
 TransportT = TypeVar("TransportT")
 SessionT = TypeVar("SessionT")
+
+
+def _checked(store: Store | None) -> Store:
+    if store is None:
+        return MemoryStore()
+    if not callable(getattr(store, "acknowledge", None)):
+        told = f"must be a store, such as SQLiteStore('chats.db'), not {type(store).__name__}"
+        raise ConfigurationError("store", told)
+    return store
 
 
 class Application(Generic[TransportT, SessionT]):
@@ -47,7 +57,7 @@ class Application(Generic[TransportT, SessionT]):
             poll_interval=poll_interval,
             allow_insecure_http=allow_insecure_http,
         )
-        self._assemble(Parts(settings, store or MemoryStore(), Clock()), self._new_transport(settings))
+        self._assemble(Parts(settings, _checked(store), Clock()), self._new_transport(settings))
 
     @classmethod
     def from_env(cls, *, store: Store | None = None, **settings: object) -> Self:
@@ -60,7 +70,7 @@ class Application(Generic[TransportT, SessionT]):
     @classmethod
     def _of(cls, settings: Settings, store: Store | None) -> Self:
         chat = cls.__new__(cls)
-        chat._assemble(Parts(settings, store or MemoryStore(), Clock()), cls._new_transport(settings))
+        chat._assemble(Parts(settings, _checked(store), Clock()), cls._new_transport(settings))
         return chat
 
     def _assemble(self, parts: Parts, transport: TransportT, owned: bool = True) -> None:

@@ -46,10 +46,11 @@ def _kept(fields: Mapping[str, str]) -> Mapping[str, str]:
 class Settings:
     """What the library needs to know about a contact centre.
 
-    All times are in seconds. `base_url` is the service's address and `solution_id` the tenant's id (documented). The
-    token request sends `client_id` (the solution id unless set), `client_secret` and `scope` when given, and every
-    field of `token_fields` (assumed: nobody knows which the service wants). `timeout` bounds connecting, each
-    read and each write. `poll_interval` is the time between two polls (documented: for example every second).
+    All times are in seconds. `base_url` is the service's address and `solution_id` the tenant's id (that there is one
+    is documented). The token request sends `client_id` (the solution id unless set), `client_secret` and `scope` when
+    given, and every field of `token_fields`: all assumed, for nobody knows which of them the service wants. `timeout`
+    bounds connecting, each read and each write. `poll_interval` is the time between two polls (documented: for example
+    every second).
 
     Raises `ConfigurationError` naming the setting when one is missing or wrong.
     """
@@ -72,6 +73,9 @@ class Settings:
         _check_seconds("timeout", self.timeout, 0.1, 300)
         _check_seconds("poll_interval", self.poll_interval, 0.05, 300)
         _check_token_fields(self.token_fields)
+        if not isinstance(self.allow_insecure_http, bool):
+            told = f"must be True or False, not {type(self.allow_insecure_http).__name__}"
+            raise ConfigurationError("allow_insecure_http", told)
         object.__setattr__(self, "base_url", _checked_url(self.base_url, self.allow_insecure_http))
 
     @classmethod
@@ -104,7 +108,7 @@ class Settings:
         """Give the same settings with some of them changed, and checked again."""
         for name in changes:
             if name not in type(self).__annotations__:
-                raise ConfigurationError(name, "is not a setting")
+                raise ConfigurationError(name, f"is not a setting; there are {', '.join(type(self).__annotations__)}")
         return evolve(self, **changes)  # type: ignore[arg-type]  # as in `checked`
 
 
@@ -113,15 +117,15 @@ def _from_text(name: str, text: str) -> object:
         try:
             return float(text)
         except ValueError:
-            raise ConfigurationError(env_name(name), f"{text!r} is not a number of seconds") from None
+            raise ConfigurationError(name, f"{env_name(name)} is {text!r}, not a number of seconds") from None
     if name == "allow_insecure_http":
         if text.lower() not in _TRUE | _FALSE:
-            raise ConfigurationError(env_name(name), "use true or false")
+            raise ConfigurationError(name, f"{env_name(name)} is {text!r}; use true or false")
         return text.lower() in _TRUE
     if name == "token_fields":
         pairs = [part.partition("=") for part in text.split(",") if part.strip()]
-        if not all(separator for _, separator, _ in pairs):
-            raise ConfigurationError(env_name(name), "write name=value, with commas between them")
+        if not all(key.strip() and separator for key, separator, _ in pairs):
+            raise ConfigurationError(name, f"{env_name(name)} must be name=value pairs with commas between them")
         return {key.strip(): Secret(value.strip()) for key, _, value in pairs}
     return Secret(text) if name == "client_secret" else text
 
@@ -169,6 +173,6 @@ def _checked_url(url: object, allow_insecure_http: bool) -> str:
         raise ConfigurationError(
             "base_url",
             f"plain http to {host} would show tokens and chats to the network; use https://,"
-            " or set allow_insecure_http=True if that network is yours",
+            f" or set allow_insecure_http=True ({env_name('allow_insecure_http')}=true) if that network is yours",
         )
     return url.rstrip("/")

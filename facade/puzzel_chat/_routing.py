@@ -48,10 +48,10 @@ def refusal(reason: str | None, sentence: str) -> PuzzelChatError:
     return RoutingRefused(f"{sentence}{told}. Offer the customer another way to reach you.", reason=reason)
 
 
-def checked_timeout(timeout: object) -> float:
+def checked_timeout(timeout: object, argument: str = "timeout") -> float:
     """Give a wait in seconds that ends; the service itself has no maximum (related)."""
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout < float("inf"):
-        raise InvalidArgument("timeout", f"must be a number of seconds from 0 up, not {timeout!r}")
+        raise InvalidArgument(argument, f"must be a number of seconds from 0 up, not {timeout!r}")
     return float(timeout)
 
 
@@ -91,6 +91,7 @@ class AgentWait:
     began: float
     timeout: float
     last: Allocation | None = None
+    failure: PuzzelChatError | None = None
     _undecodable: int = field(default=0, init=False)
     _asked: float | None = field(default=None, init=False)
     _delays: chain[float] = field(init=False, factory=lambda: chain(DELAYS, repeat(DELAYS[-1])))
@@ -108,15 +109,17 @@ class AgentWait:
         """Give the error for a wait that took too long."""
         where = f"; last seen {self.last.stage.value}" if self.last else ""
         position = f" at position {self.last.queue_position}" if self.last and self.last.queue_position else ""
+        failing = f" The service could not be asked lately: {self.failure}" if self.failure else ""
         return AgentWaitTimeout(
-            f"No agent within {self.timeout:g} seconds{where}{position}. The queue was left;"
-            " wait longer with timeout=, or offer the customer another way.",
+            f"No agent within {self.timeout:g} seconds{where}{position}.{failing} The queue was left;"
+            " wait longer, or offer the customer another way.",
             last=self.last,
         )
 
     def observe(self, allocation: Allocation) -> bool:
         """Take a snapshot and tell whether anything changed; raises when the search has ended without an agent."""
-        before, self.last, self._undecodable = self.last, allocation, 0
+        before, self.last = self.last, allocation
+        self._undecodable, self.failure = 0, None
         if allocation.stage in ENDINGS:
             raise refusal(allocation.reason, ENDINGS[allocation.stage])
         return before is None or Seen.of(before) != Seen.of(allocation)
@@ -131,6 +134,7 @@ class AgentWait:
         self._undecodable += isinstance(error, ContractError)
         if ends_a_loop(error, self._undecodable):
             raise error
+        self.failure = error
         if now >= self.began + self.timeout:
             raise self.over() from error
         self._asked = retry_after(error) or None

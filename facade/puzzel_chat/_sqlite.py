@@ -46,6 +46,8 @@ class SQLiteStore:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise ConfigurationError("store", f"the path must be a string or a path, not {type(path).__name__}")
         self.path = Path(path)
         self._lock = threading.RLock()
         self._db = self._open()
@@ -97,10 +99,9 @@ class SQLiteStore:
                     self._db.execute("ROLLBACK")
                     raise
                 self._db.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise StoreError(
-                    f"The session store {self.path} failed: {error}. Check the disk and its permissions."
-                ) from None
+            except (sqlite3.Error, ValueError) as error:
+                told = str(error).rstrip(".")
+                raise StoreError(f"The session store {self.path} failed: {told}. {_advice(error)}") from None
 
     def load(self, session_id: str) -> StoredSession | None:
         """See `Store`."""
@@ -205,3 +206,11 @@ def _tokens(db: sqlite3.Connection, session_id: str) -> StoredTokens | None:
         return None
     access, refresh = Secret(row[0]), secret_or_none(row[1])
     return StoredTokens(access=access, refresh=refresh, generation=row[2], ttl=row[3], obtained=row[4])
+
+
+def _advice(error: Exception) -> str:
+    if isinstance(error, sqlite3.ProgrammingError):
+        return "It was closed; open a new SQLiteStore."
+    if isinstance(error, sqlite3.OperationalError):
+        return "Check the disk and its permissions."
+    return "The file is damaged; name another one."

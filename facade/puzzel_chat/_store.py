@@ -4,7 +4,8 @@ What is new is written down before the caller gets it, and crossed out when the 
 
     poll ──► journal(cursor, items) ──► the caller ──► acknowledge(item)
 
-so that a killed process loses nothing whatever the poll returns, and may see at most one item again. A store holds
+so that a killed process loses nothing whatever the poll returns, and the next one gets again only what was in the
+caller's hands: one item of `events()`, or the list of the last `Session.poll()`. A store holds
 tokens, and people's words while they wait; a file is readable for its owner only.
 """
 
@@ -14,7 +15,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field, frozen
 
 from puzzel_chat._secrets import Secret
 
@@ -51,7 +52,7 @@ class StoredConversation:
     finished: bool = False
 
 
-@define(kw_only=True)
+@frozen(kw_only=True)
 class StoredSession:
     """Everything that `resume` needs. `seen` holds per conversation the (item id, mark) pairs in their order."""
 
@@ -125,7 +126,7 @@ class MemoryStore:
             session = self._sessions.setdefault(session_id, StoredSession(id=session_id, tokens=tokens))
             self._seen.setdefault(session_id, {})
             if tokens.generation > session.tokens.generation:
-                session.tokens = tokens
+                self._sessions[session_id] = evolve(session, tokens=tokens)
 
     def tokens(self, session_id: str) -> StoredTokens | None:
         """See `Store`."""
@@ -142,8 +143,8 @@ class MemoryStore:
         """See `Store`."""
         with self._lock:
             if session := self._sessions.get(session_id):
-                session.cursor = cursor
                 session.waiting.update({item.seq: item for item in waiting})
+                self._sessions[session_id] = evolve(session, cursor=cursor)
 
     def acknowledge(self, session_id: str, conversation_id: str, seq: int, item_id: str, mark: str) -> None:
         """See `Store`."""

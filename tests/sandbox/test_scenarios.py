@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ from puzzel_chat import (
     MessageEdited,
     NotFound,
     PuzzelChat,
+    PuzzelChatError,
     QueueClosed,
     QueueFull,
     Role,
@@ -203,6 +205,34 @@ def test_start_that_fails_leaves_nothing_behind(connect: Connect) -> None:
             connect(**settings(sandbox), store=store).start("support", wait=0.2)
         assert sandbox.stats().left_queue == 1
     assert store._sessions == {}
+
+
+def test_closing_the_client_ends_a_wait_and_leaves_the_queue(connect: Connect) -> None:
+    """Who closes the client while another waits for an agent leaves nobody behind in the queue."""
+    waiting = threading.Event()
+    with Sandbox(script="silent", pace=0) as sandbox, ThreadPoolExecutor(1) as pool:
+        chat = connect(**settings(sandbox))
+        wait = pool.submit(chat.start, "support", wait=30, on_progress=lambda _: waiting.set())
+        assert waiting.wait(10)
+        chat.close()
+        with pytest.raises(PuzzelChatError):
+            wait.result(timeout=10)
+        assert sandbox.stats().left_queue == 1
+
+
+def test_a_wait_through_a_failing_service_says_so(connect: Connect) -> None:
+    """When the time runs out because the service fails, the error does not blame the agents alone."""
+    fault = Fault.status(500, "getRequestStatus")
+    with (
+        Sandbox(script="silent", pace=0, faults=(fault,)) as sandbox,
+        connect(**settings(sandbox)).connect() as session,
+    ):
+        conversation = session.conversation()
+        conversation.route("support")
+        with pytest.raises(AgentWaitTimeout, match=r"could not be asked lately: getRequestStatus: status 500"):
+            conversation.wait_for_agent(timeout=0.2)
+        with pytest.raises(InvalidArgument, match=r"^wait: "):
+            connect(**settings(sandbox)).start("support", wait=-1)
 
 
 def test_progress_that_raises_leaves_the_queue(connect: Connect) -> None:

@@ -67,6 +67,30 @@ def test_token_fields_must_be_strings_and_not_the_grants_own(value: object) -> N
     refused("token_fields", token_fields=value)
 
 
+@pytest.mark.parametrize("value", ["false", "no", 1, 0, None])
+def test_leave_for_plain_http_must_be_a_boolean(value: object) -> None:
+    """A word that means no must never open the guard."""
+    refused("allow_insecure_http", allow_insecure_http=value)
+
+
+def test_a_variable_that_is_wrong_is_named_with_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error's `setting` is the setting, and its message names the variable."""
+    for setting, text in (("timeout", "ten"), ("allow_insecure_http", "maybe"), ("token_fields", "=abc")):
+        monkeypatch.setenv(env_name(setting), text)
+        with pytest.raises(ConfigurationError, match=env_name(setting)) as raised:
+            Settings.from_env(**GOOD)
+        assert raised.value.setting == setting
+        monkeypatch.delenv(env_name(setting))
+
+
+@pytest.mark.parametrize("store", ["chats.db", 5, {}])
+def test_a_store_must_be_a_store(store: object) -> None:
+    """A path is told what it should have been, before anything is sent."""
+    for make in (PuzzelChat, AsyncPuzzelChat, PuzzelChat.from_env):
+        with pytest.raises(ConfigurationError, match=r"^store: .*SQLiteStore"):
+            make(**GOOD, store=store)  # type: ignore[arg-type]  # that is the point
+
+
 def test_token_fields_are_kept_as_they_were_checked() -> None:
     """A mapping that the caller changes later does not change settings that are frozen."""
     fields = {"audience": "chat"}

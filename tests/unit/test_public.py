@@ -20,7 +20,8 @@ ConnectionRecovered ContractError Conversation ConversationClosed ConversationEn
 FileMessage InvalidArgument MemoryStore Message MessageEdited NotFound OperationInfo Option OptionsMessage
 PermissionDenied PuzzelChat PuzzelChatError QueueClosed QueueFull QueueInfo RateLimited Role RoutingError
 RoutingRefused SQLiteStore ServerError Session SessionError SessionExpired SessionNotFound Settings Store StoreError
-TextMessage TimeInfo TransportError UnknownMessage Variable __version__ is_message operations
+StoredConversation StoredSession StoredTokens TextMessage TimeInfo TransportError UnknownMessage Variable Waiting
+__version__ is_message operations
 """
 WITHOUT_DOCSTRING = {"Message", "__version__"}  # a type alias and a string
 PAIRS = [("PuzzelChat", "AsyncPuzzelChat"), ("Session", "AsyncSession"), ("Conversation", "AsyncConversation")]

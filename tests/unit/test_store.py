@@ -322,6 +322,28 @@ def test_a_store_that_fails_later_raises_our_error(path: Path) -> None:
         store.load("s")
 
 
+@pytest.mark.parametrize("wrong", [None, 5, b"chats.db"])
+def test_a_path_must_be_a_path(wrong: object) -> None:
+    """Anything else is told as a setting."""
+    with pytest.raises(ConfigurationError, match=r"^store: the path must be"):
+        SQLiteStore(wrong)  # type: ignore[arg-type]  # that is the point
+
+
+def test_a_damaged_row_and_a_closed_store_say_what_to_do(path: Path) -> None:
+    """Each failure of a store is a `StoreError` with advice that fits it."""
+    store = SQLiteStore(path)
+    store.save_tokens("s", TOKENS)
+    store.journal("s", None, [Waiting(seq=1, raw={"a": 1})])
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE waiting SET raw = '{'")
+    db.close()
+    with pytest.raises(StoreError, match="The file is damaged"):
+        store.load("s")
+    store.close()
+    with pytest.raises(StoreError, match=r"closed database\. It was closed; open a new SQLiteStore\."):
+        store.load("s")
+
+
 def test_a_session_that_is_deleted_while_it_is_loaded_is_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process may forget the session between two looks at the file."""
     store, other = SQLiteStore(path), SQLiteStore(path)

@@ -286,6 +286,14 @@ def test_a_customer_comes_from_one_or_from_a_mapping() -> None:
             as_customer(bad)  # type: ignore[arg-type]  # that is the point
 
 
+def test_a_subject_is_a_string_and_typing_a_boolean() -> None:
+    """Wrong types are told by name, before anything is sent."""
+    with pytest.raises(InvalidArgument, match=r"^subject: "):
+        route_request("c", "q", subject=5)  # type: ignore[arg-type]  # that is the point
+    with pytest.raises(InvalidArgument, match=r"^is_typing: "):
+        typing_request("c", "yes")  # type: ignore[arg-type]  # that is the point
+
+
 @pytest.mark.parametrize("bad", [{"name": 7}, {"name": ["Ada"]}, {"email": {"x": "y"}}])
 def test_a_customers_fields_are_strings(bad: Any) -> None:
     """A value that is no string is told here, not by the service."""

@@ -62,7 +62,7 @@ class AsyncPuzzelChat(Application[AsyncTransport, AsyncSession]):
         the queue is left and the session closed. Raises what `connect`, `route` and `wait_for_agent` raise.
         """
         checked_id("queue_id", queue_id)
-        checked_timeout(wait)
+        checked_timeout(wait, "wait")
         customer, variables = as_customer(customer), as_variables(variables)
         session = await self.connect()
         try:

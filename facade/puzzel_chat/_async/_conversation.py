@@ -69,7 +69,7 @@ class AsyncConversation:
 
     @property
     def ended(self) -> bool:
-        """Tell whether the chat is over, from either side, as far as is known here."""
+        """Tell whether the chat is over, from either side, as far as is known here; its last events may be unread."""
         return self._box.is_over
 
     async def route(
@@ -80,7 +80,7 @@ class AsyncConversation:
         variables: Iterable[Variable] | Mapping[str, str] | None = None,
         subject: str | None = None,
     ) -> Allocation:
-        """Ask the contact centre to find an agent (documented). May be repeated safely: the id is ours.
+        """Ask the contact centre to find an agent. May be repeated safely: the id is ours (documented).
 
         Raises `QueueClosed`, `QueueFull`, `RoutingRefused`, `NotFound` for an unknown queue, `ConversationClosed`, or
         `TransportError` when it could not even be learnt whether the request arrived.
@@ -130,6 +130,7 @@ class AsyncConversation:
         """
         clock = self._state.parts.clock
         wait = AgentWait(clock.monotonic(), checked_timeout(timeout))
+        self._session._waits.add(self)
         try:
             while not wait.done:
                 await clock.sleep(self._session._closing, wait.delay(clock.monotonic(), clock.uniform))
@@ -139,6 +140,8 @@ class AsyncConversation:
         except BaseException as error:
             await self._leave_after(error)
             raise
+        finally:
+            self._session._waits.discard(self)
 
     async def events(self) -> AsyncGenerator[Event]:
         """Give everything that happens, in order and once, until `ConversationEnded`, which comes last.
@@ -156,10 +159,11 @@ class AsyncConversation:
                     yield event
 
     async def send(self, text: str) -> TextMessage:
-        """Send a line of plain text, exactly once.
+        """Send a line of plain text, at most once.
 
         When no usable reply comes, the message is looked for in the polls that follow. Raises `DeliveryUnknown` when it
-        is not found there, `ConversationClosed` when the chat is over, `InvalidArgument` for an empty text.
+        is not found there, `ConversationClosed` when the chat is over (also when its last events are not read yet),
+        `InvalidArgument` for an empty text, `TransportError` when it was certainly not sent, or `ApiError`.
         """
         words = checked_text(text)
         self._box.check_open()

@@ -43,6 +43,7 @@ class AsyncSession:
         self._keeper = AsyncTokenKeeper(state, transport)
         self._polling = asyncio.Lock()
         self._closing = asyncio.Event()
+        self._waits: set[AsyncConversation] = set()
         # A session that nobody holds any more is closed: an ended one is forgotten, one that goes on stays for resume.
         finalize(self, state.close)
 
@@ -77,14 +78,17 @@ class AsyncSession:
     async def poll(self) -> list[Event]:
         """Give what is new in all conversations; unless something waits already, poll once when that is due.
 
-        Calling again says that what came before has been handled. Raises what ended the polling.
+        Calling again says that what came before has been handled; after a crash the whole of the last list comes again.
+        Raises what ended the polling.
         """
         if not self._state.acknowledge_all():
             await self._pump(None)
         return self._state.take_all()
 
     async def aclose(self) -> None:
-        """Close the session here. Chats that go on stay in the store, for `resume`; nothing is sent."""
+        """Close the session here. A wait for an agent ends and leaves the queue; other chats stay, for `resume`."""
+        for conversation in list(self._waits):
+            await conversation._leave()
         self._closing.set()
         await self._keeper.aclose()
         self._state.close()

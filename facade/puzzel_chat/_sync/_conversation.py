@@ -67,7 +67,7 @@ class Conversation:
 
     @property
     def ended(self) -> bool:
-        """Tell whether the chat is over, from either side, as far as is known here."""
+        """Tell whether the chat is over, from either side, as far as is known here; its last events may be unread."""
         return self._box.is_over
 
     def route(
@@ -78,7 +78,7 @@ class Conversation:
         variables: Iterable[Variable] | Mapping[str, str] | None = None,
         subject: str | None = None,
     ) -> Allocation:
-        """Ask the contact centre to find an agent (documented). May be repeated safely: the id is ours.
+        """Ask the contact centre to find an agent. May be repeated safely: the id is ours (documented).
 
         Raises `QueueClosed`, `QueueFull`, `RoutingRefused`, `NotFound` for an unknown queue, `ConversationClosed`, or
         `TransportError` when it could not even be learnt whether the request arrived.
@@ -127,6 +127,7 @@ class Conversation:
         """
         clock = self._state.parts.clock
         wait = AgentWait(clock.monotonic(), checked_timeout(timeout))
+        self._session._waits.add(self)
         try:
             while not wait.done:
                 clock.wait(self._session._closing, wait.delay(clock.monotonic(), clock.uniform))
@@ -136,6 +137,8 @@ class Conversation:
         except BaseException as error:
             self._leave_after(error)
             raise
+        finally:
+            self._session._waits.discard(self)
 
     def events(self) -> Iterator[Event]:
         """Give everything that happens, in order and once, until `ConversationEnded`, which comes last.
@@ -152,10 +155,11 @@ class Conversation:
                 yield event
 
     def send(self, text: str) -> TextMessage:
-        """Send a line of plain text, exactly once.
+        """Send a line of plain text, at most once.
 
         When no usable reply comes, the message is looked for in the polls that follow. Raises `DeliveryUnknown` when it
-        is not found there, `ConversationClosed` when the chat is over, `InvalidArgument` for an empty text.
+        is not found there, `ConversationClosed` when the chat is over (also when its last events are not read yet),
+        `InvalidArgument` for an empty text, `TransportError` when it was certainly not sent, or `ApiError`.
         """
         words = checked_text(text)
         self._box.check_open()

@@ -44,6 +44,7 @@ class Session:
         self._lock = threading.Lock()
         self._polling = threading.Lock()
         self._closing = threading.Event()
+        self._waits: set[Conversation] = set()
         # A session that nobody holds any more is closed: an ended one is forgotten, one that goes on stays for resume.
         finalize(self, state.close)
 
@@ -78,7 +79,8 @@ class Session:
     def poll(self) -> list[Event]:
         """Give what is new in all conversations; unless something waits already, poll once when that is due.
 
-        Calling again says that what came before has been handled. Raises what ended the polling.
+        Calling again says that what came before has been handled; after a crash the whole of the last list comes again.
+        Raises what ended the polling.
         """
         with self._lock:
             waits = self._state.acknowledge_all()
@@ -88,7 +90,9 @@ class Session:
             return self._state.take_all()
 
     def close(self) -> None:
-        """Close the session here. Chats that go on stay in the store, for `resume`; nothing is sent."""
+        """Close the session here. A wait for an agent ends and leaves the queue; other chats stay, for `resume`."""
+        for conversation in list(self._waits):
+            conversation._leave()
         self._closing.set()
         with self._lock:
             self._state.close()

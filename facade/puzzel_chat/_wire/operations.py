@@ -151,6 +151,8 @@ def route_request(
     subject: str | None = None,
 ) -> Request:
     """Ask for an agent for the conversation."""
+    if not isinstance(subject, str | None):
+        raise InvalidArgument("subject", f"must be a string, not {type(subject).__name__}")
     person = {name: value for name, value in asdict(customer).items() if value is not None} if customer else None
     body = models.RouteRequest(
         queue_id=checked_id("queue_id", queue_id),
@@ -179,6 +181,8 @@ def send_request(conversation_id: str, text: str, client_id: str) -> Request:
 
 def typing_request(conversation_id: str, is_typing: bool) -> Request:
     """Tell the agent that the customer is typing."""
+    if not isinstance(is_typing, bool):
+        raise InvalidArgument("is_typing", f"must be True or False, not {type(is_typing).__name__}")
     return _request(TYPING, conversation_id, body=models.TypingRequest(is_typing=is_typing))
 
 

@@ -49,9 +49,13 @@ _KINDS: dict[int, type[ApiError]] = {
 _NEXT_STEP = {
     QUEUE.name: {404: "There is no such queue; check the queue id."},
     TIME.name: {404: "There is no such time module; check the time id."},
-    ROUTE.name: {404: "There is no such queue; check the queue id."},
+    ROUTE.name: {
+        404: "There is no such queue; check the queue id.",
+        409: "That conversation id is in use; choose another.",
+    },
     STATUS.name: {404: "Nothing was routed under that id; call route() first."},
-    SEND.name: {404: "The session has no such conversation; call route() first."},
+    SEND.name: dict.fromkeys((404, 409), "Nothing was routed under that id in this session; call route() first."),
+    TYPING.name: dict.fromkeys((404, 409), "Nothing was routed under that id in this session; call route() first."),
     END.name: {404: "The session has no such conversation."},
 }
 _BY_STATUS = {
@@ -61,7 +65,10 @@ _BY_STATUS = {
 }
 # What an OAuth error (RFC 6749 section 5.2) says about the setting to look at.
 _OAUTH_SETTING = {
-    "invalid_client": ("client_secret", "the service does not accept this client_id and client_secret"),
+    "invalid_client": (
+        "client_secret",
+        "the service does not accept this client_secret, or this client_id, which is the solution_id unless set",
+    ),
     "unauthorized_client": ("client_id", "this client may not open a session"),
     "invalid_scope": ("scope", "the service does not know this scope"),
     "invalid_request": ("token_fields", "the service misses a field in the token request"),

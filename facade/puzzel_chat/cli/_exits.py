@@ -80,7 +80,7 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, ConfigurationError) and error.setting in OPTIONS:
         return _with_option(words, error.setting)
     if isinstance(error, AgentWaitTimeout):
-        return words.replace("wait longer with timeout=,", "wait longer with --wait,")
+        return words.replace("wait longer,", "wait longer with --wait,")
     if isinstance(error, QueueClosed):
         when = f"; it opens {clock_time(error.opens_at)}" if error.opens_at else ""
         return f"The queue is closed{when}. Start the chat then; `puzzel-chat queue ID` shows the hours."
@@ -95,7 +95,9 @@ def _with_option(words: str, setting: str) -> str:
     """Tell an error about a setting in the words of the command line."""
     flag, variable = f"--{setting.replace('_', '-')}", f"PUZZEL_CHAT_{setting.upper()}"
     told = words.replace("pass it or", f"pass {flag} or")
-    told = told.replace("set allow_insecure_http=True", "pass --allow-insecure-http")
+    told = told.replace(
+        "set allow_insecure_http=True (PUZZEL_CHAT_ALLOW_INSECURE_HTTP=true)", "pass --allow-insecure-http"
+    )
     return told if told != words else f"{words} ({flag}, {variable})"
 
 
