@@ -92,6 +92,8 @@ class Application(Generic[TransportT, SessionT]):
         own = bool({"base_url", "timeout", "allow_insecure_http"} & set(settings))
         transport = self._new_transport(changed) if own else self._transport
         chat._assemble(evolve(self._parts, settings=changed), transport, own)
+        if not own:
+            chat._sessions = self._sessions
         return chat
 
     @classmethod

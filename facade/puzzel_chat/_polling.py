@@ -85,7 +85,7 @@ class Inbox:
     @property
     def is_full(self) -> bool:
         """Tell whether a conversation's caller is so far behind that polling must stop."""
-        return any(box.wanted and len(box.waiting) >= BUFFER for box in self.boxes.values())
+        return any(box.wanted and len(box.waiting) >= BUFFER for box in list(self.boxes.values()))
 
     def accept(self, events: Iterable[Event], cursor: str | None) -> list[Entry]:
         """Take a reply's events in its order, ends last; gives the new ones, to be journaled."""
@@ -93,7 +93,7 @@ class Inbox:
         entries = [entry for event in batch for entry in self._deliver(event)]
         if cursor is not None:
             self.cursor = cursor
-        for box in self.boxes.values():
+        for box in list(self.boxes.values()):
             box.forget_oldest(len(batch))
             entries += self._end_of_ours(box)
         return entries
@@ -147,14 +147,14 @@ class Inbox:
         self._tell(lambda cid: ConnectionRecovered(conversation_id=cid, id=f"{cid}:recovered", after=after))
 
     def _tell(self, make: Callable[[str], Event]) -> None:
-        for box in self.boxes.values():
+        for box in list(self.boxes.values()):
             if box.ended is None and not box.finished:
                 box.enqueue(Entry(None, make(box.conversation_id)))
 
     def failed(self, error: PuzzelChatError) -> None:
         """Fail every conversation for good; one that we closed simply ends."""
         self.failure = error
-        for box in self.boxes.values():
+        for box in list(self.boxes.values()):
             if box.closing:
                 self._end_of_ours(box)
             elif box.ended is None and not box.finished:

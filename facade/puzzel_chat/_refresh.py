@@ -62,7 +62,7 @@ class Refresh:
         self.state.life.succeeded(tokens)
         log.debug("session %s has token generation %d", self.state.id, tokens.generation)
 
-    def failed(self, error: Exception) -> None:
+    def failed(self, error: BaseException) -> None:
         """Count a failed refresh; after a refusal nothing is left to be sent again."""
         known = error
         if not isinstance(known, PuzzelChatError):

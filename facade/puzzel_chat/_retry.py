@@ -22,6 +22,8 @@ LONGEST_WAIT_IN_A_CALL = 10.0
 MAX_UNDECODABLE = 3
 RECONCILE_WITHIN = 10.0
 """Seconds for which a message without a clear answer is looked for in the polls."""
+LEAVE_PAUSE = 0.5
+"""Seconds between two tries to end a chat that the service does not know yet."""
 LEAVE_WITHIN = 5.0
 """Seconds that leaving the queue may hold up an error, an interrupt or a cancellation."""
 

@@ -92,13 +92,15 @@ class SQLiteStore:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
-                self._db.execute("BEGIN IMMEDIATE")
                 try:
+                    self._db.execute("BEGIN IMMEDIATE")
                     yield self._db
+                    self._db.execute("COMMIT")
                 except BaseException:
-                    self._db.execute("ROLLBACK")
+                    # An interrupt may strike right after any of the three.
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
                     raise
-                self._db.execute("COMMIT")
             except (sqlite3.Error, ValueError) as error:
                 told = str(error).rstrip(".")
                 raise StoreError(f"The session store {self.path} failed: {told}. {_advice(error)}") from None
@@ -132,11 +134,12 @@ class SQLiteStore:
         """See `Store`."""
         with self._transaction() as db:
             db.execute(
-                "INSERT INTO session (id, access, refresh, generation, ttl, obtained) VALUES (?,?,?,?,?,?)"
+                "INSERT INTO session (id, access, refresh, generation, ttl, obtained)"
+                " SELECT ?,?,?,?,?,? WHERE ?=1 OR EXISTS (SELECT 1 FROM session WHERE id=?)"
                 " ON CONFLICT (id) DO UPDATE SET access=excluded.access, refresh=excluded.refresh,"
                 " generation=excluded.generation, ttl=excluded.ttl, obtained=excluded.obtained"
                 " WHERE excluded.generation > generation",
-                (session_id, tokens.access, tokens.refresh, tokens.generation, tokens.ttl, tokens.obtained),
+                (session_id, *astuple(tokens), tokens.generation, session_id),
             )
 
     def save_conversation(self, session_id: str, conversation: StoredConversation) -> None:

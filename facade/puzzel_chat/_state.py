@@ -6,6 +6,7 @@ Nothing here sleeps or sends; the store's calls are short.
 from __future__ import annotations
 
 import logging
+from typing import NoReturn
 from uuid import uuid4
 
 from attrs import define, evolve, field, frozen
@@ -105,10 +106,9 @@ class SessionState:
         state.inbox.restore(((seq, event(item.raw)) for seq, item in sorted(stored.waiting.items())), stored.cursor)
         return state
 
-    def check_open(self) -> None:
-        """Raise when the session was closed here."""
-        if self.closed:
-            raise SessionError("The session was closed here. Open a new one with connect().")
+    def refuse(self) -> NoReturn:
+        """Raise for a call on a session that was closed here."""
+        raise SessionError("The session was closed here. Open a new one with connect().")
 
     def box(self, conversation_id: str) -> Mailbox:
         """Give a conversation's mailbox."""
@@ -173,9 +173,9 @@ class SessionState:
 
     def acknowledge_all(self) -> bool:
         """Count everything in the caller's hands as done; tells whether more waits already."""
-        for box in self.inbox.boxes.values():
+        for box in list(self.inbox.boxes.values()):
             self._acknowledge(box)
-        return any(box.waiting for box in self.inbox.boxes.values())
+        return any(box.waiting for box in list(self.inbox.boxes.values()))
 
     def take_all(self) -> list[Event]:
         """Give everything that waits into the caller's hands, conversation by conversation.
@@ -183,7 +183,7 @@ class SessionState:
         Raises the error that ended the polling, once everything before it was taken.
         """
         taken: list[Event] = []
-        for box in self.inbox.boxes.values():
+        for box in list(self.inbox.boxes.values()):
             while (entry := box.hand()) is not None:
                 taken.append(entry.event)
         if not taken and self.inbox.failure is not None:
@@ -210,9 +210,11 @@ class SessionState:
         if self.closed:
             return
         self.closed = True
-        boxes = [self.box(conversation_id) for conversation_id in self.conversations]
         try:
-            if all(box.finished or box.closing for box in boxes):
+            # The store is asked too: another object may have taken the session up and routed a chat in it.
+            stored = self.parts.store.load(self.id)
+            known = {**(stored.conversations if stored else {}), **self.conversations}
+            if all(one.finished or one.closing for one in known.values()):
                 self.parts.store.delete(self.id)
         except StoreError as error:
             log.warning("session %s could not be removed from the store: %s", self.id, type(error).__name__)

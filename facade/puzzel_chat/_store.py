@@ -71,7 +71,10 @@ class Store(Protocol):
         """Give a session, or None when there is none of that id."""
 
     def save_tokens(self, session_id: str, tokens: StoredTokens) -> None:
-        """Keep a session's tokens, unless a newer generation is there already."""
+        """Keep a session's tokens, unless a newer generation is there already.
+
+        A session begins with generation 1; a later one of a session that is gone is not kept.
+        """
 
     def tokens(self, session_id: str) -> StoredTokens | None:
         """Give only the tokens of a session."""
@@ -123,9 +126,11 @@ class MemoryStore:
     def save_tokens(self, session_id: str, tokens: StoredTokens) -> None:
         """See `Store`."""
         with self._lock:
-            session = self._sessions.setdefault(session_id, StoredSession(id=session_id, tokens=tokens))
-            self._seen.setdefault(session_id, {})
-            if tokens.generation > session.tokens.generation:
+            session = self._sessions.get(session_id)
+            if session is None and tokens.generation == 1:
+                self._sessions[session_id] = StoredSession(id=session_id, tokens=tokens)
+                self._seen[session_id] = {}
+            elif session is not None and tokens.generation > session.tokens.generation:
                 self._sessions[session_id] = evolve(session, tokens=tokens)
 
     def tokens(self, session_id: str) -> StoredTokens | None:

@@ -187,7 +187,7 @@ def test_a_session_whose_chats_are_over_is_forgotten_when_closed() -> None:
     with pytest.raises(SessionNotFound, match="SQLiteStore"):
         restored(of, "s")
     with pytest.raises(SessionError, match=r"connect\(\)"):
-        third.check_open()
+        third.refuse()
 
 
 def test_failing_polls_are_told_once_and_so_is_their_end() -> None:

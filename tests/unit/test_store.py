@@ -344,6 +344,40 @@ def test_a_damaged_row_and_a_closed_store_say_what_to_do(path: Path) -> None:
         store.load("s")
 
 
+def test_tokens_of_a_session_that_is_gone_are_not_kept(make: Make) -> None:
+    """A refresh that lands after the session was forgotten does not bring its secrets back."""
+    store = make()
+    store.save_tokens("s", TOKENS)
+    store.delete("s")
+    store.save_tokens("s", evolve(TOKENS, generation=TOKENS.generation + 1))
+    assert store.load("s") is None
+
+
+def test_an_interrupt_leaves_no_transaction_open(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C right after a transaction began, as while waiting for another process, does not lock the file."""
+    store, other = SQLiteStore(path), SQLiteStore(path)
+    store.save_tokens("s", TOKENS)
+
+    class Interrupted:
+        in_transaction = property(lambda _: real.in_transaction)
+
+        def execute(self, statement: str, *args: object) -> object:
+            found = real.execute(statement, *args)  # type: ignore[arg-type]  # passed through
+            if statement.startswith("BEGIN"):
+                raise KeyboardInterrupt
+            return found
+
+    real = store._db
+    monkeypatch.setattr(store, "_db", Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        store.load("s")
+    monkeypatch.undo()
+    other.save_tokens("s", evolve(TOKENS, generation=TOKENS.generation + 1))
+    assert store.tokens("s") == evolve(TOKENS, generation=TOKENS.generation + 1)
+    store.close()
+    other.close()
+
+
 def test_a_session_that_is_deleted_while_it_is_loaded_is_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process may forget the session between two looks at the file."""
     store, other = SQLiteStore(path), SQLiteStore(path)

@@ -44,8 +44,10 @@ class AsyncTokenKeeper:
         """Let a refresh under way land, for as long as leaving may take, so that its token is not lost."""
         flight = self._flight
         if flight is not None and not flight.done():
-            await asyncio.wait({flight}, timeout=LEAVE_WITHIN)
-            flight.cancel()
+            try:
+                await asyncio.wait({flight}, timeout=LEAVE_WITHIN)
+            finally:
+                flight.cancel()
             await asyncio.gather(flight, return_exceptions=True)
 
     def _join(self, step: Step) -> asyncio.Event:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import TYPE_CHECKING
 from uuid import uuid4
 from weakref import finalize
@@ -16,6 +17,7 @@ from puzzel_chat._state import SessionState
 from puzzel_chat._transport import AsyncTransport
 from puzzel_chat._wire import replies
 from puzzel_chat._wire.operations import (
+    END,
     POLL,
     QUEUE,
     TIME,
@@ -90,8 +92,10 @@ class AsyncSession:
         for conversation in list(self._waits):
             await conversation._leave()
         self._closing.set()
-        await self._keeper.aclose()
-        self._state.close()
+        try:
+            await self._keeper.aclose()
+        finally:
+            self._state.close()
 
     async def __aenter__(self) -> AsyncSession:
         return self
@@ -117,7 +121,7 @@ class AsyncSession:
 
     async def _once(self, operation: Operation, request: Request, within: float | None = None) -> Reply:
         """Send once; a token that the service refuses is refreshed and the request replayed once."""
-        self._state.check_open()
+        self._check_open(operation)
         tokens = await self._keeper.current()
         reply = await self._transport.send(request, tokens.access, within)
         if reply.status == 401:
@@ -137,16 +141,25 @@ class AsyncSession:
                 return None
             await self._pump(conversation_id)
 
-    async def _pump(self, conversation_id: str | None) -> None:
-        """Make one poll when it is due, unless another task has just brought what this conversation waits for."""
+    def _check_open(self, operation: Operation) -> None:
+        """Raise when the session is closed or closing; only ends still go out, so that nobody stays in a queue."""
+        if operation is not END and self._closing.is_set():
+            self._state.refuse()
+
+    async def _pump(self, conversation_id: str | None, deadline: float = inf) -> None:
+        """Make one poll when it is due, unless another task has just brought what this conversation waits for.
+
+        What is due after the deadline (a monotonic time) is not waited for.
+        """
         async with self._polling:
             if conversation_id is not None and self._state.box(conversation_id).has_news:
                 return
-            self._state.check_open()
+            self._check_open(POLL)
             clock = self._state.parts.clock
-            await clock.sleep(self._closing, self._state.delay())
-            self._state.check_open()
-            if not self._state.inbox.is_full:
+            left, delay = max(0.0, deadline - clock.monotonic()), self._state.delay()
+            await clock.sleep(self._closing, min(delay, left))
+            self._check_open(POLL)
+            if delay <= left and not self._state.inbox.is_full:
                 await self._poll_once()
 
     async def _poll_once(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from threading import Event as Wake
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -10,7 +11,7 @@ from puzzel_chat._errors import ApiError, Conflict, NotFound, PuzzelChatError
 from puzzel_chat._http import Reply
 from puzzel_chat._mailbox import Expected, delivery_unknown
 from puzzel_chat._models import Allocation, Customer, Event, Message, TextMessage, Variable, is_message
-from puzzel_chat._retry import LEAVE_WITHIN, MAX_ATTEMPTS, RECONCILE_WITHIN, unknown_outcome
+from puzzel_chat._retry import LEAVE_PAUSE, LEAVE_WITHIN, MAX_ATTEMPTS, RECONCILE_WITHIN, unknown_outcome
 from puzzel_chat._routing import AgentWait, checked_timeout, must_leave
 from puzzel_chat._state import log
 from puzzel_chat._wire import replies
@@ -202,18 +203,21 @@ class Conversation:
                 self._session.close()
 
     def _routed(self, allocation: Allocation, request_id: str | None) -> Allocation:
-        self._state.routed(self.id, request_id)
+        with self._session._lock:
+            self._state.routed(self.id, request_id)
         return allocation
 
     def _found_routed(self, error: PuzzelChatError) -> Allocation | None:
         """Learn whether a request without a clear answer was taken, or an earlier one (409); None when neither was."""
         if not (unknown_outcome(error) or isinstance(error, Conflict)):
+            self._route_sent = self.id in self._state.conversations
             raise error
         try:
             return self.allocation()
         except NotFound:
             return None
         except PuzzelChatError:
+            self._state.routed(self.id, None)
             raise error from None
 
     def _look(self, call: Callable[..., Reply]) -> Allocation:
@@ -239,7 +243,7 @@ class Conversation:
         clock = self._state.parts.clock
         deadline = clock.monotonic() + RECONCILE_WITHIN
         while expected.found is None and self._box.failure is None and clock.monotonic() < deadline:
-            self._session._pump(None)
+            self._session._pump(None, deadline)
         if expected.found is None:
             raise delivery_unknown(expected) from error
         return expected.found
@@ -247,12 +251,22 @@ class Conversation:
     def _end(self, within: float | None) -> None:
         if self._box.is_over or not self._route_sent:
             return
-        try:
-            self._session._call(END, end_request(self.id), within)
-        except ApiError as error:
-            if error.status not in (404, 409, 410):
-                raise
-        self._state.closing(self.id)
+        clock = self._state.parts.clock
+        deadline = clock.monotonic() + (within or 0.0)
+        while True:
+            try:
+                self._session._call(END, end_request(self.id), within)
+                break
+            except ApiError as error:
+                if error.status not in (404, 409, 410):
+                    raise
+                # A request for an agent that was cut off may reach the service after this one.
+                late = error.status == 404 and self.id not in self._state.conversations
+                if not late or clock.monotonic() + LEAVE_PAUSE >= deadline:
+                    break
+            clock.wait(Wake(), LEAVE_PAUSE)
+        with self._session._lock:
+            self._state.closing(self.id)
 
     def _leave_after(self, error: BaseException) -> None:
         if must_leave(error):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from uuid import uuid4
 
-from puzzel_chat._errors import PuzzelChatError
+from puzzel_chat._errors import PuzzelChatError, TransportError
 from puzzel_chat._http import Reply
 from puzzel_chat._refresh import Refresh
+from puzzel_chat._retry import LEAVE_WITHIN
 from puzzel_chat._state import SessionState
 from puzzel_chat._tokens import Step, TokenSet, resend
 from puzzel_chat._transport import Transport
@@ -21,33 +22,51 @@ class TokenKeeper:
         self._transport = transport
         self._lock = threading.Lock()
         self._landed = threading.Event()
+        self._flight: threading.Thread | None = None
 
-    def current(self) -> TokenSet:
-        """Give a usable token set, waiting for a refresh when there must be one."""
+    def current(self, within: float | None = None) -> TokenSet:
+        """Give a usable token set, waiting for a refresh when there must be one, at most `within` seconds."""
         while True:
             with self._lock:
                 step = self._state.life.step(self._state.parts.clock.now())
                 landed = self._join(step)
                 if step in (Step.USE, Step.USE_AND_START):
                     return self._state.life.tokens
-            landed.wait()
+            self._await(landed, within)
 
-    def renewed(self, generation: int) -> TokenSet:
+    def renewed(self, generation: int, within: float | None = None) -> TokenSet:
         """Give a token set newer than the one of that generation, which the service has refused."""
         with self._lock:
             step = self._state.life.refused(generation)
             landed = self._join(step)
         if step is not Step.USE:
-            landed.wait()
+            self._await(landed, within)
         with self._lock:
             return self._state.life.newer_than(generation)
+
+    def close(self) -> None:
+        """Let a refresh under way land and be stored, as long as leaving may take, so that its token is not lost."""
+        if self._flight is not None:
+            self._flight.join(LEAVE_WITHIN)
+
+    def _await(self, landed: threading.Event, within: float | None) -> None:
+        if not landed.wait(within):
+            raise TransportError("The refresh of the token takes too long.", sent="no")
 
     def _join(self, step: Step) -> threading.Event:
         if step in (Step.USE_AND_START, Step.START_AND_WAIT):
             self._state.life.started()
             self._landed = threading.Event()
             refresh = Refresh.begun(self._state, uuid4().hex)
-            threading.Thread(target=self._fly, args=(refresh, self._landed), name="puzzel-chat-refresh").start()
+            self._flight = threading.Thread(target=self._fly, args=(refresh, self._landed), name="puzzel-chat-refresh")
+            try:
+                self._flight.start()
+            except BaseException as error:
+                self._flight = None
+                refresh.failed(error)
+                self._landed.set()
+                if not isinstance(error, RuntimeError):
+                    raise
         return self._landed
 
     def _fly(self, refresh: Refresh, landed: threading.Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from math import inf
 from typing import TYPE_CHECKING
 from uuid import uuid4
 from weakref import finalize
@@ -16,6 +17,7 @@ from puzzel_chat._sync._keeper import TokenKeeper
 from puzzel_chat._transport import Transport
 from puzzel_chat._wire import replies
 from puzzel_chat._wire.operations import (
+    END,
     POLL,
     QUEUE,
     TIME,
@@ -41,7 +43,7 @@ class Session:
         self._state = state
         self._transport = transport
         self._keeper = TokenKeeper(state, transport)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._polling = threading.Lock()
         self._closing = threading.Event()
         self._waits: set[Conversation] = set()
@@ -94,6 +96,7 @@ class Session:
         for conversation in list(self._waits):
             conversation._leave()
         self._closing.set()
+        self._keeper.close()
         with self._lock:
             self._state.close()
 
@@ -121,11 +124,11 @@ class Session:
 
     def _once(self, operation: Operation, request: Request, within: float | None = None) -> Reply:
         """Send once; a token that the service refuses is refreshed and the request replayed once."""
-        self._state.check_open()
-        tokens = self._keeper.current()
+        self._check_open(operation)
+        tokens = self._keeper.current(within)
         reply = self._transport.send(request, tokens.access, within)
         if reply.status == 401:
-            reply = self._transport.send(request, self._keeper.renewed(tokens.generation).access, within)
+            reply = self._transport.send(request, self._keeper.renewed(tokens.generation, within).access, within)
         if error := error_for(operation, reply):
             raise error
         return reply
@@ -141,16 +144,25 @@ class Session:
                 return None
             self._pump(conversation_id)
 
-    def _pump(self, conversation_id: str | None) -> None:
-        """Make one poll when it is due, unless another thread has just brought what this conversation waits for."""
+    def _check_open(self, operation: Operation) -> None:
+        """Raise when the session is closed or closing; only ends still go out, so that nobody stays in a queue."""
+        if operation is not END and self._closing.is_set():
+            self._state.refuse()
+
+    def _pump(self, conversation_id: str | None, deadline: float = inf) -> None:
+        """Make one poll when it is due, unless another thread has just brought what this conversation waits for.
+
+        What is due after the deadline (a monotonic time) is not waited for.
+        """
         with self._polling:
             if conversation_id is not None and self._state.box(conversation_id).has_news:
                 return
-            self._state.check_open()
+            self._check_open(POLL)
             clock = self._state.parts.clock
-            clock.wait(self._closing, self._state.delay())
-            self._state.check_open()
-            if not self._state.inbox.is_full:
+            left, delay = max(0.0, deadline - clock.monotonic()), self._state.delay()
+            clock.wait(self._closing, min(delay, left))
+            self._check_open(POLL)
+            if delay <= left and not self._state.inbox.is_full:
                 self._poll_once()
 
     def _poll_once(self) -> None:
