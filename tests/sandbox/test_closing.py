@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from puzzel_chat import MemoryStore, PuzzelChatError, SQLiteStore
+from puzzel_chat import DeliveryUnknown, MemoryStore, PuzzelChatError, SQLiteStore
 from puzzel_chat.sandbox import Fault, Sandbox
 
 Connect = Callable[..., Any]
@@ -90,6 +91,19 @@ def test_a_refused_start_sends_no_end(connect: Connect) -> None:
         with connect(**settings(sandbox)).connect().conversation() as conversation, pytest.raises(PuzzelChatError):
             conversation.route("no-such-queue")
         assert "endConversation" not in sandbox.stats().requests
+
+
+def test_a_message_under_way_when_the_client_closes_is_unknown(connect: Connect) -> None:
+    """A send that lost its answer and then its session says that the message may have arrived."""
+    lost = (Fault.drop("sendMessage", after=True), Fault.status(503, "pollConversation"))
+    with Sandbox(pace=0, faults=lost) as sandbox, ThreadPoolExecutor(1) as pool:
+        chat = connect(**settings(sandbox))
+        conversation = chat.start("support", wait=20)
+        sending = pool.submit(conversation.send, "Hello")
+        until(lambda: sandbox.stats().requests.get("pollConversation"))
+        chat.close()
+        with pytest.raises(DeliveryUnknown):
+            sending.result(timeout=10)
 
 
 def test_options_share_their_sessions(connect: Connect) -> None:

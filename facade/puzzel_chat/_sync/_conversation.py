@@ -7,7 +7,7 @@ from threading import Event as Wake
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from puzzel_chat._errors import ApiError, Conflict, NotFound, PuzzelChatError
+from puzzel_chat._errors import ApiError, Conflict, NotFound, PuzzelChatError, SessionError
 from puzzel_chat._http import Reply
 from puzzel_chat._mailbox import Expected, delivery_unknown
 from puzzel_chat._models import Allocation, Customer, Event, Message, TextMessage, Variable, is_message
@@ -243,7 +243,10 @@ class Conversation:
         clock = self._state.parts.clock
         deadline = clock.monotonic() + RECONCILE_WITHIN
         while expected.found is None and self._box.failure is None and clock.monotonic() < deadline:
-            self._session._pump(None, deadline)
+            try:
+                self._session._pump(None, deadline)
+            except SessionError:
+                break
         if expected.found is None:
             raise delivery_unknown(expected) from error
         return expected.found
