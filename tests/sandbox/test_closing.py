@@ -61,6 +61,15 @@ def test_closing_during_a_refresh_stops_the_polls(connect: Connect) -> None:
         assert sandbox.stats().requests.get("pollConversation", 0) == 0
 
 
+def test_a_refresh_slower_than_a_token_lives_hangs_nobody(connect: Connect) -> None:
+    """When refreshing takes longer than the token's life, calls are slow and come to an end."""
+    slow = Fault.latency(1.2, "connectToken", skip=1)
+    with Sandbox(script="manual", pace=0, token_life=1.0, faults=(slow,)) as sandbox:
+        session = connect(**settings(sandbox)).connect()
+        time.sleep(1.1)  # the token's own life, on the simulator's real clock
+        assert session.queue_info("support").is_open
+
+
 def test_an_older_object_does_not_forget_the_chat_of_a_newer_one(connect: Connect) -> None:
     """Closing a session object that knows of no chat keeps the session in which another object has one."""
     store = MemoryStore()

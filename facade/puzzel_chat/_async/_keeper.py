@@ -28,9 +28,13 @@ class AsyncTokenKeeper:
         while True:
             step = self._state.life.step(self._state.parts.clock.now())
             landed = self._join(step)
+            present = self._state.life.tokens
             if step in (Step.USE, Step.USE_AND_START):
-                return self._state.life.tokens
+                return present
             await landed.wait()
+            # One that took longer than a token lives is used all the same: the service judges it, not our clock.
+            if self._state.life.tokens.generation > present.generation:
+                return self._state.life.tokens
 
     async def renewed(self, generation: int) -> TokenSet:
         """Give a token set newer than the one of that generation, which the service has refused."""

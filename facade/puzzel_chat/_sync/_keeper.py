@@ -30,9 +30,13 @@ class TokenKeeper:
             with self._lock:
                 step = self._state.life.step(self._state.parts.clock.now())
                 landed = self._join(step)
-                if step in (Step.USE, Step.USE_AND_START):
-                    return self._state.life.tokens
+                present = self._state.life.tokens
+            if step in (Step.USE, Step.USE_AND_START):
+                return present
             self._await(landed, within)
+            # One that took longer than a token lives is used all the same: the service judges it, not our clock.
+            if self._state.life.tokens.generation > present.generation:
+                return self._state.life.tokens
 
     def renewed(self, generation: int, within: float | None = None) -> TokenSet:
         """Give a token set newer than the one of that generation, which the service has refused."""
