@@ -9,8 +9,14 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any
 
 from puzzel_chat import AsyncConversation, AsyncPuzzelChat, AsyncSession
+from puzzel_chat.sandbox import Sandbox
 
 _WRAPPED = (AsyncPuzzelChat, AsyncSession, AsyncConversation)
+
+
+def settings(sandbox: Sandbox, **more: Any) -> dict[str, Any]:
+    """Give a client's settings for the sandbox, of either kind."""
+    return {"base_url": sandbox.base_url, "solution_id": sandbox.solution_id, "poll_interval": 0.05, **more}
 
 
 class Loop:

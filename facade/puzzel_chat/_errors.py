@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from puzzel_chat._models import Allocation
 
 Sent = Literal["no", "maybe"]
+CONVERSATION_ENDED = "The conversation has ended. Start a new one to go on."
+QUEUE_FULL = "The queue is full. Try again later, or offer another way to reach you."
 _Error = TypeVar("_Error", bound="PuzzelChatError")
 
 

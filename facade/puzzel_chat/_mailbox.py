@@ -11,7 +11,7 @@ from hashlib import blake2b
 
 from attrs import astuple, define, field, fields, frozen
 
-from puzzel_chat._errors import ConversationClosed, DeliveryUnknown, PuzzelChatError
+from puzzel_chat._errors import CONVERSATION_ENDED, ConversationClosed, DeliveryUnknown, PuzzelChatError
 from puzzel_chat._models import (
     Agent,
     ConversationEnded,
@@ -110,6 +110,11 @@ class Mailbox:
         return self.ended is not None or self.closing
 
     @property
+    def knows_end(self) -> bool:
+        """Tell whether the end has arrived, taken by the caller or not."""
+        return self.finished or self.ended is not None
+
+    @property
     def has_news(self) -> bool:
         """Tell whether the caller has something to take without another poll."""
         return bool(self.waiting) or self.failure is not None or self.finished
@@ -161,7 +166,7 @@ class Mailbox:
     def check_open(self) -> None:
         """Raise when the chat is over."""
         if self.is_over:
-            raise ConversationClosed("The conversation has ended. Start a new one to go on.")
+            raise ConversationClosed(CONVERSATION_ENDED)
 
     @contextmanager
     def expecting(self, client_id: str, text: str) -> Iterator[Expected]:

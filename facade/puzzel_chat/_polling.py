@@ -131,7 +131,7 @@ class Inbox:
 
     def _end_of_ours(self, box: Mailbox) -> list[Entry]:
         """End a chat that we closed and whose last reply did not tell the end."""
-        if not box.closing or box.finished or box.ended is not None:
+        if not box.closing or box.knows_end:
             return []
         box.ended = ConversationEnded(
             conversation_id=box.conversation_id, id=f"{box.conversation_id}:end", by=Role.CUSTOMER
@@ -148,7 +148,7 @@ class Inbox:
 
     def _tell(self, make: Callable[[str], Event]) -> None:
         for box in list(self.boxes.values()):
-            if box.ended is None and not box.finished:
+            if not box.knows_end:
                 box.enqueue(Entry(None, make(box.conversation_id)))
 
     def failed(self, error: PuzzelChatError) -> None:
@@ -157,5 +157,5 @@ class Inbox:
         for box in list(self.boxes.values()):
             if box.closing:
                 self._end_of_ours(box)
-            elif box.ended is None and not box.finished:
+            elif not box.knows_end:
                 box.failure = error

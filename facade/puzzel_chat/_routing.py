@@ -15,6 +15,7 @@ from itertools import chain, repeat
 from attrs import define, field, frozen
 
 from puzzel_chat._errors import (
+    QUEUE_FULL,
     AgentWaitTimeout,
     ContractError,
     InvalidArgument,
@@ -43,7 +44,7 @@ def refusal(reason: str | None, sentence: str) -> PuzzelChatError:
     if reason == "QueueClosed":
         return QueueClosed("The queue is closed. Ask queue_info() when it opens.")
     if reason == "QueueFull":
-        return QueueFull("The queue is full. Try again later, or offer another way to reach you.")
+        return QueueFull(QUEUE_FULL)
     told = f": {reason}" if reason else ""
     return RoutingRefused(f"{sentence}{told}. Offer the customer another way to reach you.", reason=reason)
 

@@ -132,7 +132,7 @@ class TokenLife:
         """Give the present tokens when they are newer; else raises why they are not."""
         if self.tokens.generation > generation:
             return self.tokens
-        raise (self.dead or self.last_error or SessionExpired("The token was refused."))
+        raise twin(self.dead or self.last_error or SessionExpired("The token was refused."))
 
     def started(self) -> None:
         """A refresh is under way."""

@@ -78,9 +78,7 @@ def _options(settings: Settings) -> dict[str, Any]:
 
 def _headers(request: Request, access: str | None) -> httpx.Headers:
     # Their own type, for its repr masks the token where a dict would show it.
-    headers = httpx.Headers(
-        {"Accept": "application/json, application/problem+json", "User-Agent": "puzzel-chat-python"}
-    )
+    headers = httpx.Headers({"Accept": ACCEPT, "User-Agent": "puzzel-chat-python"})
     if access is not None:
         headers["Authorization"] = f"Bearer {access}"
     if request.content_type is not None:

@@ -10,15 +10,11 @@ from typing import Any
 
 import pytest
 
+from blocking import settings
 from puzzel_chat import DeliveryUnknown, MemoryStore, PuzzelChatError, SQLiteStore
 from puzzel_chat.sandbox import Fault, Sandbox
 
 Connect = Callable[..., Any]
-
-
-def settings(sandbox: Sandbox, **more: Any) -> dict[str, Any]:
-    """Give a client's settings for the sandbox."""
-    return {"base_url": sandbox.base_url, "solution_id": sandbox.solution_id, "poll_interval": 0.05, **more}
 
 
 def until(condition: Callable[[], object]) -> None:

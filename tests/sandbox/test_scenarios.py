@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from blocking import settings
 from puzzel_chat import (
     AgentJoined,
     AgentWaitTimeout,
@@ -49,11 +50,6 @@ from puzzel_chat.sandbox import SEMANTICS, Entry, Fault, Sandbox, Semantics
 
 Connect = Callable[..., Any]
 LIFE_SECONDS = float(os.environ.get("PUZZEL_CHAT_TEST_SECONDS", "8"))
-
-
-def settings(sandbox: Sandbox, **more: Any) -> dict[str, Any]:
-    """Give a client's settings for the sandbox."""
-    return {"base_url": sandbox.base_url, "solution_id": sandbox.solution_id, "poll_interval": 0.05, **more}
 
 
 @pytest.fixture

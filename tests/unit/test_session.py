@@ -4,49 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Callable
 from typing import cast
 
 import pytest
 
 from puzzel_chat import AsyncSession, Event, MemoryStore, PuzzelChat, PuzzelChatError, Session
-from puzzel_chat._clock import Clock
 from puzzel_chat._config import Settings
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._secrets import Secret
 from puzzel_chat._state import Parts, SessionState, restored
-from puzzel_chat._tokens import Now, TokenSet
+from puzzel_chat._tokens import TokenSet
 from puzzel_chat._transport import AsyncTransport, Transport
 from puzzel_chat._wire import replies
-
-
-class PatientClock(Clock):
-    """Time passes by being waited for, and at once."""
-
-    def __init__(self) -> None:
-        """Begin at a thousand."""
-        self.at = 1000.0
-
-    def now(self) -> Now:
-        """Give the moment."""
-        return Now(self.at, self.at)
-
-    def monotonic(self) -> float:
-        """Give the moment."""
-        return self.at
-
-    def uniform(self, low: float, high: float) -> float:
-        """Give the middle."""
-        return (low + high) / 2
-
-    def wait(self, wake: threading.Event, seconds: float) -> None:
-        """Let the time pass."""
-        self.at += max(0.0, seconds)
-
-    async def sleep(self, wake: asyncio.Event, seconds: float) -> None:
-        """Let the time pass."""
-        self.at += max(0.0, seconds)
+from puzzel_chat.testing import VirtualTime
 
 
 class Script:
@@ -82,7 +53,7 @@ def brings(*ids: str, status: int = 200) -> Reply:
 
 def opened() -> SessionState:
     """A session on a store."""
-    parts = Parts(Settings(base_url="https://chat.example", solution_id="7"), MemoryStore(), PatientClock())
+    parts = Parts(Settings(base_url="https://chat.example", solution_id="7"), MemoryStore(), VirtualTime())
     return SessionState.opened("s", parts, TokenSet(access=Secret("a1"), ttl=1e9, obtained=parts.clock.now()))
 
 

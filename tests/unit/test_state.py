@@ -14,7 +14,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from puzzel_chat._clock import Clock
 from puzzel_chat._config import Settings
 from puzzel_chat._errors import (
     AuthenticationError,
@@ -40,34 +39,15 @@ from puzzel_chat._state import Parts, SessionState, check_hours, restored, unkno
 from puzzel_chat._store import MemoryStore, Store
 from puzzel_chat._tokens import Now, TokenSet
 from puzzel_chat._wire.replies import Poll, event
+from puzzel_chat.testing import VirtualTime
 
 SETTINGS = Settings(base_url="https://chat.example", solution_id="7")
 BROKEN = TransportError("No reply: it broke.", sent="maybe")
 
 
-class StillClock(Clock):
-    """A clock that stands where it was put, and a chance that always gives the middle."""
-
-    def __init__(self) -> None:
-        """Begin at a thousand."""
-        self.at = 1000.0
-
-    def now(self) -> Now:
-        """Give the moment."""
-        return Now(self.at, self.at)
-
-    def monotonic(self) -> float:
-        """Give the moment."""
-        return self.at
-
-    def uniform(self, low: float, high: float) -> float:
-        """Give the middle."""
-        return (low + high) / 2
-
-
 def parts(store: Store | None = None) -> Parts:
     """What an application has."""
-    return Parts(SETTINGS, store or MemoryStore(), StillClock())
+    return Parts(SETTINGS, store or MemoryStore(), VirtualTime())
 
 
 def session(of: Parts, *conversations: str) -> SessionState:
@@ -194,10 +174,10 @@ def test_failing_polls_are_told_once_and_so_is_their_end() -> None:
     """Degraded comes with the first failure of a row, recovered with the first success, and tells the seconds."""
     of = parts()
     state = session(of)
-    assert isinstance(of.clock, StillClock)
+    assert isinstance(of.clock, VirtualTime)
     for _ in range(3):
         state.poll_failed(BROKEN)
-        of.clock.at += 2
+        of.clock.advance(2)
     state.polled(poll())
     state.polled(poll())
     degraded, recovered = taken(state)

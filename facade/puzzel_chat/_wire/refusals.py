@@ -11,6 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from puzzel_chat._errors import (
+    CONVERSATION_ENDED,
+    QUEUE_FULL,
     ApiError,
     AuthenticationError,
     ConfigurationError,
@@ -134,7 +136,7 @@ def error_for(operation: Operation, reply: Reply) -> PuzzelChatError | None:
     document = problem(reply)
     if operation is TOKEN and (refused := _token_error(reply, document)):
         return refused
-    return _by_code(operation, document) or _api_error(operation, reply, document)
+    return _by_code(operation, reply.status, document) or _api_error(operation, reply, document)
 
 
 def _host(location: str) -> str:
@@ -167,25 +169,23 @@ def refresh_error(error: PuzzelChatError) -> PuzzelChatError:
     return error
 
 
-def _by_code(operation: Operation, document: Mapping[str, Any]) -> PuzzelChatError | None:
+def _by_code(operation: Operation, status: int, document: Mapping[str, Any]) -> PuzzelChatError | None:
     code = _word(document, "code")
     if code == "QueueClosed":
         opens_at = when(document.get("opensAt"))
         told = f"; it opens {opens_at.isoformat()}" if opens_at else ""
         return QueueClosed(f"The queue is closed{told}. Start the chat within opening hours.", opens_at=opens_at)
     if code == "QueueFull":
-        return QueueFull("The queue is full. Try again later, or offer another way to reach you.")
+        return QueueFull(QUEUE_FULL)
     if code == "NoAgents":
         return RoutingRefused("No agent serves the queue now. Offer another way to reach you.", reason=code)
-    if code == "ConversationEnded" and operation in (SEND, TYPING, ROUTE):
-        return ConversationClosed("The conversation has ended. Start a new one to go on.")
+    if (code == "ConversationEnded" or status == 410) and operation in (SEND, TYPING, ROUTE):
+        return ConversationClosed(CONVERSATION_ENDED)
     return None
 
 
 def _api_error(operation: Operation, reply: Reply, document: Mapping[str, Any]) -> PuzzelChatError:
     status = reply.status
-    if status == 410 and operation in (SEND, TYPING, ROUTE):
-        return ConversationClosed("The conversation has ended. Start a new one to go on.")
     kind = _KINDS.get(status, ServerError if status >= 500 else ApiError)
     title, code, detail = (_word(document, name) for name in ("title", "code", "detail"))
     words = dict.fromkeys(word for word in (title, code) if word)
