@@ -28,7 +28,8 @@ from puzzel_chat._models import ConversationEnded, Event, QueueInfo
 from puzzel_chat._polling import Inbox, Pace
 from puzzel_chat._store import Store, StoredConversation, StoredSession, StoredTokens, Waiting
 from puzzel_chat._tokens import DEFAULT_TTL, Now, TokenLife, TokenSet
-from puzzel_chat._wire.replies import Grant, Poll, event, grant
+from puzzel_chat._wire.items import event
+from puzzel_chat._wire.replies import Grant, Poll, grant
 
 log = logging.getLogger("puzzel_chat")
 

@@ -38,7 +38,8 @@ from puzzel_chat._sqlite import SQLiteStore
 from puzzel_chat._state import Parts, SessionState, check_hours, restored, unknown_hours
 from puzzel_chat._store import MemoryStore, Store
 from puzzel_chat._tokens import Now, TokenSet
-from puzzel_chat._wire.replies import Poll, event
+from puzzel_chat._wire.items import event
+from puzzel_chat._wire.replies import Poll
 from puzzel_chat.testing import VirtualTime
 
 SETTINGS = Settings(base_url="https://chat.example", solution_id="7")

@@ -52,7 +52,7 @@ from puzzel_chat._models import (
     UnknownMessage,
     Variable,
 )
-from puzzel_chat._wire import replies
+from puzzel_chat._wire import items, replies
 from puzzel_chat._wire.operations import (
     END,
     LONGEST_ID,
@@ -65,7 +65,7 @@ from puzzel_chat._wire.operations import (
     TIME,
     TOKEN,
     TYPING,
-    Operation,
+    AnyOperation,
     as_customer,
     as_variables,
     checked_id,
@@ -374,7 +374,7 @@ def test_a_moment_is_read_in_every_spelling(written: str) -> None:
 
 def test_a_text_that_cannot_be_written_is_made_writable() -> None:
     """JSON can hold half a character; as an id or cursor it would break the store and the next request."""
-    found = replies.event(line(id="a\ud800"))
+    found = items.event(line(id="a\ud800"))
     assert found.id.encode()
     cursor = replies.poll(reply({"cursor": "a\ud800"})).cursor
     assert poll_request(cursor).query
@@ -428,7 +428,7 @@ def test_a_reply_without_a_usable_token_breaks_the_contract(access: object) -> N
     assert "s3cr3t" not in f"{raised.value} {raised.value.excerpt}"
 
 
-CONVERTERS: list[tuple[Operation, Callable[[Reply], object]]] = [
+CONVERTERS: list[tuple[AnyOperation, Callable[[Reply], object]]] = [
     (TOKEN, replies.grant),
     (QUEUE, lambda one: replies.queue_info(one, NOW)),
     (TIME, lambda one: replies.time_info(one, NOW)),
@@ -444,7 +444,7 @@ CONVERTERS: list[tuple[Operation, Callable[[Reply], object]]] = [
     "body", [b"", b"  ", b"<html>", b"{", b"[]", b"7", b"null", b'"x"', b"\xff\xfe", b"[" * 100_000]
 )
 def test_a_reply_that_is_no_object_breaks_the_contract(
-    operation: Operation, convert: Callable[[Reply], object], body: bytes
+    operation: AnyOperation, convert: Callable[[Reply], object], body: bytes
 ) -> None:
     """Empty, HTML, cut, a list, a number, no text, or too deep: always ContractError, naming the operation."""
     with pytest.raises(ContractError) as raised:
@@ -475,7 +475,7 @@ def test_a_reply_that_is_no_object_breaks_the_contract(
     )
 )
 def test_no_document_brings_a_foreign_error(
-    operation: Operation, convert: Callable[[Reply], object], document: dict[str, Any]
+    operation: AnyOperation, convert: Callable[[Reply], object], document: dict[str, Any]
 ) -> None:
     """Whatever a reply holds, it is converted or it is a ContractError."""
     with suppress(ContractError):
@@ -568,6 +568,23 @@ def test_a_wrong_field_of_an_allocation_does_not_hide_the_stage(field: str, valu
     assert replies.allocation(reply({"status": "Queued", field: value}), NOW).stage is AllocationStage.QUEUED
 
 
+@pytest.mark.parametrize("convert", [replies.queue_info, replies.time_info])
+@pytest.mark.parametrize(("value", "expected"), [("q_support", "q_support"), (27504, "27504")])
+def test_an_id_of_a_queue_or_time_module_may_be_a_number(
+    convert: Callable[[Reply, datetime], Any], value: object, expected: str
+) -> None:
+    """Queue keys are words and visual queue ids numbers; both come through as strings."""
+    assert convert(reply({"id": value}), NOW).id == expected
+
+
+@pytest.mark.parametrize("convert", [replies.queue_info, replies.time_info])
+@pytest.mark.parametrize("value", [None, "", [], True])
+def test_a_queue_without_an_id_breaks_the_contract(convert: Callable[[Reply, datetime], Any], value: object) -> None:
+    """No queue comes through under the name of a missing value."""
+    with pytest.raises(ContractError, match="there is no id"):
+        convert(reply({"id": value}), NOW)
+
+
 def test_a_sent_message_comes_back_as_ours() -> None:
     """Its id and time are the service's, its text and client id ours."""
     found = replies.sent_message(reply({"id": "9", "sentAt": "2026-11-23T12:00:00Z"}), "c", "m", "Hello")
@@ -611,7 +628,7 @@ def test_messages_that_are_no_list_break_the_contract(messages: object) -> None:
 
 def test_a_text_message_is_read() -> None:
     """Plain text and HTML, author, time with seven digits, version and our own id."""
-    found = replies.event(line())
+    found = items.event(line())
     assert isinstance(found, TextMessage)
     assert (found.text, found.html, found.version, found.client_id) == ("Hello Ada", "Hello <b>Ada</b>", 2, "m")
     assert found.sent_at == datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
@@ -626,15 +643,15 @@ def test_a_text_message_is_read() -> None:
 )
 def test_each_role_is_read(role: object, expected: Role) -> None:
     """Roles are numbers on the wire (assumed); a new one is unknown."""
-    assert replies.event(line(author={"role": role})).author.role is expected
+    assert items.event(line(author={"role": role})).author.role is expected
 
 
 def test_options_and_files_are_read() -> None:
     """Their labels and names are plain text."""
-    asked = replies.event(line(type="Options", content=None, options=[{"id": "y", "label": "<b>Yes</b>"}]))
+    asked = items.event(line(type="Options", content=None, options=[{"id": "y", "label": "<b>Yes</b>"}]))
     assert isinstance(asked, OptionsMessage)
     assert (asked.options, asked.text) == ((Option(id="y", label="Yes"),), "")
-    file = replies.event(
+    file = items.event(
         line(type="File", fileName="a&amp;b.pdf", url="https://chat.example/f", size=7, contentType=None)
     )
     assert isinstance(file, FileMessage)
@@ -652,7 +669,7 @@ def test_options_and_files_are_read() -> None:
 )
 def test_each_event_is_read(event: str, more: dict[str, Any], kind: type[Event]) -> None:
     """The event's word decides the class."""
-    assert type(replies.event(line(type="Event", event=event, **more))) is kind
+    assert type(items.event(line(type="Event", event=event, **more))) is kind
 
 
 def test_the_end_says_by_whom() -> None:
@@ -664,7 +681,7 @@ def test_the_end_says_by_whom() -> None:
         (None, Role.UNKNOWN),
         ("x", Role.UNKNOWN),
     ):
-        found = replies.event(line(type="Event", event="ConversationEnded", endedBy=ended_by))
+        found = items.event(line(type="Event", event="ConversationEnded", endedBy=ended_by))
         assert isinstance(found, ConversationEnded)
         assert found.by is role
 
@@ -712,7 +729,7 @@ def test_an_item_that_is_new_or_damaged_is_told_and_kept(item: object) -> None:
 
 def test_an_unknown_item_without_an_id_is_known_again() -> None:
     """Its id is made of its content, so a repeat is a repeat and another is another."""
-    one, two, other = (replies.event(item).id for item in ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 2}))
+    one, two, other = (items.event(item).id for item in ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 2}))
     assert one == two != other
 
 
@@ -731,7 +748,7 @@ def test_no_item_breaks_a_poll(items: list[object]) -> None:
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
 @pytest.mark.parametrize("status", [200, 202, 204])
-def test_a_success_is_no_error(operation: Operation, status: int) -> None:
+def test_a_success_is_no_error(operation: AnyOperation, status: int) -> None:
     """Any 2xx is taken; the converter judges what is in it."""
     assert error_for(operation, Reply(status=status)) is None
 
@@ -768,7 +785,7 @@ def test_each_status_has_its_error(status: int, kind: type[ApiError]) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"<html><title>Oh</title>", b"{", b"[]", b'{"code": 7, "title": [], "error": 7}']
 )
-def test_no_error_page_breaks_the_judgement(operation: Operation, status: int, body: bytes) -> None:
+def test_no_error_page_breaks_the_judgement(operation: AnyOperation, status: int, body: bytes) -> None:
     """HTML, cut JSON and nonsense give an error of ours too."""
     for headers in (JSON, {"content-type": "text/html"}, {}):
         assert isinstance(error_for(operation, Reply(status=status, headers=headers, body=body)), PuzzelChatError)
@@ -794,7 +811,7 @@ def test_each_refusal_of_routing_has_its_error(code: str, kind: type[PuzzelChatE
 
 
 @pytest.mark.parametrize("operation", [SEND, TYPING, ROUTE], ids=lambda one: one.name)
-def test_gone_means_the_chat_is_over(operation: Operation) -> None:
+def test_gone_means_the_chat_is_over(operation: AnyOperation) -> None:
     """410 on an action is ConversationClosed, with or without the code; on others it is what it is."""
     assert isinstance(error_for(operation, problem(410, "ConversationEnded")), ConversationClosed)
     assert isinstance(error_for(operation, Reply(status=410)), ConversationClosed)
@@ -951,7 +968,7 @@ def test_words_and_tokens_are_masked_wherever_a_reply_is_cut(document: object, c
 
 @pytest.mark.parametrize("operation", PRIVATE, ids=lambda one: one.name)
 @pytest.mark.parametrize("length", range(1010, 1022))
-def test_a_long_word_that_breaks_off_behind_a_backslash_is_masked(operation: Operation, length: int) -> None:
+def test_a_long_word_that_breaks_off_behind_a_backslash_is_masked(operation: AnyOperation, length: int) -> None:
     """The excerpt looks at the first 1024 bytes, and an escape may straddle their end."""
     body = b'{"a":"' + (MARK.encode() * 200)[:length] + b'\\u00e6 and so on"}'
     assert "Grunn" not in excerpt(operation, Reply(status=200, headers=JSON, body=body))
@@ -970,7 +987,7 @@ def test_a_long_word_that_breaks_off_behind_a_backslash_is_masked(operation: Ope
         f"<p>{MARK}</p>",
     ],
 )
-def test_no_operation_shows_words_of_a_reply_that_does_not_fit(operation: Operation, body: str) -> None:
+def test_no_operation_shows_words_of_a_reply_that_does_not_fit(operation: AnyOperation, body: str) -> None:
     """A reply can hold what the customer wrote, an agent's name or a token; errors show none of it."""
     got = Reply(status=400, headers={"content-type": "text/plain"}, body=body.encode())
     assert MARK not in excerpt(operation, got)
@@ -991,7 +1008,7 @@ def test_an_excerpt_tells_enough_to_find_the_fault() -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
-def test_no_error_can_steer_a_terminal(operation: Operation) -> None:
+def test_no_error_can_steer_a_terminal(operation: AnyOperation) -> None:
     """Control sequences in a problem, a reason or a page do not reach the message."""
     for got in (
         problem(400, "\x1b[2J", title="\x1b]0;x\x07"),

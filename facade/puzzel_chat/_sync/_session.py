@@ -21,7 +21,7 @@ from puzzel_chat._wire.operations import (
     POLL,
     QUEUE,
     TIME,
-    Operation,
+    AnyOperation,
     checked_id,
     poll_request,
     queue_request,
@@ -106,7 +106,7 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _call(self, operation: Operation, request: Request, within: float | None = None) -> Reply:
+    def _call(self, operation: AnyOperation, request: Request, within: float | None = None) -> Reply:
         """Send, again when that is safe; all of it within so many seconds."""
         clock = self._state.parts.clock
         deadline = None if within is None else clock.monotonic() + within
@@ -122,7 +122,7 @@ class Session:
                     raise
             clock.wait(self._closing, decision.delay)
 
-    def _once(self, operation: Operation, request: Request, within: float | None = None) -> Reply:
+    def _once(self, operation: AnyOperation, request: Request, within: float | None = None) -> Reply:
         """Send once; a token that the service refuses is refreshed and the request replayed once."""
         self._check_open(operation)
         tokens = self._keeper.current(within)
@@ -144,7 +144,7 @@ class Session:
                 return None
             self._pump(conversation_id)
 
-    def _check_open(self, operation: Operation) -> None:
+    def _check_open(self, operation: AnyOperation) -> None:
         """Raise when the session is closed or closing; only ends still go out, so that nobody stays in a queue."""
         if operation is not END and self._closing.is_set():
             self._state.refuse()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, cast
+from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, cast
 from urllib.parse import urlencode
 
 from attrs import asdict, fields_dict, frozen
@@ -26,21 +26,25 @@ from puzzel_chat_api.api.conversation import (
 )
 from puzzel_chat_api.api.queue import get_queue_info
 from puzzel_chat_api.api.time import get_time_info
-from puzzel_chat_api.types import UNSET
+from puzzel_chat_api.types import UNSET, Unset
 
 LONGEST_ID = 256
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 @frozen
-class Operation:
+class Operation(Generic[_P]):
     """One endpoint. `repeatable`: doing it twice is the same as once. `private`: its replies hold words or tokens."""
 
     name: str
-    build: Callable[..., dict[str, Any]]
+    build: Callable[_P, dict[str, Any]]
     used_by: str
     repeatable: bool
     private: bool = False
 
+
+AnyOperation: TypeAlias = Operation[...]
 
 TOKEN = Operation("connectToken", connect_token._get_kwargs, "PuzzelChat.connect", repeatable=False, private=True)
 QUEUE = Operation("getQueueInfo", get_queue_info._get_kwargs, "Session.queue_info", repeatable=True)
@@ -56,10 +60,11 @@ SEND = Operation("sendMessage", send_message._get_kwargs, "Conversation.send", r
 TYPING = Operation("sendTyping", send_typing._get_kwargs, "Conversation.typing", repeatable=True)
 END = Operation("endConversation", end_conversation._get_kwargs, "Conversation.end", repeatable=True)
 
-OPERATIONS = {row.name: row for row in (TOKEN, QUEUE, TIME, ROUTE, STATUS, POLL, SEND, TYPING, END)}
+_ROWS: tuple[AnyOperation, ...] = (TOKEN, QUEUE, TIME, ROUTE, STATUS, POLL, SEND, TYPING, END)
+OPERATIONS = {row.name: row for row in _ROWS}
 
 
-def _request(operation: Operation, *args: Any, **kwargs: Any) -> Request:
+def _request(operation: Operation[_P], *args: _P.args, **kwargs: _P.kwargs) -> Request:
     built = operation.build(*args, **kwargs)
     body, content_type = None, built.get("headers", {}).get("Content-Type")
     if "json" in built:
@@ -153,14 +158,25 @@ def route_request(
     """Ask for an agent for the conversation."""
     if not isinstance(subject, str | None):
         raise InvalidArgument("subject", f"must be a string, not {type(subject).__name__}")
-    person = {name: value for name, value in asdict(customer).items() if value is not None} if customer else None
     body = models.RouteRequest(
         queue_id=checked_id("queue_id", queue_id),
-        customer=models.Customer(**person) if person else UNSET,
+        customer=_customer(customer),
         variables=[models.Variable(name=v.name, value=v.value, secret=v.secret) for v in variables] or UNSET,
-        subject=subject if subject is not None else UNSET,
+        subject=_given(subject),
     )
     return _request(ROUTE, conversation_id, body=body)
+
+
+def _customer(person: Customer | None) -> models.Customer | Unset:
+    if person is None or person == Customer():
+        return UNSET
+    return models.Customer(
+        id=_given(person.id), name=_given(person.name), email=_given(person.email), phone=_given(person.phone)
+    )
+
+
+def _given(value: _T | None) -> _T | Unset:
+    return UNSET if value is None else value
 
 
 def status_request(request_or_conversation_id: str) -> Request:
@@ -170,7 +186,7 @@ def status_request(request_or_conversation_id: str) -> Request:
 
 def poll_request(cursor: str | None) -> Request:
     """Ask for the session's messages after the cursor."""
-    return _request(POLL, after=UNSET if cursor is None else cursor)
+    return _request(POLL, after=_given(cursor))
 
 
 def send_request(conversation_id: str, text: str, client_id: str) -> Request:

@@ -30,7 +30,7 @@ from puzzel_chat._errors import (
 )
 from puzzel_chat._html import printable
 from puzzel_chat._http import Reply
-from puzzel_chat._wire.operations import END, QUEUE, ROUTE, SEND, STATUS, TIME, TOKEN, TYPING, Operation
+from puzzel_chat._wire.operations import END, QUEUE, ROUTE, SEND, STATUS, TIME, TOKEN, TYPING, AnyOperation
 from puzzel_chat._wire.values import when
 
 EXCERPT = 256
@@ -79,7 +79,7 @@ _OAUTH_SETTING = {
 }
 
 
-def excerpt(operation: Operation, reply: Reply) -> str:
+def excerpt(operation: AnyOperation, reply: Reply) -> str:
     """Give the beginning of a reply for an error, without tokens and people's words."""
     text = reply.body[: 4 * EXCERPT].decode("utf-8", "replace")
     if not text.strip():
@@ -126,7 +126,7 @@ def _word(document: Mapping[str, Any], name: str) -> str | None:
     return printable(value[:200]) if isinstance(value, str) else None
 
 
-def error_for(operation: Operation, reply: Reply) -> PuzzelChatError | None:
+def error_for(operation: AnyOperation, reply: Reply) -> PuzzelChatError | None:
     """Give the error that a reply's status means, or None for a success."""
     if 200 <= reply.status < 300:
         return None
@@ -169,7 +169,7 @@ def refresh_error(error: PuzzelChatError) -> PuzzelChatError:
     return error
 
 
-def _by_code(operation: Operation, status: int, document: Mapping[str, Any]) -> PuzzelChatError | None:
+def _by_code(operation: AnyOperation, status: int, document: Mapping[str, Any]) -> PuzzelChatError | None:
     code = _word(document, "code")
     if code == "QueueClosed":
         opens_at = when(document.get("opensAt"))
@@ -184,7 +184,7 @@ def _by_code(operation: Operation, status: int, document: Mapping[str, Any]) -> 
     return None
 
 
-def _api_error(operation: Operation, reply: Reply, document: Mapping[str, Any]) -> PuzzelChatError:
+def _api_error(operation: AnyOperation, reply: Reply, document: Mapping[str, Any]) -> PuzzelChatError:
     status = reply.status
     kind = _KINDS.get(status, ServerError if status >= 500 else ApiError)
     title, code, detail = (_word(document, name) for name in ("title", "code", "detail"))

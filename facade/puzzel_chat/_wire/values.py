@@ -16,6 +16,13 @@ def text(value: object) -> str | None:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
 
 
+def identity(value: object) -> str | None:
+    """Give an id as a string; a number counts as one (related: visual queue ids are numbers, queue keys are not)."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return text(value) or None
+
+
 def whole(value: object) -> int | None:
     """Give a whole number of zero or more."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
