@@ -106,15 +106,15 @@ def rebuild_document(document: Object, change: Callable[[Object], Json]) -> Obje
 
 
 def edit_operations(document: Object, change: Callable[[str, Object], Object]) -> Object:
-    """Return a copy of a document in which every operation went through `change(path, operation)`."""
+    """Return a copy of a document in which every operation went through `change("METHOD /path", operation)`."""
 
     def edit_item(path: str, item: Json) -> Json:
         if not isinstance(item, dict):
             return item
         return {
-            key: change(path, value) if key in METHODS and isinstance(value, dict) else value
+            key: change(f"{key.upper()} {path}", value) if key in METHODS and isinstance(value, dict) else value
             for key, value in item.items()
         }
 
     paths: Object = {path: edit_item(path, item) for path, item in child(document, "paths").items()}
-    return {**document, "paths": paths}
+    return {**document, "paths": paths} if "paths" in document else document

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
 NOTHING_CHANGED = 0
 DIFFERS = 1
+ADDITIONS = 10
+BREAKS = 20
 UNUSABLE = 30
 STOPPED = 130
 
@@ -20,3 +24,16 @@ class PipelineError(Exception):
         super().__init__(message)
         self.details = details
         self.exit_code = exit_code
+
+
+def brief(text: str, longest: int = 80) -> str:
+    """Return foreign text as one short line without control characters, fit for a sentence."""
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text[: longest * 4]).split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def reason(error: OSError) -> str:
+    """Return why the disk refused; of a folder that could not be copied, why its first file could not."""
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
+        return str(error.args[0][0][-1]).partition(":")[0]
+    return error.strerror or str(error)

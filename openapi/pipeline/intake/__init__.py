@@ -1,0 +1,1 @@
+"""Get a document from wherever it is, and read what came."""

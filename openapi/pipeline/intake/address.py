@@ -1,0 +1,102 @@
+"""Addresses: what a person typed, what may be shown of it, and whose it is."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
+from urllib.request import url2pathname
+
+from pipeline.problems import PipelineError, brief
+
+# Two letters at least, so that a Windows drive is no scheme.
+SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):")
+HEADER_VARIABLE = "PUZZEL_CHAT_SPEC_HEADER"
+PORTS = {"http": 80, "https": 443}
+
+
+def address_of(spec: str) -> str:
+    """Return an http, https or file address for what a person typed. Raises `PipelineError` when it is none."""
+    spec = spec.strip()
+    scheme = SCHEME.match(spec)
+    if not spec:
+        raise PipelineError("No document is named: give its address or its file with SPEC=.")
+    if scheme and scheme[1].lower() in PORTS:
+        return check_web(spec)
+    if scheme and scheme[1].lower() == "file":
+        return spec
+    if "://" in spec:
+        raise PipelineError(f"{shown(spec)} is no address of a kind that is read: give http, https, or a file.")
+    try:
+        return Path(spec).expanduser().absolute().as_uri()
+    except RuntimeError:
+        raise PipelineError(f"{brief(spec)} begins with a home folder that is unknown: write the path out.") from None
+
+
+def check_web(address: str) -> str:
+    """Return the address without its fragment. Raises `PipelineError` when it is not a usable http or https one."""
+    parts = split(address)
+    if parts.scheme not in PORTS or not parts.hostname:
+        raise PipelineError(f"{shown(address)} is not an http or https address with a host: correct it.")
+    if "@" in parts.netloc:
+        raise PipelineError(f"{shown(address)} was given with a user name: put the login into {HEADER_VARIABLE}.")
+    return urlunsplit(parts._replace(fragment=""))
+
+
+def split(address: str) -> SplitResult:
+    """Return the parts of an address. Raises `PipelineError` when host or port make no sense."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port, parts.hostname
+    except ValueError:
+        raise _no_address(address) from None
+    return parts
+
+
+def joined(base: str, reference: str) -> str:
+    """Return the address that a reference has on a page. Raises `PipelineError` when it is none."""
+    try:
+        return urljoin(base, reference)
+    except ValueError:
+        raise _no_address(reference) from None
+
+
+def _no_address(text: str) -> PipelineError:
+    # What has no parts cannot be cut into them, and still no secret in it may be shown, as the library's reason does.
+    bare = re.sub(r"//.*@", "//", re.split(r"[?#]", text)[0], flags=re.DOTALL)
+    return PipelineError(f"{brief(bare)} is no address: correct its host and port.")
+
+
+def origin(address: str) -> tuple[str, str, int]:
+    """Return scheme, host and port: what a secret header is bound to."""
+    parts = split(address)
+    return parts.scheme, parts.hostname or "", parts.port or PORTS.get(parts.scheme, 0)
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether the address is on this machine."""
+    host = split(address).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def path_of(address: str) -> Path:
+    """Return the file of a file address. Raises `PipelineError` when it is on another machine."""
+    parts = split(address)
+    if parts.hostname not in (None, "localhost"):
+        raise PipelineError(f"{brief(address)} is on another machine: copy the file here.")
+    return Path(url2pathname(parts.path))
+
+
+def shown(address: str) -> str:
+    """Return the address as it may be printed: no user, no fragment, and no value of its query."""
+    parts = split(address)
+    if parts.scheme == "file":
+        path, here = path_of(address), Path.cwd()
+        return brief(str(path.relative_to(here) if path.is_relative_to(here) else path), 1000)
+    query = "&".join(f"{pair.partition('=')[0]}=…" if "=" in pair else "…" for pair in parts.query.split("&"))
+    place = parts.netloc.rpartition("@")[2]
+    return brief(urlunsplit(parts._replace(netloc=place, query=query if parts.query else "", fragment="")), 1000)
