@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from openapi_python_client.strings import ClassName, PythonIdentifier
-
 from pipeline.document import Object, child, operations, text
 from pipeline.problems import PipelineError
-from pipeline.validate import FIELD_PREFIX
+from pipeline.rules.naming import class_name, identifier
 
 MARK = "x-private"
+# What the generator calls a body after where an operation takes several kinds.
+BODIES = {"application/x-www-form-urlencoded": "data", "multipart/form-data": "files"}
 SHOWN, HIDDEN = "\n@_attrs_define\nclass ", "\n@_attrs_define(repr=False)\nclass "
 
 
@@ -23,17 +23,19 @@ def private_classes(document: Object) -> Iterator[str]:
     """Yield the class of every marked schema: the shared ones, then bodies written inside an operation."""
     for name, schema in child(document, "components", "schemas").items():
         if child(schema).get(MARK) is True:
-            yield ClassName(name, FIELD_PREFIX)
+            yield class_name(name)
     for _, _, operation in operations(document):
-        for media in child(operation, "requestBody", "content").values():
+        content = child(operation, "requestBody", "content")
+        for media_type, media in content.items():
             if child(media, "schema").get(MARK) is True:
-                yield ClassName(f"{text(operation, 'operationId')}_body", FIELD_PREFIX)
+                kind = f"_{BODIES.get(media_type, 'json')}" if len(content) > 1 else ""
+                yield class_name(f"{text(operation, 'operationId')}{kind}_body")
 
 
 def hide(document: Object, package: Path) -> None:
     """Change the marked classes of a generated package. Raises `PipelineError` when one has no class."""
     for name in private_classes(document):
-        path = package / "models" / f"{PythonIdentifier(name, FIELD_PREFIX)}.py"
+        path = package / "models" / f"{identifier(name)}.py"
         source = path.read_text(encoding="utf-8") if path.is_file() else ""
         if source.count(SHOWN) != 1:
             raise PipelineError(

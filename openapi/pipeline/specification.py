@@ -13,6 +13,8 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # s
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from pipeline.document import Json, Object, child, objects, operations, pointer
+from pipeline.problems import brief
+from pipeline.rules.walk import resolve
 
 LONGEST = 200
 Keys = tuple[str | int, ...]
@@ -60,14 +62,14 @@ def _told(errors: Iterable[_Finding], keys: Keys) -> Iterator[str]:
     for error in errors:
         while error.context:
             error = max(error.context, key=lambda reason: len(reason.absolute_path))
-        yield f"{pointer([*keys, *error.absolute_path])}: {_short(error.message)}"
+        yield f"{pointer([*keys, *error.absolute_path])}: {brief(error.message, LONGEST)}"
 
 
 def dangling_references(document: Object) -> Iterator[str]:
     """Yield references that lead nowhere, or out of the document, where this pipeline does not follow."""
     for keys, node in objects(document, ()):
         target = node.get("$ref")
-        if isinstance(target, str) and not _exists(document, target):
+        if isinstance(target, str) and resolve(document, target) is None:
             yield f"{pointer(keys)} refers to {target}, which the document does not have"
 
 
@@ -75,21 +77,6 @@ def broken_rules(document: Object) -> Iterator[str]:
     """Yield what openapi-spec-validator finds beyond shapes: parameters, defaults, operationIds."""
     try:
         for error in OpenAPIV31SpecValidator(cast("dict[str, object]", document)).iter_errors():
-            yield f"{pointer(error.absolute_path)}: {_short(error.message)}"
+            yield f"{pointer(error.absolute_path)}: {brief(error.message, LONGEST)}"
     except Exception as error:  # The validator itself breaks on some documents, each time in another way.
-        yield f"openapi-spec-validator cannot read the document ({_short(repr(error))})"
-
-
-def _short(message: str) -> str:
-    line = " ".join(message.split())
-    return line if len(line) <= LONGEST else line[:LONGEST] + "…"
-
-
-def _exists(document: Object, reference: str) -> bool:
-    if not reference.startswith("#/"):
-        return False
-    node: Json = document
-    for key in reference[2:].split("/"):
-        name = key.replace("~1", "/").replace("~0", "~")
-        node = node.get(name) if isinstance(node, dict) else None
-    return node is not None
+        yield f"openapi-spec-validator cannot read the document ({brief(repr(error), LONGEST)})"

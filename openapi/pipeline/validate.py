@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
-from openapi_python_client.strings import ClassName, PythonIdentifier, snake_case
-
 from pipeline.document import Object, child, items, objects, operations, pointer, text
 from pipeline.problems import PipelineError
 from pipeline.provenance import unmarked_operations
+from pipeline.rules.enums import labels_of, member_name
+from pipeline.rules.naming import class_name, module_name, operation_module
 from pipeline.specification import broken_rules, dangling_references, misshapen_parts, misshapen_schemas
-
-# What the generator puts before a name that Python would not take; the defaults of its version 0.29.
-TAG_PREFIX, FIELD_PREFIX = "tag", "field_"
 
 
 def check_input(document: Object, name: str) -> None:
@@ -22,7 +19,7 @@ def check_input(document: Object, name: str) -> None:
     if "swagger" in document:
         raise PipelineError(f"{name} is Swagger {document['swagger']}: convert it to OpenAPI 3.0 first.")
     if not version.startswith(("3.0.", "3.1.")):
-        raise PipelineError(f"{name} says openapi: {version or 'nothing'}: give an OpenAPI 3.0 or 3.1 one.")
+        raise PipelineError(f"{name} says openapi: {version or 'nothing'}: give one of OpenAPI 3.0.x or 3.1.x.")
     if not any(True for _ in operations(document)):
         raise PipelineError(f"{name} has no operations under `paths`: give the service's whole document.")
 
@@ -38,13 +35,6 @@ def check_document(document: Object, name: str) -> None:
         raise PipelineError(message, details=tuple(found))
 
 
-def module_of(operation: Object) -> str:
-    """Return `tag/module`, the file that the generator writes an operation to."""
-    tags = items(operation.get("tags")) or ["default"]
-    tag = PythonIdentifier(str(tags[0]), TAG_PREFIX)
-    return f"{tag}/{PythonIdentifier(text(operation, 'operationId'), FIELD_PREFIX)}"
-
-
 def unnamed_operations(document: Object) -> Iterator[str]:
     """Yield operations without an operationId: the generator would name them after their path."""
     for path, method, operation in operations(document):
@@ -55,7 +45,7 @@ def unnamed_operations(document: Object) -> Iterator[str]:
 def colliding_operations(document: Object) -> Iterator[str]:
     """Yield operations that share a module: the last one would silently replace the others."""
     named = [
-        (module_of(operation), f"{method.upper()} {path}")
+        (operation_module(operation), f"{method.upper()} {path}")
         for path, method, operation in operations(document)
         if text(operation, "operationId")
     ]
@@ -66,8 +56,8 @@ def colliding_operations(document: Object) -> Iterator[str]:
 def colliding_classes(document: Object) -> Iterator[str]:
     """Yield schemas that share a class name or a module name, however they are spelled."""
     names = child(document, "components", "schemas")
-    by_class = [(str(ClassName(name, FIELD_PREFIX)), name) for name in names]
-    by_module = [(str(snake_case(name)), name) for name in names]
+    by_class = [(class_name(name), name) for name in names]
+    by_module = [(module_name(name), name) for name in names]
     seen: set[tuple[str, ...]] = set()
     for key, members in [*_groups(by_class), *_groups(by_module)]:
         if members not in seen:
@@ -83,8 +73,13 @@ def enum_members(document: Object) -> Iterator[str]:
         if names and len(names) != len(values):
             yield f"{where} has {len(values)} values but {len(names)} x-enum-varnames: give one per value"
             continue
-        labels = names or [value for value in values if isinstance(value, str)]
-        pairs = [(snake_case(str(label).upper()).upper(), str(label)) for label in labels]
+        if not names and not all(isinstance(value, str) for value in values):
+            continue
+        made = [member_name(str(label)) for label in names or labels_of(values)]
+        pairs = list(zip(made, map(str, names or values), strict=True))
+        for key, label in pairs:
+            if not key.isidentifier():
+                yield f"{where}: {label} would become the member {key}, which is no name: give x-enum-varnames"
         for key, members in _groups(pairs):
             yield f"{where}: {' and '.join(members)} would both become the member {key}: give x-enum-varnames"
 

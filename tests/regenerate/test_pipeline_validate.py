@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.document import Object, child
+from pipeline.document import Json, Object, child
 from pipeline.problems import PipelineError
 from pipeline.validate import check_document, check_input
 
@@ -21,15 +21,18 @@ def problems(document: Object) -> str:
 
 
 def test_a_good_document_passes(small: Small) -> None:
-    """The checks find nothing in a document that has nothing."""
-    check_document(small(Thing={"type": "object"}), "puzzel-chat.json")
+    """The checks find nothing in a document that has nothing, however a reference in it is written."""
+    places: list[Json] = [{"$ref": f"#/components/schemas/{place}"} for place in ("Thing/allOf/0", "Th%69ng")]
+    document = small(Thing={"allOf": [{"type": "object"}]}, Other={"anyOf": places})
+    check_document(document, "puzzel-chat.json")
 
 
 @pytest.mark.parametrize(
     ("document", "reason"),
     [
-        ({"swagger": "2.0"}, "is Swagger 2.0"),
+        ({"swagger": "1.2"}, "is Swagger 1.2"),
         ({"openapi": "4.0.0", "paths": {}}, "says openapi: 4.0.0"),
+        ({"openapi": "3.0", "paths": {}}, "says openapi: 3.0: give one of OpenAPI 3.0.x or 3.1.x"),
         ({}, "says openapi: nothing"),
         ({"openapi": "3.0.1", "paths": {}}, "has no operations"),
     ],
@@ -94,6 +97,10 @@ def test_schemas_that_share_a_class_are_refused(small: Small, one: str, other: s
         (
             {"type": "integer", "enum": [0, 1], "x-enum-varnames": ["Low", "low"]},
             "would both become the member LOW",
+        ),
+        (
+            {"type": "integer", "enum": [0], "x-enum-varnames": ["1st"]},
+            "1st would become the member 1ST, which is no name",
         ),
         (
             {"type": "integer", "enum": [0, 1], "x-enum-varnames": ["Low"]},
