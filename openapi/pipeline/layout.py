@@ -46,14 +46,49 @@ class Layout:
         return self.root / "openapi" / "templates"
 
     @property
+    def assumed(self) -> Path:
+        """What is carried over from our reconstruction, when the document lacks it; often there is no such file."""
+        return self.root / "openapi" / "assumed.json"
+
+    @property
+    def tools(self) -> Path:
+        """The versions of the programs that run on Node."""
+        return self.root / "openapi" / "tools"
+
+    @property
+    def readme(self) -> Path:
+        """The page that holds the table of operations."""
+        return self.root / "openapi" / "README.md"
+
+    @property
     def package(self) -> Path:
         """The generated client."""
         return self.root / "generated" / PACKAGE
 
     @property
+    def facade(self) -> Path:
+        """The folder that holds the facade's package."""
+        return self.root / "facade"
+
+    @property
+    def wire(self) -> Path:
+        """The one part of the facade that knows the generated client."""
+        return self.facade / "puzzel_chat" / "_wire"
+
+    @property
     def workshop(self) -> Path:
-        """Where a run builds before it swaps; emptied at the start, so that a killed run leaves nothing for long."""
+        """Where a run builds before it swaps, and leaves its report; not part of the tree."""
         return self.root / ".regenerate"
+
+    @property
+    def decided(self) -> Path:
+        """A change of the tree that was decided; it is only there while it is made, or after a kill in the middle."""
+        return self.workshop / "decided"
+
+    @property
+    def report(self) -> Path:
+        """The full report of the last run."""
+        return self.workshop / "report.md"
 
     def short(self, path: Path) -> str:
         """Return the path as a person in the top folder would type it."""

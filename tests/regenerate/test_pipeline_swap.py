@@ -5,22 +5,20 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pipeline import swap as module
-from pipeline.compare import snapshot
+from pipeline.layout import Layout
 from pipeline.problems import PipelineError
-from pipeline.swap import clean, exchange, swap
+from pipeline.tree import swap as module
+from pipeline.tree.compare import snapshot
+from pipeline.tree.journal import PLAN, finish, replace
+from pipeline.tree.swap import clean, exchange, swap
+from regenerate.breaking import Killed, break_at
 
 OLD = {"__init__.py": b"old", "models/gone.py": b"old", "models/same.py": b"same"}
 NEW = {"__init__.py": b"new", "api/come.py": b"new", "models/same.py": b"same"}
-
-
-class Killed(BaseException):
-    """Stands for a kill: nothing in the code under test may catch it."""
 
 
 def write(tree: Path, files: dict[str, bytes]) -> Path:
@@ -38,28 +36,6 @@ def trees(tmp_path: Path) -> tuple[Path, Path]:
 
 def no_exchange(one: Path, other: Path) -> bool:
     return False
-
-
-def break_at(monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException) -> Callable[[], int]:
-    """Let the n-th change to the disk fail, and return a counter of the changes that were tried."""
-    tried = 0
-
-    def broken(real: Callable[..., object]) -> Callable[..., object]:
-        def call(*arguments: object, **options: object) -> object:
-            nonlocal tried
-            tried += 1
-            if tried == number:
-                raise error
-            return real(*arguments, **options)
-
-        return call
-
-    for holder, name in [
-        (os, "rename"), (os, "replace"), (os, "mkdir"), (os, "rmdir"), (os, "unlink"),
-        (shutil, "copy2"), (shutil, "rmtree"), (module, "exchange"),
-    ]:  # fmt: skip
-        monkeypatch.setattr(holder, name, broken(getattr(holder, name)))
-    return lambda: tried
 
 
 def leftovers(target: Path) -> list[str]:
@@ -86,7 +62,7 @@ def test_a_swap_that_breaks_anywhere_leaves_the_old_tree_or_the_new_one(
 ) -> None:
     """Whichever change to the disk fails, the next run finds one whole tree, and can swap."""
     outcomes: set[str] = set()
-    for number in range(1, 60):
+    for number in range(1, 90):
         source, target = (
             write(tmp_path / f"{number}/build", NEW),
             write(tmp_path / f"{number}/out/client", OLD),
@@ -152,6 +128,59 @@ def test_a_disk_that_refuses_is_told_in_one_sentence(trees: tuple[Path, Path], m
     source, target = trees
     break_at(monkeypatch, 1, PermissionError(errno.EACCES, "Permission denied"))
     with pytest.raises(PipelineError, match=r"client cannot be replaced \(Permission denied\)"):
+        swap(source, target)
+    assert snapshot(target) == OLD
+
+
+def test_a_link_in_the_place_of_the_tree_is_replaced(trees: tuple[Path, Path]) -> None:
+    """A link gives way to the new tree, and what it led to stays."""
+    source, target = trees
+    elsewhere = target.with_name("elsewhere")
+    target.rename(elsewhere)
+    target.symlink_to(elsewhere)
+    swap(source, target)
+    assert not target.is_symlink()
+    assert (snapshot(target), snapshot(elsewhere)) == (NEW, OLD)
+
+
+@pytest.mark.parametrize("plan", [None, "{", "5", "[5]"])
+def test_a_decision_that_cannot_be_read_is_told(tmp_path: Path, plan: str | None) -> None:
+    """What is left of a run and makes no sense is named, and nothing is done about it."""
+    layout = Layout(root=tmp_path)
+    layout.decided.mkdir(parents=True)
+    if plan is not None:
+        (layout.decided / PLAN).write_text(plan)
+    with pytest.raises(PipelineError, match=r"decided cannot be read .*: remove it and run `make regenerate`"):
+        finish(layout)
+
+
+def test_leftovers_of_another_shape_are_in_nobodys_way(tmp_path: Path) -> None:
+    """Files where an earlier run should have left folders do not stop a swap halfway."""
+    layout = Layout(root=tmp_path)
+    layout.workshop.mkdir()
+    for name in ("next", "done"):
+        (layout.workshop / name).touch()
+    new = tmp_path / "fresh.json"
+    new.write_text("new")
+    replace(layout, [(new, layout.built)])
+    assert layout.built.read_text() == "new"
+    assert list(layout.workshop.iterdir()) == []
+
+
+def test_a_folder_that_finds_no_room_is_told_in_one_sentence(
+    trees: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a hundred files that could not be copied, one reason is told."""
+    source, target = trees
+
+    def full(one: Path, other: Path) -> None:
+        why = "[Errno 28] No space left on device: 'one' -> 'other'"
+        raise shutil.Error([(str(one / name), str(other / name), why) for name in NEW])
+
+    monkeypatch.setattr(shutil, "copytree", full)
+    with pytest.raises(
+        PipelineError, match=r"client cannot be replaced \(\[Errno 28\] No space left on device\): free"
+    ):
         swap(source, target)
     assert snapshot(target) == OLD
 

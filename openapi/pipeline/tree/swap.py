@@ -1,4 +1,4 @@
-"""Put a new tree or file in the place of the old one, whole, by renaming.
+"""Put new trees and files in the place of the old ones, each whole, by renaming.
 
 Where the system can exchange two names in one step (Linux, macOS), a kill at any moment leaves the old one or
 the new one. Elsewhere there are two renames, and the next run puts the old one back if it finds no new one. A
@@ -13,24 +13,41 @@ import errno
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.problems import PipelineError
+from pipeline.problems import PipelineError, reason
 
 
 def swap(source: Path, target: Path) -> None:
     """Replace `target` by a copy of `source`, file or folder. Raises `PipelineError` if the disk refuses."""
+    swap_all([(source, target)])
+
+
+def swap_all(pairs: Sequence[tuple[Path | None, Path]]) -> None:
+    """Replace every target by a copy of its source; no source means that the target goes.
+
+    All copies are made before the first target is touched. Raises `PipelineError` if the disk refuses.
+    """
+    target = Path()
     try:
-        clean(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _copy(source, _beside(target, "new"))
-        _take_place(_beside(target, "new"), target)
-        clean(target)
-    except OSError as error:
-        with contextlib.suppress(OSError):
+        for source, target in pairs:
             clean(target)
-        reason = error.strerror or str(error)
-        raise PipelineError(f"{target} cannot be replaced ({reason}): free it and run again.") from error
+            if source is not None:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _copy(source, _beside(target, "new"))
+        for source, target in pairs:
+            if source is None:
+                remove(target)
+            else:
+                _take_place(_beside(target, "new"), target)
+        for _, target in pairs:
+            clean(target)
+    except OSError as error:
+        for _, each in pairs:
+            with contextlib.suppress(OSError):
+                clean(each)
+        raise PipelineError(f"{target} cannot be replaced ({reason(error)}): free it and run again.") from error
 
 
 def clean(target: Path) -> None:
@@ -39,7 +56,7 @@ def clean(target: Path) -> None:
     if old.exists() and not target.exists():
         os.rename(old, target)
     for leftover in (old, _beside(target, "new")):
-        _remove(leftover)
+        remove(leftover)
 
 
 def _beside(target: Path, role: str) -> Path:
@@ -53,8 +70,9 @@ def _copy(source: Path, new: Path) -> None:
         shutil.copyfile(source, new)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder with all that is in it; what is not there is fine."""
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
@@ -78,7 +96,7 @@ def _overwrite(new: Path, target: Path) -> None:
     wanted = {path.relative_to(new) for path in new.rglob("*")}
     for path in sorted(target.rglob("*"), reverse=True):
         if path.relative_to(target) not in wanted:
-            _remove(path)
+            remove(path)
     for name in sorted(wanted):
         if (new / name).is_dir():
             (target / name).mkdir(exist_ok=True)

@@ -1,0 +1,1 @@
+"""Change the checkout as a whole or not at all."""
