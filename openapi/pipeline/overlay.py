@@ -1,4 +1,4 @@
-"""Apply an OpenAPI Overlay 1.0.0 document, and stop where one of its actions finds nothing.
+"""Apply an OpenAPI Overlay 1.0.0 document, and tell which of its actions find nothing.
 
 An overlay that silently misses its target is how corrections get lost when the vendor's document changes.
 """
@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import jsonpath_rfc9535 as jsonpath
 from attrs import frozen
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import MappingNode
 
-from pipeline.document import Json, Object, child, items, read_bytes, text
+from pipeline.document import Json, Object, child, items, objects, read_bytes, text
+from pipeline.intake.yaml_document import read_yaml
 from pipeline.nearest import nearest, normalised_path
 from pipeline.problems import PipelineError
+from pipeline.rules.walk import resolve
 
 Location: TypeAlias = "tuple[int | str, ...]"
 
@@ -24,10 +26,32 @@ KNOWN = {"target", "description", "update", "remove"}
 
 
 @frozen
+class Missed:
+    """An action that does not fit: it found nothing, or what it writes refers to what the document does not have.
+
+    `nearest` is the existing path that is nearest to its target, `reference` what it refers to in vain.
+    """
+
+    action: Action
+    nearest: str
+    reference: str = ""
+
+    def __str__(self) -> str:
+        """Return a sentence that says what to do."""
+        if self.reference:
+            return f"{self.action.name} refers to {self.reference}, which the document does not have: correct it."
+        return (
+            f"{self.action.name} matches nothing: there is no {self.action.target}, and the nearest existing path is "
+            f"{self.nearest}; correct the target, or drop the action if it is not needed."
+        )
+
+
+@frozen
 class Action:
-    """One correction: where, why, and what to remove or to merge in."""
+    """One correction: where, why, and what to remove or to merge in; `line` is its target's in the file."""
 
     name: str
+    line: int
     target: str
     reason: str
     remove: bool
@@ -37,21 +61,35 @@ class Action:
 def read_overlay(path: Path) -> list[Action]:
     """Read the actions of an overlay file. Raises `PipelineError` when it is not a usable overlay."""
     try:
-        # The library leaves the type of its streams open.
-        loaded = cast("Json", YAML(typ="safe", pure=True).load(read_bytes(path)))  # pyright: ignore[reportUnknownMemberType]
-    except (YAMLError, UnicodeDecodeError) as error:
-        where = " ".join(str(error).split())
-        raise PipelineError(f"{path} is not YAML ({where}): correct the file.") from error
-    document = child(loaded)
+        words = read_bytes(path).decode()
+    except UnicodeDecodeError as error:
+        raise PipelineError(f"{path} is not UTF-8 at byte {error.start}: save it as UTF-8.") from error
+    document = child(read_yaml(words, str(path)))
     if not text(document, "overlay").startswith("1.0."):
         raise PipelineError(f"{path} does not say `overlay: 1.0.0`, the only version understood: write it.")
     actions = items(document.get("actions"))
     if not actions:
         raise PipelineError(f"{path} has no list of actions: restore it from version control.")
-    return [_action(child(entry), f"{path}, action {number}") for number, entry in enumerate(actions, 1)]
+    lines = _target_lines(words)
+    numbered = enumerate(actions, 1)
+    return [_action(child(entry), f"{path}, action {number}", lines.get(number, 0)) for number, entry in numbered]
 
 
-def _action(entry: Object, name: str) -> Action:
+def _target_lines(words: str) -> dict[int, int]:
+    """Return the line of each action's target, by the action's number."""
+    # The library leaves the types of its streams and nodes open.
+    node = cast("Any", YAML(typ="safe", pure=True)).compose(words)
+    actions: list[Any] = next((value.value for key, value in node.value if key.value == "actions"), [])
+    return {
+        number: key.start_mark.line + 1
+        for number, entry in enumerate(actions, 1)
+        if isinstance(entry, MappingNode)
+        for key, _ in entry.value
+        if key.value == "target"
+    }
+
+
+def _action(entry: Object, name: str, line: int) -> Action:
     target, reason, remove = text(entry, "target"), text(entry, "description"), entry.get("remove") is True
     if not target or not reason:
         raise PipelineError(f"{name} needs a target and a description, which is its reason: write both.")
@@ -60,20 +98,34 @@ def _action(entry: Object, name: str) -> Action:
         raise PipelineError(f"{name} says {strange[0]!r}, which Overlay 1.0 does not know: correct it.")
     if remove == ("update" in entry):
         raise PipelineError(f"{name} ({target}) must either update or remove: give it one of the two.")
-    return Action(name=name, target=target, reason=reason, remove=remove, update=entry.get("update"))
+    return Action(name=name, line=line, target=target, reason=reason, remove=remove, update=entry.get("update"))
 
 
-def apply_overlay(document: Object, actions: list[Action]) -> Object:
-    """Return a copy with every action applied in order. Raises `PipelineError` when one matches nothing."""
-    result = copy.deepcopy(document)
+def apply_overlay(document: Object, actions: list[Action]) -> tuple[Object, tuple[Missed, ...]]:
+    """Return a copy with the actions applied in order, and those that do not fit, which are left out.
+
+    Raises `PipelineError` for an action that cannot be applied to what it matches.
+    """
+    result, missed = copy.deepcopy(document), list[Missed]()
     for action in actions:
+        found = _find(result, action)
+        reference = _in_vain(result, action.update)
+        if not found or reference:
+            missed.append(Missed(action, nearest(result, action.target), reference if found else ""))
+            continue
         # From the last to the first, so that removing from a list does not move what is still to be removed.
-        for location in reversed(_find(result, action)):
+        for location in reversed(found):
             if action.remove:
                 _remove(result, location, action)
             else:
                 _update(_at(result, location), location, action)
-    return result
+    return result, tuple(missed)
+
+
+def _in_vain(document: Object, update: Json) -> str:
+    """Return the first reference in an update that leads nowhere."""
+    references = (text(node, "$ref") for _, node in objects(update, ()))
+    return next((one for one in references if one and resolve(document, one) is None), "")
 
 
 def _find(document: Object, action: Action) -> list[Location]:
@@ -82,11 +134,6 @@ def _find(document: Object, action: Action) -> list[Location]:
     except jsonpath.JSONPathError as error:
         why = " ".join(str(error).split())
         raise PipelineError(f"{action.name}: {action.target} is no JSONPath ({why}): correct it.") from error
-    if not found:
-        raise PipelineError(
-            f"{action.name} matches nothing: there is no {action.target}, and the nearest existing path is "
-            f"{nearest(document, action.target)}; correct the target, or drop the action if it is not needed."
-        )
     return sorted(found)
 
 

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 from attrs import asdict, frozen
 
-from pipeline.document import Object, operations, text
+from pipeline.document import Json, Object, child, edit_operations, operations, text
 
+MARK, NOTE = "x-provenance", "x-provenance-note"
+CONFIRMED = "Stands in the document that was given as the vendor's."
 LEVELS = ("documented", "assumed", "confirmed")
 
-HEAD = '''"""How sure each operation is: documented by the vendor, assumed by us, or confirmed live."""
+HEAD = '''"""How sure each operation is: documented on a page, assumed by us, or confirmed by the vendor's document."""
 
 from __future__ import annotations
 
@@ -43,12 +45,29 @@ class Row:
     note: str
 
 
+def is_marked(document: Object) -> bool:
+    """Whether a document carries marks, as only ours do: they say themselves how sure each operation is."""
+    schemas = child(document, "components", "schemas").values()
+    return any(MARK in one for _, _, one in operations(document)) or any(MARK in child(one) for one in schemas)
+
+
+def confirm(document: Object) -> Object:
+    """Mark every operation and schema of a document without marks, which is the vendor's, as confirmed by it."""
+    if is_marked(document):
+        return document
+    seen: Object = {MARK: "confirmed", NOTE: CONFIRMED}
+    marked = edit_operations(document, lambda _label, operation: {**operation, **seen})
+    components = child(document, "components")
+    schemas: dict[str, Json] = {name: {**child(one), **seen} for name, one in child(components, "schemas").items()}
+    return {**marked, "components": {**components, "schemas": schemas}} if schemas else marked
+
+
 def unmarked_operations(document: Object) -> Iterator[str]:
     """Yield operations without a mark or without its reason: we tell every user how sure we are."""
     for path, method, operation in operations(document):
-        if text(operation, "x-provenance") not in LEVELS or not text(operation, "x-provenance-note"):
+        if text(operation, MARK) not in LEVELS or not text(operation, NOTE):
             levels = " | ".join(LEVELS)
-            yield f"{method.upper()} {path} lacks x-provenance ({levels}) or x-provenance-note: add them"
+            yield f"{method.upper()} {path} lacks {MARK} ({levels}) or {NOTE}: add them"
 
 
 def rows(document: Object) -> list[Row]:
@@ -58,8 +77,8 @@ def rows(document: Object) -> list[Row]:
             operation_id=text(operation, "operationId"),
             method=method.upper(),
             path=path,
-            provenance=text(operation, "x-provenance"),
-            note=text(operation, "x-provenance-note"),
+            provenance=text(operation, MARK),
+            note=text(operation, NOTE),
         )
         for path, method, operation in operations(document)
     ]

@@ -1,4 +1,4 @@
-"""The overlay applier: the merge rule of Overlay 1.0, and its refusal to miss a target."""
+"""The overlay applier: the merge rule of Overlay 1.0, and that it tells each target that it misses."""
 
 from __future__ import annotations
 
@@ -20,12 +20,19 @@ DOCUMENT: Object = {
 }
 
 
+def applied(document: Object, *actions: Action) -> Object:
+    """Apply actions that all find their targets."""
+    result, missed = apply_overlay(document, list(actions))
+    assert missed == ()
+    return result
+
+
 def update(target: str, value: Json) -> Action:
-    return Action(name="overlay.yaml, action 1", target=target, reason="a test", remove=False, update=value)
+    return Action(name="overlay.yaml, action 1", line=1, target=target, reason="a test", remove=False, update=value)
 
 
 def removal(target: str) -> Action:
-    return Action(name="overlay.yaml, action 1", target=target, reason="a test", remove=True, update=None)
+    return Action(name="overlay.yaml, action 1", line=1, target=target, reason="a test", remove=True, update=None)
 
 
 @pytest.mark.parametrize(
@@ -43,16 +50,14 @@ def removal(target: str) -> Action:
 def test_an_update_merges_as_the_standard_says(target: str, value: Json, after: Object) -> None:
     """Objects merge by member, lists inside them append, a list as target takes one entry, the rest is replaced."""
     document: Object = {"a": {"x": 0, "y": [1], "z": {"k": 1}}}
-    assert apply_overlay(document, [update(target, value)]) == after
+    assert applied(document, update(target, value)) == after
     assert document == {"a": {"x": 0, "y": [1], "z": {"k": 1}}}
 
 
 def test_an_update_reaches_every_match_with_a_copy_of_its_own() -> None:
     """A target that matches twice changes both places, and the two share nothing."""
-    both = apply_overlay(
-        DOCUMENT, [update("$.paths.*.get", {"x": {}}), update("$.paths['/api/time/{id}'].get.x", {"y": 1})]
-    )
-    assert apply_overlay(both, [removal("$.paths['/api/time/{id}']")])["paths"] == {
+    both = applied(DOCUMENT, update("$.paths.*.get", {"x": {}}), update("$.paths['/api/time/{id}'].get.x", {"y": 1}))
+    assert applied(both, removal("$.paths['/api/time/{id}']"))["paths"] == {
         "/api/queue/info/{id}": {"get": {"tags": ["Queue"], "x": {}}}
     }
 
@@ -63,22 +68,41 @@ def test_an_update_reaches_every_match_with_a_copy_of_its_own() -> None:
 )
 def test_a_removal_takes_exactly_what_it_names(target: str, left: list[int]) -> None:
     """Removing entries of a list never takes a neighbour instead, in whatever order they were named."""
-    assert apply_overlay(DOCUMENT, [removal(target)])["list"] == [{"n": n} for n in left]
+    assert applied(DOCUMENT, removal(target))["list"] == [{"n": n} for n in left]
 
 
 @pytest.mark.parametrize(
     "action",
     [update("$.paths['/api/queue/infos/{id}'].get", {}), removal("$.paths['/api/queue/infos/{id}'].get")],
 )
-def test_an_action_that_matches_nothing_stops_and_names_the_nearest_path(action: Action) -> None:
-    """A correction never gets lost in silence: the message names action, target and the nearest existing path."""
-    with pytest.raises(PipelineError) as raised:
-        apply_overlay(DOCUMENT, [action])
-    message = str(raised.value)
+def test_an_action_that_matches_nothing_is_told_with_the_nearest_path(action: Action) -> None:
+    """A correction never gets lost in silence: it is told with its target and the nearest existing path."""
+    document, missed = apply_overlay(DOCUMENT, [action, update("$", {"b": 1})])
+    assert document == {**DOCUMENT, "b": 1}
+    (message,) = map(str, missed)
     assert message.startswith("overlay.yaml, action 1 matches nothing")
     assert "there is no $.paths['/api/queue/infos/{id}'].get" in message
     assert "$['paths']['/api/queue/info/{id}']['get']" in message
-    assert raised.value.exit_code == 30
+
+
+def test_an_action_that_refers_to_nothing_is_told_and_left_out() -> None:
+    """A correction that would write a broken reference costs nobody the document: it is told, with what it misses."""
+    action = update("$.paths['/api/time/{id}'].get", {"x": {"$ref": "#/components/schemas/Gone"}})
+    document, missed = apply_overlay(DOCUMENT, [action])
+    assert document == DOCUMENT
+    assert [str(miss) for miss in missed] == [
+        "overlay.yaml, action 1 refers to #/components/schemas/Gone, which the document does not have: correct it."
+    ]
+
+
+def test_an_action_knows_its_line(tmp_path: Path) -> None:
+    """Whoever is sent to a correction is sent to the line of its target, whatever stands between."""
+    path = tmp_path / "overlay.yaml"
+    path.write_text(
+        "overlay: 1.0.0\nactions:\n  # why\n  - description: d\n    target: $.a\n    update: {}\n\n"
+        "  - {target: $.b, description: d, remove: true}\n"
+    )
+    assert [(action.target, action.line) for action in read_overlay(path)] == [("$.a", 5), ("$.b", 8)]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +149,9 @@ def test_an_impossible_action_is_refused(action: Action, reason: str) -> None:
         ("overlay: 1.0.0\nactions: [{target: $.a, description: d, remove: true, update: {}}]", "must either"),
         ("overlay: 1.0.0\nactions: [{target: $.a, description: d, copy: $.b}]", "'copy'"),
         ("overlay: [", "is not YAML"),
-        ("a: 1\na: 2", "is not YAML"),
+        ("a: 1\na: 2", "has the key a twice"),
+        ("overlay: 1.0.0\nactions: [null, 5]", "needs a target and a description"),
+        ("overlay: 1.0.0\nactions: &a [[*a]]", "is nested too deeply"),
     ],
 )
 def test_an_unusable_overlay_file_is_refused(tmp_path: Path, text: str, reason: str) -> None:
@@ -136,3 +162,10 @@ def test_an_unusable_overlay_file_is_refused(tmp_path: Path, text: str, reason: 
         read_overlay(path)
     assert reason in str(raised.value)
     assert str(path) in str(raised.value)
+
+
+def test_values_are_those_that_json_has(tmp_path: Path) -> None:
+    """A date or a number as a key comes into the document as text, as nothing else can stand there."""
+    path = tmp_path / "overlay.yaml"
+    path.write_text("overlay: 1.0.0\nactions: [{target: $, description: d, update: {1: 2026-01-02}}]")
+    assert read_overlay(path)[0].update == {"1": "2026-01-02"}
