@@ -5,10 +5,11 @@ SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+yes = $(filter-out 0 no false,$(1))
 export PYTHONPATH := openapi
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help demo test check regenerate record sandbox bench docs lock clean
+.PHONY: help whole demo test check regenerate record sandbox bench docs lock clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,15 +20,20 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -m venv --clear .venv
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq --require-hashes -r requirements.lock
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pipeline --prepare || echo "make regenerate will try again; everything else works without"
 	@touch $@
 
-demo: $(READY)  ## hold one whole chat against the bundled sandbox, step by step
+# A regeneration that was killed in the middle of its swap is completed before anything reads the tree.
+whole: $(READY)
+	@[ ! -d .regenerate/decided ] || $(BIN)/python -m pipeline --finish
+
+demo: whole  ## hold one whole chat against the bundled sandbox, step by step
 	@$(BIN)/puzzel-chat demo
 
-test: $(READY)  ## run every test, offline
+test: whole  ## run every test, offline
 	@$(BIN)/python -m pytest
 
-check: $(READY)  ## lint, types, layers, and whether generated/ is what the document gives
+check: whole  ## lint, types, layers, and whether generated/ is what the document gives
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check -q .
 	@$(BIN)/mypy
@@ -35,19 +41,21 @@ check: $(READY)  ## lint, types, layers, and whether generated/ is what the docu
 	@$(BIN)/python -m pytest -q tests/unit/test_layers.py
 	@$(BIN)/python -m pipeline --check
 
-regenerate: $(READY)  ## make generated/ anew from openapi/upstream.json
-	@$(BIN)/python -m pipeline
+regenerate: $(READY)  ## judge the API's document (SPEC=address or file) and make generated/ from it
+	@$(BIN)/python -m pipeline $${SPEC:+"$$SPEC"} $${SPEC_NAME:+--name "$$SPEC_NAME"} \
+		$(if $(call yes,$(ACCEPT)),--accept) $(if $(call yes,$(KEEP_ASSUMED)),--keep-assumed) \
+		$(if $(call yes,$(JSON)),--json); code=$$?; [ $$code -eq 10 ] || exit $$code
 
-record: $(READY)  ## record the cassettes anew, from the sandbox or the tenant in PUZZEL_CHAT_*
+record: whole  ## record the cassettes anew, from the sandbox or the tenant in PUZZEL_CHAT_*
 	@$(BIN)/python -m pytest -q tests/replay --record-mode=rewrite
 
-sandbox: $(READY)  ## start a local contact centre to talk to (a simulator, not Puzzel)
+sandbox: whole  ## start a local contact centre to talk to (a simulator, not Puzzel)
 	@$(BIN)/puzzel-chat sandbox
 
-bench: $(READY)  ## measure start-up: import puzzel_chat against import httpx
+bench: whole  ## measure start-up: import puzzel_chat against import httpx
 	@$(BIN)/python tests/benchmarks/startup.py
 
-docs: $(READY)  ## print the public interface as text
+docs: whole  ## print the public interface as text
 	@$(BIN)/python -m pydoc puzzel_chat
 
 lock: $(READY)  ## renew requirements.lock (needs uv on the PATH)

@@ -1,5 +1,5 @@
 # Made by openapi-python-client 0.29.1 from openapi/puzzel-chat.json. Do not edit: run `make regenerate`.
-"""How sure each operation is: documented by the vendor, assumed by us, or confirmed live."""
+"""How sure each operation is: documented on a page, assumed by us, or confirmed by the vendor's document."""
 
 from __future__ import annotations
 

@@ -5,116 +5,140 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve
 
-from pipeline.compare import differences, snapshot
-from pipeline.document import Object, dump, operations, parse, read_bytes
-from pipeline.generate import generate
+from pipeline.build import Say, package
+from pipeline.candidate import New, felt, propose
+from pipeline.document import Object, dump
+from pipeline.generate import Generated
+from pipeline.inputs import Given, Old, Wish, given, present
+from pipeline.judgement.findings import Finding, is_broken, told_once
+from pipeline.judgement.objections import objections
+from pipeline.judgement.verdict import nameless_values, readable_classes
+from pipeline.judgement.wire_types import read_uses
 from pipeline.layout import Layout
-from pipeline.lock import one_run
-from pipeline.normalise import normalise
-from pipeline.overlay import apply_overlay, read_overlay
-from pipeline.problems import DIFFERS, NOTHING_CHANGED, PipelineError
-from pipeline.source import check_source
-from pipeline.swap import clean, swap
-from pipeline.validate import check_document, check_input
-
-Say = Callable[[str], None]
-SHOWN = 10
-
-
-@frozen
-class Build:
-    """What a run made, still in its temporary folder."""
-
-    document: Path
-    package: Path
+from pipeline.problems import ADDITIONS, BREAKS, DIFFERS, NOTHING_CHANGED, PipelineError
+from pipeline.provenance import rows
+from pipeline.report import Report, table
+from pipeline.semantic import Change, document_changes
+from pipeline.tools import ToolFailed, ToolsMissing
+from pipeline.tree.contents import Tree, changes, steps, with_table
+from pipeline.tree.journal import finish, replace
+from pipeline.tree.lock import one_run
+from pipeline.tree.swap import remove
 
 
-def regenerate(layout: Layout, say: Say) -> int:
-    """Rebuild document and package, put them in place if they changed, and return the exit code."""
-    with one_run(layout.upstream.parent), _empty(layout.workshop) as folder:
-        build = make(layout, folder, say)
-        for target in (layout.package, layout.built):
-            clean(target)
-        changed = compare(layout, build)
-        names = {name for name, _ in changed}
-        if names - {layout.short(layout.built)}:
-            swap(build.package, layout.package)
-        if layout.short(layout.built) in names:
-            swap(build.document, layout.built)
-    _list(changed, say)
-    say(_verdict(len(changed)))
-    return NOTHING_CHANGED
+def regenerate(layout: Layout, wish: Wish, say: Say) -> Report:
+    """Judge the document, put the new tree in place when that is called for, and return what was found.
+
+    Raises `PipelineError` when the document cannot be used; the tree is then as it was.
+    """
+    with one_run(layout.upstream.parent), _empty(layout.workshop / "work") as folder:
+        if finish(layout):
+            say("Completed what an earlier run had decided before it was ended.")
+        document = given(layout, wish, say)
+        old = present(layout, document.read)
+        new = propose(layout, document, old, wish.keep_assumed)
+        made = package(layout, new.corrected.document, folder, say)
+        tree = _tree(layout, document, new, made)
+        files = tuple(changes(layout, tree))
+        report = _report(layout, document, old, new, made, files)
+        taken = report.status == ADDITIONS or (report.status == BREAKS and wish.accept)
+        if files and (taken or report.status == NOTHING_CHANGED):
+            replace(layout, steps(layout, tree, (name for name, _ in files), folder))
+    return evolve(report, taken=taken)
 
 
 @contextlib.contextmanager
 def _empty(folder: Path) -> Generator[Path, None, None]:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    remove(folder)
+    folder.mkdir(parents=True)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def check(layout: Layout, say: Say) -> int:
+def check(layout: Layout, say: Say) -> None:
     """Rebuild into a temporary folder only, and raise `PipelineError` when the committed files differ."""
-    with tempfile.TemporaryDirectory(prefix="puzzel-chat-") as folder:
-        changed = compare(layout, make(layout, Path(folder), say))
+    with tempfile.TemporaryDirectory(prefix="puzzel-chat-") as name:
+        document = given(layout, Wish(), say)
+        new = propose(layout, document, None, keep=False)
+        if new.corrected.missed:
+            *others, last = map(str, new.corrected.missed)
+            raise PipelineError(last, details=tuple(others), exit_code=DIFFERS)
+        made = package(layout, new.corrected.document, Path(name), say)
+        changed = changes(layout, _tree(layout, document, new, made))
     if changed:
-        _list(changed, say)
         count = "1 file is" if len(changed) == 1 else f"{len(changed)} files are"
-        raise PipelineError(f"{count} not what the document gives: run `make regenerate`.", exit_code=DIFFERS)
+        told = tuple(f"  {what}: {name}" for name, what in changed)
+        raise PipelineError(f"{count} not what the document gives: run `make regenerate`.", told, DIFFERS)
     say("Up to date.")
-    return NOTHING_CHANGED
 
 
-def make(layout: Layout, folder: Path, say: Say) -> Build:
-    """Build document and package in an empty folder. Raises `PipelineError` at the first step that fails."""
-    document = correct(layout, say)
-    built = folder / layout.built.name
-    built.write_bytes(dump(document))
-    package = generate(document, built, layout, folder)
-    say(f"Generated {len(list(package.rglob('*.py')))} modules.")
-    return Build(document=built, package=package)
+def _tree(layout: Layout, document: Given, new: New, made: Generated) -> Tree:
+    built = new.corrected.document
+    files = {
+        layout.upstream: document.read.data,
+        layout.source: document.source,
+        layout.built: dump(built),
+        layout.assumed: dump(new.carried) if new.carried else None,
+    }
+    if layout.readme.is_file():
+        files[layout.readme] = with_table(layout.readme.read_bytes(), table(rows(built)))
+    return Tree(files, made.package)
 
 
-def correct(layout: Layout, say: Say) -> Object:
-    """Read the vendor's document, take out its traps, apply our corrections and check the result."""
-    name = layout.short(layout.upstream)
-    data = read_bytes(layout.upstream)
-    source = check_source(data, layout.upstream, layout.source)
-    document = parse(data, layout.upstream)
-    check_input(document, name)
-    say(f"Read {name}: {len(list(operations(document)))} operations, origin: {source.origin}.")
-    actions = read_overlay(layout.overlay)
-    document = apply_overlay(normalise(document), actions)
-    check_document(document, layout.short(layout.built))
-    say(f"Applied {len(actions)} corrections of {layout.short(layout.overlay)}, each found its target.")
-    return document
+def _report(
+    layout: Layout, document: Given, old: Old | None, new: New, made: Generated, files: tuple[tuple[str, str], ...]
+) -> Report:
+    built = new.corrected.document
+    found = felt(layout, document, old, new)
+    if not is_broken(found):
+        found += _objections(layout, old, new, made)
+    contract = {layout.short(path) for path in (layout.upstream, layout.built, layout.assumed)}
+    touched = contract & {name for name, _ in files}
+    known = old.built if old else built
+    differs, why_not = _document_changes(layout, known, built, made.package.parent)
+    return Report(
+        status=BREAKS if is_broken(found) else ADDITIONS if touched else NOTHING_CHANGED,
+        told=document.told,
+        findings=tuple(told_once(found)),
+        notes=(
+            *document.read.notes,
+            *new.corrected.notes,
+            *nameless_values(built),
+            *readable_classes(known, built),
+        ),
+        lost=made.lost,
+        changes=tuple(differs),
+        no_diff=why_not,
+        provenance=tuple(rows(built)),
+        files=files,
+    )
 
 
-def compare(layout: Layout, build: Build) -> list[tuple[str, str]]:
-    """Return every committed file that the build would change, with what would happen to it."""
-    package = layout.short(layout.package)
-    old = {f"{package}/{name}": data for name, data in snapshot(layout.package).items()}
-    new = {f"{package}/{name}": data for name, data in snapshot(build.package).items()}
-    if layout.built.is_file():
-        old[layout.short(layout.built)] = layout.built.read_bytes()
-    new[layout.short(layout.built)] = build.document.read_bytes()
-    return differences(old, new)
+def _objections(layout: Layout, old: Old | None, new: New, made: Generated) -> list[Finding]:
+    """Return what the type checker says where there is another client now, or where there was none to compare with."""
+    built = new.corrected.document
+    if old is None:
+        after = read_uses(layout, made.package.parent)
+        return objections(built, evolve(after, errors=()), after)
+    if built == old.built or not new.uses.rows:
+        return []
+    return objections(old.built, new.uses, read_uses(layout, made.package.parent))
 
 
-def _list(changed: list[tuple[str, str]], say: Say) -> None:
-    for name, what in changed[:SHOWN]:
-        say(f"  {what}: {name}")
-    if len(changed) > SHOWN:
-        say(f"  and {len(changed) - SHOWN} more")
-
-
-def _verdict(count: int) -> str:
-    return "Nothing changed." if count == 0 else f"{count} file{'s' if count > 1 else ''} changed."
+def _document_changes(layout: Layout, old: Object, new: Object, folder: Path) -> tuple[list[Change], str]:
+    """Return the diff of the documents, or why there is none."""
+    if old == new:
+        return [], ""
+    try:
+        return document_changes(layout, old, new, folder), ""
+    except ToolsMissing as error:
+        return [], f"no diff of the documents, which redocly makes. {error}"
+    except ToolFailed as error:
+        return [], f"no diff of the documents: redocly could not compare them ({error})."

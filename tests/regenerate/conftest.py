@@ -30,6 +30,15 @@ def checkout(tmp_path: Path) -> Layout:
 
 
 @pytest.fixture
+def here(tmp_path: Path) -> Layout:
+    """A whole checkout of the test's own, with the facade and the client, built as ours is."""
+    for folder in ("openapi", "facade", "generated"):
+        ignored = shutil.ignore_patterns("pipeline", "__pycache__")
+        shutil.copytree(ROOT / folder, tmp_path / "checkout" / folder, ignore=ignored)
+    return Layout(root=tmp_path / "checkout")
+
+
+@pytest.fixture
 def small() -> Callable[..., Object]:
     """Make a valid document with one operation, `GET /things/{id}`, and the schemas given."""
 

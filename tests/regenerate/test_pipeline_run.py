@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.compare import snapshot
 from pipeline.document import operations, parse, read_bytes
 from pipeline.generate import marker
 from pipeline.layout import Layout
-from pipeline.lock import one_run
+from pipeline.tree.compare import snapshot
+from pipeline.tree.lock import one_run
 
 
 def run(layout: Layout, *options: str, seed: str = "0") -> subprocess.CompletedProcess[str]:
@@ -34,11 +34,11 @@ def modified(layout: Layout) -> dict[str, int]:
 def test_two_runs_are_identical_and_a_check_notices_an_edit(checkout: Layout) -> None:
     """The first run builds all, the second changes no byte and touches no file, and an edit does not get through."""
     first = run(checkout, seed="1")
-    assert (first.returncode, first.stderr) == (0, "")
+    assert (first.returncode, first.stderr) == (10, "")
     built, times = snapshot(checkout.package), modified(checkout)
     second = run(checkout, seed="2")
     assert second.returncode == 0
-    assert second.stdout.splitlines()[-1] == "Nothing changed."
+    assert second.stdout.splitlines()[-1] == "0: nothing changed."
     assert (snapshot(checkout.package), modified(checkout)) == (built, times)
 
     edited = checkout.package / "models" / "queue_info.py"
@@ -46,13 +46,16 @@ def test_two_runs_are_identical_and_a_check_notices_an_edit(checkout: Layout) ->
     (checkout.package / "stray.py").write_text("")
     found = run(checkout, "--check")
     assert found.returncode == 1
-    assert "  changed: generated/puzzel_chat_api/models/queue_info.py\n" in found.stdout
-    assert "  removed: generated/puzzel_chat_api/stray.py\n" in found.stdout
-    assert found.stderr == "2 files are not what the document gives: run `make regenerate`.\n"
+    assert found.stderr.splitlines() == [
+        "  changed: generated/puzzel_chat_api/models/queue_info.py",
+        "  removed: generated/puzzel_chat_api/stray.py",
+        "2 files are not what the document gives: run `make regenerate`.",
+    ]
     assert edited.read_text().endswith("# mine\n")
 
     third = run(checkout)
-    assert third.stdout.splitlines()[-1] == "2 files changed."
+    assert third.returncode == 0
+    assert third.stdout.splitlines()[-1] == "0: nothing changed in the API; 2 files put back."
     assert snapshot(checkout.package) == built
 
 
@@ -99,25 +102,28 @@ def test_an_unusable_input_is_told_in_one_sentence(
     assert main(["--root", str(checkout.root)]) == 30
     said = capsys.readouterr().err
     last = said.splitlines()[-1]
-    assert last.startswith(reason)
+    assert last.startswith(f"30: {reason}")
     assert re.search(r": [a-z]+ .+\.$", last), "the sentence ends with the next step"
     assert "Traceback" not in said
     assert not checkout.package.exists()
     assert not checkout.built.exists()
 
 
-def test_an_overlay_that_loses_an_operation_is_refused(checkout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
-    """A correction whose path is gone from the document stops the run before anything is generated."""
+def test_an_overlay_that_loses_an_operation_is_no_success(checkout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    """A correction whose path is gone from the document is told with its line, and nothing is put in place."""
     checkout.overlay.write_text(checkout.overlay.read_text().replace("/api/time/{id}", "/api/times/{id}"))
-    assert main(["--root", str(checkout.root)]) == 30
-    assert "the nearest existing path is $['paths']['/api/time/{id}']['get']" in capsys.readouterr().err
+    assert main(["--root", str(checkout.root)]) == 20
+    said = capsys.readouterr().out
+    assert "nearest is $['paths']['/api/time/{id}']['get']" in said
+    assert "; edit openapi/overlay.yaml line 31" in said
+    assert not checkout.package.exists()
 
 
 def test_two_runs_do_not_write_at_once(checkout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
     """A run that finds another one at work says so and changes nothing."""
     with one_run(checkout.upstream.parent):
         assert main(["--root", str(checkout.root)]) == 30
-    assert capsys.readouterr().err.startswith("Another run is at work in openapi: wait")
+    assert capsys.readouterr().err.startswith("30: Another run is at work in openapi: wait")
     assert not checkout.package.exists()
 
 
@@ -128,4 +134,5 @@ def test_the_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> No
     assert ended.value.code == 0
     shown = capsys.readouterr().out
     assert "--check" in shown
-    assert "30  an input cannot be used" in shown
+    assert all(f"\n  {code} " in shown for code in (0, 10, 20, 30, 1, 2, 130))
+    assert "PUZZEL_CHAT_SPEC_HEADER" in shown

@@ -1,0 +1,316 @@
+"""Whole runs on a new document: what the tree holds afterwards, what was said, and how the run ended."""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline import run as pipeline_run
+from pipeline.__main__ import main
+from pipeline.document import child, dump, parse, read_bytes
+from pipeline.layout import Layout
+from pipeline.provenance import rows
+from pipeline.tools import ToolsMissing
+from pipeline.tree.compare import snapshot
+from regenerate.serving import Site, a_site
+
+ROOT = Path(__file__).resolve().parents[2]
+UPSTREAM = ROOT / "openapi" / "upstream.json"
+Document = dict[str, Any]
+Plant = Callable[[Document], object]
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A web server on loopback."""
+    with a_site() as site:
+        yield site
+
+
+def tree(layout: Layout) -> dict[str, bytes]:
+    """Give everything in the checkout but the report."""
+    return {name: data for name, data in snapshot(layout.root).items() if not name.startswith(".regenerate/")}
+
+
+def planted(tmp_path: Path, change: Plant, unmarked: bool = False) -> str:
+    """Write our document with a change, without our marks if it is to pass for the vendor's; returns the path."""
+    document = copy.deepcopy(dict(parse(read_bytes(UPSTREAM), UPSTREAM)))
+    change(document)
+    if unmarked:
+        strip(document)
+    path = tmp_path / "planted.json"
+    path.write_bytes(dump(document))
+    return str(path)
+
+
+def strip(node: Any) -> None:
+    """Take our marks out of a document."""
+    for key in [key for key in node if isinstance(node, dict) and key.startswith("x-provenance")]:
+        del node[key]
+    for value in node.values() if isinstance(node, dict) else node:
+        if isinstance(value, dict | list):
+            strip(value)
+
+
+def run(layout: Layout, *arguments: str) -> int:
+    return main(["--root", str(layout.root), *arguments])
+
+
+def field_renamed(document: Document) -> None:
+    message = document["components"]["schemas"]["SendMessageRequest"]
+    message["properties"]["text"] = message["properties"].pop("content")
+    message["required"] = ["text"]
+
+
+def member_added(document: Document) -> None:
+    document["components"]["schemas"]["AllocationStatus"]["enum"].append("Parked")
+
+
+def hours_dropped(document: Document) -> None:
+    del document["paths"]["/api/time/{id}"]
+
+
+def test_the_document_that_is_there_changes_nothing(here: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    """Given by name or not given at all, our own document ends with 0 and leaves every byte."""
+    before = tree(here)
+    for arguments in ((), (str(here.upstream),)):
+        assert run(here, *arguments) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == "0: nothing changed."
+        assert tree(here) == before
+
+
+def test_additions_swap_the_tree_as_a_whole(here: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """After 10 there are the new document, its checksum and its client, which is what a check asks for."""
+    spec = planted(tmp_path, member_added)
+    assert run(here, spec) == 10
+    assert capsys.readouterr().out.splitlines()[-1].startswith("10: only additions")
+    assert here.upstream.read_bytes() == Path(spec).read_bytes()
+    assert "PARKED" in (here.package / "models" / "allocation_status.py").read_text()
+    assert run(here, "--check") == 0
+    assert run(here, spec) == 0
+
+
+def test_what_breaks_the_facade_moves_nothing(here: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """After 20 the tree is as it was, and the report lists the line to edit under the facade's method."""
+    before = tree(here)
+    assert run(here, planted(tmp_path, field_renamed)) == 20
+    assert tree(here) == before
+    said = capsys.readouterr().out
+    assert said.splitlines()[-1].startswith("20: breaks the facade in 1 place; no file was changed")
+    assert (
+        "  Conversation.send\n    x the body field `content` of `SendMessageRequest` is now `text`; edit facade/"
+        in said
+    )
+    report = here.report.read_text()
+    assert "### Conversation.send" in report
+    assert "## Edits to make" in report
+    assert "- major: Property `content` of `SendMessageRequest` was removed." in report
+
+
+def test_accept_swaps_all_the_same(here: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who wants to edit afterwards gets the tree, told that it breaks, with the same exit code."""
+    assert run(here, "--accept", planted(tmp_path, field_renamed)) == 20
+    assert "taken all the same (ACCEPT=1)" in capsys.readouterr().out.splitlines()[-1]
+    assert "text" in (here.package / "models" / "send_message_request.py").read_text()
+    assert run(here, "--check") == 0
+
+
+def test_the_edits_made_first_let_the_document_in(here: Layout, tmp_path: Path) -> None:
+    """A developer who edits the line that was named runs again, and the tree is swapped."""
+    spec = planted(tmp_path, field_renamed)
+    operations = here.wire / "operations.py"
+    operations.write_text(operations.read_text().replace("SendMessageRequest(content=", "SendMessageRequest(text="))
+    assert run(here, spec) == 10
+    assert run(here, "--check") == 0
+
+
+def test_the_type_checker_has_the_last_word(here: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the documents alone do not tell, that the facade cannot do with a null, is found under its method."""
+
+    def event_may_be_null(document: Document) -> None:
+        _, own = document["components"]["schemas"]["EventMessage"]["allOf"]
+        own["properties"]["event"]["nullable"] = True
+
+    before = tree(here)
+    assert run(here, planted(tmp_path, event_may_be_null)) == 20
+    said = capsys.readouterr().out
+    told = r"x the type checker says: .*None.*\"value\"; edit facade/puzzel_chat/_wire/items\.py line \d+\n"
+    assert re.search(r"  Session\.poll\n    " + told, said)
+    assert tree(here) == before
+
+
+def test_what_the_document_lacks_is_carried_over_on_demand(
+    here: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without asking 20 names what is missing; with KEEP_ASSUMED ours stays, marked as before, also in later runs."""
+    spec = planted(tmp_path, hours_dropped, unmarked=True)
+    assert run(here, spec) == 20
+    assert "x the document has no GET /api/time/{id}, our `getTimeInfo` (assumed)" in capsys.readouterr().out
+    assert run(here, "--keep-assumed", spec) == 10
+    marked = marks(here)
+    assert marked.pop("getTimeInfo") == "assumed"
+    assert set(marked.values()) == {"confirmed"}
+    assert list(child(parse(read_bytes(here.assumed), here.assumed), "paths")) == ["/api/time/{id}"]
+    assert run(here) == 0
+    assert run(here, "--check") == 0
+
+
+def marks(layout: Layout) -> dict[str, str]:
+    """Give the mark of each operation of the built document."""
+    return {row.operation_id: row.provenance for row in rows(parse(read_bytes(layout.built), layout.built))}
+
+
+def test_the_token_endpoint_stays_ours_without_a_question(here: Layout, tmp_path: Path) -> None:
+    """Documents of this framework often leave it out; then ours is carried over, and goes when theirs comes."""
+    spec = planted(tmp_path, lambda document: document["paths"].pop("/connect/token"), unmarked=True)
+    assert run(here, spec) == 10
+    assert marks(here)["connectToken"] == "documented"
+    assert here.assumed.is_file()
+    assert run(here, planted(tmp_path, lambda _: None, unmarked=True)) == 10
+    assert marks(here)["connectToken"] == "confirmed"
+    assert not here.assumed.exists()
+
+
+def test_the_readme_says_what_is_confirmed(here: Layout, tmp_path: Path) -> None:
+    """The table of operations is part of the tree: it is swapped with the rest."""
+    assert run(here, planted(tmp_path, lambda _: None, unmarked=True)) == 10
+    table = [line for line in here.readme.read_text().splitlines() if line.startswith("| `")]
+    marked = {line.split(" | ")[0].strip("| `"): line.split(" | ")[2] for line in table if " /" in line}
+    assert len(marked) == 9
+    assert set(marked.values()) == {"confirmed"}
+
+
+def test_source_says_where_the_document_came_from(here: Layout, site: Site, tmp_path: Path) -> None:
+    """An address is kept as it is, of a file only its name: the folder is nobody's business."""
+    spec = planted(tmp_path, lambda _: None, unmarked=True)
+    assert run(here, site.serve("/swagger/v1/swagger.json", Path(spec).read_bytes())) == 10
+    assert f'origin = "{site.url}/swagger/v1/swagger.json"' in here.source.read_text()
+    assert run(here, planted(tmp_path, member_added, unmarked=True)) == 10
+    assert 'origin = "planted.json"' in here.source.read_text()
+    assert str(tmp_path) not in here.source.read_text()
+
+
+PAGES = {
+    "url": '<script>SwaggerUIBundle({url: "doc.json", dom_id: "#swagger-ui"})</script>',
+    "urls": '<script>SwaggerUIBundle({urls: [{url: "x.json", name: "X"}, {url: "doc.json", name: "Chat"}]})</script>',
+    "configUrl": '<script>SwaggerUIBundle({configUrl: "config.json"})</script>',
+    "initializer": '<div id="swagger-ui"></div><script src="./swagger-initializer.js"></script>',
+}
+
+
+@pytest.mark.parametrize("style", PAGES)
+def test_a_swagger_page_leads_to_a_run(
+    here: Layout, site: Site, style: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The vendor publishes a page: whichever way it names its document, the run takes that one and says so."""
+    site.serve("/ui/doc.json", UPSTREAM.read_bytes())
+    site.serve("/ui/config.json", '{"url": "doc.json"}')
+    site.serve("/ui/swagger-initializer.js", 'window.ui = SwaggerUIBundle({url: "./doc.json"})')
+    page = site.serve("/ui/index.html", f"<html><title>Swagger UI</title>{PAGES[style]}</html>")
+    before = tree(here)
+    assert run(here, "--name", "Chat", page) == 0 if style == "urls" else run(here, page) == 0
+    assert tree(here) == before
+    assert f"{site.url}/ui/doc.json" in capsys.readouterr().out
+
+
+def test_a_page_with_its_document_inline(here: Layout, site: Site) -> None:
+    """A document that stands in the page itself is taken too."""
+    page = f"<html><title>Swagger UI</title><script>SwaggerUIBundle({{spec: {UPSTREAM.read_text()}}})</script></html>"
+    assert run(here, site.serve("/index.html", page)) in (0, 10)
+    assert run(here, "--check") == 0
+
+
+@pytest.mark.parametrize("form", ["redirect", "gzip", "bom", "yaml"])
+def test_our_document_in_every_wrapping_changes_nothing_of_the_client(here: Layout, site: Site, form: str) -> None:
+    """However the same document comes, the client stays as it is."""
+    data = UPSTREAM.read_bytes()
+    if form == "redirect":
+        site.serve("/new.json", data)
+        address = site.serve("/doc", status=302, Location="/new.json")
+    elif form == "gzip":
+        address = site.serve("/doc", gzip.compress(data), Content_Encoding="gzip")
+    elif form == "bom":
+        address = site.serve("/doc", b"\xef\xbb\xbf" + data)
+    else:
+        path = here.root / "doc.yaml"
+        writer: Any = YAML(typ="safe", pure=True)
+        writer.sort_base_mapping_type_on_output = False
+        writer.dump(json.loads(data), path)
+        address = site.serve("/doc", path.read_bytes())
+        path.unlink()
+    before = snapshot(here.package)
+    assert run(here, address) in (0, 10)
+    assert snapshot(here.package) == before
+    assert run(here, "--check") == 0
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        ((404, {}, b"Not here"), "404"),
+        ((401, {"Content-Type": "application/json"}, b'{"error": "login_required"}'), "PUZZEL_CHAT_SPEC_HEADER"),
+        ((200, {}, b"<html><title>Sign in</title><input type='password'></html>"), "login page"),
+        ((200, {}, b"<html><title>Welcome</title></html>"), "web page (Welcome)"),
+        ((200, {}, b""), "is empty"),
+        ((200, {}, b"[" + b" " * (50 * 2**20) + b"]"), "larger than 20 MiB"),
+        ((200, {}, b'{"openapi": "4.0.0", "paths": {}}'), "4.0.0"),
+    ],
+    ids=["404", "401", "login", "html", "empty", "50MB", "version"],
+)
+def test_what_cannot_be_used_ends_with_30(
+    here: Layout, site: Site, capsys: pytest.CaptureFixture[str], reply: tuple[int, dict[str, str], bytes], reason: str
+) -> None:
+    """One clear sentence, the tree untouched, and a report that says the same."""
+    site.replies["/doc"] = reply
+    before = tree(here)
+    assert run(here, f"{site.url}/doc") == 30
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("30: ")
+    assert reason in last
+    assert tree(here) == before
+    assert reason in here.report.read_text()
+
+
+def test_a_program_gets_json(here: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --json standard output is one document, with status, findings and their places."""
+    assert run(here, "--json", planted(tmp_path, field_renamed)) == 20
+    said = json.loads(capsys.readouterr().out)
+    assert said["status"] == 20
+    finding = next(one for one in said["facade"] if one["breaks"])
+    assert finding["method"] == "Conversation.send"
+    assert finding["edits"][0]["file"] == "facade/puzzel_chat/_wire/operations.py"
+    assert said["document"][0]["impact"] == "major"
+    assert {row["operation_id"] for row in said["provenance"]} >= {"sendMessage", "connectToken"}
+
+
+def test_a_program_gets_json_of_a_refusal_too(here: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    """What cannot be used is told to a program in the same form, and to a person on standard error."""
+    assert run(here, "--json", str(here.root / "nowhere.json")) == 30
+    said = capsys.readouterr()
+    assert json.loads(said.out)["status"] == 30
+    assert json.loads(said.out)["problems"] == [said.err.strip().removeprefix("30: ")]
+
+
+def test_without_node_the_run_works_and_says_how_the_diff_is_had(
+    here: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The diff of the documents is the one thing that is missing, and the sentence says what brings it."""
+
+    def nothing(*_: object) -> None:
+        raise ToolsMissing("Node is not installed: install the project's `regenerate` extra, which brings it.")
+
+    monkeypatch.setattr(pipeline_run, "document_changes", nothing)
+    assert run(here, planted(tmp_path, member_added)) == 10
+    said = capsys.readouterr().out
+    assert (
+        "The document, change by change: no diff of the documents, which redocly makes. Node is not installed: install"
+        in said
+    )
