@@ -1,0 +1,225 @@
+"""The day the vendor's document arrives, rehearsed with one of our own: `rehearsal/` has what that day brings.
+
+`vendor.json` is the document, `edits.patch` what a developer then changes, `contract.py` a service that speaks it. When
+the overlay or `_wire` changes, the patch must follow: in a copy of the checkout, `git apply --reject` what still
+fits, mend the rest by hand until these tests pass, and write `git diff -U1` over it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import frozen
+
+from pipeline.__main__ import main
+from pipeline.document import parse, read_bytes
+from pipeline.layout import Layout
+from pipeline.provenance import rows
+from pipeline.tree.compare import differences, snapshot
+
+ROOT = Path(__file__).resolve().parents[2]
+REHEARSAL = Path(__file__).with_name("rehearsal")
+VENDOR = REHEARSAL / "vendor.json"
+PATCH = (REHEARSAL / "edits.patch").read_text()
+SCENARIOS = [f"tests/sandbox/test_{name}.py" for name in ("scenarios", "closing", "resume")]
+
+
+@frozen
+class Day:
+    """The checkout of that day, what it held in the morning, and the report of the first run."""
+
+    layout: Layout
+    before: dict[str, bytes]
+    unmoved: dict[str, bytes]
+    first: int
+    report: dict[str, Any]
+    last: int
+
+
+def take_in(layout: Layout, *options: str) -> int:
+    """Run the pipeline on the vendor's document, as `make regenerate SPEC=… KEEP_ASSUMED=1` does."""
+    return main(["--root", str(layout.root), "--keep-assumed", *options, str(VENDOR)])
+
+
+@pytest.fixture(scope="module")
+def that_day(tmp_path_factory: pytest.TempPathFactory) -> Day:
+    """The whole day: the document comes, the report is read, the edits are made, the document is taken in."""
+    layout = Layout(root=tmp_path_factory.mktemp("that-day"))
+    for folder in ("openapi", "facade", "generated"):
+        shutil.copytree(ROOT / folder, layout.root / folder, ignore=shutil.ignore_patterns("pipeline", "__pycache__"))
+    before = tree(layout)
+    with pytest.MonkeyPatch.context() as patch:
+        said: list[str] = []
+        patch.setattr("builtins.print", lambda *words, **_: said.extend(map(str, words)))
+        first = take_in(layout, "--json")
+    unmoved = tree(layout)
+    apply = ["git", "apply", "--whitespace=error", "-"]
+    ends_well(
+        subprocess.run(apply, cwd=layout.root, input=PATCH, capture_output=True, text=True),
+        "edits.patch does not apply any more; its file says what to do",
+    )
+    last = take_in(layout)
+    return Day(layout, before, unmoved, first, json.loads(said[-1]), last)
+
+
+def tree(layout: Layout) -> dict[str, bytes]:
+    """Give everything in the checkout but the report."""
+    return {name: data for name, data in snapshot(layout.root).items() if not name.startswith(".regenerate/")}
+
+
+def ends_well(done: subprocess.CompletedProcess[str], what: str) -> None:
+    """Fail with the end of what a program said, unless it ended well."""
+    said = (done.stdout + done.stderr)[-4000:]
+    assert done.returncode == 0, f"{what}:\n{said}"
+
+
+def test_the_document_has_no_marks_of_ours() -> None:
+    """What is rehearsed is a document as the framework writes it: nothing in it is there to help us."""
+    text = VENDOR.read_text()
+    assert json.loads(text)["openapi"] == "3.0.1"
+    assert not re.search(r'"(x-[^"]*|operationId|discriminator|const)":', text)
+
+
+def test_the_first_run_moves_nothing_and_reports(that_day: Day) -> None:
+    """The document breaks the facade: nothing moves, and every method that feels it is in the report."""
+    assert that_day.first == 20
+    assert that_day.unmoved == that_day.before
+    breaking = {one["method"] for one in that_day.report["facade"] if one["breaks"]}
+    assert breaking == {
+        "Session.queue_info",
+        "Session.poll",
+        "Conversation.route",
+        "Conversation.allocation",
+        "Conversation.send",
+        "Conversation.typing",
+        "Conversation.end",
+        "corrections that do not fit",
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "told"),
+    [
+        ("Conversation.send", "POST /api/v1/conversation/{conversationId}/messages looks like it"),
+        ("Conversation.end", "DELETE /api/v1/conversation/{conversationId} looks like it"),
+        ("Conversation.typing", "PUT /api/v1/conversation/{conversationId}/typing-state looks like it"),
+        ("Conversation.typing", "the body field `isTyping` of `TypingRequest` is now `active`"),
+        ("Conversation.send", "`PostMessageRequest` takes the place of `SendMessageRequest`"),
+        ("Conversation.send", "the reply field `sentAt` of `SendMessageReply` is now `createdAt`"),
+        ("Conversation.route", "the body field `customer` of `RouteRequest` is now `contact`"),
+        ("Conversation.route", "the body field `phone` of `Customer` is gone; `phoneNumber` looks like it"),
+        ("Conversation.route", "the reply has no schema any more"),
+        ("Conversation.allocation", "it is described as “0 = Waiting, 1 = Offered"),
+        ("Conversation.allocation", "the reply field `agent` of `RequestStatus` is now `assignedAgent`"),
+        ("Session.poll", "the query parameter `after` is now `sinceId`"),
+        ("Session.poll", "the reply field `messages` of `PollReply` is now `items`"),
+        ("Session.poll", "the reply field `cursor` of `PollReply` is now `next`"),
+        ("Session.poll", "`TextMessage` is not among the kinds any more; there is `MessageModel`"),
+        ("Session.queue_info", "the reply field `isOpen` of `QueueInfo` is gone; new beside it: `openingHours`"),
+        (
+            "Session.time_info",
+            "the document has no GET /api/time/{id}; our `getTimeInfo` is carried over, still assumed",
+        ),
+        ("PuzzelChat.connect", "the document has no POST /connect/token; our `connectToken` is carried over"),
+        ("corrections that do not fit", "$.components.schemas.Customer becomes $.components.schemas.ContactModel"),
+    ],
+)
+def test_the_report_says_what_that_developer_had_to_know(that_day: Day, method: str, told: str) -> None:
+    """What was found out by hand when the edits were first made is told, under the method that it concerns."""
+    said = [one["text"] for one in that_day.report["facade"] if one["method"] == method]
+    assert any(told in text for text in said), "\n".join(said)
+
+
+def test_every_line_that_is_named_is_edited_or_beside_an_edit(that_day: Day) -> None:
+    """The report sends nobody to a line of `_wire` that has nothing to do with the day's edits."""
+    near: set[tuple[str, int]] = set()
+    for part in PATCH.split("--- a/")[1:]:
+        file = part.splitlines()[0]
+        for start, length in re.findall(r"^@@ -(\d+)(?:,(\d+))? ", part, re.MULTILINE):
+            near |= {(file, line) for line in range(int(start) - 3, int(start) + int(length or 1) + 3)}
+    named = {
+        (place["file"], place["line"])
+        for one in that_day.report["facade"]
+        if one["breaks"] and one["method"] != "corrections that do not fit"
+        for place in one["edits"]
+    }
+    # The table of operations stays as it is, for its names are pinned; it is where an operation begins.
+    assert {place for place in named - near if "= Operation(" not in line_of(*place)} == set()
+
+
+def line_of(file: str, number: int) -> str:
+    return (ROOT / file).read_text().splitlines()[number - 1]
+
+
+def test_only_the_overlay_and_wire_are_edited(that_day: Day) -> None:
+    """What a person changes is the overlay and `_wire`; all else that differs at the end the pipeline wrote."""
+    edited = set(re.findall(r"^(?:---|\+\+\+) [ab]/(.+)$", PATCH, re.MULTILINE))
+    assert "openapi/overlay.yaml" in edited
+    assert all(name == "openapi/overlay.yaml" or name.startswith("facade/puzzel_chat/_wire/") for name in edited)
+    changed = {name for name, _ in differences(that_day.before, tree(that_day.layout))}
+    written = {name for name in changed - edited if not name.startswith("generated/")}
+    assert written == {
+        "openapi/README.md",
+        "openapi/SOURCE.toml",
+        "openapi/assumed.json",
+        "openapi/puzzel-chat.json",
+        "openapi/upstream.json",
+    }
+
+
+def test_the_readme_tells_how_many_lines_that_was() -> None:
+    """The page for that day carries the figure of this rehearsal, not a remembered one."""
+    added, removed = (len(re.findall(rf"^\{sign}(?!\{sign})", PATCH, re.MULTILINE)) for sign in "+-")
+    readme = " ".join((ROOT / "openapi" / "README.md").read_text().split())
+    assert f"{added} lines written and {removed} taken out" in readme
+
+
+def test_the_edited_facade_takes_the_document_in(that_day: Day) -> None:
+    """The second run ends with 10, the tree is what the document gives, and each operation is marked by its source."""
+    assert that_day.last == 10
+    assert main(["--root", str(that_day.layout.root), "--check"]) == 0
+    built = that_day.layout.built
+    marks = {row.operation_id: row.provenance for row in rows(parse(read_bytes(built), built))}
+    assert (marks.pop("getTimeInfo"), marks.pop("connectToken")) == ("assumed", "documented")
+    assert set(marks.values()) == {"confirmed"}
+
+
+def test_the_edited_facade_is_strictly_typed(that_day: Day) -> None:
+    """The edited `_wire` fits the new client by mypy's strictest rules."""
+    command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "facade", "generated"]
+    environment = surroundings(that_day.layout)
+    done = subprocess.run(command, cwd=that_day.layout.root, env=environment, capture_output=True, text=True)
+    ends_well(done, "mypy finds")
+
+
+def test_the_doctor_shows_the_new_state(that_day: Day) -> None:
+    """A user asks how sure each operation is, and is told of that day's document."""
+    command = [sys.executable, "-c", "from puzzel_chat import operations; print(*operations(), sep='\\n')"]
+    done = subprocess.run(command, env=surroundings(that_day.layout), capture_output=True, text=True)
+    ends_well(done, "the operations cannot be listed")
+    assert done.stdout.count("provenance='confirmed'") == 7
+    assert "DELETE" in done.stdout
+
+
+def test_the_scenarios_hold_under_the_new_contract(that_day: Day) -> None:
+    """The same names, events and errors: the facade's scenarios pass against a service with the new contract."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "regenerate.rehearsal.plugin", *SCENARIOS]
+    done = subprocess.run(command, cwd=ROOT, env=surroundings(that_day.layout), capture_output=True, text=True)
+    ends_well(done, "under the new contract")
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed
+    assert int(passed[1]) > 80
+
+
+def surroundings(layout: Layout) -> dict[str, str]:
+    """Give an environment in which the edited packages come before the installed ones."""
+    paths = [str(layout.root / "facade"), str(layout.root / "generated"), str(ROOT / "tests")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
