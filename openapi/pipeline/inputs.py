@@ -70,14 +70,14 @@ def given(layout: Layout, wish: Wish, say: Say) -> Given:
 
 
 def _source(layout: Layout, document: Read, fetched: Fetched) -> bytes:
-    note = " ".join(fetched.told)
+    # Of a file only the name is kept, and nothing of how it was found: its folder is that of one machine.
+    web = "://" in fetched.origin
+    origin, note = (fetched.origin, " ".join(fetched.told)) if web else (Path(fetched.origin).name, "")
     with contextlib.suppress(PipelineError):
         source = read_source(layout.source)
         if source.sha256 == sha256(document.data):
             return read_bytes(layout.source)
         note = source.note if is_marked(document.raw) else note
-    # Of a file only the name: its folder is that of one machine.
-    origin = fetched.origin if "://" in fetched.origin else Path(fetched.origin).name
     return written(RECONSTRUCTION if is_marked(document.raw) else origin, document.data, date.today(), note)
 
 

@@ -195,6 +195,11 @@ def test_source_says_where_the_document_came_from(here: Layout, site: Site, tmp_
     assert f'origin = "{site.url}/swagger/v1/swagger.json"' in here.source.read_text()
     assert run(here, planted(tmp_path, member_added, unmarked=True)) == 10
     assert 'origin = "planted.json"' in here.source.read_text()
+    page = tmp_path / "index.html"
+    page.write_text('<title>Swagger UI</title><script>SwaggerUIBundle({url: "saved.json"})</script>')
+    Path(planted(tmp_path, lambda _: None, unmarked=True)).rename(tmp_path / "saved.json")
+    assert run(here, str(page)) == 10
+    assert 'origin = "saved.json"' in here.source.read_text()
     assert str(tmp_path) not in here.source.read_text()
 
 

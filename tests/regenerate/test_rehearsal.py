@@ -209,6 +209,7 @@ def test_the_doctor_shows_the_new_state(that_day: Day) -> None:
     assert "DELETE" in done.stdout
 
 
+@pytest.mark.timeout(600)  # a hundred scenarios in one process of their own, on a machine that may be busy
 def test_the_scenarios_hold_under_the_new_contract(that_day: Day) -> None:
     """The same names, events and errors: the facade's scenarios pass against a service with the new contract."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "regenerate.rehearsal.plugin", *SCENARIOS]
