@@ -20,9 +20,11 @@ import pytest
 from attrs import frozen
 
 from pipeline.__main__ import main
-from pipeline.document import parse, read_bytes
+from pipeline.document import child, parse, read_bytes
+from pipeline.judgement.shapes import members_of
 from pipeline.layout import Layout
 from pipeline.provenance import rows
+from pipeline.rules.naming import module_name
 from pipeline.tree.compare import differences, snapshot
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -190,6 +192,19 @@ def test_the_edited_facade_takes_the_document_in(that_day: Day) -> None:
     marks = {row.operation_id: row.provenance for row in rows(parse(read_bytes(built), built))}
     assert (marks.pop("getTimeInfo"), marks.pop("connectToken")) == ("assumed", "documented")
     assert set(marks.values()) == {"confirmed"}
+
+
+def test_the_members_that_the_judgement_speaks_of_are_those_of_the_client(that_day: Day) -> None:
+    """Named or bare, a value of an enumeration is known under the name that the generated class has for it."""
+    document = parse(read_bytes(that_day.layout.built), that_day.layout.built)
+    models = that_day.layout.package / "models"
+    listed = {
+        name: child(one) for name, one in child(document, "components", "schemas").items() if "enum" in child(one)
+    }
+    assert "EventCode" in listed
+    for name, one in listed.items():
+        source = (models / f"{module_name(name)}.py").read_text()
+        assert list(members_of(one)) == re.findall(r"^    ([A-Z]\w*) = ", source, re.MULTILINE)
 
 
 def test_the_edited_facade_is_strictly_typed(that_day: Day) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from attrs import evolve, field, frozen
-from openapi_python_client.strings import snake_case
 
 from pipeline.document import Json, Object, child, items, operations, text
+from pipeline.rules.enums import NAMES, labels_of, member_name
 from pipeline.rules.walk import SCHEMAS
 
 # Formats that the generator turns into a class of Python instead of a string.
@@ -151,15 +151,15 @@ def became(old: Shape, new: Shape) -> str:
 def members_of(schema: Object) -> dict[str, Json]:
     """Return the members that the generator makes of an enumeration, with their values on the wire."""
     values = [value for value in items(schema.get("enum")) if value is not None]
-    names = [str(name) for name in items(schema.get("x-enum-varnames"))]
-    labels = names if len(names) == len(values) else [_label(value, index) for index, value in enumerate(values)]
-    return {str(snake_case(label.upper())).upper(): value for label, value in zip(labels, values, strict=True)}
+    names = [str(name) for name in items(schema.get(NAMES))]
+    labels = names if len(names) == len(values) else map(_label, values, labels_of(values))
+    return {member_name(label): value for label, value in zip(labels, values, strict=True)}
 
 
-def _label(value: Json, index: int) -> str:
+def _label(value: Json, word: str) -> str:
     if isinstance(value, int):
         return f"VALUE_{value}" if value >= 0 else f"VALUE_NEGATIVE_{-value}"
-    return str(value) if str(value)[:1].isalpha() else f"VALUE_{index}"
+    return word
 
 
 def body_of(call: Call) -> tuple[str, Json]:
