@@ -91,6 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace, layout: Layout) -> int:
     # Here, so that a machine without the generator gets a sentence too.
     from pipeline.inputs import Wish
+    from pipeline.intake.address import HEADER_VARIABLE
     from pipeline.report import as_json, folded, markdown, screen
     from pipeline.run import check, regenerate
     from pipeline.tools import installed
@@ -108,7 +109,7 @@ def _run(options: argparse.Namespace, layout: Layout) -> int:
     wish = Wish(
         spec=options.spec,
         choice=options.name,
-        header=os.environ.get("PUZZEL_CHAT_SPEC_HEADER"),
+        header=os.environ.get(HEADER_VARIABLE),
         limit=options.limit,
         accept=options.accept,
         keep_assumed=options.keep_assumed,

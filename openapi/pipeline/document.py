@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias, cast
 
-from pipeline.problems import PipelineError
+from pipeline.problems import PipelineError, reason
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 Object: TypeAlias = "dict[str, Json]"
@@ -21,8 +21,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise PipelineError(f"{path} cannot be read ({reason}): restore it from version control.") from error
+        raise PipelineError(f"{path} cannot be read ({reason(error)}): restore it from version control.") from error
 
 
 def parse(data: bytes, name: Path) -> Object:

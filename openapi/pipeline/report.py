@@ -6,7 +6,7 @@ import json
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from attrs import asdict, field, frozen
+from attrs import asdict, frozen
 
 from pipeline.judgement.findings import Finding, Weight
 from pipeline.problems import ADDITIONS, NOTHING_CHANGED
@@ -36,7 +36,7 @@ class Report:
     provenance: tuple[Row, ...] = ()
     files: tuple[tuple[str, str], ...] = ()
     taken: bool = False
-    problems: tuple[str, ...] = field(default=())
+    problems: tuple[str, ...] = ()
 
     @property
     def breaking(self) -> list[Finding]:
@@ -93,7 +93,7 @@ def screen(report: Report) -> Iterator[str]:
         yield from (f"  {one}" for one in report.lost)
     if report.notes:
         yield f"{_count(len(report.notes), 'thing')} noticed in the document, see the report"
-    if report.status not in (NOTHING_CHANGED,):
+    if report.status != NOTHING_CHANGED:
         yield "All of it: .regenerate/report.md"
     yield report.verdict
 

@@ -10,9 +10,11 @@ from attrs import frozen
 
 from pipeline.document import Json, Object, child, dump, items, rebuild_document, text
 from pipeline.layout import Layout
+from pipeline.private import MARK as PRIVATE
+from pipeline.provenance import MARK
 from pipeline.tools import REDOCLY, ToolFailed, run_tool
 
-OURS = ("x-provenance", "x-private")
+OURS = (MARK, PRIVATE)
 IMPACTS = ("major", "minor", "patch")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pipeline.document import Object, child, items, objects, operations, pointer, text
 from pipeline.problems import PipelineError
 from pipeline.provenance import unmarked_operations
-from pipeline.rules.enums import labels_of, member_name
+from pipeline.rules.enums import NAMES, labels_of, member_name
 from pipeline.rules.naming import class_name, module_name, operation_module
 from pipeline.specification import broken_rules, dangling_references, misshapen_parts, misshapen_schemas
 
@@ -69,7 +69,7 @@ def enum_members(document: Object) -> Iterator[str]:
     """Yield enumerations whose members would be lost, or whose `x-enum-varnames` would be ignored."""
     for keys, schema in objects(document, ()):
         where, values = pointer(keys), [value for value in items(schema.get("enum")) if value is not None]
-        names = items(schema.get("x-enum-varnames"))
+        names = items(schema.get(NAMES))
         if names and len(names) != len(values):
             yield f"{where} has {len(values)} values but {len(names)} x-enum-varnames: give one per value"
             continue

@@ -14,7 +14,7 @@ from pipeline.problems import PipelineError
 from pipeline.tree import swap as module
 from pipeline.tree.compare import snapshot
 from pipeline.tree.journal import PLAN, finish, replace
-from pipeline.tree.swap import clean, exchange, swap
+from pipeline.tree.swap import clean, exchange, swap_all
 from regenerate.breaking import Killed, break_at
 
 OLD = {"__init__.py": b"old", "models/gone.py": b"old", "models/same.py": b"same"}
@@ -50,7 +50,7 @@ def test_the_new_tree_replaces_the_old_one_whole(
     source, target = trees
     if not atomic:
         monkeypatch.setattr(module, "exchange", no_exchange)
-    swap(source, target)
+    swap_all([(source, target)])
     assert snapshot(target) == NEW
     assert leftovers(target) == []
 
@@ -72,7 +72,7 @@ def test_a_swap_that_breaks_anywhere_leaves_the_old_tree_or_the_new_one(
                 patch.setattr(module, "exchange", no_exchange)
             tried = break_at(patch, number, failure)
             try:
-                swap(source, target)
+                swap_all([(source, target)])
                 outcome = "done"
             except (Killed, PipelineError):
                 outcome = "broken"
@@ -82,7 +82,7 @@ def test_a_swap_that_breaks_anywhere_leaves_the_old_tree_or_the_new_one(
         outcomes.add("new" if snapshot(target) == NEW else "old")
         assert snapshot(target) in (OLD, NEW)
         assert leftovers(target) == []
-        swap(source, target)
+        swap_all([(source, target)])
         assert snapshot(target) == NEW
         if outcome == "done" and tried() < number:
             break
@@ -105,7 +105,7 @@ def test_a_file_system_that_renames_no_folders_still_gets_the_new_tree(
 
     monkeypatch.setattr(module, "exchange", no_exchange)
     monkeypatch.setattr(os, "rename", no_folders)
-    swap(source, target)
+    swap_all([(source, target)])
     assert snapshot(target) == NEW
     assert not (target / "models" / "gone.py").exists()
     assert leftovers(target) == []
@@ -114,12 +114,12 @@ def test_a_file_system_that_renames_no_folders_still_gets_the_new_tree(
 def test_a_first_tree_and_a_file_are_put_in_place(tmp_path: Path) -> None:
     """There need not be an old tree, and a single file is swapped the same way."""
     target = tmp_path / "out" / "client"
-    swap(write(tmp_path / "build", NEW), target)
+    swap_all([(write(tmp_path / "build", NEW), target)])
     assert snapshot(target) == NEW
     one, other = tmp_path / "one.json", tmp_path / "other.json"
     one.write_text("new")
     other.write_text("old")
-    swap(one, other)
+    swap_all([(one, other)])
     assert other.read_text() == "new"
 
 
@@ -128,7 +128,7 @@ def test_a_disk_that_refuses_is_told_in_one_sentence(trees: tuple[Path, Path], m
     source, target = trees
     break_at(monkeypatch, 1, PermissionError(errno.EACCES, "Permission denied"))
     with pytest.raises(PipelineError, match=r"client cannot be replaced \(Permission denied\)"):
-        swap(source, target)
+        swap_all([(source, target)])
     assert snapshot(target) == OLD
 
 
@@ -138,7 +138,7 @@ def test_a_link_in_the_place_of_the_tree_is_replaced(trees: tuple[Path, Path]) -
     elsewhere = target.with_name("elsewhere")
     target.rename(elsewhere)
     target.symlink_to(elsewhere)
-    swap(source, target)
+    swap_all([(source, target)])
     assert not target.is_symlink()
     assert (snapshot(target), snapshot(elsewhere)) == (NEW, OLD)
 
@@ -181,7 +181,7 @@ def test_a_folder_that_finds_no_room_is_told_in_one_sentence(
     with pytest.raises(
         PipelineError, match=r"client cannot be replaced \(\[Errno 28\] No space left on device\): free"
     ):
-        swap(source, target)
+        swap_all([(source, target)])
     assert snapshot(target) == OLD
 
 

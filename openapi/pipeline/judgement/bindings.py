@@ -157,23 +157,17 @@ def _replies(old: Call, new: Call, row: Row, fields: Fields) -> Iterator[Finding
 def _statuses(before: Iterable[str], after: Iterable[str], row: Row) -> Iterator[Finding]:
     gone, fresh = [one for one in before if one not in after], [one for one in after if one not in before]
     if gone:
-        told = (
-            "are not documented any more; when they come, they are"
-            if len(gone) > 1
-            else "is not documented any more; when it comes, it is"
-        )
-        yield keeps(row.used_by, f"{_statuses_told(gone)} {told} judged as before")
+        one = "is not documented any more; when it comes, it is judged as before"
+        many = "are not documented any more; when they come, they are judged as before"
+        yield keeps(row.used_by, _of_statuses(gone, one, many))
     if fresh:
-        told = (
-            "are documented now; the facade judges them by their kind"
-            if len(fresh) > 1
-            else "is documented now; the facade judges it by its kind"
-        )
-        yield keeps(row.used_by, f"{_statuses_told(fresh)} {told}")
+        one = "is documented now; the facade judges it by its kind"
+        many = "are documented now; the facade judges them by their kind"
+        yield keeps(row.used_by, _of_statuses(fresh, one, many))
 
 
-def _statuses_told(statuses: list[str]) -> str:
-    return f"the status{'es' if len(statuses) > 1 else ''} {', '.join(statuses)}"
+def _of_statuses(statuses: list[str], one: str, many: str) -> str:
+    return f"the status {statuses[0]} {one}" if len(statuses) == 1 else f"the statuses {', '.join(statuses)} {many}"
 
 
 def _first(schemas: Iterable[Json]) -> Json:

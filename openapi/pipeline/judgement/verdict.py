@@ -14,6 +14,9 @@ from pipeline.judgement.moved import moved
 from pipeline.judgement.shapes import Call, calls, calls_by_place
 from pipeline.judgement.uses import Place, Row, Uses
 from pipeline.overlay import Missed
+from pipeline.private import MARK as PRIVATE
+from pipeline.provenance import MARK
+from pipeline.rules.enums import NAMES
 
 CORRECTIONS = "corrections that do not fit"
 COMMAND = "KEEP_ASSUMED=1"
@@ -73,13 +76,13 @@ def _target(call: Call) -> str:
 
 
 def _lacking(old: Call, row: Row) -> Finding:
-    sure = text(old.operation, "x-provenance")
+    sure = text(old.operation, MARK)
     told = f"the document has no {old}, our `{old.name}` ({sure}), and nothing like it"
     return breaks(row.used_by, f"{told}: {COMMAND} carries ours over, or take it out of the facade", None, row.place)
 
 
 def _kept(old: Call, row: Row) -> Finding:
-    sure = text(old.operation, "x-provenance")
+    sure = text(old.operation, MARK)
     return keeps(row.used_by, f"the document has no {old}; our `{old.name}` is carried over, still {sure}")
 
 
@@ -150,7 +153,7 @@ def readable_classes(old: Object, new: Object) -> Iterator[str]:
     """Yield the new schemas whose class will show its fields in its `repr`: somebody must say if that is right."""
     known, schemas = (child(document, "components", "schemas") for document in (old, new))
     for name, schema in schemas.items():
-        if name not in known and child(schema, "properties") and child(schema).get("x-private") is not True:
+        if name not in known and child(schema, "properties") and child(schema).get(PRIVATE) is not True:
             yield f"the class {name} is new and shows its fields when printed: mark it x-private if that must not be"
 
 
@@ -158,7 +161,7 @@ def nameless_values(document: Object) -> Iterator[str]:
     """Yield the enumerations of bare integers, with what their description says of the values: nothing else does."""
     for name, schema in child(document, "components", "schemas").items():
         one = child(schema)
-        if one.get("type") == "integer" and "enum" in one and "x-enum-varnames" not in one:
+        if one.get("type") == "integer" and "enum" in one and NAMES not in one:
             words = " ".join(text(one, "description").split())
             described = f", described as “{words}”" if words else ", which nothing describes"
-            yield f"the values of {name} are bare integers{described}: name them with x-enum-varnames in the overlay"
+            yield f"the values of {name} are bare integers{described}: name them with {NAMES} in the overlay"

@@ -143,8 +143,4 @@ def _errors(messages: list[str], layout: Layout) -> Iterator[tuple[Place, str]]:
     for message in messages:
         match = ERROR.match(message)
         if match:
-            path = Path(match["path"])
-            yield (
-                Place(layout.short(path if path.is_absolute() else Path.cwd() / path), int(match["line"])),
-                match["message"],
-            )
+            yield Place(layout.short(Path.cwd() / match["path"]), int(match["line"])), match["message"]

@@ -19,11 +19,6 @@ from pathlib import Path
 from pipeline.problems import PipelineError, reason
 
 
-def swap(source: Path, target: Path) -> None:
-    """Replace `target` by a copy of `source`, file or folder. Raises `PipelineError` if the disk refuses."""
-    swap_all([(source, target)])
-
-
 def swap_all(pairs: Sequence[tuple[Path | None, Path]]) -> None:
     """Replace every target by a copy of its source; no source means that the target goes.
 
