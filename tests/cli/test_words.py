@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import pytest
 
 from puzzel_chat import Author, Event, FileMessage, Option, OptionsMessage, Role, TextMessage, UnknownMessage
 from puzzel_chat.cli._chat_start import pairs
 from puzzel_chat.cli._exits import CliError
-from puzzel_chat.cli._faults import parse_fault
+from puzzel_chat.cli._faults import PLAIN, TIMED, parse_fault
 from puzzel_chat.cli._patience import PatientClock
 from puzzel_chat.cli._render import line
 from puzzel_chat.cli._words import clock_time, duration
 from puzzel_chat.sandbox import Fault
+from puzzel_chat.sandbox._faults import Kind
 
 EVIL = "\x1b]0;owned\x07\x1b[31mK\u202eari\x00"
 
@@ -32,6 +34,13 @@ EVIL = "\x1b]0;owned\x07\x1b[31mK\u202eari\x00"
 def test_a_fault_rule_says_what_it_means(rule: str, fault: Fault) -> None:
     """The compact syntax makes the same fault as Python does."""
     assert parse_fault(rule) == fault
+
+
+def test_every_kind_of_fault_has_a_word() -> None:
+    """What the simulator can do wrong can be asked for on the command line."""
+    plain = {make("*").kind for make in PLAIN.values()}
+    timed = {make(1.0, "*").kind for make in TIMED.values()}
+    assert plain | timed | {"status"} == set(get_args(Kind))
 
 
 @pytest.mark.parametrize("rule", ["", "poll", "pol:503", "poll:99", "poll:sunshine", "poll:503:7", "poll:latency=x"])

@@ -163,6 +163,15 @@ def test_decline_is_shown_then_offered_to_another() -> None:
     assert agents == ["Kari", "Ada"]
 
 
+def test_agents_who_fall_silent_look_at_nothing_any_more() -> None:
+    """A script that is changed to one without answers makes no offer, also not the one that was planned."""
+    bench = Bench("helpful")
+    bench.route()
+    bench.world.floor.script = SCRIPTS["silent"]
+    bench.wait(60)
+    assert bench.status()["status"] == "Queued"
+
+
 def test_unanswered_offer_lapses_to_the_next_agent() -> None:
     """An offer that nobody answers within the timeout goes to somebody else."""
     bench = Bench("no-answer", floor=FloorSettings(pace=1.0, offer_timeout=20.0))

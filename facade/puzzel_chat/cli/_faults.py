@@ -24,16 +24,29 @@ OPERATIONS: Mapping[str, str] = {
 PLAIN: Mapping[str, Callable[[str], Fault]] = {
     "drop": Fault.drop,
     "lost": lambda operation: Fault.drop(operation, after=True),
-    "html": Fault.html_page,
+    "reset": Fault.reset,
+    "reset-late": lambda operation: Fault.reset(operation, after=True),
+    "half-read": Fault.half_read,
+    "half-sent": Fault.half_sent,
+    "head-only": Fault.head_only,
     "truncate": Fault.truncate,
+    "hang": Fault.hang,
+    "big": Fault.big,
+    "bomb": Fault.bomb,
+    "html": Fault.html_page,
     "bad-json": Fault.bad_json,
     "wrong-types": Fault.wrong_types,
     "unknown-enum": Fault.unknown_enum,
     "bad-item": Fault.bad_item,
     "nulls": Fault.nulls,
+    "no-client-id": Fault.no_client_id,
     "revoked": Fault.revoked,
 }
-TIMED: Mapping[str, Callable[[float, str], Fault]] = {"latency": Fault.latency, "slow": Fault.slow_body}
+TIMED: Mapping[str, Callable[[float, str], Fault]] = {
+    "latency": Fault.latency,
+    "slow": Fault.slow_body,
+    "endless": Fault.endless,
+}
 
 
 def parse_fault(rule: str) -> Fault:
@@ -57,7 +70,8 @@ def _fault(rule: str, what: str, operation: str) -> Fault:
         return Fault.status(int(name), operation, retry_after=seconds)
     if name in PLAIN and not given:
         return PLAIN[name](operation)
-    possible = "an HTTP status (429=3 asks to retry after 3 s), latency=SECONDS, slow=SECONDS, " + ", ".join(PLAIN)
+    names = ", ".join([*(f"{timed}=SECONDS" for timed in TIMED), *PLAIN])
+    possible = f"an HTTP status (429=3 asks to retry after 3 s), {names}"
     raise CliError(f"--fault {rule}: no fault {what!r}; there are {possible}")
 
 

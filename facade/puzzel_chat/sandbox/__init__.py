@@ -10,7 +10,7 @@ partly documented, partly assumed; it shares no code with the client, as a secon
 
 from __future__ import annotations
 
-from ._agents import SCRIPTS, Script
+from ._agents import SCRIPTS, Scene, Script, Step
 from ._allocation import Status
 from ._faults import Fault
 from ._play import AgentHandle
@@ -27,8 +27,10 @@ __all__ = [
     "Happening",
     "Role",
     "Sandbox",
+    "Scene",
     "Script",
     "Semantics",
     "Stats",
     "Status",
+    "Step",
 ]

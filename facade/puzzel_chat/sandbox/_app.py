@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from ._desk import Desk, Reply, problem
 from ._faults import Fault
-from ._misbehave import after_effect, before_effect, encode
+from ._misbehave import after_effect, before_effect, before_reading, encode, http_date
 from ._requests import Call
 from ._values import NOTICE
 
@@ -42,14 +42,14 @@ def make_app(desk: Desk, choose: Choose) -> Starlette:
     def endpoint(operation: str) -> Callable[[Request], object]:
         async def serve(request: Request) -> Response:
             response = await _respond(desk, choose(operation), operation, request)
-            return _mark(response, next(numbers))
+            return _mark(response, next(numbers), desk.now())
 
         return serve
 
     routes = [_route(path, endpoint(operation), method) for operation, method, path in ROUTES]
 
     async def refuse(request: Request, error: Exception) -> Response:
-        return _mark(encode(_refusal(error)), next(numbers))
+        return _mark(encode(_refusal(error)), next(numbers), desk.now())
 
     app = Starlette(routes=routes, exception_handlers={HTTPException: refuse})
     app.router.redirect_slashes = False
@@ -64,6 +64,8 @@ def _route(path: str, endpoint: Callable[[Request], object], method: str) -> Rou
 
 
 async def _respond(desk: Desk, faults: tuple[Fault, ...], operation: str, request: Request) -> Response:
+    if (unread := before_reading(faults)) is not None:
+        return unread
     call = await _read(request)
     early = await before_effect(desk, faults, call)
     if early is not None:
@@ -73,7 +75,7 @@ async def _respond(desk: Desk, faults: tuple[Fault, ...], operation: str, reques
     except Exception:
         _log.exception("the simulator itself failed in %s", operation)
         reply = problem(500, "SimulatorBug", "the bundled simulator itself failed; its log says where")
-    return await after_effect(faults, reply)
+    return await after_effect(desk, faults, reply)
 
 
 async def _read(request: Request) -> Call:
@@ -95,7 +97,8 @@ def _refusal(error: Exception) -> Reply:
     return Reply(status, reply.body, headers, reply.media_type)
 
 
-def _mark(response: Response, number: int) -> Response:
+def _mark(response: Response, number: int, now: float) -> Response:
+    response.headers["Date"] = http_date(now)
     response.headers["X-Simulator"] = NOTICE
     response.headers["X-Request-Id"] = f"sim-{number}"
     return response

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from random import Random
 
@@ -31,12 +32,20 @@ class Reply:
 
 
 class Desk:
-    """The world, its clock and its lock. Watchers are called after the lock is let go, in order."""
+    """The world, its clock and its lock. Watchers are called after the lock is let go, in order.
+
+    `now` tells the time, and `sleep` lets it pass for a fault.
+    """
 
     def __init__(
-        self, settings: WorldSettings, clock: Callable[[], float], random: Random, on_event: Watcher | None
+        self,
+        settings: WorldSettings,
+        clock: Callable[[], float],
+        random: Random,
+        on_event: Watcher | None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        self._clock, self._on_event = clock, on_event
+        self.now, self.sleep, self._on_event = clock, sleep, on_event
         self._lock = threading.RLock()
         self._news: deque[Happening] = deque()
         self._telling = threading.Lock()
@@ -47,7 +56,7 @@ class Desk:
         """Give the world, brought up to the time, to one thread."""
         try:
             with self._lock:
-                now = self._world.advance(self._clock())
+                now = self._world.advance(self.now())
                 yield self._world, now
         finally:
             self._tell()

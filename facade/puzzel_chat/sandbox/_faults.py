@@ -14,11 +14,12 @@ from ._values import OPERATIONS
 
 Kind = Literal[
     "latency", "slow_body", "status", "html", "drop", "truncate", "bad_json", "wrong_types", "unknown_enum",
-    "bad_item", "nulls", "revoked",
+    "bad_item", "nulls", "revoked", "no_client_id", "reset", "half_read",
+    "half_sent", "head_only", "hang", "endless", "big", "bomb",
 ]  # fmt: skip
 
 COMBINES: frozenset[Kind] = frozenset({"latency", "slow_body"})
-SPOILS: frozenset[Kind] = frozenset({"wrong_types", "unknown_enum", "bad_item", "nulls"})
+SPOILS: frozenset[Kind] = frozenset({"wrong_types", "unknown_enum", "bad_item", "nulls", "no_client_id"})
 
 
 class When(TypedDict, total=False):
@@ -47,6 +48,7 @@ class Fault:
     status_code: int = 500
     seconds: float = 0.0
     retry_after: float | datetime | None = None
+    as_date: bool = False
     page: bool = False
     rate: float = field(default=1.0, validator=[validators.ge(0.0), validators.le(1.0)])
     times: int | None = None
@@ -70,12 +72,17 @@ class Fault:
         operation: str = "*",
         *,
         retry_after: float | datetime | None = None,
+        as_date: bool = False,
         html: bool = False,
         after: bool = False,
         **when: Unpack[When],
     ) -> Fault:
-        """Answer with an error status; `retry_after` is seconds or an aware time, `html` a proxy's page."""
-        made = cls("status", operation, after, code, retry_after=retry_after, page=html or code == 502)
+        """Answer with an error status, `html` with a proxy's page.
+
+        `retry_after` is an aware time, or seconds; `as_date` writes these as the time that they end at.
+        """
+        page = html or code == 502
+        made = cls("status", operation, after, code, retry_after=retry_after, as_date=as_date, page=page)
         return evolve(made, **when)
 
     @classmethod
@@ -87,6 +94,46 @@ class Fault:
     def drop(cls, operation: str = "*", *, after: bool = False, **when: Unpack[When]) -> Fault:
         """Close the connection without a reply."""
         return evolve(cls("drop", operation, after), **when)
+
+    @classmethod
+    def reset(cls, operation: str = "*", *, after: bool = False, **when: Unpack[When]) -> Fault:
+        """Reset the connection (RST) without a reply."""
+        return evolve(cls("reset", operation, after), **when)
+
+    @classmethod
+    def half_read(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
+        """Read the request's head and reset the connection, its body unread."""
+        return evolve(cls("half_read", operation), **when)
+
+    @classmethod
+    def half_sent(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
+        """Send the head and half of the body, then reset the connection."""
+        return evolve(cls("half_sent", operation, after=True), **when)
+
+    @classmethod
+    def head_only(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
+        """Send the head, which declares a body, and close."""
+        return evolve(cls("head_only", operation, after=True), **when)
+
+    @classmethod
+    def hang(cls, operation: str = "*", *, after: bool = False, **when: Unpack[When]) -> Fault:
+        """Never answer: hold the request until the client gives up."""
+        return evolve(cls("hang", operation, after), **when)
+
+    @classmethod
+    def endless(cls, seconds: float = 60.0, operation: str = "*", **when: Unpack[When]) -> Fault:
+        """Send the reply and then blanks, ten a second, until the client gives up, or for that many seconds."""
+        return evolve(cls("endless", operation, after=True, seconds=seconds), **when)
+
+    @classmethod
+    def big(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
+        """Send the reply with blanks behind it, 10 MiB in all."""
+        return evolve(cls("big", operation, after=True), **when)
+
+    @classmethod
+    def bomb(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
+        """Send the reply packed with gzip, in some kilobytes that unpack to 64 MiB."""
+        return evolve(cls("bomb", operation, after=True), **when)
 
     @classmethod
     def truncate(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
@@ -117,6 +164,11 @@ class Fault:
     def nulls(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
         """Send null in every field of the reply."""
         return evolve(cls("nulls", operation, after=True), **when)
+
+    @classmethod
+    def no_client_id(cls, operation: str = "pollConversation", **when: Unpack[When]) -> Fault:
+        """Leave the customer's own message ids out, as a service does that keeps none."""
+        return evolve(cls("no_client_id", operation, after=True), **when)
 
     @classmethod
     def revoked(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
@@ -162,12 +214,13 @@ class Plan:
 
 
 _ENUMS: Mapping[str, object] = {"status": "Teleported", "event": "AgentDanced", "role": 9, "endedBy": 9}
+_CLIENT_ID: Mapping[str, object] = {"clientMessageId": None}
 
 
 def spoil(kind: Kind, body: object) -> object:
     """Return a decoded reply with one kind of harm done to it."""
-    if kind == "unknown_enum":
-        return _unknown_enums(body)
+    if kind in ("unknown_enum", "no_client_id"):
+        return _replaced(body, _ENUMS if kind == "unknown_enum" else _CLIENT_ID)
     if not is_object(body):
         return body
     if kind == "nulls":
@@ -177,15 +230,13 @@ def spoil(kind: Kind, body: object) -> object:
     return {name: _other_type(value) for name, value in body.items()}
 
 
-def _unknown_enums(value: object) -> object:
+def _replaced(value: object, by: Mapping[str, object]) -> object:
+    """Put other values in the fields of these names, unless they are null."""
     if is_list(value):
-        return [_unknown_enums(item) for item in value]
+        return [_replaced(item, by) for item in value]
     if not is_object(value):
         return value
-    return {
-        name: _ENUMS[name] if name in _ENUMS and item is not None else _unknown_enums(item)
-        for name, item in value.items()
-    }
+    return {name: by[name] if name in by and item is not None else _replaced(item, by) for name, item in value.items()}
 
 
 def _with_bad_item(value: object) -> object:

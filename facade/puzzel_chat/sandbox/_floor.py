@@ -60,6 +60,8 @@ class Floor:
 
     def _serve(self, queue: Queue, now: float) -> None:
         queue.arranged = False
+        if not self.script_of(queue).answers:
+            return
         head = queue.line[0] if queue.line else None
         if head is None and queue.line:
             queue.line.pop(0)

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from math import ceil
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
+from ._broken import Cut, Dribbled, Dropped, Endless, Hung, Reset, big, bomb
 from ._desk import Desk, Reply, problem
-from ._faults import COMBINES, SPOILS, Fault, spoil
+from ._faults import COMBINES, SPOILS, Fault, Kind, spoil
 from ._requests import Call
-from ._values import NOTICE
+from ._values import NOTICE, moment
 
 _PAGE = f"<!doctype html><html><head><title>{{0}}</title></head><body><h1>{{0}}</h1>{NOTICE}</body></html>"
+# Kinds without a reply, on whichever side of the effect.
+_WORDLESS: Mapping[Kind, Callable[[], Response]] = {
+    "drop": Dropped, "reset": Reset, "half_read": Reset, "hang": Hung,
+}  # fmt: skip
+
+
+def before_reading(faults: tuple[Fault, ...]) -> Response | None:
+    """Do what goes wrong before the request's body is read; a response means that it never is."""
+    fault = _chosen(faults)
+    return Reset() if fault is not None and fault.kind == "half_read" else None
 
 
 async def before_effect(desk: Desk, faults: tuple[Fault, ...], call: Call) -> Response | None:
     """Do what goes wrong before the request is carried out; a response means that it never is."""
-    await _wait(faults, after=False)
+    await _wait(desk, faults, after=False)
     fault = _chosen(faults)
     if fault is None or fault.after:
         return None
@@ -29,17 +39,17 @@ async def before_effect(desk: Desk, faults: tuple[Fault, ...], call: Call) -> Re
         with desk.world() as (world, _now):
             world.tokens.revoke_access(call.bearer or "")
         return encode(problem(401, "InvalidToken", "the access token was revoked early"))
-    return Dropped() if fault.kind == "drop" else _instead(fault)
+    return _WORDLESS[fault.kind]() if fault.kind in _WORDLESS else _instead(desk, fault)
 
 
-async def after_effect(faults: tuple[Fault, ...], reply: Reply) -> Response:
+async def after_effect(desk: Desk, faults: tuple[Fault, ...], reply: Reply) -> Response:
     """Return the reply, or what becomes of it."""
-    await _wait(faults, after=True)
+    await _wait(desk, faults, after=True)
     fault = _chosen(faults)
-    response = encode(reply) if fault is None or not fault.after else _spoilt(fault, reply)
+    response = encode(reply) if fault is None or not fault.after else _spoilt(desk, fault, reply)
     slow = next((fault for fault in faults if fault.kind == "slow_body"), None)
     if slow is not None and response.body:
-        return Dribbled(response, slow.seconds)
+        return Dribbled(response, slow.seconds, desk.sleep)
     return response
 
 
@@ -51,19 +61,24 @@ def encode(reply: Reply) -> Response:
     return Response(content, reply.status, dict(reply.headers), reply.media_type)
 
 
+def http_date(at: float) -> str:
+    """Write seconds since the epoch as HTTP does (RFC 9110 section 5.6.7)."""
+    return format_datetime(moment(at), usegmt=True)
+
+
 def _chosen(faults: tuple[Fault, ...]) -> Fault | None:
     return next((fault for fault in faults if fault.kind not in COMBINES), None)
 
 
-async def _wait(faults: tuple[Fault, ...], *, after: bool) -> None:
+async def _wait(desk: Desk, faults: tuple[Fault, ...], *, after: bool) -> None:
     seconds = sum(fault.seconds for fault in faults if fault.kind == "latency" and fault.after is after)
     if seconds > 0:
-        await asyncio.sleep(seconds)
+        await desk.sleep(seconds)
 
 
-def _instead(fault: Fault) -> Response:
+def _instead(desk: Desk, fault: Fault) -> Response:
     """Make the error that is sent in place of a reply."""
-    headers = {} if fault.retry_after is None else {"Retry-After": _retry_after(fault.retry_after)}
+    headers = {} if fault.retry_after is None else {"Retry-After": _retry_after(desk, fault.retry_after, fault.as_date)}
     if fault.page:
         title = "Sign in" if fault.status_code == 200 else f"{fault.status_code} Bad Gateway"
         return Response(_PAGE.format(title), fault.status_code, headers, "text/html")
@@ -71,72 +86,32 @@ def _instead(fault: Fault) -> Response:
     return encode(Reply(reply.status, reply.body, {**reply.headers, **headers}, reply.media_type))
 
 
-def _retry_after(value: float | datetime) -> str:
+def _retry_after(desk: Desk, value: float | datetime, as_date: bool) -> str:
     """Write Retry-After as whole seconds or as an HTTP date (RFC 9110 section 10.2.3)."""
     if isinstance(value, datetime):
         return format_datetime(value.astimezone(UTC), usegmt=True)
-    return str(ceil(value))
+    return http_date(desk.now() + value) if as_date else str(ceil(value))
 
 
-def _spoilt(fault: Fault, reply: Reply) -> Response:
+def _spoilt(desk: Desk, fault: Fault, reply: Reply) -> Response:
     if fault.kind in ("status", "html"):
-        return _instead(fault)
-    if fault.kind == "drop" or (fault.kind == "truncate" and reply.body is None):
-        return Dropped()
+        return _instead(desk, fault)
+    if fault.kind in _WORDLESS:
+        return _WORDLESS[fault.kind]()
     if reply.body is None:
-        return encode(reply)
+        return Dropped() if fault.kind in ("truncate", "half_sent", "head_only") else encode(reply)
     if fault.kind in SPOILS:
         body = spoil(fault.kind, reply.body)
         return Response(json.dumps(body), reply.status, dict(reply.headers), reply.media_type)
-    good = encode(reply)
-    if fault.kind == "truncate":
-        return Truncated(good)
-    return Response(b"{" + bytes(good.body), reply.status, dict(reply.headers), reply.media_type)
+    return _harmed(fault, encode(reply))
 
 
-class Dropped(Response):
-    """Closes the connection without a word."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Abort the transport that the server's protocol put into the state."""
-        scope["state"]["transport"].abort()
-        await _let_go()
-
-
-class Truncated(Response):
-    """Sends half of a body and closes."""
-
-    def __init__(self, whole: Response) -> None:
-        super().__init__(bytes(whole.body) or b"{}", whole.status_code, None, whole.media_type)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Declare the whole length, send less."""
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        half = bytes(self.body)[: len(self.body) // 2]
-        await send({"type": "http.response.body", "body": half, "more_body": True})
-        scope["state"]["transport"].close()
-        await _let_go()
-
-
-class Dribbled(Response):
-    """Sends a body in eight pieces."""
-
-    def __init__(self, whole: Response, seconds: float) -> None:
-        super().__init__(bytes(whole.body), whole.status_code, None, None)
-        self.raw_headers = whole.raw_headers
-        self._seconds = seconds
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sleep before each piece."""
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        size = ceil(len(self.body) / 8)
-        for start in range(0, len(self.body), size):
-            await asyncio.sleep(self._seconds / 8)
-            piece = bytes(self.body)[start : start + size]
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _let_go() -> None:
-    """Let the protocol hear that the connection is gone, so that it does not complain of no reply."""
-    await asyncio.sleep(0.001)
+def _harmed(fault: Fault, good: Response) -> Response:
+    """Return a reply whose bytes suffer, not its meaning."""
+    if fault.kind == "endless":
+        return Endless(good, fault.seconds)
+    if fault.kind in ("big", "bomb"):
+        return big(good) if fault.kind == "big" else bomb(good)
+    if fault.kind == "bad_json":
+        return Response(b"{" + bytes(good.body), good.status_code, None, good.media_type)
+    return Cut(good, 0.0 if fault.kind == "head_only" else 0.5, reset=fault.kind == "half_sent")

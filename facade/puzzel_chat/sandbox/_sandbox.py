@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from importlib.util import find_spec
 from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ._agents import SCRIPTS
+from ._agents import Script
 from ._desk import Desk
 from ._faults import Fault, Plan
 from ._floor import FloorSettings
 from ._play import AgentHandle
 from ._tokens import TokenSettings
 from ._values import NOTICE, SEMANTICS, Entry, Semantics, Stats, Watcher
-from ._world import WorldSettings
+from ._world import WorldSettings, known_script
 
 if TYPE_CHECKING:
     from ._server import Server
@@ -31,12 +32,13 @@ class Sandbox:
     Use it as a context manager, or call `start` and `close`. Times are in seconds.
 
     Args:
-        script: how the agents behave; see `SCRIPTS`.
+        script: how the agents behave: a name of `SCRIPTS`, or a `Script`.
         semantics: what a poll means: "history", "cursor" or "drain".
         port: 0 picks a free one.
         solution_id: what a client gives as its solution id; `client_id` is the same unless set.
         client_secret: None asks for none.
         token_life: until an access token dies; below one second `expires_in` still says 1.
+        token_promise: what `expires_in` says; None for the truth.
         refresh_life: until a refresh token dies, None for never.
         rotation: whether a refresh spends the refresh token. Using a spent one revokes the session.
         reuse_grace: how long the last spent refresh token gets the same reply again.
@@ -49,7 +51,7 @@ class Sandbox:
         max_wait: until a request expires; None for never.
         messages, interval: how many messages the script "chatty" sends, and how far apart.
         seed: of the tokens and of faults with a rate.
-        clock: seconds since the epoch.
+        clock: seconds since the epoch. sleep: how a fault that takes time waits, in the time of that clock.
         faults: what goes wrong from the start.
         on_event: is given each `Happening`, in order, outside of the simulator's lock.
 
@@ -64,7 +66,7 @@ class Sandbox:
 
     def __init__(
         self,
-        script: str = "helpful",
+        script: str | Script = "helpful",
         *,
         semantics: Semantics = "cursor",
         port: int = 0,
@@ -72,6 +74,7 @@ class Sandbox:
         client_id: str | None = None,
         client_secret: str | None = None,
         token_life: float = 900.0,
+        token_promise: float | None = None,
         refresh_life: float | None = None,
         rotation: bool = True,
         reuse_grace: float = 0.0,
@@ -87,11 +90,13 @@ class Sandbox:
         interval: float = 1.0,
         seed: int = 0,
         clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         faults: tuple[Fault, ...] = (),
         on_event: Watcher | None = None,
     ) -> None:
         _check_extra()
-        tokens = TokenSettings(client_id or solution_id, client_secret, token_life, refresh_life, rotation, reuse_grace)
+        client = client_id or solution_id
+        tokens = TokenSettings(client, client_secret, token_life, refresh_life, rotation, reuse_grace, token_promise)
         floor = FloorSettings(pace, ahead, offer_timeout, max_wait, messages, interval)
         settings = WorldSettings(tokens, floor, script, semantics, agents, chats_per_agent, capacity, waiting)
         self.solution_id = solution_id
@@ -99,7 +104,7 @@ class Sandbox:
         self._server: Server | None = None
         self._random = Random(f"faults-{seed}")
         self._plan = Plan(faults, self._random)
-        self._desk = Desk(settings, clock, Random(seed), on_event)
+        self._desk = Desk(settings, clock, Random(seed), on_event, sleep)
 
     def start(self) -> Self:
         """Listen on loopback; does nothing when it already does."""
@@ -166,12 +171,11 @@ class Sandbox:
         with self._desk.world() as (world, _now):
             world.semantics = semantics
 
-    def set_script(self, script: str) -> None:
+    def set_script(self, script: str | Script) -> None:
         """Change how agents behave, from the next offer, join or message on."""
-        if script not in SCRIPTS:
-            raise ValueError(f"no script {script!r}; there are {', '.join(SCRIPTS)}")
+        chosen = known_script(script)
         with self._desk.world() as (world, _now):
-            world.floor.script = SCRIPTS[script]
+            world.floor.script = chosen
 
     def set_open(
         self,

@@ -85,6 +85,7 @@ class Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            date_header=False,  # the application's clock gives the date
             timeout_keep_alive=KEEP_ALIVE,
         )
         self._uvicorn = _Uvicorn(config)

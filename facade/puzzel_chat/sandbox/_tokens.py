@@ -21,7 +21,7 @@ SCOPE = "simulator:puzzel-chat:not-puzzel"
 
 @frozen
 class TokenSettings:
-    """How tokens live: `life`, `refresh_life` and `reuse_grace` are in seconds."""
+    """How tokens live: `life`, `promise`, `refresh_life` and `reuse_grace` are in seconds."""
 
     client_id: str
     client_secret: str | None = field(default=None, repr=False)
@@ -29,6 +29,7 @@ class TokenSettings:
     refresh_life: float | None = None
     rotation: bool = True
     reuse_grace: float = 0.0
+    promise: float | None = None
 
 
 @define(eq=False)
@@ -136,7 +137,7 @@ class TokenBook:
         raise TokenRefusal(400, "invalid_grant", "a spent refresh token came back: the session is revoked")
 
     def _issue(self, session: Session, now: float, *, refresh: str | None) -> dict[str, object]:
-        life = self._settings.life
+        life, promise = self._settings.life, self._settings.promise
         access = self._mint("at")
         self._access[access] = _Access(session, now + life)
         if refresh is not None:
@@ -146,7 +147,7 @@ class TokenBook:
         return {
             "access_token": access,
             "token_type": "Bearer",
-            "expires_in": max(1, round(life)),
+            "expires_in": max(1, round(life if promise is None else promise)),
             "refresh_token": refresh,
             "scope": SCOPE,
             "id_token": None,

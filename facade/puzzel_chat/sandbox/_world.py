@@ -13,7 +13,7 @@ from random import Random
 from attrs import field, frozen
 
 from ._agenda import Agenda
-from ._agents import SCRIPTS
+from ._agents import SCRIPTS, Script
 from ._allocation import Allocation
 from ._floor import Floor, FloorSettings
 from ._ledger import Ledger
@@ -28,7 +28,7 @@ class WorldSettings:
 
     tokens: TokenSettings
     floor: FloorSettings = field(factory=FloorSettings)
-    script: str = "helpful"
+    script: str | Script = "helpful"
     semantics: Semantics = "cursor"
     agents: int = 4
     chats_per_agent: int | None = None
@@ -48,13 +48,13 @@ class World:
     """Sessions, queues, agents and conversations, deterministic under an injected clock."""
 
     def __init__(self, settings: WorldSettings, random: Random, watch: Watcher = _unwatched) -> None:
-        _check_names(settings.script, settings.semantics)
+        _check_semantics(settings.semantics)
         self.semantics: Semantics = settings.semantics
         self.tally = Tally()
         self._agenda = Agenda()
         self.ledger = Ledger(self.tally, watch)
         self.tokens = TokenBook(settings.tokens, random, self._note)
-        self.floor = Floor(settings.floor, SCRIPTS[settings.script], self._agenda, self.ledger)
+        self.floor = Floor(settings.floor, known_script(settings.script), self._agenda, self.ledger)
         self.queues = settings.queues()
         self.conversations: dict[str, Conversation] = {}
         self._by_request: dict[str, Conversation] = {}
@@ -251,9 +251,21 @@ class World:
         return chat
 
 
-def _check_names(script: str, semantics: str) -> None:
+def known_script(script: str | Script) -> Script:
+    """Return a script, or the one of that name.
+
+    Raises:
+        ValueError: there is none of that name.
+
+    """
+    if isinstance(script, Script):
+        return script
     if script not in SCRIPTS:
         raise ValueError(f"no script {script!r}; there are {', '.join(SCRIPTS)}")
+    return SCRIPTS[script]
+
+
+def _check_semantics(semantics: str) -> None:
     if semantics not in SEMANTICS:
         raise ValueError(f"no semantics {semantics!r}; there are {', '.join(SEMANTICS)}")
 
