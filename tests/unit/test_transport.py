@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from typing import Any
+from collections.abc import Callable
+from contextlib import closing
 
 import httpx
 import pytest
 
+from answering import says, server
 from puzzel_chat._config import Settings
-from puzzel_chat._errors import Sent, TransportError
+from puzzel_chat._errors import ConfigurationError, Sent, TransportError
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._transport import OUTCOMES, AsyncTransport, Transport, _headers, mapped_errors
+from puzzel_chat._transport.messages import headers
+from puzzel_chat._transport.outcomes import OUTCOMES, mapped_errors
+from puzzel_chat._transport.pools import new_client
+from puzzel_chat._wire.operations import (
+    OPERATIONS,
+    end_request,
+    poll_request,
+    queue_request,
+    route_request,
+    send_request,
+    status_request,
+    time_request,
+    token_request,
+    typing_request,
+)
+from puzzel_chat._wire.refusals import error_for
 
 POLL = Request(operation="pollConversation", method="GET", path="/api/conversation")
 SECRET = "s3cr3t-token"
@@ -57,59 +71,7 @@ def example(kind: type[Exception]) -> Exception:
     return kind(*["raised" for _ in needs])
 
 
-@contextmanager
-def server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A real server on loopback; it reads each request and answers in the way given, until it is closed."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = listening.accept()
-                except OSError:
-                    return
-                with closing(connection):
-                    connection.recv(65536)
-                    answer(connection)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            listening.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-
-def says(text: str) -> Callable[[socket.socket], None]:
-    """An answer of these bytes."""
-    return lambda connection: connection.sendall(text.replace("\n", "\r\n").encode())
-
-
 Send = Callable[..., Reply]
-
-
-@pytest.fixture(params=["sync", "async"])
-def send(request: pytest.FixtureRequest) -> Send:
-    """Send requests with either transport, over one connection pool per call."""
-
-    async def over_async(base_url: str, requests: tuple[Request, ...], **settings: Any) -> Reply:
-        transport = AsyncTransport(Settings(base_url=base_url, solution_id="7", **settings))
-        try:
-            return [await transport.send(one, SECRET) for one in requests][-1]
-        finally:
-            await transport.aclose()
-
-    def over_sync(base_url: str, requests: tuple[Request, ...], **settings: Any) -> Reply:
-        transport = Transport(Settings(base_url=base_url, solution_id="7", **settings))
-        try:
-            return [transport.send(one, SECRET) for one in requests][-1]
-        finally:
-            transport.close()
-
-    if request.param == "sync":
-        return lambda base_url, *requests, **settings: over_sync(base_url, requests, **settings)
-    return lambda base_url, *requests, **settings: asyncio.run(over_async(base_url, requests, **settings))
 
 
 def test_the_library_has_the_errors_that_we_think() -> None:
@@ -189,15 +151,42 @@ def test_a_broken_answer_may_have_been_acted_on(send: Send, reply: str) -> None:
     assert raised.value.sent == "maybe"
 
 
-def test_a_redirect_is_given_back_and_not_followed(send: Send) -> None:
-    """The token must not go to another address because a reply says so."""
-    reply = "HTTP/1.1 307 Temporary Redirect\nLocation: https://elsewhere.example/\nContent-Length: 0\n\n"
-    with server(says(reply)) as base_url:
-        assert send(base_url, POLL).status == 307
+REQUESTS = {
+    "connectToken": token_request({"grant_type": "client_credentials", "client_secret": SECRET}),
+    "getQueueInfo": queue_request("q"),
+    "getTimeInfo": time_request("t"),
+    "routeConversation": route_request("c", "q"),
+    "getRequestStatus": status_request("c"),
+    "pollConversation": poll_request("17"),
+    "sendMessage": send_request("c", "Hello", "m"),
+    "sendTyping": typing_request("c", True),
+    "endConversation": end_request("c"),
+}
+
+
+def test_every_operation_has_an_example() -> None:
+    """An operation that comes new is tested for redirects too."""
+    assert REQUESTS.keys() == OPERATIONS.keys()
+
+
+@pytest.mark.parametrize("operation", REQUESTS)
+def test_a_redirect_carries_nothing_to_another_host(send: Send, operation: str) -> None:
+    """No kind of redirect is followed, for any operation; the error says which setting to change, and to what."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as elsewhere:
+        elsewhere.setblocking(False)
+        to = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/api"
+        for status in (301, 302, 303, 307, 308):
+            with server(says(f"HTTP/1.1 {status} Moved\nLocation: {to}\nContent-Length: 0\n\n")) as base_url:
+                reply = send(base_url, REQUESTS[operation])
+            error = error_for(OPERATIONS[operation], reply)
+            assert isinstance(error, ConfigurationError)
+            assert "base_url: the service redirects to 127.0.0.1; set the address" in str(error)
+        with pytest.raises(BlockingIOError):
+            elsewhere.accept()
 
 
 def test_cookies_are_never_sent_back(send: Send) -> None:
-    """A shared jar once gave one customer another's session, so there is none."""
+    """A shared jar once gave one customer another's session (BerriAI/litellm#36149), so there is none."""
     heads: list[str] = []
 
     def answer(connection: socket.socket) -> None:
@@ -249,21 +238,20 @@ def test_the_request_carries_what_it_should(send: Send) -> None:
 
 def test_without_a_token_none_is_sent() -> None:
     """The token request goes out without an Authorization header."""
-    assert "authorization" not in _headers(POLL, None)
+    assert "authorization" not in headers(POLL, None)
 
 
 def test_the_token_is_not_in_the_repr_of_the_headers() -> None:
     """A debugger, a log or a traceback that shows the headers shows no token."""
-    headers = _headers(POLL, SECRET)
-    assert headers["Authorization"] == f"Bearer {SECRET}"
-    assert SECRET not in repr(headers)
+    given = headers(POLL, SECRET)
+    assert given["Authorization"] == f"Bearer {SECRET}"
+    assert SECRET not in repr(given)
 
 
 def test_tls_is_verified() -> None:
     """There is no setting that turns it off, and none is turned off."""
-    for transport in (Transport, AsyncTransport):
-        made = transport(Settings(base_url="https://chat.example", solution_id="7"))
-        context = made._client._transport._pool._ssl_context  # type: ignore[union-attr]
+    settings = Settings(base_url="https://chat.example", solution_id="7")
+    for client in (new_client(httpx.Client, settings), new_client(httpx.AsyncClient, settings)):
+        context = client._transport._pool._ssl_context  # type: ignore[union-attr]
         assert context.verify_mode is ssl.CERT_REQUIRED
         assert context.check_hostname
-        made.close() if isinstance(made, Transport) else asyncio.run(made.aclose())

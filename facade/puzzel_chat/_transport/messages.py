@@ -1,0 +1,51 @@
+"""Requests and replies as the HTTP library has them, and how long they may take."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import httpx
+
+from puzzel_chat._config import Settings
+from puzzel_chat._http import Reply, Request
+from puzzel_chat._transport.body import PACKINGS, Body
+
+WHOLE = 3
+"""A request as a whole, its wait for a connection included, may take so many times the timeout of its parts."""
+ACCEPT = "application/json, application/problem+json"
+
+
+def limits(settings: Settings, within: float | None) -> tuple[float, float]:
+    """Give the seconds that connecting, each read and each write may take, and those for all together."""
+    whole = WHOLE * settings.timeout
+    return min(within or inf, settings.timeout), min(within or inf, whole)
+
+
+def headers(request: Request, access: str | None) -> httpx.Headers:
+    # Their own type, for its repr masks the token where a dict would show it.
+    given = httpx.Headers({"Accept": ACCEPT, "Accept-Encoding": PACKINGS, "User-Agent": "puzzel-chat-python"})
+    if access is not None:
+        given["Authorization"] = f"Bearer {access}"
+    if request.content_type is not None:
+        given["Content-Type"] = request.content_type
+    return given
+
+
+def built(settings: Settings, request: Request, access: str | None, timeout: float, **more: Any) -> httpx.Request:
+    query = f"?{request.query}" if request.query else ""
+    return httpx.Request(
+        request.method,
+        f"{settings.base_url}{request.path}{query}",
+        headers=headers(request, access),
+        content=request.body,
+        extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout), **more},
+    )
+
+
+def body_of(request: Request, response: httpx.Response) -> Body:
+    return Body(request.operation, response.headers.get("content-encoding", ""))
+
+
+def reply_of(response: httpx.Response, body: Body) -> Reply:
+    return Reply(status=response.status_code, headers=dict(response.headers), body=body.whole())

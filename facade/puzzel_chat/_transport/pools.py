@@ -1,0 +1,58 @@
+"""The connections: of one process for the blocking client, of one event loop for the other."""
+
+from __future__ import annotations
+
+import threading
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TypeVar
+
+import httpx
+
+from puzzel_chat._config import Settings, is_loopback
+from puzzel_chat._errors import ConfigurationError
+from puzzel_chat._transport.timed import TimedBackend
+
+MAX_CONNECTIONS = 100
+_Client = TypeVar("_Client", httpx.Client, httpx.AsyncClient)
+
+
+def host_of(settings: Settings) -> str:
+    """Give the host to reach; raises `ConfigurationError` when the address is none."""
+    try:
+        return httpx.URL(settings.base_url).host
+    except (httpx.InvalidURL, ValueError):
+        raise ConfigurationError("base_url", "is not an address that can be reached") from None
+
+
+def new_client(kind: type[_Client], settings: Settings) -> _Client:
+    """Give a client of the library that keeps no cookie, follows no redirect and waits for no connection."""
+    own = is_loopback(host_of(settings))
+    return kind(
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=MAX_CONNECTIONS),
+        follow_redirects=False,
+        cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
+        # These go before the environment's HTTP_PROXY and ALL_PROXY, which would be shown the token.
+        mounts={"http://": None, "https://": None} if own else None,
+    )
+
+
+class Pool:
+    """The connections of one process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.client = new_client(httpx.Client, settings)
+        self.slots = threading.Semaphore(MAX_CONNECTIONS)
+        for transport in (self.client._transport, *self.client._mounts.values()):
+            if isinstance(transport, httpx.HTTPTransport):
+                # httpcore takes it as an argument, and httpx has no way to give it.
+                transport._pool._network_backend = TimedBackend(transport._pool._network_backend)  # type: ignore[assignment]
+
+
+class AsyncPool:
+    """The connections of one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        from puzzel_chat._transport.trips import Trips
+
+        self.client = new_client(httpx.AsyncClient, settings)
+        self.trips = Trips(MAX_CONNECTIONS)
