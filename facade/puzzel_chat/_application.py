@@ -22,8 +22,9 @@ SessionT = TypeVar("SessionT")
 def _checked(store: Store | None) -> Store:
     if store is None:
         return MemoryStore()
-    if not callable(getattr(store, "acknowledge", None)):
-        told = f"must be a store, such as SQLiteStore('chats.db'), not {type(store).__name__}"
+    lacking = [name for name in vars(Store) if name[0] != "_" and not callable(getattr(store, name, None))]
+    if lacking:
+        told = f"must be a store, such as SQLiteStore('chats.db'); {type(store).__name__} lacks {', '.join(lacking)}"
         raise ConfigurationError("store", told)
     return store
 

@@ -5,201 +5,168 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from attrs import astuple
 
-from puzzel_chat._errors import ConfigurationError, StoreError
+from puzzel_chat._database import Database
+from puzzel_chat._errors import ConfigurationError
+from puzzel_chat._owners import Right, is_free
 from puzzel_chat._secrets import Secret, secret_or_none
-from puzzel_chat._store import StoredConversation, StoredSession, StoredTokens, Waiting
+from puzzel_chat._store import SEEN, StoredConversation, StoredSession, StoredTokens, Waiting
 
-_APPLICATION_ID = 0x505A4C43  # "PZLC", so that a foreign database is told from ours
-_VERSION = 1
-_SCHEMA = """
-CREATE TABLE session (
-    id TEXT PRIMARY KEY, access TEXT NOT NULL, refresh TEXT, generation INTEGER NOT NULL,
-    ttl REAL NOT NULL, obtained REAL NOT NULL, cursor TEXT, lease_owner TEXT, lease_until REAL
-);
-CREATE TABLE conversation (
-    session_id TEXT NOT NULL REFERENCES session ON DELETE CASCADE, id TEXT NOT NULL,
-    request_id TEXT, closing INTEGER NOT NULL, finished INTEGER NOT NULL, PRIMARY KEY (session_id, id)
-) WITHOUT ROWID;
-CREATE TABLE waiting (
-    session_id TEXT NOT NULL REFERENCES session ON DELETE CASCADE, seq INTEGER NOT NULL,
-    raw TEXT NOT NULL, PRIMARY KEY (session_id, seq)
-) WITHOUT ROWID;
-CREATE TABLE seen (
-    session_id TEXT NOT NULL REFERENCES session ON DELETE CASCADE, conversation_id TEXT NOT NULL,
-    item_id TEXT NOT NULL, mark TEXT NOT NULL, UNIQUE (session_id, conversation_id, item_id, mark)
-);
-"""
-_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON;"
+_COLUMNS: dict[Right, str] = {"refresh": "lease", "mail": "mail"}
+_FORGET_OLDEST = """DELETE FROM seen WHERE rowid IN (SELECT item FROM (SELECT rowid AS item, row_number() OVER
+(PARTITION BY conversation_id ORDER BY rowid DESC) AS place FROM seen WHERE session_id=?) WHERE place>?)"""
+_SAVE_TOKENS = """INSERT INTO session (id, access, refresh, generation, ttl, obtained)
+SELECT ?,?,?,?,?,? WHERE ?=1 OR EXISTS (SELECT 1 FROM session WHERE id=?)
+ON CONFLICT (id) DO UPDATE SET access=excluded.access, refresh=excluded.refresh, generation=excluded.generation,
+ttl=excluded.ttl, obtained=excluded.obtained WHERE excluded.generation > generation"""
 
 
 class SQLiteStore:
-    """Keeps sessions in a file at `path`, made with mode 0600.
+    """Keeps sessions in a file at `path`, made with mode 0600; one of an older version is brought up to date.
 
-    Raises `ConfigurationError` when the file cannot be opened or is not ours, `StoreError` when it fails later.
+    A killed process loses nothing that was written. When the machine loses power, the last writes may be lost, except
+    those of tokens. A forked process opens the file for itself. Raises `ConfigurationError` when the file cannot be
+    opened or is not ours, `StoreError` when it fails later.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         if not isinstance(path, str | os.PathLike):
             raise ConfigurationError("store", f"the path must be a string or a path, not {type(path).__name__}")
         self.path = Path(path)
-        self._lock = threading.RLock()
-        self._db = self._open()
-
-    def _open(self) -> sqlite3.Connection:
-        try:
-            # The file is made by us first, so that not even its first byte can be read by others.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-            db = sqlite3.connect(self.path, timeout=10, isolation_level=None, check_same_thread=False)
-            try:
-                self._check_owner(db)
-                os.chmod(self.path, 0o600)
-                db.executescript(_PRAGMAS)
-                self._prepare(db)
-            except BaseException:
-                db.close()
-                raise
-        except (OSError, sqlite3.Error) as error:
-            raise ConfigurationError("store", f"cannot use {self.path} as a session store: {error}") from None
-        return db
-
-    def _check_owner(self, db: sqlite3.Connection) -> bool:
-        """Tell whether the file is empty; raises when it is not ours, before anything is written to it."""
-        (owner,), (version,) = (db.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version"))
-        empty = db.execute("SELECT 1 FROM sqlite_master").fetchone() is None
-        if not empty and (owner, version) != (_APPLICATION_ID, _VERSION):
-            mine = owner == _APPLICATION_ID
-            whose = f"has version {version}, not {_VERSION}" if mine else "belongs to another program"
-            raise ConfigurationError("store", f"{self.path} {whose}; name another file")
-        return empty
-
-    def _prepare(self, db: sqlite3.Connection) -> None:
-        db.execute("BEGIN IMMEDIATE")
-        if self._check_owner(db):
-            for statement in _SCHEMA.split(";"):
-                db.execute(statement)
-            db.execute(f"PRAGMA application_id={_APPLICATION_ID}")
-            db.execute(f"PRAGMA user_version={_VERSION}")
-        db.execute("COMMIT")
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                try:
-                    self._db.execute("BEGIN IMMEDIATE")
-                    yield self._db
-                    self._db.execute("COMMIT")
-                except BaseException:
-                    # An interrupt may strike right after any of the three.
-                    if self._db.in_transaction:
-                        self._db.execute("ROLLBACK")
-                    raise
-            except (sqlite3.Error, ValueError) as error:
-                told = str(error).rstrip(".")
-                raise StoreError(f"The session store {self.path} failed: {told}. {_advice(error)}") from None
+        self._file = Database(self.path)
 
     def load(self, session_id: str) -> StoredSession | None:
         """See `Store`."""
-        with self._transaction() as db:
+
+        def work(db: sqlite3.Connection) -> StoredSession | None:
             tokens = _tokens(db, session_id)
             if tokens is None:
                 return None
             (cursor,) = db.execute("SELECT cursor FROM session WHERE id=?", (session_id,)).fetchone()
-            stored = StoredSession(id=session_id, tokens=tokens, cursor=cursor)
-            query = "SELECT id, request_id, closing, finished FROM conversation WHERE session_id=?"
-            for conversation_id, request_id, closing, finished in db.execute(query, (session_id,)):
-                stored.conversations[conversation_id] = StoredConversation(
-                    id=conversation_id, request_id=request_id, closing=bool(closing), finished=bool(finished)
-                )
+            known = _conversations(db, session_id)
+            stored = StoredSession(id=session_id, tokens=tokens, cursor=cursor, conversations=known)
             for seq, raw in db.execute("SELECT seq, raw FROM waiting WHERE session_id=? ORDER BY seq", (session_id,)):
                 stored.waiting[seq] = Waiting(seq=seq, raw=json.loads(raw))
             query = "SELECT conversation_id, item_id, mark FROM seen WHERE session_id=? ORDER BY rowid"
             for conversation_id, item_id, mark in db.execute(query, (session_id,)):
                 stored.seen.setdefault(conversation_id, []).append((item_id, mark))
-        return stored
+            return stored
+
+        return self._file.run(work)
 
     def tokens(self, session_id: str) -> StoredTokens | None:
         """See `Store`."""
-        with self._transaction() as db:
-            return _tokens(db, session_id)
+        return self._file.run(lambda db: _tokens(db, session_id))
 
     def save_tokens(self, session_id: str, tokens: StoredTokens) -> None:
         """See `Store`."""
-        with self._transaction() as db:
-            db.execute(
-                "INSERT INTO session (id, access, refresh, generation, ttl, obtained)"
-                " SELECT ?,?,?,?,?,? WHERE ?=1 OR EXISTS (SELECT 1 FROM session WHERE id=?)"
-                " ON CONFLICT (id) DO UPDATE SET access=excluded.access, refresh=excluded.refresh,"
-                " generation=excluded.generation, ttl=excluded.ttl, obtained=excluded.obtained"
-                " WHERE excluded.generation > generation",
-                (session_id, *astuple(tokens), tokens.generation, session_id),
-            )
+        row = (session_id, *astuple(tokens), tokens.generation, session_id)
+        self._file.run(lambda db: db.execute(_SAVE_TOKENS, row), lasting=True)
+
+    def conversations(self, session_id: str) -> dict[str, StoredConversation]:
+        """See `Store`."""
+        return self._file.run(lambda db: _conversations(db, session_id))
 
     def save_conversation(self, session_id: str, conversation: StoredConversation) -> None:
         """See `Store`."""
-        with self._transaction() as db:
+
+        def work(db: sqlite3.Connection) -> None:
             db.execute(
                 "INSERT OR REPLACE INTO conversation (session_id, id, request_id, closing, finished)"
                 " SELECT ?,?,?,?,? WHERE EXISTS (SELECT 1 FROM session WHERE id=?)",
                 (session_id, *astuple(conversation), session_id),
             )
 
-    def journal(self, session_id: str, cursor: str | None, waiting: Sequence[Waiting]) -> None:
-        """See `Store`."""
-        rows = [(session_id, item.seq, json.dumps(item.raw), session_id) for item in waiting]
-        with self._transaction() as db:
-            db.execute("UPDATE session SET cursor=? WHERE id=?", (cursor, session_id))
-            db.executemany(
-                "INSERT OR IGNORE INTO waiting (session_id, seq, raw)"
-                " SELECT ?,?,? WHERE EXISTS (SELECT 1 FROM session WHERE id=?)",
-                rows,
-            )
+        self._file.run(work)
 
-    def acknowledge(self, session_id: str, conversation_id: str, seq: int, item_id: str, mark: str) -> None:
+    def journal(self, session_id: str, owner: str, cursor: str | None, waiting: Sequence[Waiting]) -> bool:
         """See `Store`."""
-        with self._transaction() as db:
+
+        def work(db: sqlite3.Connection) -> bool:
+            rows = [(session_id, item.seq, json.dumps(item.raw)) for item in waiting]
+            if _holder(db, session_id, "mail")[0] != owner:
+                return False
+            db.execute("UPDATE session SET cursor=? WHERE id=?", (cursor, session_id))
+            # A write that is tried again, after an error that came too late, finds its rows there.
+            db.executemany("INSERT OR IGNORE INTO waiting (session_id, seq, raw) VALUES (?,?,?)", rows)
+            return True
+
+        return self._file.run(work)
+
+    def acknowledge(self, session_id: str, owner: str, conversation_id: str, seq: int, item_id: str, mark: str) -> bool:
+        """See `Store`."""
+
+        def work(db: sqlite3.Connection) -> bool:
+            if _holder(db, session_id, "mail")[0] != owner:
+                return False
             db.execute("DELETE FROM waiting WHERE session_id=? AND seq=?", (session_id, seq))
-            db.execute(
-                "INSERT OR IGNORE INTO seen (session_id, conversation_id, item_id, mark)"
-                " SELECT ?,?,?,? WHERE EXISTS (SELECT 1 FROM session WHERE id=?)",
-                (session_id, conversation_id, item_id, mark, session_id),
+            added = db.execute(
+                "INSERT OR IGNORE INTO seen (session_id, conversation_id, item_id, mark) VALUES (?,?,?,?)",
+                (session_id, conversation_id, item_id, mark),
             )
+            # Now and then, for it looks at every item of the session.
+            if (added.lastrowid or 0) % 256 == 0:
+                db.execute(_FORGET_OLDEST, (session_id, SEEN))
+            return True
+
+        return self._file.run(work)
 
     def delete(self, session_id: str) -> None:
         """See `Store`."""
-        with self._transaction() as db:
-            db.execute("DELETE FROM session WHERE id=?", (session_id,))
-        # The log still holds what was deleted; where another process reads, that process's end clears it.
-        with self._lock:
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._file.run(lambda db: db.execute("DELETE FROM session WHERE id=?", (session_id,)))
+        self._file.checkpoint()
 
-    def acquire(self, session_id: str, owner: str, now: float, seconds: float) -> bool:
+    def acquire(self, session_id: str, right: Right, owner: str, now: float, seconds: float) -> str:
         """See `Store`."""
-        with self._transaction() as db:
-            taken = db.execute(
-                "UPDATE session SET lease_owner=?, lease_until=? WHERE id=? AND (lease_owner IS NULL OR lease_owner=?"
-                " OR lease_until<=? OR lease_until>?)",
-                (owner, now + seconds, session_id, owner, now, now + seconds),
-            )
-            known = db.execute("SELECT 1 FROM session WHERE id=?", (session_id,)).fetchone()
-        return taken.rowcount == 1 or known is None
 
-    def release(self, session_id: str, owner: str) -> None:
+        def work(db: sqlite3.Connection) -> str:
+            holder, until = _holder(db, session_id, right)
+            if holder is not None and not is_free(holder, until, owner, now, seconds):
+                return holder
+            _give(db, session_id, right, owner, now + seconds)
+            return owner
+
+        return self._file.run(work)
+
+    def renew(self, session_id: str, right: Right, owner: str, now: float, seconds: float) -> bool:
         """See `Store`."""
-        with self._transaction() as db:
-            db.execute("UPDATE session SET lease_owner=NULL WHERE id=? AND lease_owner=?", (session_id, owner))
+
+        def work(db: sqlite3.Connection) -> bool:
+            mine = _holder(db, session_id, right)[0] == owner
+            if mine:
+                _give(db, session_id, right, owner, now + seconds)
+            return mine
+
+        return self._file.run(work)
+
+    def release(self, session_id: str, right: Right, owner: str) -> None:
+        """See `Store`."""
+
+        def work(db: sqlite3.Connection) -> None:
+            if _holder(db, session_id, right)[0] == owner:
+                _give(db, session_id, right, None, 0.0)
+
+        self._file.run(work)
 
     def close(self) -> None:
         """See `Store`."""
-        with self._lock:
-            self._db.close()
+        self._file.close()
+
+
+def _holder(db: sqlite3.Connection, session_id: str, right: Right) -> tuple[str | None, float]:
+    column = _COLUMNS[right]
+    query = f"SELECT {column}_owner, {column}_until FROM session WHERE id=?"  # noqa: S608  # a name of our own
+    return db.execute(query, (session_id,)).fetchone() or (None, 0.0)
+
+
+def _give(db: sqlite3.Connection, session_id: str, right: Right, owner: str | None, until: float) -> None:
+    column = _COLUMNS[right]
+    query = f"UPDATE session SET {column}_owner=?, {column}_until=? WHERE id=?"  # noqa: S608  # a name of our own
+    db.execute(query, (owner, until, session_id))
 
 
 def _tokens(db: sqlite3.Connection, session_id: str) -> StoredTokens | None:
@@ -211,9 +178,9 @@ def _tokens(db: sqlite3.Connection, session_id: str) -> StoredTokens | None:
     return StoredTokens(access=access, refresh=refresh, generation=row[2], ttl=row[3], obtained=row[4])
 
 
-def _advice(error: Exception) -> str:
-    if isinstance(error, sqlite3.ProgrammingError):
-        return "It was closed; open a new SQLiteStore."
-    if isinstance(error, sqlite3.OperationalError):
-        return "Check the disk and its permissions."
-    return "The file is damaged; name another one."
+def _conversations(db: sqlite3.Connection, session_id: str) -> dict[str, StoredConversation]:
+    query = "SELECT id, request_id, closing, finished FROM conversation WHERE session_id=?"
+    return {
+        row[0]: StoredConversation(id=row[0], request_id=row[1], closing=bool(row[2]), finished=bool(row[3]))
+        for row in db.execute(query, (session_id,))
+    }

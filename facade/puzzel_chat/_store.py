@@ -5,7 +5,8 @@ What is new is written down before the caller gets it, and crossed out when the 
     poll ──► journal(cursor, items) ──► the caller ──► acknowledge(item)
 
 so that a killed process loses nothing whatever the poll returns, and the next one gets again only what was in the
-caller's hands: one item of `events()`, or the list of the last `Session.poll()`. A store holds
+caller's hands: one item of `events()`, or the list of the last `Session.poll()`. Both are for the owner of the
+session's mail, of whom there is one at a time; the rest is for every process that shares the session. A store holds
 tokens, and people's words while they wait; a file is readable for its owner only.
 """
 
@@ -13,11 +14,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 from attrs import evolve, field, frozen
 
+from puzzel_chat._owners import Right, is_free, mind_forks
 from puzzel_chat._secrets import Secret
+
+SEEN = 16_384
+"""Items remembered per conversation, for a resume: as many as a reply of 8 MiB can repeat at 512 bytes each."""
 
 
 @frozen(kw_only=True)
@@ -79,40 +84,58 @@ class Store(Protocol):
     def tokens(self, session_id: str) -> StoredTokens | None:
         """Give only the tokens of a session."""
 
+    def conversations(self, session_id: str) -> dict[str, StoredConversation]:
+        """Give only the conversations of a session, by their ids."""
+        ...
+
     def save_conversation(self, session_id: str, conversation: StoredConversation) -> None:
         """Keep a conversation's state."""
 
-    def journal(self, session_id: str, cursor: str | None, waiting: Sequence[Waiting]) -> None:
-        """Keep, in one step, what a poll brought and the cursor that follows it."""
+    def journal(self, session_id: str, owner: str, cursor: str | None, waiting: Sequence[Waiting]) -> bool:
+        """Keep, in one step, what a poll brought and the cursor that follows it.
 
-    def acknowledge(self, session_id: str, conversation_id: str, seq: int, item_id: str, mark: str) -> None:
-        """Cross out an item that the caller is done with, and remember it as seen."""
+        False means that nothing was written: the mail is not this owner's any more.
+        """
+        ...
+
+    def acknowledge(self, session_id: str, owner: str, conversation_id: str, seq: int, item_id: str, mark: str) -> bool:
+        """Cross out an item that the caller is done with, and remember it as seen (of very many the newest).
+
+        False as for `journal`.
+        """
+        ...
 
     def delete(self, session_id: str) -> None:
         """Forget a session and its secrets."""
 
-    def acquire(self, session_id: str, owner: str, now: float, seconds: float) -> bool:
-        """Take the right to refresh the session's token for so many seconds, unless another owner has it.
+    def acquire(self, session_id: str, right: Right, owner: str, now: float, seconds: float) -> str:
+        """Take a right for so many seconds, unless another owner has it; gives the name of who has it then.
 
-        A right that ends later than a new one would (a clock was set back) is not believed.
+        A right is free when it is over, when its owner's process lives no more, and when it ends later than a new one
+        would (a clock was set back). Of a session that is not there every right is free.
         """
         ...
 
-    def release(self, session_id: str, owner: str) -> None:
-        """Give that right back."""
+    def renew(self, session_id: str, right: Right, owner: str, now: float, seconds: float) -> bool:
+        """Hold a right for so many seconds from now; false when another owner took it meanwhile, or gave it back."""
+        ...
+
+    def release(self, session_id: str, right: Right, owner: str) -> None:
+        """Give a right back."""
 
     def close(self) -> None:
         """Close what the store holds open."""
 
 
 class MemoryStore:
-    """Keeps sessions as long as the process lives."""
+    """Keeps sessions as long as the process lives; in a forked child it is empty, for the sessions are the parent's."""
 
     def __init__(self) -> None:
         self._sessions: dict[str, StoredSession] = {}
         self._seen: dict[str, dict[str, dict[tuple[str, str], None]]] = {}
-        self._leases: dict[str, tuple[str, float]] = {}
+        self._rights: dict[tuple[str, Right], tuple[str, float]] = {}
         self._lock = threading.RLock()
+        mind_forks(self)
 
     def load(self, session_id: str) -> StoredSession | None:
         """See `Store`."""
@@ -138,46 +161,83 @@ class MemoryStore:
         session = self._sessions.get(session_id)
         return session.tokens if session else None
 
+    def conversations(self, session_id: str) -> dict[str, StoredConversation]:
+        """See `Store`."""
+        with self._lock:
+            session = self._sessions.get(session_id)
+            return dict(session.conversations) if session else {}
+
     def save_conversation(self, session_id: str, conversation: StoredConversation) -> None:
         """See `Store`."""
         with self._lock:
             if session := self._sessions.get(session_id):
                 session.conversations[conversation.id] = conversation
 
-    def journal(self, session_id: str, cursor: str | None, waiting: Sequence[Waiting]) -> None:
+    def journal(self, session_id: str, owner: str, cursor: str | None, waiting: Sequence[Waiting]) -> bool:
         """See `Store`."""
         with self._lock:
-            if session := self._sessions.get(session_id):
-                session.waiting.update({item.seq: item for item in waiting})
-                self._sessions[session_id] = evolve(session, cursor=cursor)
+            if not self._has(session_id, "mail", owner):
+                return False
+            session = self._sessions[session_id]
+            session.waiting.update({item.seq: item for item in waiting})
+            self._sessions[session_id] = evolve(session, cursor=cursor)
+            return True
 
-    def acknowledge(self, session_id: str, conversation_id: str, seq: int, item_id: str, mark: str) -> None:
+    def acknowledge(self, session_id: str, owner: str, conversation_id: str, seq: int, item_id: str, mark: str) -> bool:
         """See `Store`."""
         with self._lock:
-            if session := self._sessions.get(session_id):
-                session.waiting.pop(seq, None)
-                self._seen[session_id].setdefault(conversation_id, {})[item_id, mark] = None
+            if not self._has(session_id, "mail", owner):
+                return False
+            self._sessions[session_id].waiting.pop(seq, None)
+            seen = self._seen[session_id].setdefault(conversation_id, {})
+            seen[item_id, mark] = None
+            if len(seen) > SEEN:
+                del seen[next(iter(seen))]
+            return True
 
     def delete(self, session_id: str) -> None:
         """See `Store`."""
         with self._lock:
             self._sessions.pop(session_id, None)
             self._seen.pop(session_id, None)
+            for right in get_args(Right):
+                self._rights.pop((session_id, right), None)
 
-    def acquire(self, session_id: str, owner: str, now: float, seconds: float) -> bool:
+    def acquire(self, session_id: str, right: Right, owner: str, now: float, seconds: float) -> str:
         """See `Store`."""
         with self._lock:
-            holder, until = self._leases.get(session_id, (owner, now))
-            if holder != owner and now < until <= now + seconds:
+            holder, until = self._rights.get((session_id, right), (None, 0.0))
+            if holder is not None and not is_free(holder, until, owner, now, seconds):
+                return holder
+            if session_id in self._sessions:
+                self._rights[session_id, right] = (owner, now + seconds)
+            return owner
+
+    def renew(self, session_id: str, right: Right, owner: str, now: float, seconds: float) -> bool:
+        """See `Store`."""
+        with self._lock:
+            if not self._has(session_id, right, owner):
                 return False
-            self._leases[session_id] = (owner, now + seconds)
+            self._rights[session_id, right] = (owner, now + seconds)
             return True
 
-    def release(self, session_id: str, owner: str) -> None:
+    def release(self, session_id: str, right: Right, owner: str) -> None:
         """See `Store`."""
         with self._lock:
-            if self._leases.get(session_id, ("", 0.0))[0] == owner:
-                del self._leases[session_id]
+            if self._has(session_id, right, owner):
+                del self._rights[session_id, right]
+
+    def _has(self, session_id: str, right: Right, owner: str) -> bool:
+        return self._rights.get((session_id, right), ("", 0.0))[0] == owner
+
+    def _before_fork(self) -> None:
+        self._lock.acquire()
+
+    def _after_fork(self, in_child: bool) -> None:
+        if in_child:
+            for kept in (self._sessions, self._seen, self._rights):
+                kept.clear()
+        self._lock.release()
 
     def close(self) -> None:
         """See `Store`."""

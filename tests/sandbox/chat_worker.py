@@ -1,41 +1,23 @@
-"""A process that holds or resumes one chat and notes each message once it has handled it; for `test_resume.py`."""
+"""A process that takes up a session, or opens one, and holds it; for `test_resume.py`."""
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-from pathlib import Path
 
-from puzzel_chat import MessageEdited, PuzzelChat, SQLiteStore, is_message
+from puzzel_chat import PuzzelChat, SessionInUse, SQLiteStore
 
 
-def main(base_url: str, solution_id: str, store: str, notes: str, kill_after: str = "") -> None:
-    """Take up the session whose id is noted, or open one; then write a line per message until the chat ends.
-
-    With `kill_after` it kills itself after handling so many messages, between two polls.
-    """
-    noted, left = Path(notes), int(kill_after or 0)
+def main(base_url: str, solution_id: str, store: str, session_id: str = "") -> None:
+    """Print the session's id once it is held, and hold it until a line comes; or print that it is in use."""
     with PuzzelChat(base_url, solution_id, poll_interval=0.05, store=SQLiteStore(store)) as chat:
-        if noted.exists():
-            (conversation,) = chat.resume(noted.read_text().split("\n", 1)[0]).conversations
-        else:
-            conversation = chat.start("support", wait=20)
-            _note(noted, conversation.session.id)
-        for event in conversation.events():
-            if is_message(event) or isinstance(event, MessageEdited):
-                _note(noted, f"{event.id} {event.version}")
-                left -= 1
-                if left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-        _note(noted, "end")
-
-
-def _note(noted: Path, line: str) -> None:
-    with noted.open("a") as file:
-        file.write(line + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+        try:
+            session = chat.resume(session_id) if session_id else chat.start("support", wait=20).session
+        except SessionInUse as error:
+            print(f"in use: {error}", flush=True)
+            return
+        session.poll()
+        print(session.id, flush=True)
+        sys.stdin.readline()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from attrs import evolve
 
 from puzzel_chat._errors import ConfigurationError, StoreError
+from puzzel_chat._owners import Right, owner_name
 from puzzel_chat._secrets import Secret
 from puzzel_chat._sqlite import SQLiteStore
 from puzzel_chat._store import MemoryStore, Store, StoredConversation, StoredTokens, Waiting
@@ -20,6 +23,14 @@ from puzzel_chat._store import MemoryStore, Store, StoredConversation, StoredTok
 TOKENS = StoredTokens(access=Secret("acc-1"), refresh=Secret("ref-1"), generation=1, ttl=600.0, obtained=1000.0)
 SECRET = "s3cr3t-" * 5
 Make = Callable[[], Store]
+
+
+def begun(store: Store, *names: str) -> Store:
+    """Give the store with sessions whose mail is "me"'s."""
+    for name in names or ("s",):
+        store.save_tokens(name, TOKENS)
+        store.acquire(name, "mail", "me", 100.0, 60.0)
+    return store
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -52,13 +63,13 @@ def mode(path: Path) -> int:
 def test_what_is_kept_comes_back(make: Make) -> None:
     """Tokens, cursor, conversations, waiting items and marks are given as they were kept."""
     store = make()
-    store.save_tokens("s", TOKENS)
+    begun(store)
     talk = StoredConversation(id="c", request_id="r", closing=True, finished=False)
     store.save_conversation("s", talk)
     store.save_conversation("s", StoredConversation(id="d", finished=True))
     raw = {"id": "1", "content": "Blåbærsyltetøy 🫐", "n": None, "nested": {"list": [1, 2.5, True]}}
-    store.journal("s", "cur", [Waiting(seq=7, raw=raw), Waiting(seq=8, raw={"id": "2"})])
-    store.acknowledge("s", "c", 8, "2", "1:mark")
+    store.journal("s", "me", "cur", [Waiting(seq=7, raw=raw), Waiting(seq=8, raw={"id": "2"})])
+    store.acknowledge("s", "me", "c", 8, "2", "1:mark")
     found = make().load("s")
     assert found is not None
     assert (found.id, found.tokens, found.cursor) == ("s", TOKENS, "cur")
@@ -89,7 +100,7 @@ def test_what_is_not_there_is_none(make: Make) -> None:
     assert make().load("nobody") is None
     assert make().tokens("nobody") is None
     make().delete("nobody")
-    make().release("nobody", "me")
+    make().release("nobody", "refresh", "me")
 
 
 def test_an_older_generation_never_replaces_a_newer(make: Make) -> None:
@@ -105,8 +116,8 @@ def test_an_older_generation_never_replaces_a_newer(make: Make) -> None:
 def test_new_tokens_leave_the_rest_as_it_is(make: Make) -> None:
     """A refresh touches neither the cursor nor the journal."""
     store = make()
-    store.save_tokens("s", TOKENS)
-    store.journal("s", "cur", [Waiting(seq=1, raw={"id": "1"})])
+    begun(store)
+    store.journal("s", "me", "cur", [Waiting(seq=1, raw={"id": "1"})])
     store.save_tokens("s", evolve(TOKENS, generation=2))
     found = store.load("s")
     assert found is not None
@@ -116,23 +127,39 @@ def test_new_tokens_leave_the_rest_as_it_is(make: Make) -> None:
 def test_the_order_of_waiting_and_seen_is_kept(make: Make) -> None:
     """Items wait in the order of their numbers, marks in the order in which they were made."""
     store = make()
-    store.save_tokens("s", TOKENS)
-    store.journal("s", None, [Waiting(seq=n, raw={"n": n}) for n in (1, 2, 10)])
-    store.journal("s", None, [Waiting(seq=n, raw={"n": n}) for n in (11, 12)])
+    begun(store)
+    store.journal("s", "me", None, [Waiting(seq=n, raw={"n": n}) for n in (1, 2, 10)])
+    store.journal("s", "me", None, [Waiting(seq=n, raw={"n": n}) for n in (11, 12)])
     for mark in ("b", "a", "c"):
-        store.acknowledge("s", "c", 99, "1", mark)
+        store.acknowledge("s", "me", "c", 99, "1", mark)
     found = make().load("s")
     assert found is not None
     assert list(found.waiting) == [1, 2, 10, 11, 12]
     assert found.seen["c"] == [("1", "b"), ("1", "a"), ("1", "c")]
 
 
+def test_what_was_seen_long_ago_is_forgotten(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chat without an end does not fill the store; each conversation keeps its newest marks, and its own."""
+    for module in ("_store", "_sqlite"):
+        monkeypatch.setattr(f"puzzel_chat.{module}.SEEN", 50)
+    store = make()
+    begun(store)
+    store.acknowledge("s", "me", "quiet", 0, "only", "mark")
+    for number in range(1000):
+        store.acknowledge("s", "me", "busy", number, str(number), "mark")
+    found = make().load("s")
+    assert found is not None
+    assert found.seen["quiet"] == [("only", "mark")]
+    assert 50 <= len(found.seen["busy"]) < 50 + 256
+    assert [int(item_id) for item_id, _ in found.seen["busy"]] == list(range(1000 - len(found.seen["busy"]), 1000))
+
+
 def test_acknowledging_twice_is_remembered_once(make: Make) -> None:
     """A repeat changes nothing, so that memory stays bounded by what there was."""
     store = make()
-    store.save_tokens("s", TOKENS)
+    begun(store)
     for _ in range(3):
-        store.acknowledge("s", "c", 1, "1", "mark")
+        store.acknowledge("s", "me", "c", 1, "1", "mark")
     found = store.load("s")
     assert found is not None
     assert found.seen == {"c": [("1", "mark")]}
@@ -141,10 +168,10 @@ def test_acknowledging_twice_is_remembered_once(make: Make) -> None:
 def test_nothing_is_kept_for_a_session_that_is_gone(make: Make) -> None:
     """A poll that lands after the session was forgotten brings no words back into the store."""
     store = make()
-    store.save_tokens("s", TOKENS)
+    begun(store)
     store.delete("s")
-    store.journal("s", "cur", [Waiting(seq=1, raw={"id": "1"})])
-    store.acknowledge("s", "c", 1, "1", "mark")
+    store.journal("s", "me", "cur", [Waiting(seq=1, raw={"id": "1"})])
+    store.acknowledge("s", "me", "c", 1, "1", "mark")
     store.save_conversation("s", StoredConversation(id="c"))
     assert store.load("s") is None
     store.save_tokens("s", TOKENS)
@@ -157,8 +184,8 @@ def test_sessions_do_not_meet(make: Make) -> None:
     """The same ids in two sessions are two things, and forgetting one leaves the other."""
     store = make()
     for name in ("s", "t"):
-        store.save_tokens(name, TOKENS)
-        store.journal(name, name, [Waiting(seq=1, raw={"of": name})])
+        begun(store, name)
+        store.journal(name, "me", name, [Waiting(seq=1, raw={"of": name})])
         store.save_conversation(name, StoredConversation(id="c"))
     store.delete("s")
     found = make().load("t")
@@ -171,15 +198,15 @@ def test_one_owner_at_a_time_may_refresh(make: Make) -> None:
     """A lease is refused to a second owner until it is given back or over; its owner may take it again."""
     one, two = make(), make()
     one.save_tokens("s", TOKENS)
-    assert one.acquire("s", "me", 100.0, 40.0)
-    assert one.acquire("s", "me", 110.0, 40.0)
-    assert not two.acquire("s", "you", 149.9, 40.0)
-    two.release("s", "you")
-    assert not two.acquire("s", "you", 149.9, 40.0)
-    assert two.acquire("s", "you", 150.0, 40.0)
-    assert not one.acquire("s", "me", 151.0, 40.0)
-    two.release("s", "you")
-    assert one.acquire("s", "me", 152.0, 40.0)
+    assert one.acquire("s", "refresh", "me", 100.0, 40.0) == "me"
+    assert one.acquire("s", "refresh", "me", 110.0, 40.0) == "me"
+    assert two.acquire("s", "refresh", "you", 149.9, 40.0) != "you"
+    two.release("s", "refresh", "you")
+    assert two.acquire("s", "refresh", "you", 149.9, 40.0) != "you"
+    assert two.acquire("s", "refresh", "you", 150.0, 40.0) == "you"
+    assert one.acquire("s", "refresh", "me", 151.0, 40.0) != "me"
+    two.release("s", "refresh", "you")
+    assert one.acquire("s", "refresh", "me", 152.0, 40.0) == "me"
 
 
 def test_leases_of_two_sessions_are_two(make: Make) -> None:
@@ -187,16 +214,75 @@ def test_leases_of_two_sessions_are_two(make: Make) -> None:
     store = make()
     for name in ("s", "t"):
         store.save_tokens(name, TOKENS)
-    assert store.acquire("s", "me", 100.0, 40.0)
-    assert store.acquire("t", "you", 100.0, 40.0)
+    assert store.acquire("s", "refresh", "me", 100.0, 40.0) == "me"
+    assert store.acquire("t", "refresh", "you", 100.0, 40.0) == "you"
 
 
 def test_a_lease_from_a_clock_that_ran_ahead_is_not_believed(make: Make) -> None:
     """When the wall clock is set back by an hour, a session is not locked for that hour."""
     store = make()
     store.save_tokens("s", TOKENS)
-    assert store.acquire("s", "me", 3700.0, 40.0)
-    assert store.acquire("s", "you", 100.0, 40.0)
+    assert store.acquire("s", "refresh", "me", 3700.0, 40.0) == "me"
+    assert store.acquire("s", "refresh", "you", 100.0, 40.0) == "you"
+
+
+def test_the_two_rights_of_a_session_are_two(make: Make) -> None:
+    """Whoever has the mail does not hold up a refresh, nor the other way round; both go with the session."""
+    store = make()
+    store.save_tokens("s", TOKENS)
+    assert store.acquire("s", "mail", "me", 100.0, 60.0) == "me"
+    assert store.acquire("s", "refresh", "you", 100.0, 60.0) == "you"
+    assert store.acquire("s", "mail", "you", 100.0, 60.0) == "me"
+    store.delete("s")
+    store.save_tokens("s", TOKENS)
+    assert store.acquire("s", "mail", "you", 100.0, 60.0) == "you"
+
+
+def test_only_its_owner_renews_a_right(make: Make) -> None:
+    """A right that was taken or given back meanwhile is lost; one that is merely over is not."""
+    store = make()
+    store.save_tokens("s", TOKENS)
+    assert not store.renew("s", "mail", "me", 100.0, 60.0)
+    store.acquire("s", "mail", "me", 100.0, 60.0)
+    assert store.renew("s", "mail", "me", 500.0, 60.0)
+    assert store.acquire("s", "mail", "you", 559.0, 60.0) == "me"
+    assert store.acquire("s", "mail", "you", 560.0, 60.0) == "you"
+    assert not store.renew("s", "mail", "me", 561.0, 60.0)
+    store.release("s", "mail", "you")
+    assert not store.renew("s", "mail", "me", 562.0, 60.0)
+    assert not store.renew("nobody", "mail", "me", 562.0, 60.0)
+
+
+def test_only_the_owner_of_the_mail_writes_it(make: Make) -> None:
+    """A journal or an acknowledgment of somebody else changes nothing and says so."""
+    store = begun(make())
+    assert store.journal("s", "me", "1", [Waiting(seq=1, raw={"id": "1"})])
+    before = store.load("s")
+    for other in ("you", ""):
+        assert not store.journal("s", other, "2", [Waiting(seq=1, raw={"id": "2"})])
+        assert not store.acknowledge("s", other, "c", 1, "1", "mark")
+    assert store.load("s") == before
+    assert store.acknowledge("s", "me", "c", 1, "1", "mark")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a process cannot be asked for without ending it")
+@pytest.mark.parametrize("right", ["mail", "refresh"])
+def test_a_right_of_a_killed_process_is_free_at_once(make: Make, right: Right) -> None:
+    """Nobody waits for a process of this machine that lives no more; one that lives, or of elsewhere, is waited for."""
+    store = make()
+    store.save_tokens("s", TOKENS)
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    machine, _, chance = owner_name().split("/")
+    owner = f"{machine}/{process.pid}/{chance}"
+    assert store.acquire("s", right, owner, 100.0, 60.0) == owner
+    assert store.acquire("s", right, "me", 100.0, 60.0) == owner
+    process.kill()
+    process.communicate()
+    assert store.acquire("s", right, "me", 100.0, 60.0) == "me"
+    elsewhere = f"elsewhere:1/{process.pid}/{chance}"
+    store.release("s", right, "me")
+    store.acquire("s", right, elsewhere, 100.0, 60.0)
+    assert store.acquire("s", right, "me", 159.0, 60.0) == elsewhere
 
 
 def test_two_at_once_get_one_lease(make: Make) -> None:
@@ -207,7 +293,7 @@ def test_two_at_once_get_one_lease(make: Make) -> None:
 
     def race(number: int) -> None:
         start.wait()
-        if stores[number].acquire("s", f"owner-{number}", 100.0, 40.0):
+        if stores[number].acquire("s", "refresh", f"owner-{number}", 100.0, 40.0) == f"owner-{number}":
             won.append(number)
 
     threads = [threading.Thread(target=race, args=(number,)) for number in range(4)]
@@ -222,9 +308,9 @@ def test_two_at_once_get_one_lease(make: Make) -> None:
 def test_odd_names_from_the_service_are_kept(make: Make, odd: str) -> None:
     """An id or cursor of any characters comes back as it was."""
     store = make()
-    store.save_tokens("s", TOKENS)
-    store.journal("s", odd, [Waiting(seq=1, raw={"id": odd})])
-    store.acknowledge("s", odd, 2, odd, "mark")
+    begun(store)
+    store.journal("s", "me", odd, [Waiting(seq=1, raw={"id": odd})])
+    store.acknowledge("s", "me", odd, 2, odd, "mark")
     found = make().load("s")
     assert found is not None
     assert found.cursor == odd
@@ -259,8 +345,9 @@ def test_a_file_that_others_can_read_is_closed_to_them(path: Path) -> None:
 def test_a_deleted_session_leaves_nothing_in_the_files(path: Path) -> None:
     """Right after `delete`, neither token nor message stands in the database or in its log."""
     store = SQLiteStore(path)
-    store.save_tokens("s", evolve(TOKENS, access=Secret(f"a{SECRET}"), refresh=Secret(f"r{SECRET}")))
-    store.journal("s", None, [Waiting(seq=n, raw={"content": f"words {SECRET}"}) for n in range(50)])
+    begun(store)
+    store.save_tokens("s", evolve(TOKENS, generation=2, access=Secret(f"a{SECRET}"), refresh=Secret(f"r{SECRET}")))
+    store.journal("s", "me", None, [Waiting(seq=n, raw={"content": f"words {SECRET}"}) for n in range(50)])
     assert any(SECRET.encode() in file.read_bytes() for file in path.parent.iterdir())
     store.delete("s")
     left = [file.name for file in path.parent.iterdir() if SECRET.encode() in file.read_bytes()]
@@ -296,9 +383,9 @@ def test_another_version_is_refused(path: Path) -> None:
     """A file of a later version is not guessed at; the message tells both versions."""
     SQLiteStore(path).close()
     with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version=2")
+        db.execute("PRAGMA user_version=9")
     db.close()
-    with pytest.raises(ConfigurationError, match="has version 2, not 1"):
+    with pytest.raises(ConfigurationError, match="has version 9, and this puzzel-chat knows 1 to 2"):
         SQLiteStore(path)
 
 
@@ -322,6 +409,22 @@ def test_a_store_that_fails_later_raises_our_error(path: Path) -> None:
         store.load("s")
 
 
+def test_an_interrupted_transaction_does_not_stop_the_next(path: Path) -> None:
+    """Ctrl-C between a transaction's body and its end keeps neither the lock nor the file from other threads."""
+    store = SQLiteStore(path)
+    assert store._file._db is not None
+    store._file._db.execute("BEGIN IMMEDIATE")
+    store._file._db.execute("CREATE TABLE ours (id TEXT)")
+    other = threading.Thread(target=store.save_tokens, args=("s", TOKENS))
+    other.start()
+    other.join(timeout=5)
+    assert store.tokens("s") == TOKENS
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT 1 FROM sqlite_master WHERE name='ours'").fetchone() is None
+    db.close()
+    store.close()
+
+
 @pytest.mark.parametrize("wrong", [None, 5, b"chats.db"])
 def test_a_path_must_be_a_path(wrong: object) -> None:
     """Anything else is told as a setting."""
@@ -332,8 +435,8 @@ def test_a_path_must_be_a_path(wrong: object) -> None:
 def test_a_damaged_row_and_a_closed_store_say_what_to_do(path: Path) -> None:
     """Each failure of a store is a `StoreError` with advice that fits it."""
     store = SQLiteStore(path)
-    store.save_tokens("s", TOKENS)
-    store.journal("s", None, [Waiting(seq=1, raw={"a": 1})])
+    begun(store)
+    store.journal("s", "me", None, [Waiting(seq=1, raw={"a": 1})])
     with sqlite3.connect(path) as db:
         db.execute("UPDATE waiting SET raw = '{'")
     db.close()
@@ -367,8 +470,9 @@ def test_an_interrupt_leaves_no_transaction_open(path: Path, monkeypatch: pytest
                 raise KeyboardInterrupt
             return found
 
-    real = store._db
-    monkeypatch.setattr(store, "_db", Interrupted())
+    assert store._file._db is not None
+    real = store._file._db
+    monkeypatch.setattr(store._file, "_db", Interrupted())
     with pytest.raises(KeyboardInterrupt):
         store.load("s")
     monkeypatch.undo()
@@ -399,12 +503,12 @@ def test_a_session_that_is_deleted_while_it_is_loaded_is_none(path: Path, monkey
 def test_threads_may_share_a_store(make: Make) -> None:
     """Writes from several threads all arrive."""
     store = make()
-    store.save_tokens("s", TOKENS)
+    begun(store)
 
     def write(number: int) -> None:
         for n in range(20):
-            store.journal("s", None, [Waiting(seq=number * 100 + n, raw={"n": n})])
-            store.acknowledge("s", "c", 1000, f"{number}-{n}", "mark")
+            store.journal("s", "me", None, [Waiting(seq=number * 100 + n, raw={"n": n})])
+            store.acknowledge("s", "me", "c", 1000, f"{number}-{n}", "mark")
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -423,3 +527,48 @@ def test_both_stores_have_every_method_of_the_contract(name: str) -> None:
     wanted = getattr(Store, name).__annotations__
     for kind in (MemoryStore, SQLiteStore):
         assert getattr(kind, name).__annotations__ == wanted
+
+
+@pytest.mark.parametrize("left_open", [False, True], ids=["closed", "killed"])
+def test_a_store_whose_files_were_opened_to_others_is_closed_again(path: Path, left_open: bool) -> None:
+    """The log and its index take their mode from the database when it is opened, and are closed before a write."""
+    first = SQLiteStore(path)
+    first.save_tokens("s", TOKENS)
+    if not left_open:
+        first.close()
+    for file in path.parent.iterdir():
+        os.chmod(file, 0o644)
+    store = SQLiteStore(path)
+    assert {file.name: oct(mode(file)) for file in path.parent.iterdir() if mode(file) != 0o600} == {}
+    store.save_tokens("s", evolve(TOKENS, generation=2))
+    assert {oct(mode(file)) for file in path.parent.iterdir()} == {"0o600"}
+    for one in (store, first):
+        one.close()
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077, 0o777], ids=oct)
+def test_no_umask_opens_or_locks_the_files(path: Path, umask: int) -> None:
+    """Whatever the process takes away from new files, its owner reads and writes the store, and nobody else."""
+    before = os.umask(umask)
+    try:
+        store = SQLiteStore(path)
+        store.save_tokens("s", TOKENS)
+        assert {oct(mode(file)) for file in path.parent.iterdir()} == {"0o600"}
+        store.close()
+    finally:
+        os.umask(before)
+
+
+def test_a_link_leads_to_a_file_for_the_owner_only(path: Path, tmp_path: Path) -> None:
+    """A symbolic link to a file that is not there yet makes that file, with mode 0600; a foreign one is left alone."""
+    target, foreign = tmp_path / "target.db", tmp_path / "foreign"
+    path.symlink_to(target)
+    SQLiteStore(path).close()
+    assert oct(mode(target)) == "0o600"
+    foreign.write_text("somebody's own words, longer than a page of a database would be " * 99)
+    os.chmod(foreign, 0o644)
+    link = tmp_path / "link.db"
+    link.symlink_to(foreign)
+    with pytest.raises(ConfigurationError):
+        SQLiteStore(link)
+    assert oct(mode(foreign)) == "0o644"

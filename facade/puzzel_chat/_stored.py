@@ -1,0 +1,30 @@
+"""A token set as a store keeps it, and back on this process's clocks."""
+
+from __future__ import annotations
+
+from puzzel_chat._store import StoredTokens
+from puzzel_chat._tokens import Now, TokenSet
+
+
+def to_stored(tokens: TokenSet) -> StoredTokens:
+    """Give a token set as the store keeps it."""
+    return StoredTokens(
+        access=tokens.access,
+        refresh=tokens.refresh,
+        generation=tokens.generation,
+        ttl=tokens.ttl,
+        obtained=tokens.obtained.wall,
+    )
+
+
+def from_stored(stored: StoredTokens, now: Now, spread: float) -> TokenSet:
+    """Give a stored token set on this process's clocks."""
+    tokens = TokenSet(
+        access=stored.access,
+        refresh=stored.refresh,
+        generation=stored.generation,
+        ttl=stored.ttl,
+        obtained=Now(now.monotonic, stored.obtained),
+        spread=spread,
+    )
+    return tokens.moved_to(now)
