@@ -5,9 +5,9 @@
                 refresh       a refresh     or fail with its error
                 beside
 
-One refresh at a time (`flight`). A refresh that fails for now is tried again after 5 s, doubling to 30 s, and the
-present token serves as long as it lives. A refused one (`SessionExpired`) ends the session for good: that refresh
-token is never sent again. Time and randomness come in as arguments.
+One refresh at a time (`flight`). A refresh that fails for now is tried again after 5 s, doubling to 30 s, or when the
+service asks for it if that is later, and the present token serves as long as it lives. A refused one (`SessionExpired`)
+ends the session for good: that refresh token is never sent again. Time and randomness come in as arguments.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from attrs import define, evolve, frozen
 
 from puzzel_chat._config import Settings
 from puzzel_chat._errors import PuzzelChatError, SessionExpired, TransportError, twin
+from puzzel_chat._retry import retry_after
 from puzzel_chat._secrets import Secret
 
 DEFAULT_TTL = 600.0
@@ -32,6 +33,10 @@ class Now:
 
     monotonic: float
     wall: float
+
+    def since(self, earlier: Now) -> float:
+        """Give the seconds that have passed, by the clock that saw more of them."""
+        return max(self.monotonic - earlier.monotonic, self.wall - earlier.wall, 0.0)
 
 
 @frozen(kw_only=True)
@@ -49,9 +54,8 @@ class TokenSet:
     spread: float = 0.0
 
     def age(self, now: Now) -> float:
-        """Give the seconds since the token was asked for, by the clock that saw more of them."""
-        elapsed = (now.monotonic - self.obtained.monotonic, now.wall - self.obtained.wall)
-        return max(*elapsed, 0.0)
+        """Give the seconds since the token was asked for."""
+        return now.since(self.obtained)
 
     def successor(self, fresh: TokenSet) -> TokenSet:
         """Give `fresh` as this set's next generation; a reply without a refresh token keeps the old one."""
@@ -113,20 +117,28 @@ class TokenLife:
             return self._without_refresh(state)
         if self.flight:
             return Step.USE if state is Freshness.ADVISORY else Step.WAIT
-        if now.monotonic < self.retry_at:
+        if self.last_error is not None and now.monotonic < self.retry_at:
             if state is Freshness.EXPIRED:
-                raise twin(self.last_error or SessionExpired("The session's token has expired."))
+                raise twin(self.last_error)
             return Step.USE
         return Step.USE_AND_START if state is Freshness.ADVISORY else Step.START_AND_WAIT
 
-    def refused(self, generation: int) -> Step:
-        """Decide after a 401 for a call made with that generation; a newer one is simply used."""
+    def refused(self, generation: int, now: Now) -> Step:
+        """Decide after a 401 for a call made with that generation; a newer one is simply used.
+
+        Until a failed refresh may be tried again its error is raised, so that a storm of 401s does not become a storm
+        of refreshes.
+        """
         self._raise_if_dead()
         if self.tokens.generation > generation:
             return Step.USE
         if self.tokens.refresh is None:
             raise self._die("The token was refused and there is no refresh token.")
-        return Step.WAIT if self.flight else Step.START_AND_WAIT
+        if self.flight:
+            return Step.WAIT
+        if self.last_error is not None and now.monotonic < self.retry_at:
+            raise twin(self.last_error)
+        return Step.START_AND_WAIT
 
     def newer_than(self, generation: int) -> TokenSet:
         """Give the present tokens when they are newer; else raises why they are not."""
@@ -145,14 +157,20 @@ class TokenLife:
             self.tokens = tokens
             self.failures, self.retry_at, self.last_error = 0, float("-inf"), None
 
-    def failed(self, error: PuzzelChatError, now: Now) -> None:
-        """The refresh under way failed; after a refusal the session is over."""
+    def failed(self, error: PuzzelChatError, now: Now, *, counts: bool = True) -> None:
+        """The refresh under way failed; after a refusal the session is over.
+
+        One that only its caller's interrupt stopped does not count, and may be begun again at once.
+        """
         self.flight = False
         self.last_error = error
         if isinstance(error, SessionExpired):
             self.dead = error
             return
-        self.retry_at = now.monotonic + min(30.0, 5.0 * 2.0 ** min(self.failures, 8))
+        if not counts:
+            return
+        pause = min(30.0, 5.0 * 2.0 ** min(self.failures, 8))
+        self.retry_at = now.monotonic + max(pause, retry_after(error) or 0.0)
         self.failures += 1
 
     def _without_refresh(self, state: Freshness) -> Step:

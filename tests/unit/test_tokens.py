@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from attrs import evolve
-from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
+from machines import Machine, run
 from puzzel_chat._config import Settings
 from puzzel_chat._errors import (
     ConfigurationError,
@@ -18,7 +18,8 @@ from puzzel_chat._errors import (
     TransportError,
 )
 from puzzel_chat._secrets import Secret
-from puzzel_chat._state import from_stored, to_stored, token_set
+from puzzel_chat._state import token_set
+from puzzel_chat._stored import from_stored, to_stored
 from puzzel_chat._tokens import (
     Freshness,
     Now,
@@ -36,6 +37,7 @@ HOUR = 3600.0
 BEGIN = Now(1000.0, 1_800_000_000.0)
 BROKEN = TransportError("No reply: it broke.", sent="maybe")
 OVER = SessionExpired("Refused.")
+WRONG = ConfigurationError("client_secret", "invalid_client")
 
 
 def later(monotonic: float, wall: float | None = None) -> Now:
@@ -87,18 +89,18 @@ def test_each_limit_falls_where_the_design_says(ttl: float, spread: float, age: 
 
 
 def test_an_hour_forward_ages_the_token() -> None:
-    """A wall clock that jumps an hour ahead counts as time passed: better one refresh too many."""
+    """A wall clock an hour ahead counts as time passed: better one refresh too many (okta/okta-auth-js#472)."""
     assert freshness(tokens(), later(1, wall=HOUR)) is Freshness.EXPIRED
 
 
 def test_an_hour_back_does_not_rejuvenate_the_token() -> None:
-    """A wall clock that is set an hour back changes nothing, for the monotonic one goes on."""
+    """A wall clock that is set an hour back changes nothing, for the monotonic one goes on (okta/okta-auth-js#472)."""
     assert freshness(tokens(), later(599, wall=599 - HOUR)) is Freshness.MANDATORY
     assert freshness(tokens(), later(0, wall=-HOUR)) is Freshness.FRESH
 
 
 def test_a_night_asleep_is_seen_by_the_wall_clock() -> None:
-    """The monotonic clock stands still while a machine is suspended; the token has died all the same."""
+    """The monotonic clock stands still while a machine is suspended; the token has died (okta/okta-auth-js#472)."""
     assert freshness(tokens(), later(2, wall=8 * HOUR)) is Freshness.EXPIRED
     assert TokenLife(tokens()).step(later(2, wall=8 * HOUR)) is Step.START_AND_WAIT
 
@@ -145,7 +147,7 @@ def test_a_401_without_a_refresh_token_ends_the_session() -> None:
     """There is nothing to renew it with."""
     life = TokenLife(tokens(refresh=None))
     with pytest.raises(SessionExpired):
-        life.refused(1)
+        life.refused(1, later(400))
     with pytest.raises(SessionExpired):
         life.step(later(0))
 
@@ -191,7 +193,7 @@ def test_a_failed_refresh_lets_the_token_serve_while_it_lives() -> None:
         BROKEN,
         RateLimited("429", status=429),
         ServerError("503", status=503),
-        ConfigurationError("client_secret", "invalid_client"),
+        WRONG,
     ],
 )
 def test_only_a_refused_grant_is_final(error: PuzzelChatError) -> None:
@@ -212,7 +214,7 @@ def test_a_refused_refresh_token_is_never_sent_again() -> None:
         with pytest.raises(SessionExpired):
             life.step(later(age))
         with pytest.raises(SessionExpired):
-            life.refused(1)
+            life.refused(1, later(400))
     assert not life.flight
 
 
@@ -231,17 +233,35 @@ def test_an_error_that_is_raised_for_ever_does_not_grow() -> None:
 def test_a_late_401_for_an_older_generation_only_uses_the_newer() -> None:
     """Someone has refreshed meanwhile: the newer token is used and nothing is started."""
     life = TokenLife(tokens(generation=2))
-    assert life.refused(1) is Step.USE
+    assert life.refused(1, later(0)) is Step.USE
     assert life.newer_than(1).generation == 2
 
 
 def test_a_401_forces_one_refresh() -> None:
-    """A fresh token that the service refuses is renewed at once, by one flight, also before the next try is due."""
+    """A fresh token that the service refuses is renewed at once, by one flight."""
     life = TokenLife(tokens())
-    life.failed(BROKEN, later(0))
-    assert life.refused(1) is Step.START_AND_WAIT
+    assert life.refused(1, later(0)) is Step.START_AND_WAIT
     life.started()
-    assert life.refused(1) is Step.WAIT
+    assert life.refused(1, later(0)) is Step.WAIT
+
+
+def test_a_storm_of_401s_is_no_storm_of_refreshes() -> None:
+    """While the token endpoint fails, 401s get its error until the next try is due: 5, 10, 20, 30, 30 s, then one.
+
+    A 401 once forced a refresh whatever had failed just before, so that each caller of a service that had lost its
+    tokens sent one more request to a token endpoint that was down.
+    """
+    life, moment = TokenLife(tokens()), 0.0
+    for pause in (5.0, 10.0, 20.0, 30.0, 30.0):
+        assert life.refused(1, later(moment)) is Step.START_AND_WAIT
+        life.started()
+        life.failed(BROKEN, later(moment))
+        for early in (0.0, pause / 2, pause - 0.01):
+            with pytest.raises(TransportError) as raised:
+                life.refused(1, later(moment + early))
+            assert raised.value is not BROKEN
+            assert (str(raised.value), raised.value.sent) == (str(BROKEN), BROKEN.sent)
+        moment += pause
 
 
 def test_every_waiter_gets_the_same_error() -> None:
@@ -321,8 +341,8 @@ def test_a_refresh_sends_the_refresh_token() -> None:
     }
 
 
-class TokenMachine(RuleBasedStateMachine):
-    """A session's token beside a model of a server that rotates, and of both clocks."""
+class TokenMachine(Machine):
+    """A session's token beside a model: a server that rotates, a store with another process at it, both clocks."""
 
     def __init__(self) -> None:
         """Begin before the first token."""
@@ -335,30 +355,42 @@ class TokenMachine(RuleBasedStateMachine):
         self.over = False
         self.highest = 1
 
-    @initialize(ttl=st.sampled_from([20.0, 100.0, 600.0, 900.0]), spread=st.floats(0, 1), renewable=st.booleans())
-    def connect(self, ttl: float, spread: float, renewable: bool) -> None:
-        """Get the first token."""
-        self.life = TokenLife(tokens(ttl, spread=spread, refresh="r1" if renewable else None))
+    @initialize(ttl=st.sampled_from([20.0, 100.0, 600.0, 900.0]), spread=st.floats(0, 1), given=st.integers(0, 9))
+    def connect(self, ttl: float, spread: float, given: int) -> None:
+        """Get the first token, seldom without a refresh token."""
+        self.life = TokenLife(tokens(ttl, spread=spread, refresh="r1" if given else None))
 
-    def alive(self) -> bool:
-        """Whether the present token still lives, by the clock that saw more time pass."""
+    @property
+    def left(self) -> float:
+        """The seconds that the present token lives, by the clock that saw more time pass."""
         had = self.life.tokens.obtained
-        passed = max(self.now.monotonic - had.monotonic, self.now.wall - had.wall)
-        return max(passed, 0.0) < self.life.tokens.ttl
+        passed = max(self.now.monotonic - had.monotonic, self.now.wall - had.wall, 0.0)
+        return self.life.tokens.ttl - passed
 
-    def start(self, forced: bool) -> None:
+    @property
+    def resting(self) -> bool:
+        """Whether a refresh has failed so lately that no other is due."""
+        return self.now.monotonic < self.not_before
+
+    def start(self) -> None:
         """Send the refresh token, as a shell does when it is told so."""
         assert self.flights == 0
         assert not self.over
-        assert forced or self.now.monotonic >= self.not_before
+        assert not self.resting
+        assert self.life.tokens.refresh is not None
         assert self.life.tokens.refresh not in self.refused
         self.life.started()
         self.flights += 1
 
-    @rule(seconds=st.floats(0, 700))
+    @rule(seconds=st.floats(0, 700) | st.floats(0, 40))
     def time_passes(self, seconds: float) -> None:
         """Both clocks go on."""
         self.now = Now(self.now.monotonic + seconds, self.now.wall + seconds)
+
+    @rule(before=st.sampled_from([-0.01, 0.0, 0.01, 1.0, 29.0, 31.0, 299.0]))
+    def the_end_comes_near(self, before: float) -> None:
+        """Time passes to just before, or after, one of the limits."""
+        self.time_passes(max(0.0, self.left - before))
 
     @rule(seconds=st.sampled_from([-HOUR, HOUR, 8 * HOUR, -1.0]))
     def the_wall_clock_jumps(self, seconds: float) -> None:
@@ -368,33 +400,48 @@ class TokenMachine(RuleBasedStateMachine):
     @rule()
     def someone_needs_the_token(self) -> None:
         """A caller asks, and does what it is told."""
+        renewable = self.life.tokens.refresh is not None
         try:
             step = self.life.step(self.now)
+        except SessionExpired:
+            assert self.over or (not renewable and self.left <= 0)
+            self.over = True
+            return
         except PuzzelChatError:
-            assert self.over or not self.alive()
-            self.over = self.over or self.life.dead is not None
+            assert self.left <= 0
+            assert self.resting, "a token that can be refreshed now is refreshed, not given up"
             return
         assert not self.over
         if step in (Step.USE, Step.USE_AND_START):
-            assert self.alive()
+            assert self.left > 0, "an expired token is never used"
         if step in (Step.USE_AND_START, Step.START_AND_WAIT):
-            self.start(forced=False)
+            self.start()
         if step is Step.WAIT:
             assert self.flights == 1
 
-    @rule(behind=st.integers(0, 2))
-    def the_service_answers_401(self, behind: int) -> None:
-        """A call made with this or an older generation was refused."""
+    @rule(behind=st.integers(0, 2), callers=st.integers(1, 5))
+    def the_service_answers_401(self, behind: int, callers: int) -> None:
+        """Calls made with this or an older generation were refused, several at once."""
+        for _ in range(callers):
+            self.one_answer_is_401(behind)
+
+    def one_answer_is_401(self, behind: int) -> None:
+        """One of them."""
         try:
-            step = self.life.refused(self.life.tokens.generation - behind)
+            step = self.life.refused(self.life.tokens.generation - behind, self.now)
         except SessionExpired:
             assert self.over or self.life.tokens.refresh is None
             self.over = True
             return
+        except PuzzelChatError:
+            assert self.resting
+            assert not self.flights
+            assert behind == 0
+            return
         assert not self.over
         assert (step is Step.USE) == (behind > 0)
         if step is Step.START_AND_WAIT:
-            self.start(forced=True)
+            self.start()
         if step is Step.WAIT:
             assert self.flights == 1
 
@@ -407,36 +454,44 @@ class TokenMachine(RuleBasedStateMachine):
         fresh = tokens(before.ttl, refresh=f"r{number}" if rotates else None, obtained=self.now)
         self.life.succeeded(before.successor(fresh))
         self.flights, self.failures, self.not_before = 0, 0, float("-inf")
+        assert self.life.newer_than(before.generation) is self.life.tokens
         assert self.life.tokens.generation == number
         assert self.life.tokens.refresh == (f"r{number}" if rotates else before.refresh)
 
     @precondition(lambda self: self.flights)
-    @rule(error=st.sampled_from([BROKEN, RateLimited("429", status=429), ServerError("500", status=500)]))
+    @rule(error=st.sampled_from([BROKEN, RateLimited("429", status=429), ServerError("500", status=500), WRONG]))
     def the_refresh_fails_for_now(self, error: PuzzelChatError) -> None:
-        """The server could not be reached, or had no time."""
+        """The server could not be reached, had no time, or no longer knows the client."""
         self.life.failed(error, self.now)
         self.flights = 0
         self.not_before = self.now.monotonic + min(30.0, 5.0 * 2**self.failures)
         self.failures += 1
+        with pytest.raises(type(error), match=str(error)):
+            self.life.newer_than(self.life.tokens.generation)
 
     @precondition(lambda self: self.flights)
-    @rule()
-    def the_refresh_is_refused(self) -> None:
-        """The server no longer takes the refresh token."""
+    @rule(seldom=st.integers(0, 9))
+    def the_refresh_is_refused(self, seldom: int) -> None:
+        """The server no longer takes the refresh token; seldom, for nothing much happens after that."""
+        if seldom:
+            return
         self.refused.add(str(self.life.tokens.refresh))
         self.life.failed(OVER, self.now)
         self.flights, self.over = 0, True
 
-    @precondition(lambda self: self.flights)
     @rule(ahead=st.integers(-2, 3))
     def another_process_was_faster(self, ahead: int) -> None:
-        """The flight ends with what the store has, which may be older than what is here."""
+        """The store has other tokens, older or newer than here; a flight ends with them, or a look after an error."""
+        if self.over or (not self.flights and not self.resting):
+            return
         before = self.life.tokens
         number = before.generation + ahead
         self.life.succeeded(evolve(before, generation=number, refresh=Secret(f"r{number}"), obtained=self.now))
         self.flights = 0
         if ahead > 0:
             self.failures, self.not_before = 0, float("-inf")
+        else:
+            assert self.life.tokens is before
 
     @invariant()
     def it_never_goes_back(self) -> None:
@@ -448,5 +503,13 @@ class TokenMachine(RuleBasedStateMachine):
         assert self.life.flight == bool(self.flights)
 
 
-TokenMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
-test_no_sequence_breaks_the_life_of_a_token = TokenMachine.TestCase
+def test_no_sequence_breaks_the_life_of_a_token() -> None:
+    """10 000 steps: one flight at a time, a refused token never sent again, no generation back, no dead token used."""
+    run(TokenMachine)
+
+
+def test_the_token_endpoint_may_ask_for_a_longer_pause() -> None:
+    """A failed refresh is tried again no sooner than the service asked for, two minutes at most."""
+    life = TokenLife(tokens())
+    life.failed(RateLimited("Wait.", status=429, retry_after=90), BEGIN)
+    assert life.retry_at == BEGIN.monotonic + 90

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from uuid import uuid4
 
 from puzzel_chat._errors import PuzzelChatError
-from puzzel_chat._http import Reply
-from puzzel_chat._refresh import Refresh
-from puzzel_chat._retry import LEAVE_WITHIN
+from puzzel_chat._owners import owner_name
+from puzzel_chat._refresh import TRY_WITHIN, Refresh, after_refusal, next_step
 from puzzel_chat._state import SessionState
-from puzzel_chat._tokens import Step, TokenSet, resend
+from puzzel_chat._tokens import Step, TokenSet
 from puzzel_chat._transport import AsyncTransport
 
 
@@ -26,7 +24,7 @@ class AsyncTokenKeeper:
     async def current(self) -> TokenSet:
         """Give a usable token set, waiting for a refresh when there must be one."""
         while True:
-            step = self._state.life.step(self._state.parts.clock.now())
+            step = next_step(self._state)
             landed = self._join(step)
             present = self._state.life.tokens
             if step in (Step.USE, Step.USE_AND_START):
@@ -38,18 +36,20 @@ class AsyncTokenKeeper:
 
     async def renewed(self, generation: int) -> TokenSet:
         """Give a token set newer than the one of that generation, which the service has refused."""
-        step = self._state.life.refused(generation)
+        step = after_refusal(self._state, generation)
         landed = self._join(step)
         if step is not Step.USE:
             await landed.wait()
-        return self._state.life.newer_than(generation)
+            self._state.life.newer_than(generation)
+        # The newer one may have died as well, when the machine stalled meanwhile.
+        return await self.current()
 
-    async def aclose(self) -> None:
-        """Let a refresh under way land, for as long as leaving may take, so that its token is not lost."""
+    async def aclose(self, by: float) -> None:
+        """Let a refresh under way land, until that monotonic time, so that its token is not lost."""
         flight = self._flight
         if flight is not None and not flight.done():
             try:
-                await asyncio.wait({flight}, timeout=LEAVE_WITHIN)
+                await asyncio.wait({flight}, timeout=max(0.0, by - self._state.parts.clock.monotonic()))
             finally:
                 flight.cancel()
             await asyncio.gather(flight, return_exceptions=True)
@@ -58,23 +58,20 @@ class AsyncTokenKeeper:
         if step in (Step.USE_AND_START, Step.START_AND_WAIT):
             self._state.life.started()
             self._landed = asyncio.Event()
-            refresh = Refresh.begun(self._state, uuid4().hex)
+            refresh = Refresh.begun(self._state, owner_name())
             self._flight = asyncio.create_task(self._fly(refresh, self._landed), name="puzzel-chat-refresh")
         return self._landed
 
     async def _fly(self, refresh: Refresh, landed: asyncio.Event) -> None:
+        came: TokenSet | Exception = PuzzelChatError("The refresh was stopped with the event loop.")
         try:
-            tokens = await self._stored_if_newer(refresh) or await self._rotated(refresh)
-        except asyncio.CancelledError as error:
-            refresh.failed(PuzzelChatError("The refresh was stopped with the event loop."))
-            raise error
+            came = await self._stored_if_newer(refresh) or await self._rotated(refresh)
         except Exception as error:
-            refresh.failed(error)
-        else:
-            refresh.landed(tokens)
+            came = error
         finally:
+            refresh.settle(came)
+            refresh.ended(came)
             landed.set()
-            refresh.settle()
 
     async def _stored_if_newer(self, refresh: Refresh) -> TokenSet | None:
         while not refresh.acquire():
@@ -84,14 +81,11 @@ class AsyncTokenKeeper:
         return refresh.newer_in_store()
 
     async def _rotated(self, refresh: Refresh) -> TokenSet:
-        clock = self._state.parts.clock
-        request, began = refresh.request(), clock.monotonic()
-        reply: Reply | None = None
-        while reply is None:
+        request = refresh.request()
+        while True:
             try:
-                reply = await self._transport.send(request, None)
+                return refresh.granted(await self._transport.send(request, None, TRY_WITHIN))
             except PuzzelChatError as error:
-                if not resend(error, clock.monotonic() - began):
+                if not refresh.again(error):
                     raise
-                await clock.sleep(asyncio.Event(), 0.5)
-        return refresh.granted(reply)
+            await self._state.parts.clock.sleep(asyncio.Event(), 0.5)
