@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict, deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import blake2b
 
 from attrs import astuple, define, field, fields, frozen
 
-from puzzel_chat._errors import CONVERSATION_ENDED, ConversationClosed, DeliveryUnknown, PuzzelChatError
+from puzzel_chat._delivery import Sends
+from puzzel_chat._errors import CONVERSATION_ENDED, ConversationClosed, PuzzelChatError
 from puzzel_chat._models import (
     Agent,
     ConversationEnded,
@@ -19,7 +18,6 @@ from puzzel_chat._models import (
     Message,
     MessageEdited,
     Option,
-    Role,
     TextMessage,
     UnknownMessage,
     is_message,
@@ -29,15 +27,19 @@ BUFFER = 1000
 """Events that wait for one conversation's caller before polling stops and leaves the rest at the service."""
 MEMORY = 4096
 """Message ids remembered per conversation; more when a single reply holds more."""
+LAST_REPLIES = 2
+"""Replies without an end after which a chat that we closed is over: the first may be to a poll sent before that."""
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _NOT_CONTENT = frozenset({"conversation_id", "id", "sent_at", "author", "raw", "version", "problem"})
+_NOT_CONTENT_RAW = frozenset({"sentAt", "author"})
 
 
 def fingerprint(event: Event) -> str:
     """Give a short mark of an event's version and content; two events of one id differ when one is an edit."""
     content = [_plain(getattr(event, one.name)) for one in fields(type(event)) if one.name not in _NOT_CONTENT]
     if isinstance(event, UnknownMessage):
-        content.append(json.dumps(event.raw, sort_keys=True, default=str))
+        raw = {name: value for name, value in event.raw.items() if name not in _NOT_CONTENT_RAW}
+        content.append(json.dumps(raw, sort_keys=True, default=str))
     seed = repr((type(event).__name__, content))
     return f"{event.version}:{blake2b(seed.encode('utf-8', 'replace'), digest_size=8).hexdigest()}"
 
@@ -61,33 +63,6 @@ class Entry:
 
 
 @define
-class Expected:
-    """A message of ours that the polls should bring back."""
-
-    client_id: str
-    text: str = field(repr=False)
-    found: TextMessage | None = None
-
-    def matches(self, event: Event, claimed: set[str]) -> bool:
-        """Tell whether the event is that message: by our own id, else by the same text from the customer."""
-        if not isinstance(event, TextMessage) or self.found is not None:
-            return False
-        if event.client_id is not None:
-            return event.client_id == self.client_id
-        return event.author.role is Role.CUSTOMER and event.text == self.text and event.id not in claimed
-
-
-def delivery_unknown(expected: Expected) -> DeliveryUnknown:
-    """Give the error for a message that the polls did not bring back."""
-    return DeliveryUnknown(
-        "The service gave no clear answer to a message, and the polls after it did not show it."
-        " Ask the agent before sending it again; it may have arrived.",
-        text=expected.text,
-        client_id=expected.client_id,
-    )
-
-
-@define
 class Mailbox:
     """What one conversation has received: what waits for its caller, and what is known already."""
 
@@ -100,9 +75,9 @@ class Mailbox:
     ended: ConversationEnded | None = None
     finished: bool = False
     closing: bool = False
+    replies_since_closing: int = 0
     failure: PuzzelChatError | None = None
-    expected: list[Expected] = field(factory=list)
-    claimed: set[str] = field(factory=set)
+    sends: Sends = field(factory=Sends)
 
     @property
     def is_over(self) -> bool:
@@ -161,26 +136,17 @@ class Mailbox:
     def forget_oldest(self, at_least: int) -> None:
         """Bound the memory; everything of the last reply (`at_least` items) stays known."""
         while len(self.seen) > max(MEMORY, 2 * at_least):
-            self.seen.popitem(last=False)
+            event_id, _ = self.seen.popitem(last=False)
+            self.sends.claimed.discard(event_id)
 
     def check_open(self) -> None:
         """Raise when the chat is over."""
         if self.is_over:
             raise ConversationClosed(CONVERSATION_ENDED)
 
-    @contextmanager
-    def expecting(self, client_id: str, text: str) -> Iterator[Expected]:
-        """Watch the polls for a message of ours, from before it is sent."""
-        expected = Expected(client_id, text)
-        self.expected.append(expected)
-        try:
-            yield expected
-        finally:
-            self.expected.remove(expected)
-
     def sent(self, message: TextMessage) -> None:
         """Note a message that the service took."""
-        self.claimed.add(message.id)
+        self.sends.claim(message.id)
         self.messages.setdefault(message.id, message)
 
     def transcript(self) -> tuple[Message, ...]:
@@ -189,14 +155,6 @@ class Mailbox:
         if any(message.sent_at is None for message in messages):
             return tuple(messages)
         return tuple(sorted(messages, key=lambda message: message.sent_at or _NEVER))
-
-    def meet_expectations(self, event: Event) -> None:
-        """Tell the sends that wait for an echo."""
-        for expected in self.expected:
-            if expected.matches(event, self.claimed) and isinstance(event, TextMessage):
-                expected.found = event
-                self.claimed.add(event.id)
-                return
 
     def note_message(self, event: Event) -> None:
         """Keep the transcript as the chat stands now."""

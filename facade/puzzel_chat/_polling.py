@@ -16,9 +16,16 @@ from collections.abc import Callable, Iterable
 from attrs import define, field
 
 from puzzel_chat._errors import ContractError, PuzzelChatError
-from puzzel_chat._mailbox import BUFFER, Entry, Mailbox, fingerprint
+from puzzel_chat._mailbox import BUFFER, LAST_REPLIES, Entry, Mailbox, fingerprint
 from puzzel_chat._models import ConnectionDegraded, ConnectionRecovered, ConversationEnded, Event, Role
 from puzzel_chat._retry import Uniform, backoff, ends_a_loop, retry_after
+
+STRANGERS = 100
+"""Conversations that nobody here has asked for and whose mail is kept all the same; that of more is not taken."""
+LONGEST_CURSOR = 4096
+"""Characters of a cursor that still fits an address; a longer one is not taken, and what is known is sent again."""
+ALMOST = 1e-3
+"""Share of a period that is no pause."""
 
 
 @define
@@ -42,7 +49,8 @@ class Pace:
         failed_for = None if self.failing_since is None else now - self.failing_since
         self.failures, self.failing_since, self._undecodable = 0, None, 0
         due = now if self._next is None else self._next
-        missed = max(0.0, math.floor((now - due) / self.period))
+        # A grid point that is almost now, maybe by rounding, is missed too: two polls never come without a pause.
+        missed = max(0.0, math.floor((now - due) / self.period + ALMOST))
         self._next = due + (missed + 1) * self.period
         return failed_for
 
@@ -91,11 +99,13 @@ class Inbox:
         """Take a reply's events in its order, ends last; gives the new ones, to be journaled."""
         batch = sorted(events, key=lambda event: isinstance(event, ConversationEnded))
         entries = [entry for event in batch for entry in self._deliver(event)]
-        if cursor is not None:
+        if cursor is not None and len(cursor) <= LONGEST_CURSOR:
             self.cursor = cursor
         for box in list(self.boxes.values()):
             box.forget_oldest(len(batch))
-            entries += self._end_of_ours(box)
+            box.replies_since_closing += box.closing
+            if box.replies_since_closing >= LAST_REPLIES:
+                entries += self._end_of_ours(box)
         return entries
 
     def restore(self, waiting: Iterable[tuple[int, Event]], cursor: str | None) -> None:
@@ -108,8 +118,7 @@ class Inbox:
         self.next_seq, self.cursor = free, cursor
 
     def _deliver(self, event: Event) -> Iterable[Entry]:
-        boxes = [self._box(event.conversation_id)] if event.conversation_id else list(self.boxes.values())
-        for box in boxes:
+        for box in self._boxes_for(event):
             if box.finished or (box.ended is not None and isinstance(event, ConversationEnded)):
                 continue
             news = box.news(event)
@@ -118,10 +127,19 @@ class Inbox:
                 continue
             told, mark = news
             box.note_message(told)
-            box.meet_expectations(event)
+            box.sends.note(event)
             if isinstance(told, ConversationEnded):
                 box.ended = told
             yield self._enqueue(box, told, mark)
+
+    def _boxes_for(self, event: Event) -> list[Mailbox]:
+        """Give the mailboxes that an event belongs to: its conversation's, or all when it names none."""
+        if not event.conversation_id:
+            return list(self.boxes.values())
+        known = event.conversation_id in self.boxes
+        if not known and sum(not box.wanted for box in list(self.boxes.values())) >= STRANGERS:
+            return []
+        return [self._box(event.conversation_id)]
 
     def _enqueue(self, box: Mailbox, event: Event, mark: str) -> Entry:
         entry = Entry(self.next_seq, event, mark)
@@ -130,7 +148,7 @@ class Inbox:
         return entry
 
     def _end_of_ours(self, box: Mailbox) -> list[Entry]:
-        """End a chat that we closed and whose last reply did not tell the end."""
+        """End a chat that we closed and whose last replies did not tell the end."""
         if not box.closing or box.knows_end:
             return []
         box.ended = ConversationEnded(
@@ -151,11 +169,15 @@ class Inbox:
             if not box.knows_end:
                 box.enqueue(Entry(None, make(box.conversation_id)))
 
+    def end_ours(self) -> None:
+        """End the chats that we closed, though no reply told their end."""
+        for box in list(self.boxes.values()):
+            self._end_of_ours(box)
+
     def failed(self, error: PuzzelChatError) -> None:
         """Fail every conversation for good; one that we closed simply ends."""
         self.failure = error
         for box in list(self.boxes.values()):
-            if box.closing:
-                self._end_of_ours(box)
-            elif not box.knows_end:
+            if not (box.closing or box.knows_end):
                 box.failure = error
+        self.end_ours()

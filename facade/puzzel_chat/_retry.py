@@ -7,6 +7,7 @@ loops never multiply. A send is repeated only when it cannot have arrived.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from attrs import frozen
@@ -22,10 +23,12 @@ LONGEST_WAIT_IN_A_CALL = 10.0
 MAX_UNDECODABLE = 3
 RECONCILE_WITHIN = 10.0
 """Seconds for which a message without a clear answer is looked for in the polls."""
+LAST_WORDS_WITHIN = 10.0
+"""Seconds of failing polls, after we ended a chat, when it is over here too, though more may have been said in it."""
 LEAVE_PAUSE = 0.5
 """Seconds between two tries to end a chat that the service does not know yet."""
 LEAVE_WITHIN = 5.0
-"""Seconds that leaving the queue may hold up an error, an interrupt or a cancellation."""
+"""Seconds that leaving may hold up an error, an interrupt, a cancellation, `close()` or the program's exit, in all."""
 
 
 @frozen
@@ -75,6 +78,15 @@ def again(error: PuzzelChatError, attempts: int, *, repeatable: bool, uniform: U
     if asked is None:
         return Again(backoff(attempts - 1, uniform))
     return Again(asked) if asked <= LONGEST_WAIT_IN_A_CALL else None
+
+
+def within(by: float, now: float) -> float | None:
+    """Give the seconds that are left for a request, None for its usual time; raises when it would come too late."""
+    if by == math.inf:
+        return None
+    if by <= now:
+        raise TransportError("There is no time left for this request.", sent="no")
+    return by - now
 
 
 def ends_a_loop(error: PuzzelChatError, undecodable: int) -> bool:

@@ -25,7 +25,8 @@ from puzzel_chat._errors import (
     RoutingError,
     RoutingRefused,
 )
-from puzzel_chat._models import Allocation, AllocationStage
+from puzzel_chat._html import printable
+from puzzel_chat._models import Allocation, AllocationStage, QueueInfo
 from puzzel_chat._retry import Uniform, ends_a_loop, retry_after
 
 DELAYS = (0.0, 1.0, 1.0, 2.0, 3.0, 5.0)
@@ -45,7 +46,7 @@ def refusal(reason: str | None, sentence: str) -> PuzzelChatError:
         return QueueClosed("The queue is closed. Ask queue_info() when it opens.")
     if reason == "QueueFull":
         return QueueFull(QUEUE_FULL)
-    told = f": {reason}" if reason else ""
+    told = f": {printable(reason[:200])}" if reason else ""
     return RoutingRefused(f"{sentence}{told}. Offer the customer another way to reach you.", reason=reason)
 
 
@@ -139,3 +140,15 @@ class AgentWait:
         if now >= self.began + self.timeout:
             raise self.over() from error
         self._asked = retry_after(error) or None
+
+
+def check_hours(info: QueueInfo) -> None:
+    """Raise `QueueClosed` when the queue says that it is closed; not knowing does not stop a chat."""
+    if info.is_open is False:
+        told = f" It opens {info.opens_at.isoformat()}." if info.opens_at else " Start the chat within opening hours."
+        raise QueueClosed(f"The queue {info.id} is closed.{told}", opens_at=info.opens_at)
+
+
+def unknown_hours(error: PuzzelChatError) -> bool:
+    """Tell whether this failure leaves the opening hours unknown; asking for them is optional (documented)."""
+    return error.retryable or isinstance(error, ContractError)

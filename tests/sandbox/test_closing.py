@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import os
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from blocking import settings
-from puzzel_chat import DeliveryUnknown, MemoryStore, PuzzelChatError, SQLiteStore
+from puzzel_chat import (
+    AgentWaitTimeout,
+    AsyncPuzzelChat,
+    DeliveryUnknown,
+    MemoryStore,
+    PuzzelChat,
+    PuzzelChatError,
+    SQLiteStore,
+    TextMessage,
+)
 from puzzel_chat.sandbox import Fault, Sandbox
+from puzzel_chat.testing import VirtualTime
+from waiting import until
 
 Connect = Callable[..., Any]
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for something that must happen soon."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it does not happen"
-        time.sleep(0.01)
 
 
 def test_closing_lets_a_refresh_land(connect: Connect, tmp_path: Path) -> None:
@@ -72,7 +79,7 @@ def test_an_older_object_does_not_forget_the_chat_of_a_newer_one(connect: Connec
     with Sandbox(script="manual", pace=0) as sandbox:
         chat = connect(**settings(sandbox), store=store)
         older = chat.connect()
-        newer = chat.resume(older.id)
+        newer = chat.resume(older.id, shared=True)
         newer.conversation("mine").route("support")
         older.close()
         assert [again.id for again in chat.resume(older.id).conversations] == ["mine"]
@@ -111,6 +118,26 @@ def test_a_message_under_way_when_the_client_closes_is_unknown(connect: Connect)
             sending.result(timeout=10)
 
 
+def test_closing_keeps_what_a_poll_under_way_brings(connect: Connect, tmp_path: Path) -> None:
+    """A reply that takes messages away at the service is written down before the session is given back."""
+    store = SQLiteStore(tmp_path / "chats.db")
+    options = {"messages": 3, "interval": 0.01, "pace": 0.01, "semantics": "drain"}
+    with Sandbox(script="chatty", **options) as sandbox, ThreadPoolExecutor(1) as pool:  # type: ignore[arg-type]
+        conversation = connect(**settings(sandbox), store=store).start("support", wait=20)
+        until(lambda: len(sandbox.ledger()[conversation.id]) >= 4)
+        sandbox.faults(Fault.latency(0.3, "pollConversation", after=True))
+        polling = pool.submit(conversation.session.poll)
+        until(lambda: sandbox.stats().requests.get("pollConversation"))
+        conversation.session.close()
+        assert polling.exception(timeout=10) is None or "closed" in str(polling.exception())
+        sandbox.faults()
+        (again,) = connect(**settings(sandbox), store=store).resume(conversation.session.id).conversations
+        again.send("end chat")
+        texts = [event.text for event in again.events() if isinstance(event, TextMessage)]
+        assert [text for text in texts if text.startswith("Message")] == [f"Message {n} of 3" for n in (1, 2, 3)]
+    store.close()
+
+
 def test_options_share_their_sessions(connect: Connect) -> None:
     """Closing the first client closes the sessions of those made from it by `with_options`."""
     with Sandbox(pace=0) as sandbox:
@@ -119,3 +146,118 @@ def test_options_share_their_sessions(connect: Connect) -> None:
         chat.close()
         with pytest.raises(PuzzelChatError, match="closed"):
             session.queue_info("support")
+
+
+def test_leaving_that_failed_is_tried_again_later(connect: Connect) -> None:
+    """A queue that could not be left when the wait was over says so, and is left when the session closes later."""
+    with Sandbox(script="silent", pace=0) as sandbox:
+        session = connect(**settings(sandbox)).connect()
+        conversation = session.conversation()
+        conversation.route("support")
+        sandbox.faults(Fault.status(403, "endConversation"))
+        with pytest.raises(AgentWaitTimeout) as caught:
+            conversation.wait_for_agent(timeout=0.1)
+        assert "".join(caught.value.__notes__).count("could not be ended") == 1
+        assert sandbox.stats().requests["endConversation"] == 1, "one interruption tries once"
+        assert not conversation.ended
+        sandbox.faults()
+        session.close()
+        assert sandbox.stats().left_queue == 0, "so soon it is not tried again"
+
+
+def test_a_session_closed_later_leaves_what_was_not_left(connect: Connect, puzzel_time: VirtualTime) -> None:
+    """Five seconds after leaving failed, closing the session tries it again."""
+    with Sandbox(script="silent", pace=0, clock=puzzel_time.seconds) as sandbox:
+        session = connect(**settings(sandbox)).connect()
+        conversation = session.conversation()
+        conversation.route("support")
+        sandbox.faults(Fault.status(403, "endConversation"))
+        with pytest.raises(AgentWaitTimeout):
+            conversation.wait_for_agent(timeout=0.1)
+        sandbox.faults()
+        puzzel_time.advance(6)
+        session.close()
+        assert sandbox.stats().left_queue == 1
+
+
+def test_two_objects_of_one_conversation_know_the_same(connect: Connect) -> None:
+    """A request whose outcome one object does not know is ended by another one of the same id."""
+    with Sandbox(script="silent", pace=0) as sandbox:
+        session = connect(**settings(sandbox)).connect()
+        sandbox.faults(Fault.drop("routeConversation", after=True), Fault.status(500, "getRequestStatus"))
+        with pytest.raises(PuzzelChatError):
+            session.conversation("mine").route("support")
+        sandbox.faults()
+        session.conversation("mine").end()
+        assert (sandbox.stats().routed, sandbox.stats().ended) == (1, 1)
+
+
+def test_closing_beside_calls_of_every_kind() -> None:
+    """A client closed beside searches, readers and senders in other threads: every call ends, the queues are left."""
+    with Sandbox(script="helpful", pace=0, faults=(Fault.latency(0.05),)) as sandbox, ThreadPoolExecutor(20) as pool:
+        chat = PuzzelChat(**settings(sandbox))
+        talks = list(pool.map(lambda _: chat.start("support", wait=20), range(5)))
+        calls: list[Future[Any]] = [pool.submit(chat.start, "silent", wait=600) for _ in range(8)]
+        calls += [pool.submit(list, talk.events()) for talk in talks]
+        calls += [pool.submit(talk.send, "Hello") for talk in talks]
+        until(lambda: sandbox.stats().routed == 13)
+        time.sleep(0.02)
+        chat.close()
+        for call in calls:
+            assert isinstance(call.exception(timeout=10), PuzzelChatError | None)
+        until(lambda: sandbox.stats().left_queue == 8)
+
+
+def test_a_refresh_that_is_interrupted_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C just after the thread of a refresh began calls it off: nobody waits for it, and the next one refreshes."""
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name == "puzzel-chat-refresh":
+            raise KeyboardInterrupt
+
+    with Sandbox(script="manual", pace=0) as sandbox, PuzzelChat(**settings(sandbox)) as chat:
+        session = chat.connect()
+        sandbox.faults(Fault.revoked("getQueueInfo", times=1))
+        monkeypatch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            session.queue_info("support")
+        monkeypatch.undo()
+        assert session.queue_info("support").is_open
+        assert (sandbox.stats().refreshes, sandbox.stats().reuse_detected) == (1, 0)
+
+
+def test_half_used_objects_are_collected_in_silence() -> None:
+    """A client, a chat and its generators that nobody holds any more leave no socket and no warning behind."""
+    with Sandbox(script="helpful", pace=0) as sandbox:
+        conversation = PuzzelChat(**settings(sandbox)).start("support", wait=20)
+        events = conversation.events()
+        next(events)
+        updates = conversation.allocation_updates()
+        next(updates)
+        open_before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+        del conversation, events, updates
+        gc.collect()
+        if open_before:
+            until(lambda: len(os.listdir("/proc/self/fd")) < open_before)
+
+
+def test_half_used_generators_of_asyncio_are_collected_in_silence() -> None:
+    """Generators that were begun and dropped end with the loop, without a task or a warning left."""
+
+    async def main(address: dict[str, Any]) -> None:
+        async with AsyncPuzzelChat(**address) as chat:
+            conversation = await chat.start("support", wait=20)
+            events, updates = conversation.events(), conversation.allocation_updates()
+            await anext(events)
+            await anext(updates)
+            del events, updates
+            gc.collect()
+            await asyncio.sleep(0)
+            await conversation.end()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    with Sandbox(script="helpful", pace=0) as sandbox:
+        asyncio.run(main(settings(sandbox)))
+        assert sandbox.stats().ended == 1

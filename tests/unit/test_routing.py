@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import chain, repeat
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.stateful import initialize, precondition, rule
 
+from machines import Machine, run
 from puzzel_chat._errors import (
     AgentWaitTimeout,
     ApiError,
@@ -265,55 +269,134 @@ def test_only_a_wait_that_ends_is_accepted(timeout: object) -> None:
 
 snapshots = st.builds(
     seen,
-    stage=st.sampled_from(AllocationStage),
+    stage=st.sampled_from(AllocationStage) | st.sampled_from([QUEUED, OFFERED, AllocationStage.DECLINED]),
     position=st.none() | st.integers(1, 3),
     wait=st.none() | st.sampled_from([10.0, 20.0]),
     agent=st.none() | st.sampled_from("12"),
+    reason=st.sampled_from([None, "QueueFull", "Moon phase"]),
 )
-failures = st.sampled_from([None, 1.0, 30.0, 500.0]).map(
+passing = st.sampled_from([None, 0.0, 1.0, 30.0, 500.0]).map(
     lambda asked: RateLimited("429", status=429, retry_after=asked)
-) | st.sampled_from([BROKEN, ServerError("502", status=502), ApiError("408", status=408)])
-looks = st.lists(st.tuples(st.floats(0, 20), snapshots | failures), min_size=1, max_size=60)
+) | st.sampled_from([BROKEN, ServerError("502", status=502), ApiError("408", status=408), undecodable()])
+lasting = st.sampled_from([NotFound("404", status=404), PermissionDenied("403", status=403), SessionExpired("Over.")])
+took = st.sampled_from([0.0, 0.1, 1.0]) | st.floats(0, 20)
 
 
-@given(timeout=st.floats(0, 60), looks=looks, chance=st.floats(0, 1))
-def test_every_wait_ends_and_tells_each_change_once(
-    timeout: float, looks: list[tuple[float, Allocation | PuzzelChatError]], chance: float
-) -> None:
-    """Whatever comes, it ends by its deadline plus one look, and tells exactly the changes, in order."""
-    wait, now, told, came = AgentWait(100.0, timeout), 100.0, list[Allocation](), list[Allocation]()
-    script = iter(looks * 100)
-    began_last_look = now
-    try:
-        while not wait.done:
-            now += wait.delay(now, lambda low, high: low + chance * (high - low))
-            began_last_look = now
-            took, outcome = next(script)
-            now += took
-            if isinstance(outcome, PuzzelChatError):
-                wait.failed(outcome, now)
-                continue
-            came.append(outcome)
-            if wait.observe(outcome):
-                told.append(outcome)
-    except (AgentWaitTimeout, RoutingRefused, QueueClosed, QueueFull):
-        pass
-    assert began_last_look <= 100.0 + timeout + 1e-6
-    if came and came[-1].stage in ENDED:
-        came.pop()
-    expected = [
-        item
-        for number, item in enumerate(came)
-        if number == 0
-        or (item.stage, item.queue_position, item.estimated_wait, item.agent)
-        != (
-            came[number - 1].stage,
-            came[number - 1].queue_position,
-            came[number - 1].estimated_wait,
-            came[number - 1].agent,
-        )
-    ]
-    assert told == expected
+class RoutingMachine(Machine):
+    """A wait for an agent beside a model: its pauses, what it tells, and how it ends. Then the next wait begins."""
+
+    over = True
+
+    @initialize(timeout=st.sampled_from([0.0, 1.0, 30.0, 600.0]), chance=st.floats(0, 1))
+    def begin(self, timeout: float, chance: float) -> None:
+        """A wait begins, with a share of chance that stays."""
+        self.now = self.began = 100.0
+        self.timeout, self.chance = timeout, chance
+        self.wait = AgentWait(self.began, timeout)
+        self.pauses = chain((0.0, 1.0, 1.0, 2.0, 3.0), repeat(5.0))
+        self.asked: float | None = None
+        self.before: Allocation | None = None
+        self.bad = 0
+        self.looks = 0
+        self.over = False
+
+    @precondition(lambda self: self.over)
+    @rule(timeout=st.floats(0, 60) | st.sampled_from([120.0, 3600.0]), chance=st.floats(0, 1))
+    def the_next_one_begins(self, timeout: float, chance: float) -> None:
+        """The one before has ended."""
+        self.begin(timeout, chance)
+
+    def uniform(self, low: float, high: float) -> float:
+        """Chance."""
+        return low + self.chance * (high - low)
+
+    def looks_again(self, seconds: float) -> bool:
+        """Wait as told and look, which takes some seconds; false when the wait is over instead."""
+        left = self.began + self.timeout - self.now
+        if left <= 0 and self.looks > 0:
+            with pytest.raises(AgentWaitTimeout) as late:
+                self.wait.delay(self.now, self.uniform)
+            assert late.value.last is self.before
+            self.over = True
+            return False
+        pause = self.wait.delay(self.now, self.uniform)
+        wanted = next(self.pauses) * self.uniform(0.9, 1.1) if self.asked is None else self.asked
+        assert pause == pytest.approx(max(0.0, min(wanted, left)))
+        self.asked = None
+        self.now += pause
+        assert self.now <= self.began + self.timeout + 1e-6, "no look begins after the time is over"
+        self.looks += 1
+        self.now += seconds
+        return True
+
+    @precondition(lambda self: not self.over)
+    @rule(seconds=took, snapshot=snapshots)
+    def a_look_brings_a_snapshot(self, seconds: float, snapshot: Allocation) -> None:
+        """It is told when it changed anything; an ending without an agent is raised."""
+        if not self.looks_again(seconds):
+            return
+        self.bad = 0
+        before, self.before = self.before, snapshot
+        if snapshot.stage in ENDED:
+            with pytest.raises(QueueFull if snapshot.reason == "QueueFull" else RoutingRefused):
+                self.wait.observe(snapshot)
+            self.over = True
+            return
+        assert self.wait.observe(snapshot) is (before is None or matters(before) != matters(snapshot))
+        assert self.wait.done == (snapshot.stage is ASSIGNED)
+        self.over = self.wait.done
+
+    @precondition(lambda self: not self.over)
+    @rule(seconds=took)
+    def a_look_brings_the_same(self, seconds: float) -> None:
+        """What has not changed is not told again, though it was fetched later."""
+        if self.before is not None and self.looks_again(seconds):
+            self.bad = 0
+            self.before = evolve(self.before, fetched_at=WHEN + timedelta(seconds=self.now))
+            assert not self.wait.observe(self.before)
+
+    @precondition(lambda self: not self.over)
+    @rule(seconds=took, error=passing)
+    def a_look_fails_for_now(self, seconds: float, error: PuzzelChatError) -> None:
+        """The wait goes on, unless its time is over or it was the third reply in a row that nobody can read."""
+        if not self.looks_again(seconds):
+            return
+        self.bad += isinstance(error, ContractError)
+        late = self.now >= self.began + self.timeout
+        if isinstance(error, ContractError) and self.bad >= 3:
+            with pytest.raises(ContractError):
+                self.wait.failed(error, self.now)
+            self.over = True
+        elif late:
+            with pytest.raises(AgentWaitTimeout) as raised:
+                self.wait.failed(error, self.now)
+            assert raised.value.__cause__ is error
+            self.over = True
+        else:
+            self.wait.failed(error, self.now)
+            asked = error.retry_after if isinstance(error, ApiError) else None
+            self.asked = min(asked, 120.0) if asked else None
+
+    @precondition(lambda self: not self.over)
+    @rule(seconds=took, error=lasting, seldom=st.integers(0, 4))
+    def a_look_fails_for_good(self, seconds: float, error: PuzzelChatError, seldom: int) -> None:
+        """What cannot pass ends the wait as it is."""
+        if seldom == 0 and self.looks_again(seconds):
+            with pytest.raises(type(error)) as raised:
+                self.wait.failed(error, self.now)
+            assert raised.value is error
+            self.over = True
+
+
+def matters(snapshot: Allocation) -> tuple[object, ...]:
+    """What a change is judged by."""
+    agent = snapshot.agent.id if snapshot.agent else None
+    return snapshot.stage, snapshot.queue_position, snapshot.estimated_wait, agent
+
+
+def test_every_wait_ends_and_tells_each_change_once() -> None:
+    """10 000 steps: in time, by its own pauses or the service's, through bad looks, each change told once."""
+    run(RoutingMachine)
 
 
 @given(reason=st.none() | st.text(max_size=20))

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from puzzel_chat._errors import ApiError, Conflict, NotFound, PuzzelChatError, SessionError
-from puzzel_chat._http import Reply
-from puzzel_chat._mailbox import Expected, delivery_unknown
+from puzzel_chat._async._ending import AsyncEnding
+from puzzel_chat._delivery import Expected, delivery_unknown
+from puzzel_chat._errors import Conflict, NotFound, PuzzelChatError, SessionError
+from puzzel_chat._http import Reply, Request
 from puzzel_chat._models import Allocation, Customer, Event, Message, TextMessage, Variable, is_message
-from puzzel_chat._retry import LEAVE_PAUSE, LEAVE_WITHIN, MAX_ATTEMPTS, RECONCILE_WITHIN, unknown_outcome
-from puzzel_chat._routing import AgentWait, checked_timeout, must_leave
-from puzzel_chat._state import log
+from puzzel_chat._retry import MAX_ATTEMPTS, RECONCILE_WITHIN, unknown_outcome
+from puzzel_chat._routing import AgentWait, checked_timeout
+from puzzel_chat._secrets import secret_or_none
 from puzzel_chat._wire import replies
 from puzzel_chat._wire.operations import (
-    END,
     ROUTE,
     SEND,
     STATUS,
@@ -25,7 +24,6 @@ from puzzel_chat._wire.operations import (
     as_customer,
     as_variables,
     checked_text,
-    end_request,
     route_request,
     send_request,
     status_request,
@@ -50,9 +48,8 @@ class AsyncConversation:
         self._state = session._state
         self._box = session._state.box(conversation_id)
         self._status_id: str | None = None
-        self._route_sent = conversation_id in session._state.conversations
         self._owns_session = False
-        self._left = False
+        self._ending = AsyncEnding(session, conversation_id)
 
     def __repr__(self) -> str:
         return f"<AsyncConversation {self.id}{' (over)' if self.ended else ''}>"
@@ -83,23 +80,18 @@ class AsyncConversation:
         """Ask the contact centre to find an agent. May be repeated safely: the id is ours (documented).
 
         Raises `QueueClosed`, `QueueFull`, `RoutingRefused`, `NotFound` for an unknown queue, `ConversationClosed`, or
-        `TransportError` when it could not even be learnt whether the request arrived.
+        `TransportError` when it could not even be learnt whether the request arrived, or `StoreError` after it did.
+        Interrupted or cancelled, it leaves the queue first, within five seconds.
         """
-        request = route_request(self.id, queue_id, as_customer(customer), as_variables(variables), subject)
+        customer, variables, subject = as_customer(customer), as_variables(variables), secret_or_none(subject)
+        request = route_request(self.id, queue_id, customer, variables, subject)
         self._box.check_open()
-        self._route_sent = True
-        for attempt in range(1, MAX_ATTEMPTS + 1):
-            try:
-                allocation, request_id = replies.routed(await self._session._call(ROUTE, request), replies.now())
-            except PuzzelChatError as error:
-                found = await self._found_routed(error)
-                if found is not None:
-                    return self._routed(found, None)
-                if attempt == MAX_ATTEMPTS or isinstance(error, Conflict):
-                    raise
-            else:
-                return self._routed(allocation, request_id)
-        raise AssertionError("unreachable")
+        self._ending.search_begins()
+        try:
+            async with self._ending.unless_stopped():
+                return await self._route(request)
+        finally:
+            self._ending.search_ends()
 
     async def allocation(self) -> Allocation:
         """Ask once how the search for an agent goes. Raises `NotFound` when nothing was routed."""
@@ -118,7 +110,7 @@ class AsyncConversation:
                     if on_progress is not None:
                         on_progress(allocation)
         except BaseException as error:
-            await self._leave_after(error)
+            await self._ending.leave_after(error)
             raise
         assert allocation is not None
         return allocation
@@ -130,7 +122,7 @@ class AsyncConversation:
         """
         clock = self._state.parts.clock
         wait = AgentWait(clock.monotonic(), checked_timeout(timeout))
-        self._session._waits.add(self)
+        self._ending.search_begins()
         try:
             while not wait.done:
                 await clock.sleep(self._session._closing, wait.delay(clock.monotonic(), clock.uniform))
@@ -138,15 +130,16 @@ class AsyncConversation:
                 if changed is not None:
                     yield changed
         except BaseException as error:
-            await self._leave_after(error)
+            await self._ending.leave_after(error)
             raise
         finally:
-            self._session._waits.discard(self)
+            self._ending.search_ends()
 
     async def events(self) -> AsyncGenerator[Event]:
         """Give everything that happens, in order and once, until `ConversationEnded`, which comes last.
 
-        Coming back for the next event says that the last one has been handled. Raises what ended the polling.
+        Coming back for the next event says that the last one has been handled. Raises what ended the polling, and
+        `SessionInUse`; once `StoreError`, before what could not be written and a crash would lose: call again to go on.
         """
         while (event := await self._session._next_event(self.id)) is not None:
             yield event
@@ -165,13 +158,13 @@ class AsyncConversation:
         is not found there, `ConversationClosed` when the chat is over (also when its last events are not read yet),
         `InvalidArgument` for an empty text, `TransportError` when it was certainly not sent, or `ApiError`.
         """
-        words = checked_text(text)
+        text = checked_text(text)
         self._box.check_open()
-        with self._box.expecting(str(uuid4()), words) as expected:
-            request = send_request(self.id, words, expected.client_id)
+        with self._box.sends.expecting(str(uuid4()), text) as expected:
+            request = send_request(self.id, text, expected.client_id)
             try:
                 reply = await self._session._call(SEND, request)
-                message = replies.sent_message(reply, self.id, expected.client_id, words)
+                message = replies.sent_message(reply, self.id, expected.client_id, text)
             except PuzzelChatError as error:
                 if not unknown_outcome(error):
                     raise
@@ -186,7 +179,8 @@ class AsyncConversation:
 
     async def end(self) -> None:
         """End the chat, or leave the queue; nothing is sent when it is over already, or was never routed."""
-        await self._end(None)
+        async with self._ending.unless_stopped():
+            await self._ending.end()
 
     def transcript(self) -> tuple[Message, ...]:
         """Give the messages seen by this process, edits applied, in the order of the service's times."""
@@ -196,31 +190,55 @@ class AsyncConversation:
         return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        by = self._ending.by()
         try:
             if error is None:
                 await self.end()
             else:
-                await self._leave()
+                await self._ending.leave(by)
         finally:
             if self._owns_session:
-                await self._session.aclose()
+                await self._session._aclose(min(by, self._ending.by()))
+
+    async def _route(self, request: Request) -> Allocation:
+        fresh = not self._state.may_be_routed(self.id)
+        self._state.route_sent.add(self.id)
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                allocation, request_id = replies.routed(await self._session._call(ROUTE, request), replies.now())
+            except PuzzelChatError as error:
+                found = await self._found_routed(error, fresh and attempt == 1)
+                if found is not None:
+                    return self._routed(found, None)
+                if attempt == MAX_ATTEMPTS or isinstance(error, Conflict):
+                    raise
+            else:
+                return self._routed(allocation, request_id)
+        raise AssertionError("unreachable")
 
     def _routed(self, allocation: Allocation, request_id: str | None) -> Allocation:
         self._state.routed(self.id, request_id)
         return allocation
 
-    async def _found_routed(self, error: PuzzelChatError) -> Allocation | None:
-        """Learn whether a request without a clear answer was taken, or an earlier one (409); None when neither was."""
-        if not (unknown_outcome(error) or isinstance(error, Conflict)):
-            self._route_sent = self.id in self._state.conversations
-            raise error
+    async def _found_routed(self, error: PuzzelChatError, fresh: bool) -> Allocation | None:
+        """Learn whether a request without a clear answer was taken, or an earlier one (409); None when neither was.
+
+        `fresh`: no request before this one can have been taken.
+        """
+        unknown = unknown_outcome(error)
         try:
-            return await self.allocation()
+            if unknown or isinstance(error, Conflict):
+                return await self.allocation()
         except NotFound:
-            return None
+            pass
         except PuzzelChatError:
             self._state.routed(self.id, None)
             raise error from None
+        if not unknown and fresh:
+            self._state.route_sent.discard(self.id)
+        if unknown or isinstance(error, Conflict):
+            return None
+        raise error
 
     async def _look(self, call: Callable[..., Awaitable[Reply]]) -> Allocation:
         request_id = self._state.request_id(self.id)
@@ -243,46 +261,13 @@ class AsyncConversation:
 
     async def _reconciled(self, expected: Expected, error: PuzzelChatError) -> TextMessage:
         clock = self._state.parts.clock
-        deadline = clock.monotonic() + RECONCILE_WITHIN
-        while expected.found is None and self._box.failure is None and clock.monotonic() < deadline:
-            try:
+        expected.unanswered, deadline = True, clock.monotonic() + RECONCILE_WITHIN
+        while (found := self._echo(expected)) is None:
+            if clock.monotonic() >= deadline or not self._session._may_bring(self.id):
+                raise delivery_unknown(expected) from error
+            with suppress(SessionError):
                 await self._session._pump(None, deadline)
-            except SessionError:
-                break
-        if expected.found is None:
-            raise delivery_unknown(expected) from error
-        return expected.found
+        return found
 
-    async def _end(self, within: float | None) -> None:
-        if self._box.is_over or not self._route_sent:
-            return
-        clock = self._state.parts.clock
-        deadline = clock.monotonic() + (within or 0.0)
-        while True:
-            try:
-                await self._session._call(END, end_request(self.id), within)
-                break
-            except ApiError as error:
-                if error.status not in (404, 409, 410):
-                    raise
-                # A request for an agent that was cut off may reach the service after this one.
-                late = error.status == 404 and self.id not in self._state.conversations
-                if not late or clock.monotonic() + LEAVE_PAUSE >= deadline:
-                    break
-            await clock.sleep(asyncio.Event(), LEAVE_PAUSE)
-        self._state.closing(self.id)
-
-    async def _leave_after(self, error: BaseException) -> None:
-        if must_leave(error):
-            await self._leave()
-
-    async def _leave(self) -> None:
-        """End what can be ended within five seconds, once; what stopped us matters more than a failure here."""
-        if self._left:
-            return
-        self._left = True
-        try:
-            async with asyncio.timeout(LEAVE_WITHIN):
-                await self._end(LEAVE_WITHIN)
-        except (PuzzelChatError, TimeoutError) as error:
-            log.warning("conversation %s could not be ended at the service: %s", self.id, type(error).__name__)
+    def _echo(self, expected: Expected) -> TextMessage | None:
+        return self._box.sends.found(expected)

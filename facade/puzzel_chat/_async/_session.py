@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING
 from uuid import uuid4
 from weakref import finalize
 
+from puzzel_chat import _exit
 from puzzel_chat._async._keeper import AsyncTokenKeeper
 from puzzel_chat._errors import PuzzelChatError
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._models import Event, QueueInfo, TimeInfo
-from puzzel_chat._retry import again
+from puzzel_chat._retry import LEAVE_WITHIN, again, within
 from puzzel_chat._state import SessionState
 from puzzel_chat._transport import AsyncTransport
 from puzzel_chat._wire import replies
@@ -31,6 +33,7 @@ from puzzel_chat._wire.refusals import error_for
 
 if TYPE_CHECKING:
     from puzzel_chat._async._conversation import AsyncConversation
+    from puzzel_chat._async._ending import AsyncEnding
 
 
 class AsyncSession:
@@ -45,9 +48,11 @@ class AsyncSession:
         self._keeper = AsyncTokenKeeper(state, transport)
         self._polling = asyncio.Lock()
         self._closing = asyncio.Event()
-        self._waits: set[AsyncConversation] = set()
+        self._searches: set[AsyncEnding] = set()
+        self._owed: set[AsyncEnding] = set()
         # A session that nobody holds any more is closed: an ended one is forgotten, one that goes on stays for resume.
         finalize(self, state.close)
+        _exit.SESSIONS.add(self)
 
     def __repr__(self) -> str:
         return f"<AsyncSession {self.id}>"
@@ -81,21 +86,19 @@ class AsyncSession:
         """Give what is new in all conversations; unless something waits already, poll once when that is due.
 
         Calling again says that what came before has been handled; after a crash the whole of the last list comes again.
-        Raises what ended the polling.
+        Raises what ended the polling; `SessionInUse` when another object has the session's mail.
         """
+        self._state.check_mail()
         if not self._state.acknowledge_all():
             await self._pump(None)
         return self._state.take_all()
 
     async def aclose(self) -> None:
-        """Close the session here. A wait for an agent ends and leaves the queue; other chats stay, for `resume`."""
-        for conversation in list(self._waits):
-            await conversation._leave()
-        self._closing.set()
-        try:
-            await self._keeper.aclose()
-        finally:
-            self._state.close()
+        """Close the session here, within about five seconds: a search for an agent ends and leaves the queue.
+
+        Other chats stay, for `resume`; those of a `MemoryStore` are ended when the program exits.
+        """
+        await self._aclose(self._state.parts.clock.monotonic() + LEAVE_WITHIN)
 
     async def __aenter__(self) -> AsyncSession:
         return self
@@ -103,36 +106,55 @@ class AsyncSession:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _call(self, operation: AnyOperation, request: Request, within: float | None = None) -> Reply:
-        """Send, again when that is safe; all of it within so many seconds."""
+    async def _aclose(self, by: float) -> None:
+        """Close by that monotonic time; searches leave side by side."""
+        if not self._state.is_here:
+            return
         clock = self._state.parts.clock
-        deadline = None if within is None else clock.monotonic() + within
+        try:
+            await asyncio.gather(*(ending.leave(by) for ending in {*self._searches, *self._owed}))
+            self._closing.set()
+            await self._keeper.aclose(by)
+            # What a poll under way brings is written first, for some services tell it only once.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, by - clock.monotonic())), self._polling:
+                    pass
+        finally:
+            self._closing.set()
+            self._state.close()
+
+    async def _call(self, operation: AnyOperation, request: Request, by: float = inf) -> Reply:
+        """Send, again when that is safe; all of it by that monotonic time."""
+        clock = self._state.parts.clock
         attempts = 0
         while True:
             attempts += 1
             try:
-                return await self._once(operation, request, within)
+                return await self._once(operation, request, by)
             except PuzzelChatError as error:
                 error.attempts = attempts
                 decision = again(error, attempts, repeatable=operation.repeatable, uniform=clock.uniform)
-                if decision is None or (deadline is not None and clock.monotonic() + decision.delay >= deadline):
+                if decision is None or clock.monotonic() + decision.delay >= by:
                     raise
-            await clock.sleep(self._closing, decision.delay)
+            # An end goes on while the session closes, at its own pace.
+            await clock.sleep(asyncio.Event() if operation is END else self._closing, decision.delay)
 
-    async def _once(self, operation: AnyOperation, request: Request, within: float | None = None) -> Reply:
+    async def _once(self, operation: AnyOperation, request: Request, by: float = inf) -> Reply:
         """Send once; a token that the service refuses is refreshed and the request replayed once."""
         self._check_open(operation)
+        clock = self._state.parts.clock
         tokens = await self._keeper.current()
-        reply = await self._transport.send(request, tokens.access, within)
+        reply = await self._transport.send(request, tokens.access, within(by, clock.monotonic()))
         if reply.status == 401:
-            newer = await self._keeper.renewed(tokens.generation)
-            reply = await self._transport.send(request, newer.access, within)
+            tokens = await self._keeper.renewed(tokens.generation)
+            reply = await self._transport.send(request, tokens.access, within(by, clock.monotonic()))
         if error := error_for(operation, reply):
             raise error
         return reply
 
     async def _next_event(self, conversation_id: str) -> Event | None:
         """Give the conversation's next event, polling until there is one; None after its end."""
+        self._state.check_mail()
         while True:
             event = self._state.take(conversation_id)
             if event is not None:
@@ -143,23 +165,32 @@ class AsyncSession:
 
     def _check_open(self, operation: AnyOperation) -> None:
         """Raise when the session is closed or closing; only ends still go out, so that nobody stays in a queue."""
+        self._state.check_process()
         if operation is not END and self._closing.is_set():
             self._state.refuse()
+        if operation is POLL:
+            self._state.check_mail()
+        self._state.mail.keep()
+
+    def _may_bring(self, conversation_id: str) -> bool:
+        """Tell whether polls can still bring something for a conversation: nothing comes behind its end."""
+        ended = self._state.box(conversation_id).knows_end
+        return not (ended or self._state.inbox.failure or self._closing.is_set())
 
     async def _pump(self, conversation_id: str | None, deadline: float = inf) -> None:
         """Make one poll when it is due, unless another task has just brought what this conversation waits for.
 
-        What is due after the deadline (a monotonic time) is not waited for.
+        With a deadline (a monotonic time) somebody searches for a message: what is due later is not waited for.
         """
+        clock, searching = self._state.parts.clock, deadline < inf
         async with self._polling:
             if conversation_id is not None and self._state.box(conversation_id).has_news:
                 return
             self._check_open(POLL)
-            clock = self._state.parts.clock
-            left, delay = max(0.0, deadline - clock.monotonic()), self._state.delay()
+            left, delay = max(0.0, deadline - clock.monotonic()), self._state.delay(searching)
             await clock.sleep(self._closing, min(delay, left))
             self._check_open(POLL)
-            if delay <= left and not self._state.inbox.is_full:
+            if delay <= left and (searching or not self._state.inbox.is_full):
                 await self._poll_once()
 
     async def _poll_once(self) -> None:

@@ -9,10 +9,12 @@ from puzzel_chat._application import Application
 from puzzel_chat._config import Settings
 from puzzel_chat._errors import PuzzelChatError
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._models import Customer, Variable
-from puzzel_chat._retry import again
-from puzzel_chat._routing import checked_timeout
-from puzzel_chat._state import SessionState, check_hours, opened, restored, unknown_hours
+from puzzel_chat._models import Customer, Rotation, Variable
+from puzzel_chat._retry import LEAVE_WITHIN, again
+from puzzel_chat._rotation import next_look
+from puzzel_chat._routing import check_hours, checked_timeout, unknown_hours
+from puzzel_chat._secrets import secret_or_none
+from puzzel_chat._state import SessionState, opened, restored
 from puzzel_chat._sync._conversation import Conversation, Progress
 from puzzel_chat._sync._session import Session
 from puzzel_chat._tokens import connect_fields
@@ -38,12 +40,15 @@ class PuzzelChat(Application[Transport, Session]):
         reply = self._token_reply(token_request(connect_fields(self._parts.settings)))
         return self._session(opened(self._parts, reply, asked))
 
-    def resume(self, session_id: str) -> Session:
+    def resume(self, session_id: str, *, shared: bool = False) -> Session:
         """Take up a session of the store, also after the process that had it was killed.
 
-        What that process had not handled comes again. Raises `SessionNotFound`.
+        What that process had not handled comes again. With `shared` the session's mail stays with whoever has it: all
+        calls work but `poll()`, `events()` and `messages()`. Raises `SessionNotFound`; without `shared`, `SessionInUse`
+        while another object has the mail: until that is closed, its process ended on this machine (in another container
+        that cannot be seen), or it made no call for 60 seconds.
         """
-        return self._session(restored(self._parts, session_id))
+        return self._session(restored(self._parts, session_id, shared))
 
     def start(
         self,
@@ -63,7 +68,7 @@ class PuzzelChat(Application[Transport, Session]):
         """
         checked_id("queue_id", queue_id)
         checked_timeout(wait, "wait")
-        customer, variables = as_customer(customer), as_variables(variables)
+        customer, variables, subject = as_customer(customer), as_variables(variables), secret_or_none(subject)
         session = self.connect()
         try:
             conversation = session.conversation(conversation_id)
@@ -77,17 +82,38 @@ class PuzzelChat(Application[Transport, Session]):
             if wait:
                 conversation.wait_for_agent(wait, on_progress)
         except BaseException as error:
-            conversation._leave_after(error)
-            session.close()
+            by = conversation._ending.by()
+            conversation._ending.leave_after(error)
+            session._close(min(by, conversation._ending.by()))
             raise
         return conversation
 
+    def rotation_policy(self) -> Rotation:
+        """Find out what the service does with a refresh token that was used; a session of its own is spent for that.
+
+        Nothing else uses that session, and nothing is sent twice. Raises what `connect` raises, and `SessionExpired`
+        when the service refuses a refresh token at its first use.
+        """
+        replies: list[Reply] = []
+        while not isinstance(look := next_look(self._parts.settings, replies), Rotation):
+            replies.append(self._transport.send(look, None))
+        return look
+
     def close(self) -> None:
-        """Close the sessions and every connection. Chats that go on stay in the store, for `resume`."""
-        for session in list(self._sessions):
-            session.close()
-        if self._owned:
-            self._transport.close()
+        """Close the sessions and every connection, within about five seconds in all.
+
+        Chats that go on stay in the store, for `resume`; those of a `MemoryStore` are ended when the program exits.
+        """
+        by = self._parts.clock.monotonic() + LEAVE_WITHIN
+        sessions = list(self._sessions)
+        try:
+            for session in sessions:
+                session._closing.set()
+            for session in sessions:
+                session._close(by)
+        finally:
+            if self._owned:
+                self._transport.close()
 
     def __enter__(self) -> PuzzelChat:
         return self

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from threading import Event as Wake
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from puzzel_chat._errors import ApiError, Conflict, NotFound, PuzzelChatError, SessionError
-from puzzel_chat._http import Reply
-from puzzel_chat._mailbox import Expected, delivery_unknown
+from puzzel_chat._delivery import Expected, delivery_unknown
+from puzzel_chat._errors import Conflict, NotFound, PuzzelChatError, SessionError
+from puzzel_chat._http import Reply, Request
 from puzzel_chat._models import Allocation, Customer, Event, Message, TextMessage, Variable, is_message
-from puzzel_chat._retry import LEAVE_PAUSE, LEAVE_WITHIN, MAX_ATTEMPTS, RECONCILE_WITHIN, unknown_outcome
-from puzzel_chat._routing import AgentWait, checked_timeout, must_leave
-from puzzel_chat._state import log
+from puzzel_chat._retry import MAX_ATTEMPTS, RECONCILE_WITHIN, unknown_outcome
+from puzzel_chat._routing import AgentWait, checked_timeout
+from puzzel_chat._secrets import secret_or_none
+from puzzel_chat._sync._ending import Ending
 from puzzel_chat._wire import replies
 from puzzel_chat._wire.operations import (
-    END,
     ROUTE,
     SEND,
     STATUS,
@@ -24,7 +24,6 @@ from puzzel_chat._wire.operations import (
     as_customer,
     as_variables,
     checked_text,
-    end_request,
     route_request,
     send_request,
     status_request,
@@ -49,9 +48,8 @@ class Conversation:
         self._state = session._state
         self._box = session._state.box(conversation_id)
         self._status_id: str | None = None
-        self._route_sent = conversation_id in session._state.conversations
         self._owns_session = False
-        self._left = False
+        self._ending = Ending(session, conversation_id)
 
     def __repr__(self) -> str:
         return f"<Conversation {self.id}{' (over)' if self.ended else ''}>"
@@ -82,23 +80,18 @@ class Conversation:
         """Ask the contact centre to find an agent. May be repeated safely: the id is ours (documented).
 
         Raises `QueueClosed`, `QueueFull`, `RoutingRefused`, `NotFound` for an unknown queue, `ConversationClosed`, or
-        `TransportError` when it could not even be learnt whether the request arrived.
+        `TransportError` when it could not even be learnt whether the request arrived, or `StoreError` after it did.
+        Interrupted or cancelled, it leaves the queue first, within five seconds.
         """
-        request = route_request(self.id, queue_id, as_customer(customer), as_variables(variables), subject)
+        customer, variables, subject = as_customer(customer), as_variables(variables), secret_or_none(subject)
+        request = route_request(self.id, queue_id, customer, variables, subject)
         self._box.check_open()
-        self._route_sent = True
-        for attempt in range(1, MAX_ATTEMPTS + 1):
-            try:
-                allocation, request_id = replies.routed(self._session._call(ROUTE, request), replies.now())
-            except PuzzelChatError as error:
-                found = self._found_routed(error)
-                if found is not None:
-                    return self._routed(found, None)
-                if attempt == MAX_ATTEMPTS or isinstance(error, Conflict):
-                    raise
-            else:
-                return self._routed(allocation, request_id)
-        raise AssertionError("unreachable")
+        self._ending.search_begins()
+        try:
+            with self._ending.unless_stopped():
+                return self._route(request)
+        finally:
+            self._ending.search_ends()
 
     def allocation(self) -> Allocation:
         """Ask once how the search for an agent goes. Raises `NotFound` when nothing was routed."""
@@ -116,7 +109,7 @@ class Conversation:
                 if on_progress is not None:
                     on_progress(allocation)
         except BaseException as error:
-            self._leave_after(error)
+            self._ending.leave_after(error)
             raise
         assert allocation is not None
         return allocation
@@ -128,23 +121,26 @@ class Conversation:
         """
         clock = self._state.parts.clock
         wait = AgentWait(clock.monotonic(), checked_timeout(timeout))
-        self._session._waits.add(self)
+        self._ending.search_begins()
         try:
             while not wait.done:
                 clock.wait(self._session._closing, wait.delay(clock.monotonic(), clock.uniform))
                 changed = self._look_again(wait)
                 if changed is not None:
+                    self._ending.search_pauses()
                     yield changed
+                    self._ending.search_begins()
         except BaseException as error:
-            self._leave_after(error)
+            self._ending.leave_after(error)
             raise
         finally:
-            self._session._waits.discard(self)
+            self._ending.search_ends()
 
     def events(self) -> Iterator[Event]:
         """Give everything that happens, in order and once, until `ConversationEnded`, which comes last.
 
-        Coming back for the next event says that the last one has been handled. Raises what ended the polling.
+        Coming back for the next event says that the last one has been handled. Raises what ended the polling, and
+        `SessionInUse`; once `StoreError`, before what could not be written and a crash would lose: call again to go on.
         """
         while (event := self._session._next_event(self.id)) is not None:
             yield event
@@ -162,18 +158,19 @@ class Conversation:
         is not found there, `ConversationClosed` when the chat is over (also when its last events are not read yet),
         `InvalidArgument` for an empty text, `TransportError` when it was certainly not sent, or `ApiError`.
         """
-        words = checked_text(text)
+        text = checked_text(text)
         self._box.check_open()
-        with self._box.expecting(str(uuid4()), words) as expected:
-            request = send_request(self.id, words, expected.client_id)
+        with self._box.sends.expecting(str(uuid4()), text) as expected:
+            request = send_request(self.id, text, expected.client_id)
             try:
                 reply = self._session._call(SEND, request)
-                message = replies.sent_message(reply, self.id, expected.client_id, words)
+                message = replies.sent_message(reply, self.id, expected.client_id, text)
             except PuzzelChatError as error:
                 if not unknown_outcome(error):
                     raise
                 return self._reconciled(expected, error)
-            self._box.sent(message)
+            with self._session._lock:
+                self._box.sent(message)
             return message
 
     def typing(self, is_typing: bool = True) -> None:
@@ -183,7 +180,8 @@ class Conversation:
 
     def end(self) -> None:
         """End the chat, or leave the queue; nothing is sent when it is over already, or was never routed."""
-        self._end(None)
+        with self._ending.unless_stopped():
+            self._ending.end()
 
     def transcript(self) -> tuple[Message, ...]:
         """Give the messages seen by this process, edits applied, in the order of the service's times."""
@@ -193,32 +191,57 @@ class Conversation:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        by = self._ending.by()
         try:
             if error is None:
                 self.end()
             else:
-                self._leave()
+                self._ending.leave(by)
         finally:
             if self._owns_session:
-                self._session.close()
+                self._session._close(min(by, self._ending.by()))
+
+    def _route(self, request: Request) -> Allocation:
+        fresh = not self._state.may_be_routed(self.id)
+        self._state.route_sent.add(self.id)
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                allocation, request_id = replies.routed(self._session._call(ROUTE, request), replies.now())
+            except PuzzelChatError as error:
+                found = self._found_routed(error, fresh and attempt == 1)
+                if found is not None:
+                    return self._routed(found, None)
+                if attempt == MAX_ATTEMPTS or isinstance(error, Conflict):
+                    raise
+            else:
+                return self._routed(allocation, request_id)
+        raise AssertionError("unreachable")
 
     def _routed(self, allocation: Allocation, request_id: str | None) -> Allocation:
         with self._session._lock:
             self._state.routed(self.id, request_id)
         return allocation
 
-    def _found_routed(self, error: PuzzelChatError) -> Allocation | None:
-        """Learn whether a request without a clear answer was taken, or an earlier one (409); None when neither was."""
-        if not (unknown_outcome(error) or isinstance(error, Conflict)):
-            self._route_sent = self.id in self._state.conversations
-            raise error
+    def _found_routed(self, error: PuzzelChatError, fresh: bool) -> Allocation | None:
+        """Learn whether a request without a clear answer was taken, or an earlier one (409); None when neither was.
+
+        `fresh`: no request before this one can have been taken.
+        """
+        unknown = unknown_outcome(error)
         try:
-            return self.allocation()
+            if unknown or isinstance(error, Conflict):
+                return self.allocation()
         except NotFound:
-            return None
+            pass
         except PuzzelChatError:
-            self._state.routed(self.id, None)
+            with self._session._lock:
+                self._state.routed(self.id, None)
             raise error from None
+        if not unknown and fresh:
+            self._state.route_sent.discard(self.id)
+        if unknown or isinstance(error, Conflict):
+            return None
+        raise error
 
     def _look(self, call: Callable[..., Reply]) -> Allocation:
         request_id = self._state.request_id(self.id)
@@ -241,46 +264,14 @@ class Conversation:
 
     def _reconciled(self, expected: Expected, error: PuzzelChatError) -> TextMessage:
         clock = self._state.parts.clock
-        deadline = clock.monotonic() + RECONCILE_WITHIN
-        while expected.found is None and self._box.failure is None and clock.monotonic() < deadline:
-            try:
+        expected.unanswered, deadline = True, clock.monotonic() + RECONCILE_WITHIN
+        while (found := self._echo(expected)) is None:
+            if clock.monotonic() >= deadline or not self._session._may_bring(self.id):
+                raise delivery_unknown(expected) from error
+            with suppress(SessionError):
                 self._session._pump(None, deadline)
-            except SessionError:
-                break
-        if expected.found is None:
-            raise delivery_unknown(expected) from error
-        return expected.found
+        return found
 
-    def _end(self, within: float | None) -> None:
-        if self._box.is_over or not self._route_sent:
-            return
-        clock = self._state.parts.clock
-        deadline = clock.monotonic() + (within or 0.0)
-        while True:
-            try:
-                self._session._call(END, end_request(self.id), within)
-                break
-            except ApiError as error:
-                if error.status not in (404, 409, 410):
-                    raise
-                # A request for an agent that was cut off may reach the service after this one.
-                late = error.status == 404 and self.id not in self._state.conversations
-                if not late or clock.monotonic() + LEAVE_PAUSE >= deadline:
-                    break
-            clock.wait(Wake(), LEAVE_PAUSE)
+    def _echo(self, expected: Expected) -> TextMessage | None:
         with self._session._lock:
-            self._state.closing(self.id)
-
-    def _leave_after(self, error: BaseException) -> None:
-        if must_leave(error):
-            self._leave()
-
-    def _leave(self) -> None:
-        """End what can be ended within five seconds, once; what stopped us matters more than a failure here."""
-        if self._left:
-            return
-        self._left = True
-        try:
-            self._end(LEAVE_WITHIN)
-        except PuzzelChatError as error:
-            log.warning("conversation %s could not be ended at the service: %s", self.id, type(error).__name__)
+            return self._box.sends.found(expected)

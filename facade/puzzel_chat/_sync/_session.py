@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 from weakref import finalize
 
+from puzzel_chat import _exit
 from puzzel_chat._errors import PuzzelChatError
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._models import Event, QueueInfo, TimeInfo
-from puzzel_chat._retry import again
+from puzzel_chat._retry import LEAVE_WITHIN, again, within
 from puzzel_chat._state import SessionState
 from puzzel_chat._sync._keeper import TokenKeeper
 from puzzel_chat._transport import Transport
@@ -31,6 +32,7 @@ from puzzel_chat._wire.refusals import error_for
 
 if TYPE_CHECKING:
     from puzzel_chat._sync._conversation import Conversation
+    from puzzel_chat._sync._ending import Ending
 
 
 class Session:
@@ -46,9 +48,11 @@ class Session:
         self._lock = threading.RLock()
         self._polling = threading.Lock()
         self._closing = threading.Event()
-        self._waits: set[Conversation] = set()
+        self._searches: set[Ending] = set()
+        self._owed: set[Ending] = set()
         # A session that nobody holds any more is closed: an ended one is forgotten, one that goes on stays for resume.
         finalize(self, state.close)
+        _exit.SESSIONS.add(self)
 
     def __repr__(self) -> str:
         return f"<Session {self.id}>"
@@ -82,8 +86,9 @@ class Session:
         """Give what is new in all conversations; unless something waits already, poll once when that is due.
 
         Calling again says that what came before has been handled; after a crash the whole of the last list comes again.
-        Raises what ended the polling.
+        Raises what ended the polling; `SessionInUse` when another object has the session's mail.
         """
+        self._state.check_mail()
         with self._lock:
             waits = self._state.acknowledge_all()
         if not waits:
@@ -92,13 +97,11 @@ class Session:
             return self._state.take_all()
 
     def close(self) -> None:
-        """Close the session here. A wait for an agent ends and leaves the queue; other chats stay, for `resume`."""
-        for conversation in list(self._waits):
-            conversation._leave()
-        self._closing.set()
-        self._keeper.close()
-        with self._lock:
-            self._state.close()
+        """Close the session here, within about five seconds: a search for an agent ends and leaves the queue.
+
+        Other chats stay, for `resume`; those of a `MemoryStore` are ended when the program exits.
+        """
+        self._close(self._state.parts.clock.monotonic() + LEAVE_WITHIN)
 
     def __enter__(self) -> Session:
         return self
@@ -106,35 +109,54 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _call(self, operation: AnyOperation, request: Request, within: float | None = None) -> Reply:
-        """Send, again when that is safe; all of it within so many seconds."""
+    def _close(self, by: float) -> None:
+        """Close by that monotonic time; searches in other threads hear of it and leave side by side."""
+        if not self._state.is_here:
+            return
+        self._closing.set()
+        try:
+            for ending in [*self._searches, *self._owed]:
+                ending.close(by)
+            self._keeper.close(by)
+            # What a poll under way brings is written first, for some services tell it only once.
+            if self._polling.acquire(timeout=max(0.0, by - self._state.parts.clock.monotonic())):
+                self._polling.release()
+        finally:
+            with self._lock:
+                self._state.close()
+
+    def _call(self, operation: AnyOperation, request: Request, by: float = inf) -> Reply:
+        """Send, again when that is safe; all of it by that monotonic time."""
         clock = self._state.parts.clock
-        deadline = None if within is None else clock.monotonic() + within
         attempts = 0
         while True:
             attempts += 1
             try:
-                return self._once(operation, request, within)
+                return self._once(operation, request, by)
             except PuzzelChatError as error:
                 error.attempts = attempts
                 decision = again(error, attempts, repeatable=operation.repeatable, uniform=clock.uniform)
-                if decision is None or (deadline is not None and clock.monotonic() + decision.delay >= deadline):
+                if decision is None or clock.monotonic() + decision.delay >= by:
                     raise
-            clock.wait(self._closing, decision.delay)
+            # An end goes on while the session closes, at its own pace.
+            clock.wait(threading.Event() if operation is END else self._closing, decision.delay)
 
-    def _once(self, operation: AnyOperation, request: Request, within: float | None = None) -> Reply:
+    def _once(self, operation: AnyOperation, request: Request, by: float = inf) -> Reply:
         """Send once; a token that the service refuses is refreshed and the request replayed once."""
         self._check_open(operation)
-        tokens = self._keeper.current(within)
-        reply = self._transport.send(request, tokens.access, within)
+        clock = self._state.parts.clock
+        tokens = self._keeper.current(by)
+        reply = self._transport.send(request, tokens.access, within(by, clock.monotonic()))
         if reply.status == 401:
-            reply = self._transport.send(request, self._keeper.renewed(tokens.generation, within).access, within)
+            tokens = self._keeper.renewed(tokens.generation, by)
+            reply = self._transport.send(request, tokens.access, within(by, clock.monotonic()))
         if error := error_for(operation, reply):
             raise error
         return reply
 
     def _next_event(self, conversation_id: str) -> Event | None:
         """Give the conversation's next event, polling until there is one; None after its end."""
+        self._state.check_mail()
         while True:
             with self._lock:
                 event = self._state.take(conversation_id)
@@ -146,23 +168,36 @@ class Session:
 
     def _check_open(self, operation: AnyOperation) -> None:
         """Raise when the session is closed or closing; only ends still go out, so that nobody stays in a queue."""
+        self._state.check_process()
         if operation is not END and self._closing.is_set():
             self._state.refuse()
+        if operation is POLL:
+            self._state.check_mail()
+        self._state.mail.keep()
+
+    def _may_bring(self, conversation_id: str) -> bool:
+        """Tell whether polls can still bring something for a conversation: nothing comes behind its end."""
+        ended = self._state.box(conversation_id).knows_end
+        return not (ended or self._state.inbox.failure or self._closing.is_set())
 
     def _pump(self, conversation_id: str | None, deadline: float = inf) -> None:
         """Make one poll when it is due, unless another thread has just brought what this conversation waits for.
 
-        What is due after the deadline (a monotonic time) is not waited for.
+        With a deadline (a monotonic time) somebody searches for a message: what is due later is not waited for, and
+        neither is another thread's turn.
         """
+        clock, searching = self._state.parts.clock, deadline < inf
+        if searching and self._polling.locked():
+            clock.wait(self._closing, max(0.0, min(self._state.pace.period, deadline - clock.monotonic())))
+            return
         with self._polling:
             if conversation_id is not None and self._state.box(conversation_id).has_news:
                 return
             self._check_open(POLL)
-            clock = self._state.parts.clock
-            left, delay = max(0.0, deadline - clock.monotonic()), self._state.delay()
+            left, delay = max(0.0, deadline - clock.monotonic()), self._state.delay(searching)
             clock.wait(self._closing, min(delay, left))
             self._check_open(POLL)
-            if delay <= left and not self._state.inbox.is_full:
+            if delay <= left and (searching or not self._state.inbox.is_full):
                 self._poll_once()
 
     def _poll_once(self) -> None:

@@ -1,0 +1,68 @@
+"""What the service is still told when the program exits without `close()`.
+
+A chat whose session is in a `MemoryStore` can never be taken up again, and an agent would talk to nobody: it is ended.
+Chats of another store stay, for `resume`. All of it takes five seconds at most. Neither a process that is killed
+(SIGTERM without a handler is that too) nor a child made by `fork` comes here.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+from typing import Protocol
+from weakref import WeakSet
+
+from puzzel_chat._errors import PuzzelChatError
+from puzzel_chat._retry import LEAVE_WITHIN, within
+from puzzel_chat._state import SessionState, log
+from puzzel_chat._store import MemoryStore
+from puzzel_chat._transport import Transport
+from puzzel_chat._wire.operations import end_request
+
+
+class HasState(Protocol):
+    """A session of either shell."""
+
+    _state: SessionState
+
+
+SESSIONS: WeakSet[HasState] = WeakSet()
+"""Sessions of this process. Closed ones too: a chat that goes on in one of them ends with the process as well."""
+REFRESHES: WeakSet[threading.Thread] = WeakSet()
+"""Refreshes under way, whose tokens would be lost with the process."""
+
+
+@atexit.register
+def leave() -> None:
+    """End the chats that nobody can take up again, and let refreshes land; five seconds in all."""
+    by = time.monotonic() + LEAVE_WITHIN
+    transports: dict[str, Transport] = {}
+    for state in [session._state for session in SESSIONS]:
+        if isinstance(state.parts.store, MemoryStore) and (left := state.going_on()):
+            settings = state.parts.settings
+            if settings.base_url not in transports:
+                transports[settings.base_url] = Transport(settings)
+            _end(state, left, transports[settings.base_url], by)
+    for transport in transports.values():
+        transport.close()
+    for refresh in list(REFRESHES):
+        refresh.join(max(0.0, by - time.monotonic()))
+
+
+def _end(state: SessionState, left: list[str], transport: Transport, by: float) -> None:
+    for conversation_id in left:
+        now = time.monotonic()
+        if state.leave_by(conversation_id) <= now:
+            continue
+        try:
+            # Once, with the token at hand and on a connection of its own: no thread can be started any more,
+            # and no event loop runs.
+            transport.send(end_request(conversation_id), state.life.tokens.access, within(by, now))
+        except PuzzelChatError as error:
+            log.warning("conversation %s could not be ended at exit: %s", conversation_id, type(error).__name__)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=SESSIONS.clear)

@@ -1,0 +1,36 @@
+"""State machines that count their steps, so that how many there were is tested and not hoped for."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
+
+STEPS = 10_000
+"""How many steps each machine takes in `make test`, at least."""
+LENGTH = 50
+MARGIN = 1.3  # hypothesis ends a run early now and then
+
+
+class Machine(RuleBasedStateMachine):
+    """Rules that drive a pure core, and a model beside it."""
+
+    steps: ClassVar[int] = 0
+    _begun = False
+
+    @invariant()
+    def each_step_counts(self) -> None:
+        """Count, after each rule; what is checked before the first rule is no step."""
+        type(self).steps += self._begun
+        self._begun = True
+
+
+def run(machine: type[Machine], steps: int = STEPS) -> None:
+    """Run a machine for at least so many steps, or until it finds something."""
+    machine.steps = 0
+    examples = round(steps / (LENGTH - 1) * MARGIN)
+    run_state_machine_as_test(
+        machine, settings=settings(max_examples=examples, stateful_step_count=LENGTH, deadline=None)
+    )
+    assert machine.steps >= steps, f"only {machine.steps} steps"
