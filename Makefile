@@ -9,7 +9,7 @@ yes = $(filter-out 0 no false,$(1))
 export PYTHONPATH := openapi
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help whole demo test check regenerate record sandbox bench docs lock clean
+.PHONY: help whole demo test check regenerate record sandbox soak bench docs lock clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,13 +33,14 @@ demo: whole  ## hold one whole chat against the bundled sandbox, step by step
 test: whole  ## run every test, offline
 	@$(BIN)/python -m pytest
 
-check: whole  ## lint, types, layers, and whether generated/ is what the document gives
+check: whole  ## lint, types, layers, known vulnerabilities, and whether generated/ is what the document gives
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check -q .
 	@$(BIN)/mypy
 	@$(BIN)/pyright
 	@$(BIN)/python -m pytest -q tests/unit/test_layers.py
 	@$(BIN)/python -m pipeline --check
+	@PYTHONPATH=tests $(BIN)/python -m audit
 
 regenerate: $(READY)  ## judge the API's document (SPEC=address or file) and make generated/ from it
 	@$(BIN)/python -m pipeline $${SPEC:+"$$SPEC"} $${SPEC_NAME:+--name "$$SPEC_NAME"} \
@@ -51,6 +52,9 @@ record: whole  ## record the cassettes anew, from the sandbox or the tenant in P
 
 sandbox: whole  ## start a local contact centre to talk to (a simulator, not Puzzel)
 	@$(BIN)/puzzel-chat sandbox
+
+soak: whole  ## chats under faults, against the ledger; RUN=--help lists the other runs, ARGS=--help their options
+	@PYTHONPATH=tests $(BIN)/python -m soak $(or $(RUN),faults) $(ARGS)
 
 bench: whole  ## measure start-up: import puzzel_chat against import httpx
 	@$(BIN)/python tests/benchmarks/startup.py

@@ -1,0 +1,1 @@
+"""What happens to chats under faults, load and attack, with figures: `make soak`."""

@@ -1,0 +1,58 @@
+"""A client of either kind in the time of one chat, behind the blocking client's names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from attrs import evolve
+
+from blocking import Blocking, Loop
+from puzzel_chat import AsyncPuzzelChat, PuzzelChat
+from puzzel_chat.sandbox import Sandbox
+from soak.clock import SoakTime
+
+Kind = Literal["sync", "async"]
+KINDS: tuple[Kind, ...] = ("sync", "async")
+
+
+@contextmanager
+def client(kind: Kind, sandbox: Sandbox, time: SoakTime, timeout: float) -> Iterator[tuple[Any, list[str]]]:
+    """Give a client in the chat's own time, and a list that later names the tasks it left."""
+    loop = Loop() if kind == "async" else None
+    make = AsyncPuzzelChat if loop else PuzzelChat
+    chat: Any = make(base_url=sandbox.base_url, solution_id=sandbox.solution_id, timeout=timeout)
+    chat._parts = evolve(chat._parts, clock=time)
+    session = chat._session
+    chat._session = lambda state: _settled(session(state), loop)
+    given, tasks = Blocking(loop, chat) if loop else chat, list[str]()
+    try:
+        yield given, tasks
+    finally:
+        given.close()
+        if loop:
+            try:
+                loop.stop()
+            except AssertionError as left:
+                tasks.append(str(left))
+
+
+def _settled(session: Any, loop: Loop | None) -> Any:
+    """Let each refresh land before the call that began it goes on, so that a run is the same every time."""
+    current = session._keeper.current
+
+    def then_landed(*args: Any, **named: Any) -> Any:
+        tokens = current(*args, **named)
+        if session._keeper._flight is not None:
+            session._keeper._flight.join()
+        return tokens
+
+    async def then_landed_async(*args: Any, **named: Any) -> Any:
+        tokens = await current(*args, **named)
+        if session._keeper._flight is not None:
+            await session._keeper._flight
+        return tokens
+
+    session._keeper.current = then_landed_async if loop else then_landed
+    return session

@@ -1,0 +1,50 @@
+"""The time of one seeded chat: it passes at once, chance is seeded, and what is due happens on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import threading
+from collections.abc import Callable
+from itertools import count
+from random import Random
+
+from puzzel_chat.testing import VirtualTime
+
+
+class SoakTime(VirtualTime):
+    """Virtual time in which a server goes down or a clock is set while the client waits."""
+
+    def __init__(self, random: Random) -> None:
+        super().__init__()
+        self._random = random
+        self._due: list[tuple[float, int, Callable[[], object]]] = []
+        self._order = count()
+
+    def at(self, seconds: float, action: Callable[[], object]) -> None:
+        """Let something happen so many seconds from now, during a wait of the client."""
+        heapq.heappush(self._due, (self.seconds() + seconds, next(self._order), action))
+
+    def uniform(self, low: float, high: float) -> float:
+        """Give a seeded random number."""
+        return self._random.uniform(low, high)
+
+    def wait(self, wake: threading.Event, seconds: float) -> None:
+        """Let the time pass, unless woken already."""
+        if not wake.is_set():
+            self.rest(seconds)
+
+    async def sleep(self, wake: asyncio.Event, seconds: float) -> None:
+        """Let the time pass, and others run."""
+        await asyncio.sleep(0)
+        if not wake.is_set():
+            self.rest(seconds)
+
+    def rest(self, seconds: float) -> None:
+        """Let so many seconds pass on the monotonic clock, and everything happen that is due meanwhile."""
+        end = self.monotonic() + max(0.0, seconds)
+        while self._due and self._due[0][0] - self.seconds() <= end - self.monotonic():
+            due, _, action = heapq.heappop(self._due)
+            self.advance(due - self.seconds())
+            action()
+        self.advance(end - self.monotonic())

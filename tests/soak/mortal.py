@@ -1,0 +1,314 @@
+"""Processes that hold a chat and are killed: one warm process that forks them, kills them and looks at what is left.
+
+Run as `python -m soak.mortal` with its `Lane` as JSON. It asks on standard output ("end CHAT") for the agent of a chat
+to end it, and waits for an answer; all else goes into one file of notes per chat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import mmap
+import os
+import shutil
+import signal
+import sqlite3
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from attrs import frozen
+
+from puzzel_chat import (
+    AsyncPuzzelChat,
+    ConversationClosed,
+    ConversationEnded,
+    Event,
+    MessageEdited,
+    PuzzelChat,
+    SQLiteStore,
+    is_message,
+)
+from puzzel_chat._async._session import AsyncSession
+from puzzel_chat._sync._session import Session
+from puzzel_chat._transport import AsyncTransport, Transport
+
+WHERE = ("start", "end", "route", "send", "token", "status", "poll")
+START, END, ROUTE, SEND, TOKEN, STATUS, POLL = range(len(WHERE))
+MOMENTS = mmap.mmap(-1, len(WHERE))
+"""How often a forked process is doing each of these just now: bytes that its parent sees too."""
+NOTHING = "between calls"
+KILLED, SENDS_EVERY, PATIENCE = "killed", 4, 30.0
+
+
+@frozen
+class Lane:
+    """The chats of one kind that one process holds after each other."""
+
+    base_url: str
+    solution_id: str
+    folder: str
+    kind: str
+    semantics: str
+    chats: int
+    kills: int
+    seed: str
+
+
+class Notes:
+    """What a chat's processes write down, one line each; a line that was written outlives them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def add(self, line: str) -> None:
+        """Write one line in one piece."""
+        with self.path.open("a") as file:
+            file.write(f"{line}\n")
+
+    def lines(self) -> list[str]:
+        """Give what was written."""
+        return self.path.read_text().splitlines() if self.path.exists() else []
+
+    def count(self, word: str) -> int:
+        """Count the lines that begin with a word."""
+        return sum(line.partition(" ")[0] == word for line in self.lines())
+
+
+def watch() -> None:
+    """Let `MOMENTS` tell what the process is doing; a poll lasts until what it brought is written down."""
+    for session in (Session, AsyncSession):
+        session._poll_once = _within(session._poll_once, lambda *_: POLL)  # type: ignore[method-assign]
+    for transport in (Transport, AsyncTransport):
+        transport.send = _within(transport.send, lambda _, request, *__: _moment(request.path))  # type: ignore
+
+
+def _within(method: Any, moment: Any) -> Any:
+    @contextmanager
+    def doing(*args: Any) -> Iterator[None]:
+        what = moment(*args)
+        if what is not None:
+            MOMENTS[what] += 1
+        try:
+            yield
+        finally:
+            if what is not None:
+                MOMENTS[what] -= 1
+
+    def blocking(*args: Any) -> Any:
+        with doing(*args):
+            return method(*args)
+
+    async def awaited(*args: Any) -> Any:
+        with doing(*args):
+            return await method(*args)
+
+    return awaited if asyncio.iscoroutinefunction(method) else blocking
+
+
+def _moment(path: str) -> int | None:
+    """Tell an endpoint by the end of its path; None for the poll, whose moment is longer than its request."""
+    ends = {"token": TOKEN, "route": ROUTE, "message": SEND, "end": END}
+    return STATUS if "requestStatus" in path else ends.get(path.rstrip("/").rpartition("/")[2])
+
+
+def live(lane: Lane, name: str, store: Path, notes: Notes, over: bool) -> None:
+    """Hold the chat, blocking: take up the session of the store or open one, and note each event once handled."""
+    known = kept(store)
+    with PuzzelChat(lane.base_url, lane.solution_id, poll_interval=0.05, store=SQLiteStore(store)) as chat:
+        MOMENTS[START] = 0
+        session = chat.resume(known) if known else chat.connect()
+        conversation = session.conversation(name)
+        if not session.conversations:
+            conversation.route("support")
+            conversation.wait_for_agent(30)
+        if over and not conversation.ended:
+            conversation.end()
+        for number, event in enumerate(conversation.events()):
+            note(notes, event)
+            if number % SENDS_EVERY == SENDS_EVERY - 1 and not conversation.ended:
+                words = sending(notes)
+                try:
+                    notes.add(f"sent {conversation.send(words).text}")
+                except ConversationClosed:
+                    pass
+
+
+async def live_async(lane: Lane, name: str, store: Path, notes: Notes, over: bool) -> None:
+    """The same, awaiting."""
+    known = kept(store)
+    async with AsyncPuzzelChat(lane.base_url, lane.solution_id, poll_interval=0.05, store=SQLiteStore(store)) as chat:
+        MOMENTS[START] = 0
+        session = chat.resume(known) if known else await chat.connect()
+        conversation = session.conversation(name)
+        if not session.conversations:
+            await conversation.route("support")
+            await conversation.wait_for_agent(30)
+        if over and not conversation.ended:
+            await conversation.end()
+        number = 0
+        async for event in conversation.events():
+            note(notes, event)
+            number += 1
+            if number % SENDS_EVERY == 0 and not conversation.ended:
+                words = sending(notes)
+                try:
+                    notes.add(f"sent {(await conversation.send(words)).text}")
+                except ConversationClosed:
+                    pass
+
+
+def note(notes: Notes, event: Event) -> None:
+    """Write down an event that was handled."""
+    if is_message(event) or isinstance(event, MessageEdited):
+        notes.add(f"told {event.id} {event.version}")
+    elif isinstance(event, ConversationEnded):
+        notes.add("told end 0")
+
+
+def sending(notes: Notes) -> str:
+    """Choose the next words that nobody has tried to send before, and note them first."""
+    words = f"line-{notes.count('sending')}"
+    notes.add(f"sending {words}")
+    return words
+
+
+def kept(store: Path) -> str | None:
+    """Give the id of the session that the file holds; looked up before any store has it open in this process."""
+    with closing(sqlite3.connect(copied(store))) as db:
+        if db.execute("SELECT 1 FROM sqlite_master WHERE name='session'").fetchone() is None:
+            return None
+        row = db.execute("SELECT id FROM session").fetchone()
+    return str(row[0]) if row else None
+
+
+def copied(store: Path) -> Path:
+    """Copy the file and its log as they are, so that the next process meets what the killed one left."""
+    copy = store.with_suffix(".copy")
+    for end in ("", "-wal", "-shm"):
+        Path(f"{copy}{end}").unlink(missing_ok=True)
+    for end in ("", "-wal"):
+        if Path(f"{store}{end}").exists():
+            shutil.copyfile(f"{store}{end}", f"{copy}{end}")
+    return copy
+
+
+def is_whole(store: Path) -> bool:
+    """Tell whether SQLite finds nothing wrong with what a killed process left."""
+    try:
+        with closing(sqlite3.connect(copied(store))) as db:
+            return [row[0] for row in db.execute("PRAGMA integrity_check")] == ["ok"]
+    except sqlite3.Error:
+        return False
+
+
+def has_ended(pid: int) -> bool:
+    """Tell whether a process of ours has ended, and leave it to be waited for."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+class Nursery:
+    """Forks the processes of one lane, and ends them."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+        self.random = Random(lane.seed)
+        self.hit: Counter[str] = Counter()
+        self.damaged = 0
+
+    def run(self) -> dict[str, Any]:
+        """Hold every chat to its end."""
+        for number in range(self.lane.chats):
+            self.hold(f"{self.lane.kind}-{number}", ended_by_agent=number % 2 == 0)
+        return {"kind": self.lane.kind, "hit": dict(self.hit), "damaged": self.damaged}
+
+    def hold(self, name: str, ended_by_agent: bool) -> None:
+        """One chat: killed in its start, in its middle and at its end, and then left alone."""
+        store, notes = Path(self.lane.folder, f"{name}.db"), Notes(Path(self.lane.folder, f"{name}.notes"))
+        last = max(1, self.lane.kills // 4)
+        for left in range(self.lane.kills, 0, -1):
+            over = left <= last and bool(notes.count("told"))
+            if over and ended_by_agent:
+                self.ask_for_the_end(name)
+            pid = self.born(name, store, notes, over and not ended_by_agent)
+            self.kill(pid, self.random.uniform(0.0, 0.1 if over or left == self.lane.kills else 0.25), notes)
+            self.damaged += store.exists() and not is_whole(store)
+        if ended_by_agent:
+            pid = self.born(name, store, notes, False)
+            self.until(lambda: bool(notes.count("told")) or has_ended(pid))
+            self.ask_for_the_end(name)
+            self.wait(pid)
+        else:
+            self.wait(self.born(name, store, notes, True))
+
+    def born(self, name: str, store: Path, notes: Notes, over: bool) -> int:
+        """Fork a process that lives through the chat; nothing of the library was used here before."""
+        MOMENTS[:] = bytes([1, *bytes(len(WHERE) - 1)])
+        pid = os.fork()
+        if pid:
+            return pid
+        code = 1
+        try:
+            if "told end 0" in notes.lines() and kept(store) is None:
+                pass  # handled to its end, and forgotten, by a process that was killed before it could say so
+            elif self.lane.kind == "sync":
+                live(self.lane, name, store, notes, over)
+            else:
+                asyncio.run(live_async(self.lane, name, store, notes, over))
+            notes.add("finished")
+            code = 0
+        except BaseException as error:
+            notes.add(f"failed {type(error).__name__} {error}")
+        finally:
+            os._exit(code)
+
+    def kill(self, pid: int, after: float, notes: Notes) -> None:
+        """End a process without warning; where a poll takes messages away, not while one is under way."""
+        if self.random.random() < 0.9:
+            self.until(lambda: not MOMENTS[START] or has_ended(pid))
+        time.sleep(after)
+        os.kill(pid, signal.SIGSTOP)
+        while self.lane.semantics == "drain" and MOMENTS[POLL]:
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.002)
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(0.0005)
+        if not has_ended(pid):
+            doing = [word for word, times in zip(WHERE, MOMENTS[:], strict=True) if times]
+            self.hit[doing[0] if doing else NOTHING] += 1
+            notes.add(KILLED)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+    def wait(self, pid: int) -> None:
+        """See a process out; one that does not come to an end is ended, and the chat's missing lines tell."""
+        self.until(lambda: has_ended(pid))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something that must happen soon."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition() and time.monotonic() < deadline:
+            time.sleep(0.002)
+
+    def ask_for_the_end(self, name: str) -> None:
+        """Have the agent end the chat."""
+        print(f"end {name}", flush=True)
+        sys.stdin.readline()
+
+
+def main() -> None:
+    """Run the lane that the first line of standard input describes."""
+    watch()
+    lane = Lane(**json.loads(sys.stdin.readline()))
+    print(f"done {json.dumps(Nursery(lane).run())}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

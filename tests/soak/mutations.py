@@ -1,0 +1,160 @@
+"""Rules of the design, each with an edit that breaks it; `make soak RUN=mutants` lets the tests notice."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+
+@frozen
+class Mutation:
+    """One rule (its section in the design, and its words), and the edit of one place that breaks it."""
+
+    section: int
+    rule: str
+    module: str
+    before: str
+    after: str
+
+
+MUTATIONS = (
+    Mutation(
+        5,
+        "elapsed is the larger of the two clocks' deltas",
+        "_tokens.py",
+        "return max(self.monotonic - earlier.monotonic, self.wall - earlier.wall, 0.0)",
+        "return max(self.monotonic - earlier.monotonic, 0.0)",
+    ),
+    Mutation(
+        5,
+        "near its end a token waits for its refresh",
+        "_tokens.py",
+        "if left <= min(30.0, tokens.ttl / 10):",
+        "if left <= 0:",
+    ),
+    Mutation(
+        5,
+        "one flight per session",
+        "_tokens.py",
+        "        if self.flight:\n            return Step.USE if state is Freshness.ADVISORY else Step.WAIT\n",
+        "",
+    ),
+    Mutation(
+        5,
+        "no new refresh token in the reply: the old one stays",
+        "_tokens.py",
+        "refresh=fresh.refresh or self.refresh",
+        "refresh=fresh.refresh",
+    ),
+    Mutation(
+        5,
+        "sent but no answer: the same refresh token again within 10 s",
+        "_tokens.py",
+        "return isinstance(error, TransportError) and elapsed < RESEND_WITHIN",
+        "return False",
+    ),
+    Mutation(
+        5,
+        "a refused refresh token is never sent again",
+        "_tokens.py",
+        "            self.dead = error\n            return\n",
+        "            return\n",
+    ),
+    Mutation(
+        5,
+        "a 401 is compared with the generation that the call used",
+        "_tokens.py",
+        "        if self.tokens.generation > generation:\n            return Step.USE\n",
+        "",
+    ),
+    Mutation(
+        5,
+        "invalid_grant: the store is read again, and a newer generation adopted",
+        "_refresh.py",
+        "newer = self.newer_in_store() if isinstance(refused, SessionExpired) else None",
+        "newer = None",
+    ),
+    Mutation(
+        6,
+        "a refusal ends the wait with its error",
+        "_routing.py",
+        "            raise refusal(allocation.reason, ENDINGS[allocation.stage])\n",
+        "            return True\n",
+    ),
+    Mutation(
+        6,
+        "each change is reported, and nothing else",
+        "_routing.py",
+        "return before is None or Seen.of(before) != Seen.of(allocation)",
+        "return True",
+    ),
+    Mutation(
+        6,
+        "Retry-After wins over the pace of the wait",
+        "_routing.py",
+        "self._asked = retry_after(error) or None",
+        "self._asked = None",
+    ),
+    Mutation(
+        6,
+        "a timeout, Ctrl-C or a cancellation leaves the queue",
+        "_routing.py",
+        "return not isinstance(error, GeneratorExit | RoutingError)",
+        "return False",
+    ),
+    Mutation(
+        7,
+        "the next tick is the previous one plus the period, without bursts",
+        "_polling.py",
+        "self._next = due + (missed + 1) * self.period",
+        "self._next = now + self.period",
+    ),
+    Mutation(
+        7,
+        "429 and 503 honour Retry-After",
+        "_polling.py",
+        "self._next = now + (asked or backoff(self.failures, uniform))",
+        "self._next = now + backoff(self.failures, uniform)",
+    ),
+    Mutation(
+        7,
+        "three undecodable replies in a row are fatal",
+        "_retry.py",
+        "return undecodable >= MAX_UNDECODABLE",
+        "return False",
+    ),
+    Mutation(
+        7,
+        "a message is known by its id and its content, so that an edit comes through",
+        "_mailbox.py",
+        "if mark in known or event.version",
+        "if known or event.version",
+    ),
+    Mutation(
+        7,
+        "a full buffer stops the polling",
+        "_polling.py",
+        "return any(box.wanted and len(box.waiting) >= BUFFER for box in list(self.boxes.values()))",
+        "return False",
+    ),
+    Mutation(
+        7,
+        "what a poll brought is written down before the caller gets it",
+        "_state.py",
+        "            self.mail.journal(self.inbox.cursor, waiting)\n",
+        "            pass\n",
+    ),
+    Mutation(
+        7,
+        "a dead loop fails its iterator and never goes silent",
+        "_polling.py",
+        "            if not (box.closing or box.knows_end):\n                box.failure = error\n",
+        "            pass\n",
+    ),
+    Mutation(
+        7,
+        "a send is never repeated after an unknown outcome",
+        "_wire/operations.py",
+        'send_message._get_kwargs, "Conversation.send", repeatable=False',
+        'send_message._get_kwargs, "Conversation.send", repeatable=True',
+    ),
+)

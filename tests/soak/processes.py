@@ -1,0 +1,237 @@
+"""Several processes use one stored session for many lives of its token: `make soak RUN=processes`.
+
+The time of all of them, the contact centre's too, is one number that this process moves on once everybody has called
+twice in a life, so a busy machine may take as long as it likes: what is tested is the order of things, not the clock.
+In each life the time stops where a refresh is due: beside the calls, before them, or after the token has died under
+calls that were already on their way. With `--faults` the token endpoint fails too, and processes are killed in the
+middle of their refresh.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from random import Random
+
+from attrs import define, field, frozen
+
+from puzzel_chat import PuzzelChat, SQLiteStore, StoredTokens
+from puzzel_chat.sandbox import Fault, Sandbox
+from puzzel_chat.testing._time import START
+from soak.sharing import CHAT, Board, Place, client, share
+from soak.table import table
+
+LIFE = 600.0
+"""Seconds that a token lives, on the clock of the board."""
+GRACE = 15.0
+"""With faults: seconds for which the service gives the same reply to a spent refresh token again."""
+WHERE = {"beside": 0.62, "creeping": 0.45, "waited for": 0.96, "died": 1.01}
+"""Where in its life a token is when the time stops, as a share of that life."""
+WHERES = {
+    "none": ["beside", "creeping", "waited for", "died"],
+    "503": ["beside", "waited for"],
+    "dropped": ["beside", "waited for", "died"],
+    "lost reply": ["beside", "waited for", "died"],
+    "killed": ["beside", "waited for"],
+}
+"""Where the time stops by what goes wrong. It creeps on only when nothing does, for it would outrun a second try."""
+TROUBLES = list(WHERES)
+SLOW = 5.0
+"""Real seconds that a refresh is held up in which its process is to be killed."""
+
+
+@frozen
+class Figures:
+    """What came of a run."""
+
+    processes: int
+    lives: int
+    calls: int
+    failed: int
+    refreshes: int
+    reuse: int
+    per_process: tuple[int, ...]
+    faults: int
+    killed: int
+    errors: tuple[str, ...]
+
+    @property
+    def good(self) -> bool:
+        """Whether no call failed and each life had its one refresh."""
+        once = self.refreshes == self.lives == sum(self.per_process)
+        return once and self.failed == self.reuse == 0
+
+
+@define
+class Driver:
+    """Moves the time on, and makes trouble."""
+
+    sandbox: Sandbox
+    board: Board
+    places: list[Place]
+    store: SQLiteStore
+    random: Random
+    deadline: float
+    running: list[SpawnProcess] = field(factory=list)
+    killed: int = 0
+
+    def begin(self, number: int) -> None:
+        """Start a process, and wait until it has called once."""
+        process = get_context("spawn").Process(target=share, args=(self.places[number], self.board))
+        process.start()
+        self.running[number : number + 1] = [process]
+
+    def life(self, trouble: str) -> None:
+        """Bring the token to where it must be refreshed, and wait until it was and everybody has called twice."""
+        before = self.tokens()
+        where = self.random.choice(WHERES[trouble])
+        self._trouble(trouble)
+        self.board.time.value = before.obtained + WHERE[where] * LIFE
+        if trouble == "killed":
+            self._kill_the_one_that_refreshes()
+        pace = {"503": 0.1, "killed": 1.0}.get(trouble, LIFE / 100 * (where == "creeping"))
+        self.until(lambda: self.tokens().generation > before.generation, "refresh", pace)
+        self.sandbox.faults()
+        self.everybody_calls()
+
+    def tokens(self) -> StoredTokens:
+        """Give what the store has."""
+        tokens = self.store.tokens(self.places[0].session_id)
+        assert tokens is not None
+        return tokens
+
+    def _trouble(self, trouble: str) -> None:
+        times = self.random.randrange(1, min(4, len(self.places)))
+        token = "connectToken"
+        faults = {
+            "503": (Fault.status(503, token, times=times),),
+            "dropped": (Fault.drop(token, times=times),),
+            "lost reply": (Fault.drop(token, times=times, after=True),),
+            # Held up and then dropped: whatever becomes of its process, this refresh never takes effect.
+            "killed": (Fault.latency(SLOW, token, times=1), Fault.drop(token, times=1)),
+        }
+        self.sandbox.faults(*faults.get(trouble, ()))
+
+    def _kill_the_one_that_refreshes(self) -> None:
+        self.until(lambda: any(self.board.sending), "refresh under way")
+        number = list(self.board.sending).index(1)
+        process = self.running[number]
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        self.killed += 1
+        self.board.sending[number] = 0
+        self.begin(number)
+
+    def everybody_calls(self) -> None:
+        """Wait until each process has finished two calls more, so that none is older than the present token."""
+        seen = list(self.board.calls)
+        self.until(
+            lambda: all(now >= then + 2 for now, then in zip(self.board.calls, seen, strict=True)), "calls of everybody"
+        )
+
+    def until(self, condition: Callable[[], bool], what: str, pace: float = 0.0) -> None:
+        """Wait for something; meanwhile the time goes on by `pace` seconds at each look."""
+        while not condition():
+            if time.monotonic() > self.deadline:
+                raise TimeoutError(f"no {what} in time")
+            if any(process.exitcode for process in self.running):
+                raise RuntimeError("a process has ended by itself")
+            time.sleep(0.02)
+            self.board.time.value += pace
+
+    def figures(self, lives: int) -> Figures:
+        """Count up."""
+        stats = self.sandbox.stats()
+        notes = [place.notes.read_text().splitlines() for place in self.places if place.notes.exists()]
+        return Figures(
+            processes=len(self.places),
+            lives=lives,
+            calls=sum(self.board.calls),
+            failed=sum(self.board.failed),
+            refreshes=stats.refreshes,
+            reuse=stats.reuse_detected,
+            per_process=tuple(self.board.refreshes),
+            faults=stats.faults,
+            killed=self.killed,
+            errors=tuple(line for lines in notes for line in lines),
+        )
+
+
+def run(processes: int, lives: int, seed: int = 0, faults: bool = False, seconds: float = 1800.0) -> Figures:
+    """Run so many processes for so many lives, within so many real seconds; raises `TimeoutError` after that."""
+    random = Random(seed)
+    with _driver(processes, random, seed, GRACE if faults else 0.0, seconds) as driver:
+        for number in range(processes):
+            driver.begin(number)
+        driver.everybody_calls()
+        for life in range(1, lives + 1):
+            driver.life(TROUBLES[life % len(TROUBLES)] if faults else "none")
+            if life % 10 == 0 or life == lives:
+                print(f"life {life} of {lives}, {sum(driver.board.calls)} calls", file=sys.stderr, flush=True)
+        return driver.figures(lives)
+
+
+@contextmanager
+def _driver(processes: int, random: Random, seed: int, grace: float, seconds: float) -> Iterator[Driver]:
+    board = Board.new(get_context("spawn"), processes, START)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sessions.db"
+        clock = lambda: float(board.time.value)  # noqa: E731
+        with Sandbox(script="helpful", pace=0, token_life=LIFE, reuse_grace=grace, clock=clock, seed=seed) as sandbox:
+            first = Place(0, sandbox.base_url, sandbox.solution_id, path, "", seed)
+            with client(PuzzelChat, first, board) as chat:
+                session = chat.connect()
+                session.conversation(CHAT).route("support")
+            places = [
+                Place(number, sandbox.base_url, sandbox.solution_id, path, session.id, seed)
+                for number in range(processes)
+            ]
+            driver = Driver(sandbox, board, places, SQLiteStore(path), random, time.monotonic() + seconds)
+            try:
+                yield driver
+            finally:
+                board.stop.value = 1
+                _end(driver)
+
+
+def _end(driver: Driver) -> None:
+    for process in driver.running:
+        process.join(20)
+        if process.is_alive():
+            process.kill()
+            process.join()
+    driver.store.close()
+
+
+def main(arguments: list[str]) -> int:
+    """Run it, and give 1 when a call failed or a life had not exactly one refresh."""
+    parser = argparse.ArgumentParser(prog="make soak RUN=processes", description=__doc__)
+    parser.add_argument("--processes", type=int, default=8, help="how many (default: %(default)s)")
+    parser.add_argument("--lives", type=int, default=200, help="lives of the token (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the order of things (default: %(default)s)")
+    parser.add_argument("--faults", action="store_true", help="the token endpoint fails, and processes are killed")
+    parser.add_argument(
+        "--seconds", type=float, default=1800.0, help="real seconds after which it fails (default: %(default)s)"
+    )
+    given = parser.parse_args(arguments)
+    came = run(given.processes, given.lives, given.seed, given.faults, given.seconds)
+    columns = ("processes", "lives", "calls", "failed calls", "refreshes", "reuse detected", "refreshes per process")
+    spread = f"{min(came.per_process)} to {max(came.per_process)}"
+    row = (came.processes, came.lives, came.calls, came.failed, came.refreshes, came.reuse, spread)
+    print(table((*columns, "faults", "killed"), [(*row, came.faults, came.killed)]))
+    print("\n".join(came.errors[:20]), file=sys.stderr)
+    return 0 if came.good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
