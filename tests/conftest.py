@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,10 @@ from blocking import Blocking, Loop
 from puzzel_chat import AsyncPuzzelChat, PuzzelChat
 
 Connect = Callable[..., Any]
+
+# A shell starts what runs in its background deaf to Ctrl-C, and so would be each program that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A machine that only says yes or no must say the same twice; a person's runs look in new places each time.
 settings.register_profile("ci", derandomize=True, deadline=None)

@@ -15,6 +15,7 @@ PuzzelChatError(retryable, request_id, attempts)
 ├── SessionError
 │   ├── SessionExpired                    the service no longer takes the token
 │   ├── SessionNotFound                   the store has no such session
+│   ├── SessionInUse                      another process or object has the session's mail
 │   └── StoreError                        the store could not be read or written
 ├── RoutingError
 │   ├── QueueClosed(opens_at)
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from puzzel_chat._models import Allocation
 
 Sent = Literal["no", "maybe"]
+CLIENT_CLOSED = "The client was closed. Make a new one."
 CONVERSATION_ENDED = "The conversation has ended. Start a new one to go on."
 QUEUE_FULL = "The queue is full. Try again later, or offer another way to reach you."
 _Error = TypeVar("_Error", bound="PuzzelChatError")
@@ -181,6 +183,12 @@ class SessionExpired(SessionError):
 
 class SessionNotFound(SessionError):
     """The store holds no session of that id."""
+
+
+class SessionInUse(SessionError):
+    """Another owner has the session's mail: only one at a time may poll it and take what comes."""
+
+    retryable = True
 
 
 class StoreError(SessionError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, Literal, TypeAlias, TypeGuard
 
 from attrs import field, frozen
 
@@ -114,6 +114,19 @@ class TimeInfo:
     next_change: datetime | None = None
     fetched_at: datetime
     raw: Raw = field(factory=dict, repr=False, eq=False)
+
+
+@frozen(kw_only=True)
+class Rotation:
+    """What the service does with a refresh token that has been used, as `rotation_policy()` found it.
+
+    `policy` is "no_refresh_token" when none is given, "kept" when it does not change; else each refresh brings another,
+    and the old one, used again at once, gives the "same_reply" or a "new_reply", is "refused" while the session lives
+    on, or is refused and the session "revoked". `expires_in` is how many seconds a token lives, None when not told.
+    """
+
+    policy: Literal["no_refresh_token", "kept", "same_reply", "new_reply", "refused", "revoked"]
+    expires_in: float | None = None
 
 
 @frozen(kw_only=True)

@@ -169,8 +169,5 @@ def _popen(
     command = [*PROGRAM, *args]
     if stdin >= 0 and os.isatty(stdin):
         # Its own terminal, so that Ctrl-C reaches it between two prompts too, as it does for a person.
-        owning = (
-            "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
-        )
-        command = [sys.executable, "-c", owning, *command]
+        command = [sys.executable, "-c", OWN_TERMINAL, *command]
     return subprocess.Popen(command, env=environment, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import signal
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
 from puzzel_chat import PuzzelChat, Settings, TextMessage, operations
 from puzzel_chat.cli._exits import EXIT_CODES, OPTIONS
-from puzzel_chat.sandbox import NOTICE, SCRIPTS, Sandbox, Semantics
+from puzzel_chat.sandbox import NOTICE, SCRIPTS, Fault, Sandbox, Semantics
 
 from .conftest import Run, Start
 
@@ -77,6 +77,40 @@ def test_the_doctor_reaches_the_service_and_shows_no_secret(cli: Run) -> None:
     assert {row.name: (row.provenance, row.used_by) for row in operations()} == {
         name: (row["provenance"], row["used_by"]) for name, row in told.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("options", "policy", "words"),
+    [
+        ({"rotation": False}, "kept", "No rotation"),
+        ({"reuse_grace": 15.0}, "same_reply", "still gives the same reply"),
+        ({}, "revoked", "ends the session"),
+    ],
+)
+def test_the_doctor_tells_the_rotation_when_asked(cli: Run, options: Any, policy: str, words: str) -> None:
+    """What the service does with a used refresh token and what that means, in words; a session is spent, and said."""
+    with Sandbox(pace=0, **options) as centre:
+        assert "rotation" not in cli("doctor", at=centre).out.lower()
+        opened = centre.stats().counts["session-opened"]
+        ran, programs = cli("doctor", "--rotation", at=centre), cli("doctor", "--rotation", "--json", at=centre)
+        assert centre.stats().counts["session-opened"] == opened + 4
+    told = re.sub(r"\s+", " ", ran.out)
+    assert (ran.code, programs.code) == (0, 0)
+    assert words in told
+    assert "A token lives 900 seconds." in told
+    assert "A session of its own was opened and spent" in told
+    (record,) = [row for row in map(json.loads, programs.out.splitlines()) if row.get("step") == "rotation"]
+    assert (record["policy"], record["expires_in"], record["fine"]) == (policy, 900.0, True)
+    assert record["means"]
+    assert "sim-" not in ran.out + ran.err + programs.out + programs.err, "a token of the simulator is shown"
+
+
+def test_a_doctor_that_finds_no_answer_about_rotation_says_so(cli: Run) -> None:
+    """A token endpoint that fails in the middle of it is a failed step, and no finding."""
+    with Sandbox(pace=0, faults=(Fault.status(503, "connectToken", skip=2),)) as centre:
+        ran = cli("doctor", "--rotation", at=centre)
+    assert ran.code == 1
+    assert re.search(r"FAILED +rotation +connectToken: status 503", ran.out)
 
 
 @pytest.mark.parametrize(

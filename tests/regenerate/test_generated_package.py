@@ -89,7 +89,10 @@ def test_roles_have_names() -> None:
 
 
 def test_secrets_and_words_are_not_in_a_repr() -> None:
-    """A token, a secret or a message does not reach a log because somebody printed an object."""
+    """A token, a secret or a message does not reach a log because somebody printed an object.
+
+    Known from others: a generated repr() that shows passwords.
+    """
     secret = "s3cr3t"
     hidden = [
         models.ConnectTokenBody.from_dict({"grant_type": "x", "client_secret": secret, "other": secret}),

@@ -140,7 +140,10 @@ def marked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[str]]:
 
 
 def test_no_marked_secret_reaches_the_file(marked: tuple[Path, set[str]]) -> None:
-    """Of a chat with a stranger no token, credential, cookie, host, name or word is in any byte of the cassette."""
+    """Of a chat with a stranger no token, credential, cookie, host, name or word is in any byte of the cassette.
+
+    Known from others: header filters alone leave client_secret and access_token in a cassette.
+    """
     path, tokens = marked
     written = path.read_text()
     secrets = [*tokens, *CLIENT.values(), *FIELDS.values(), SCOPE, "pin-marked-7f", "marked-", " marked", *STRANGERS]

@@ -26,6 +26,7 @@ from puzzel_chat import (
     Conflict,
     ConnectionDegraded,
     ConnectionRecovered,
+    ContractError,
     ConversationClosed,
     ConversationEnded,
     DeliveryUnknown,
@@ -118,7 +119,10 @@ def failing_polls(semantics: str) -> list[Fault]:
 
 @pytest.mark.parametrize("semantics", SEMANTICS)
 def test_200_messages_through_failing_polls(connect: Connect, semantics: Semantics) -> None:
-    """With 5 % of the polls failing in every way, 200 messages arrive once and in order, whatever a poll returns."""
+    """With 5 % of the polls failing in every way, 200 messages arrive once and in order, whatever a poll returns.
+
+    In other clients any exception stops polling for good (navikt/chatbot).
+    """
     with Sandbox(script="chatty", messages=200, interval=0.02, pace=0.02, semantics=semantics, seed=7) as sandbox:
         chat = connect(**settings(sandbox))
         conversation = chat.start("support", wait=20)
@@ -138,7 +142,7 @@ def test_200_messages_through_failing_polls(connect: Connect, semantics: Semanti
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_one_refresh_per_token_life(kind: str) -> None:
-    """Ten threads or ten tasks that call all the time share one refresh per token life, and no call is refused."""
+    """Ten callers share one refresh a token life, no call is refused (authlib/authlib#266, authlib/authlib#673)."""
     with Sandbox(script="manual", pace=0.02, token_life=2.0) as sandbox:
         calls = _ten_threads(sandbox) if kind == "sync" else asyncio.run(_ten_tasks(sandbox))
         stats = sandbox.stats()
@@ -346,6 +350,18 @@ def test_a_message_after_the_agent_ended(connect: Connect, helpful: Sandbox) -> 
         conversation.send("Hello?")
 
 
+def test_a_sign_in_page_is_no_end(connect: Connect, helpful: Sandbox) -> None:
+    """A proxy's page with 200 does not count as the service's word that the chat has ended."""
+    conversation = connect(**settings(helpful)).start("support", wait=20)
+    helpful.faults(Fault.html_page("endConversation", times=1), Fault.html_page("sendTyping", times=1))
+    for call in (conversation.end, conversation.typing):
+        with pytest.raises(ContractError, match="web page"):
+            call()
+    assert not conversation.ended
+    conversation.end()
+    assert helpful.stats().ended == 1
+
+
 @pytest.mark.parametrize(
     "fault",
     [
@@ -367,7 +383,10 @@ def test_a_send_without_an_answer_is_found_again(connect: Connect, helpful: Sand
 
 
 def test_a_send_that_never_arrived(connect: Connect, helpful: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A message that the polls do not bring back raises `DeliveryUnknown` with the text beside, not in, the error."""
+    """A message that the polls do not bring back raises `DeliveryUnknown` with the text beside, not in, the error.
+
+    What it guards against is a disconnect after a POST taken for not sent (httpx-aiohttp).
+    """
     for shell in ("_sync", "_async"):
         monkeypatch.setattr(f"puzzel_chat.{shell}._conversation.RECONCILE_WITHIN", 0.3)
     conversation = connect(**settings(helpful)).start("support", wait=20)
@@ -409,7 +428,7 @@ def test_a_session_that_the_service_forgot(connect: Connect, helpful: Sandbox) -
     asked = helpful.stats().requests["connectToken"]
     assert helpful.stats().tokens_issued <= 1
     with pytest.raises(SessionExpired):
-        chat.resume(conversation.session.id).queue_info("support")
+        chat.resume(conversation.session.id, shared=True).queue_info("support")
     assert helpful.stats().requests["connectToken"] == asked, "a refused refresh token was sent again"
 
 
@@ -443,6 +462,7 @@ def test_resume_in_the_same_process(connect: Connect, helpful: Sandbox) -> None:
     """A session is taken up again by its id; an unknown id says so."""
     chat = connect(**settings(helpful))
     conversation = chat.start("support", wait=20)
+    conversation.session.close()
     session = chat.resume(conversation.session.id)
     assert [again.id for again in session.conversations] == [conversation.id]
     session.conversations[0].send("end chat")

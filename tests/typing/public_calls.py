@@ -39,6 +39,7 @@ from puzzel_chat import (
     QueueInfo,
     RateLimited,
     Role,
+    Rotation,
     RoutingRefused,
     Session,
     Settings,
@@ -91,6 +92,8 @@ def talking(chat: PuzzelChat) -> None:
     """Hold a chat, blocking."""
     assert_type(chat.connect(), Session)
     assert_type(chat.resume("s"), Session)
+    assert_type(chat.resume("s", shared=True), Session)
+    assert_type(chat.rotation_policy(), Rotation)
     conversation = chat.start(
         "support",
         customer={"name": "Ada"},
@@ -144,6 +147,7 @@ async def talking_async(chat: AsyncPuzzelChat) -> None:
     assert_type(chat.with_options(timeout=3), AsyncPuzzelChat)
     assert_type(await chat.connect(), AsyncSession)
     assert_type(chat.resume("s"), AsyncSession)
+    assert_type(chat.resume("s", shared=True), AsyncSession)
     async with chat as entered_chat:
         assert_type(entered_chat, AsyncPuzzelChat)
     conversation = await chat.start("support", customer={"name": "Ada"}, wait=120, on_progress=told)

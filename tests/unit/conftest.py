@@ -1,8 +1,41 @@
-"""What the unit tests share: hypothesis without a stopwatch, for the machine may be busy."""
+"""What the unit tests share: both transports behind one call."""
 
 from __future__ import annotations
 
-from hypothesis import settings
+import asyncio
+from collections.abc import Callable
+from typing import Any
 
-settings.register_profile("puzzel-chat", deadline=None)
-settings.load_profile("puzzel-chat")
+import pytest
+
+from puzzel_chat._config import Settings
+from puzzel_chat._http import Reply, Request
+from puzzel_chat._transport import AsyncTransport, Transport
+
+SECRET = "s3cr3t-token"
+Send = Callable[..., Reply]
+
+
+@pytest.fixture(params=["sync", "async"])
+def send(request: pytest.FixtureRequest) -> Send:
+    """Send requests with either transport, over one connection pool per call."""
+
+    async def over_async(
+        base_url: str, requests: tuple[Request, ...], within: float | None = None, **settings: Any
+    ) -> Reply:
+        transport = AsyncTransport(Settings(base_url=base_url, solution_id="7", **settings))
+        try:
+            return [await transport.send(one, SECRET, within) for one in requests][-1]
+        finally:
+            await transport.aclose()
+
+    def over_sync(base_url: str, requests: tuple[Request, ...], within: float | None = None, **settings: Any) -> Reply:
+        transport = Transport(Settings(base_url=base_url, solution_id="7", **settings))
+        try:
+            return [transport.send(one, SECRET, within) for one in requests][-1]
+        finally:
+            transport.close()
+
+    if request.param == "sync":
+        return lambda base_url, *requests, **settings: over_sync(base_url, requests, **settings)
+    return lambda base_url, *requests, **settings: asyncio.run(over_async(base_url, requests, **settings))

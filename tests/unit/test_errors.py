@@ -33,6 +33,7 @@ from puzzel_chat._errors import (
     ServerError,
     SessionError,
     SessionExpired,
+    SessionInUse,
     SessionNotFound,
     StoreError,
     TransportError,
@@ -54,6 +55,7 @@ EXAMPLES: list[PuzzelChatError] = [
     ContractError("pollConversation", "/messages", "this is not a list", "{}"),
     SessionError("Closed."),
     SessionExpired("Over."),
+    SessionInUse("Busy."),
     SessionNotFound("None."),
     StoreError("Disk."),
     RoutingError("No agent."),
@@ -113,13 +115,14 @@ def test_every_error_is_public_and_has_an_example_here() -> None:
 
 
 def test_what_may_succeed_later_says_so() -> None:
-    """`retryable` is true for what passes: no reply, 429, 5xx, a full queue and a wait that took too long."""
+    """`retryable` is true for what passes: no reply, 429, 5xx, a full queue, too long a wait, a session in use."""
     assert {type(error).__name__ for error in EXAMPLES if error.retryable} == {
         "TransportError",
         "RateLimited",
         "ServerError",
         "QueueFull",
         "AgentWaitTimeout",
+        "SessionInUse",
     }
 
 

@@ -14,7 +14,7 @@ STEERING = {"Cc", "Cf", "Cs", "Co", "Cn"}
 KEPT = frozenset("\n\t\u200c\u200d")
 PIECES = (
     "<b> </b> <script> </script> <style> <!-- --> <![CDATA[ ]]> &lt; &#x1b; &#27; & <p> <br/> </ < > <?php <!DOCTYPE"
-    " <img/onerror=alert(1)> <div/onclick=x> \x1b[2J"
+    " <img/onerror=alert(1)> <div/onclick=x> \x1b[2J <![if <![endif]> <a\u00a0b=' \" &#999999999999; <head> <template>"
 )
 pieces = st.sampled_from(PIECES.split(" "))
 
@@ -120,3 +120,38 @@ def test_one_line_survives_the_round_trip(text: str) -> None:
 def test_several_lines_survive_the_round_trip(text: str) -> None:
     """Line breaks come back as they were sent, or an echo without our id could not be found by its text."""
     assert to_text(from_text(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        ("<![if !supportLists]>Hi<![endif]>", "Hi"),
+        ("<!--[if mso]>no<![endif]-->Hi", "Hi"),
+        ("<![CDATA[x]]>Hi", "Hi"),
+        ('<a title="a > b">Hi</a>', "Hi"),
+        ("I <it's>", "I <it's>"),
+        ("Hi <b", "Hi <b"),
+        ("<script>a<b</script>Hi<script>", "Hi"),
+        ("<script><!-- x </script>Hi", "Hi"),
+        ("<b>&#99999999999999999999;</b>", "\ufffd"),
+        (f"&#{'9' * 5000};", "\ufffd"),
+        ("<p" * 3 + ">Hi", "<p<p\nHi"),
+        ("<div>" * 5000 + "Hi" + "</div>" * 5000, "Hi"),
+    ],
+)
+def test_odd_and_broken_markup_loses_no_words(markup: str, text: str) -> None:
+    """Conditional comments, open tags, quotes and numbers without a letter: what a person wrote is still there."""
+    assert to_text(markup) == text
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("<", "<!--", "<![CDATA[", "<a ", "<a b='", "<a <b", "</a", "<script", "<!--<script", "a<", "<a/"),
+        *("--!><!--", "&", "&#", "&#9", "<b '>' ", '<a "', "<div>", "<head>", "<p>"),
+    ],
+)
+def test_reading_takes_no_more_than_linear_time(piece: str) -> None:
+    """300 kB of any markup are read at once; the standard library's parser needs minutes, and the test's time ends."""
+    for end in ("", ">", '"', "'"):
+        assert visible(to_text(piece * (300_000 // len(piece)) + end))

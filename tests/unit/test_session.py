@@ -91,6 +91,7 @@ def test_polling_a_resumed_session_gives_what_was_not_handled(poll: Poll) -> Non
     state.box("a")
     state.polled(replies.poll(brings("1", "2")))
     state.take("a")
+    state.mail.give_back()
     assert [event.id for event in poll(restored(state.parts, "s"), brings("3"), times=2)] == ["1", "2", "3"]
 
 

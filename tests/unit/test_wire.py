@@ -777,7 +777,7 @@ def test_each_status_has_its_error(status: int, kind: type[ApiError]) -> None:
     assert type(found) is kind
     assert isinstance(found, ApiError)
     assert (found.status, found.code, found.title, found.detail) == (status, "Code", "T", "D")
-    assert str(found).startswith(f"getRequestStatus: status {status} (T, Code).")
+    assert str(found).startswith(f"getRequestStatus: status {status} (Code).")
 
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
@@ -992,6 +992,14 @@ def test_no_operation_shows_words_of_a_reply_that_does_not_fit(operation: AnyOpe
     got = Reply(status=400, headers={"content-type": "text/plain"}, body=body.encode())
     assert MARK not in excerpt(operation, got)
     assert MARK not in str(error_for(operation, got))
+
+
+def test_a_title_is_told_only_where_it_can_hold_no_words() -> None:
+    """What a service calls a problem helps, and may repeat what people wrote or a token."""
+    got = problem(400, "Code", title="Bad token access-9c1f7a22e0b84d55")
+    assert str(error_for(QUEUE, got)).startswith("getQueueInfo: status 400 (Bad token …, Code).")
+    assert str(error_for(SEND, got)).startswith("sendMessage: status 400 (Code).")
+    assert str(error_for(SEND, problem(400, "I am 12 years old"))).startswith("sendMessage: status 400.")
 
 
 def test_an_excerpt_tells_enough_to_find_the_fault() -> None:

@@ -13,7 +13,7 @@ from puzzel_chat._errors import InvalidArgument
 from puzzel_chat._html import from_text
 from puzzel_chat._http import Request
 from puzzel_chat._models import Customer, Variable
-from puzzel_chat._secrets import SecretBytes
+from puzzel_chat._secrets import Secret, SecretBytes
 from puzzel_chat_api import models
 from puzzel_chat_api.api.allocation import get_request_status
 from puzzel_chat_api.api.connect import connect_token
@@ -92,13 +92,21 @@ def checked_id(argument: str, value: object) -> str:
     return value
 
 
-def checked_text(text: object) -> str:
-    """Give a text that may be sent; raises `InvalidArgument` when there is nothing in it."""
+def safe_id(value: str | None) -> str | None:
+    """Give an id of the service when it, too, is safe as one segment of a path."""
+    try:
+        return checked_id("id", value)
+    except InvalidArgument:
+        return None
+
+
+def checked_text(text: object) -> Secret:
+    """Give a text that may be sent, masked in a repr; raises `InvalidArgument` when there is nothing in it."""
     if not isinstance(text, str):
         raise InvalidArgument("text", f"must be a string, not {type(text).__name__}")
     if not text.strip():
         raise InvalidArgument("text", "is empty; there is nothing to send")
-    return text
+    return Secret(text)
 
 
 def as_customer(customer: Customer | Mapping[str, str] | None) -> Customer | None:

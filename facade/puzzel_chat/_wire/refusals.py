@@ -17,6 +17,7 @@ from puzzel_chat._errors import (
     AuthenticationError,
     ConfigurationError,
     Conflict,
+    ContractError,
     ConversationClosed,
     NotFound,
     PermissionDenied,
@@ -39,6 +40,11 @@ _JSON_PIECE = re.compile(
     r'(?P<key>"(?:[^"\\]|\\.)*"\s*:)|(?P<string>"(?:[^"\\]|\\.)*(?:"|\\?$))|true|false|null|[-+.\deE]+|[{}\[\],:\s]|(?P<other>.)',
     re.DOTALL,
 )
+# A long word with a digit in it may be a token that the service repeats.
+_TOKEN_LIKE = re.compile(r"(?=[\w.~+/=-]*\d)[\w.~+/=-]{16,}")
+# These requests hold secrets or people's words, and a page that answers may repeat them.
+_HOLDS_WORDS = (TOKEN, ROUTE, SEND)
+_PLAIN_CODE = re.compile(r"[A-Za-z]{1,40}")
 _TITLE = re.compile(r"<title[^>]*>([^<]{0,100})", re.IGNORECASE)
 
 _KINDS: dict[int, type[ApiError]] = {
@@ -85,11 +91,16 @@ def excerpt(operation: AnyOperation, reply: Reply) -> str:
     if not text.strip():
         return "(empty)"
     if text.lstrip()[:1] == "<":
-        title = _TITLE.search(printable(text))
+        title = None if operation in _HOLDS_WORDS else _TITLE.search(_told(text))
         return f"an HTML page{f' titled {title[1].strip()!r}' if title else ''}"
     if operation.private:
         text = _masked(text) if text.lstrip()[:1] in "{[" else f"({len(reply.body)} bytes that are not JSON)"
-    return printable(text)[:EXCERPT]
+    return _told(text)[:EXCERPT]
+
+
+def _told(text: str) -> str:
+    """Give a text of the service as an error may show it."""
+    return _TOKEN_LIKE.sub("…", printable(text))
 
 
 def _masked(text: str) -> str:
@@ -129,7 +140,7 @@ def _word(document: Mapping[str, Any], name: str) -> str | None:
 def error_for(operation: AnyOperation, reply: Reply) -> PuzzelChatError | None:
     """Give the error that a reply's status means, or None for a success."""
     if 200 <= reply.status < 300:
-        return None
+        return _page(operation, reply)
     if 300 <= reply.status < 400:
         to = _host(reply.headers.get("location", "")) or "another address"
         return ConfigurationError("base_url", f"the service redirects to {to}; set the address that it redirects to")
@@ -139,9 +150,16 @@ def error_for(operation: AnyOperation, reply: Reply) -> PuzzelChatError | None:
     return _by_code(operation, reply.status, document) or _api_error(operation, reply, document)
 
 
+def _page(operation: AnyOperation, reply: Reply) -> ContractError | None:
+    """Give the error for a web page, such as a proxy's sign-in, where a success has no body that would be missed."""
+    if operation not in (END, TYPING) or "html" not in reply.headers.get("content-type", ""):
+        return None
+    return ContractError(operation.name, "", "the reply is a web page", excerpt(operation, reply))
+
+
 def _host(location: str) -> str:
     try:
-        return printable(urlsplit(location).hostname or "")
+        return _told(urlsplit(location).hostname or "")
     except ValueError:
         return ""
 
@@ -184,12 +202,18 @@ def _by_code(operation: AnyOperation, status: int, document: Mapping[str, Any]) 
     return None
 
 
+def _words(operation: AnyOperation, title: str | None, code: str | None) -> list[str]:
+    """Give what of a problem's words an error tells: nothing that may be a secret or a person's."""
+    if operation.private:
+        return [code] if code and _PLAIN_CODE.fullmatch(code) else []
+    return [_told(word) for word in dict.fromkeys((title, code)) if word]
+
+
 def _api_error(operation: AnyOperation, reply: Reply, document: Mapping[str, Any]) -> PuzzelChatError:
     status = reply.status
     kind = _KINDS.get(status, ServerError if status >= 500 else ApiError)
     title, code, detail = (_word(document, name) for name in ("title", "code", "detail"))
-    words = dict.fromkeys(word for word in (title, code) if word)
-    told = ", ".join(words) if document else excerpt(operation, reply)
+    told = ", ".join(_words(operation, title, code)) if document else excerpt(operation, reply)
     step = _NEXT_STEP.get(operation.name, {}).get(status) or _BY_STATUS.get(status, "")
     return kind(
         f"{operation.name}: status {status}{f' ({told})' if told else ''}.{f' {step}' if step else ''}",

@@ -165,7 +165,7 @@ def sent_message(reply: Reply, conversation_id: str, client_id: str, words: str)
         sent_at=when(found.sent_at),
         author=ours.Author(role=Role.CUSTOMER),
         raw=raw,
-        text=words,
+        text=str(words),
         client_id=client_id,
     )
 
@@ -184,3 +184,9 @@ def poll(reply: Reply) -> Poll:
 def now() -> datetime:
     """Give the present moment for `fetched_at`."""
     return datetime.now(UTC)
+
+
+def done(operation: AnyOperation, reply: Reply) -> None:
+    """Take a success that tells nothing else; a page of a proxy in its place says that the service never saw us."""
+    if reply.headers.get("content-type", "").lower().startswith("text/html"):
+        raise ContractError(operation.name, "", "the reply is a web page", excerpt(operation, reply))

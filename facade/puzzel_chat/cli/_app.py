@@ -140,6 +140,9 @@ def sandbox(
 @app.command(help=DOCTOR, short_help="Check the settings and the way to the service.", epilog=EPILOG)
 def doctor(
     queue: Annotated[str | None, typer.Option(metavar="ID", help="Ask for this queue, too.")] = None,
+    rotation: Annotated[
+        bool, typer.Option("--rotation", help="Find out what becomes of a used refresh token; spends a session.")
+    ] = False,
     base_url: BaseUrl = None,
     solution_id: SolutionId = None,
     client_id: ClientId = None,
@@ -152,7 +155,7 @@ def doctor(
     from puzzel_chat.cli._doctor import run_doctor
 
     given = Given(base_url, solution_id, client_id, client_secret, timeout, allow_insecure_http)
-    raise typer.Exit(run_doctor(given, queue, Output(json)))
+    raise typer.Exit(run_doctor(given, queue, rotation, Output(json)))
 
 
 def run() -> int:

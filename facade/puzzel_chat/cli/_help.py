@@ -121,9 +121,13 @@ Tells where each setting comes from (secrets only as set or not set), then tries
 a token and, with --queue, a queue, and says when the service is the bundled simulator. At the end each operation
 of the API is listed: documented by the vendor, assumed, or confirmed, and the method of the library that uses it.
 
+With --rotation it also uses a refresh token twice, in a session of its own that is spent for this, and tells whether
+a lost reply or a second process can cost you a session. Ask for it once; it looks like an attack to some services.
+
 \b
 Examples:
   puzzel-chat doctor
+  puzzel-chat doctor --rotation
   puzzel-chat doctor --queue support --json
 """
 

@@ -36,7 +36,14 @@ class Output:
     def record(self, record: Mapping[str, object]) -> None:
         """Print an object for programs; nothing when it was not asked for."""
         if self.json:
-            print(json.dumps(record, ensure_ascii=False, default=str), flush=True)
+            print(_escaped(json.dumps(record, ensure_ascii=False, default=str)), flush=True)
+
+
+def _escaped(document: str) -> str:
+    """Write what could steer a terminal as JSON escapes; such characters stand only within strings."""
+    if document.isprintable():
+        return document
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in document)
 
 
 def console() -> Console:

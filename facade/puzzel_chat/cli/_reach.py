@@ -51,7 +51,7 @@ def simulator(base_url: str, timeout: float) -> str | None:
     connection = kind(url.hostname or "", url.port, timeout=timeout)
     try:
         connection.request("HEAD", url.path or "/")
-        return connection.getresponse().getheader(MARK)
+        return one_line(connection.getresponse().getheader(MARK)) or None
     except (OSError, HTTPException, ValueError):
         return None
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -79,6 +80,11 @@ def _shown(name: str, options: Mapping[str, object], env: Mapping[str, str]) -> 
 
 
 def _masked(name: str, value: str) -> str:
+    """Hide secrets, also those that an address should not hold and is refused for."""
+    if name == "base_url":
+        begin, _, rest = value.partition("://")
+        host = re.split(r"[?#]", rest or begin, maxsplit=1)[0].rpartition("@")[2]
+        return f"{begin}://{host}" if rest else host
     return "set" if name in SECRET else value
 
 

@@ -19,14 +19,19 @@ def fold_server_path(document: Object, note: Note) -> Object:
     if not servers:
         return document
     if len(servers) > 1:
-        others = ", ".join(address(one) for one in servers[1:])
+        others = ", ".join(_shown(address(one)) for one in servers[1:])
         note(f"the document names {len(servers)} servers: the first one counts, and {others} is left out")
     filled = address(servers[0])
     parts = _split(re.sub("[{}]", "", filled))
-    root = f"{parts.scheme}://{parts.netloc}" if parts.netloc else "/"
+    root = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "/"
     if parts.netloc and "{" not in filled and not NOWHERE.fullmatch(parts.hostname or ""):
         note(f"the document's server suggests base_url {root}")
     return _folded(document, parts, root, note)
+
+
+def _shown(filled: str) -> str:
+    """Return an address as it may be told: without a user, a password or what follows its path."""
+    return re.sub(r"//[^/@]*@", "//", re.split(r"[?#]", filled, maxsplit=1)[0])
 
 
 def _split(filled: str) -> SplitResult:

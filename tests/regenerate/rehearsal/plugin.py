@@ -13,6 +13,7 @@ from regenerate.rehearsal.contract import Contract
 TOKENS = "`connect/token` is the same in both contracts"
 TIME = "one of each kind is enough, for the minute that all of them take"
 LEFT_OUT = {
+    "test_killed_and_resumed": "its sandbox runs in a process of its own",
     "test_options_change_without_new_connections": "the contract has no time module",
     "test_an_unreachable_host": "no request arrives",
     "test_one_refresh_per_token_life": TOKENS,
