@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from blocking import Blocking, Loop
-from puzzel_chat import AsyncPuzzelChat, PuzzelChat
+from puzzel_chat import AsyncPuzzelChat, PuzzelChat, _exit
 
 Connect = Callable[..., Any]
 
@@ -23,6 +23,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("here", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+
+def pytest_sessionfinish() -> None:
+    """Let nobody be told of chats that were left: their contact centres are gone."""
+    _exit.SESSIONS.clear()
 
 
 @pytest.fixture(params=["sync", "async"])
