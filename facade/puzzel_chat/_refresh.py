@@ -10,6 +10,9 @@ takes over at once, on another when the lease is over.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from attrs import define, evolve
 
 from puzzel_chat._errors import PuzzelChatError, SessionExpired, StoreError
@@ -32,22 +35,21 @@ def next_step(state: SessionState) -> Step:
 
     A refresh that failed here may have worked there meanwhile.
     """
-    try:
-        return state.life.step(state.parts.clock.now())
-    except PuzzelChatError:
-        if not _learned(state):
-            raise
-        return state.life.step(state.parts.clock.now())
+    return _unless_learned(state, state.life.step)
 
 
 def after_refusal(state: SessionState, generation: int) -> Step:
     """Decide after a 401; raises what `TokenLife.refused` raises, unless another process did better."""
+    return _unless_learned(state, partial(state.life.refused, generation))
+
+
+def _unless_learned(state: SessionState, decide: Callable[[Now], Step]) -> Step:
     try:
-        return state.life.refused(generation, state.parts.clock.now())
+        return decide(state.parts.clock.now())
     except PuzzelChatError:
         if not _learned(state):
             raise
-        return state.life.refused(generation, state.parts.clock.now())
+        return decide(state.parts.clock.now())
 
 
 def _learned(state: SessionState) -> bool:

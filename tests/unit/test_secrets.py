@@ -7,7 +7,6 @@ import inspect
 import json
 import logging
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from httpcore._backends.anyio import AnyIOStream
 from httpcore._backends.sync import SyncStream
 
 import puzzel_chat
+from answering import server
 from puzzel_chat import AsyncPuzzelChat, PuzzelChat, PuzzelChatError
 from puzzel_chat import _models as models
 from puzzel_chat._clock import Clock
@@ -167,28 +167,16 @@ def test_clients_and_their_parts_show_no_setting() -> None:
 
 
 @contextmanager
-def server(*answers: bytes | None) -> Iterator[str]:
+def in_turn(*answers: bytes | None) -> Iterator[str]:
     """A real server on loopback that gives these answers in turn, the last one for ever; None closes without one."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+    left = list(answers)
 
-        def serve() -> None:
-            for number in range(1000):
-                try:
-                    connection, _ = listening.accept()
-                except OSError:
-                    return
-                with closing(connection):
-                    connection.recv(65536)
-                    if (body := answers[min(number, len(answers) - 1)]) is not None:
-                        connection.sendall(body)
+    def answer(connection: socket.socket) -> None:
+        if (body := left.pop(0) if len(left) > 1 else left[0]) is not None:
+            connection.sendall(body)
 
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            listening.shutdown(socket.SHUT_RDWR)
-            thread.join()
+    with server(answer) as address:
+        yield address
 
 
 def http(document: object, status: int = 200) -> bytes:
@@ -251,7 +239,7 @@ def test_a_refused_connection_shows_no_secret(connect: Connect) -> None:
 )
 def test_a_failing_token_request_shows_no_secret(connect: Connect, answer: bytes | None) -> None:
     """Whatever the service answers, no frame shows what was sent."""
-    with server(answer) as base_url:
+    with in_turn(answer) as base_url:
         assert TOKEN not in failing(connect, base_url)
 
 
@@ -266,7 +254,7 @@ def test_a_failing_token_request_shows_no_secret(connect: Connect, answer: bytes
 )
 def test_a_bad_token_reply_shows_no_token(connect: Connect, document: object) -> None:
     """Also what came back is masked in the frames that judged it."""
-    with server(http(document)) as base_url:
+    with in_turn(http(document)) as base_url:
         assert TOKEN not in failing(connect, base_url)
 
 
@@ -290,7 +278,7 @@ def test_a_connection_that_stalls_while_writing_shows_no_secret(
 
     monkeypatch.setattr(SyncStream, "write", writes)
     monkeypatch.setattr(AnyIOStream, "write", writes_async)
-    with server(good) as base_url:
+    with in_turn(good) as base_url:
         assert TOKEN not in failing(connect, base_url)
 
 
@@ -299,7 +287,7 @@ def test_a_failing_call_shows_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Clock, "uniform", lambda self, low, high: low)
     good = http({"access_token": TOKEN, "refresh_token": f"r-{TOKEN}", "expires_in": 600})
     for bad in (None, http({}, 500), http({}, 401), http([]), b"nonsense"):
-        with server(good, bad) as base_url, PuzzelChat(base_url, "7") as chat:
+        with in_turn(good, bad) as base_url, PuzzelChat(base_url, "7") as chat:
             session = chat.connect()
             with pytest.raises(PuzzelChatError) as raised:
                 session.queue_info("support")

@@ -168,9 +168,9 @@ class AsyncSession:
         self._state.check_process()
         if operation is not END and self._closing.is_set():
             self._state.refuse()
-        if operation is POLL:
-            self._state.check_mail()
         self._state.mail.keep()
+        if operation is POLL:
+            self._state.mail.check()
 
     def _may_bring(self, conversation_id: str) -> bool:
         """Tell whether polls can still bring something for a conversation: nothing comes behind its end."""

@@ -23,6 +23,7 @@ def limits(settings: Settings, within: float | None) -> tuple[float, float]:
 
 
 def headers(request: Request, access: str | None) -> httpx.Headers:
+    """Give a request's headers, the token among them when there is one."""
     # Their own type, for its repr masks the token where a dict would show it.
     given = httpx.Headers({"Accept": ACCEPT, "Accept-Encoding": PACKINGS, "User-Agent": "puzzel-chat-python"})
     if access is not None:
@@ -33,6 +34,7 @@ def headers(request: Request, access: str | None) -> httpx.Headers:
 
 
 def built(settings: Settings, request: Request, access: str | None, timeout: float, **more: Any) -> httpx.Request:
+    """Give the library's request; `timeout` in seconds is for each of its parts, `more` are its extensions."""
     query = f"?{request.query}" if request.query else ""
     return httpx.Request(
         request.method,
@@ -44,8 +46,10 @@ def built(settings: Settings, request: Request, access: str | None, timeout: flo
 
 
 def body_of(request: Request, response: httpx.Response) -> Body:
+    """Give what takes the response's body, bounded."""
     return Body(request.operation, response.headers.get("content-encoding", ""))
 
 
 def reply_of(response: httpx.Response, body: Body) -> Reply:
+    """Give the whole reply; raises what `Body.whole` raises."""
     return Reply(status=response.status_code, headers=dict(response.headers), body=body.whole())
