@@ -1,8 +1,9 @@
-"""The two values that pass between `_wire` (which knows the API) and `_transport` (which knows HTTP)."""
+"""What passes between `_wire` (which knows the API) and `_transport` (which knows HTTP), and who carries it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from attrs import field, frozen
 
@@ -26,3 +27,11 @@ class Reply:
     status: int
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
+
+
+class AsyncCarrier(Protocol):
+    """What takes a request to the service and brings the whole reply, on an event loop."""
+
+    async def send(self, request: Request, access: str | None, within: float | None = None) -> Reply:
+        """Send with that access token; raises as `AsyncTransport.send`."""
+        ...

@@ -1,4 +1,4 @@
-"""What the unit tests share: both transports behind one call."""
+"""What the unit tests share: the three transports behind one call."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ import pytest
 
 from puzzel_chat._config import Settings
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._transport import AsyncTransport, Transport
+from puzzel_chat._transport import AsyncTransport, Transport, pools
+from puzzel_chat._transport.fleet import FleetTransport
 
 SECRET = "s3cr3t-token"
 Send = Callable[..., Reply]
 
 
-@pytest.fixture(params=["sync", "async"])
+@pytest.fixture(params=["sync", "async", "fleet"])
 def send(request: pytest.FixtureRequest) -> Send:
-    """Send requests with either transport, over one connection pool per call."""
+    """Send requests with each transport, over one connection pool per call."""
 
     async def over_async(
         base_url: str, requests: tuple[Request, ...], within: float | None = None, **settings: Any
     ) -> Reply:
-        transport = AsyncTransport(Settings(base_url=base_url, solution_id="7", **settings))
+        given = Settings(base_url=base_url, solution_id="7", **settings)
+        fast = request.param == "fleet"
+        transport = FleetTransport(given, pools.MAX_CONNECTIONS) if fast else AsyncTransport(given)
         try:
             return [await transport.send(one, SECRET, within) for one in requests][-1]
         finally:

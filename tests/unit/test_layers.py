@@ -21,28 +21,33 @@ LONGEST_FUNCTION = 45
 BASE = "base"
 LAYERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     (BASE, ("_errors", "_models", "_config", "_secrets", "_html", "_http"), ()),
-    ("cores", ("_tokens", "_routing", "_polling", "_mailbox", "_delivery", "_retry"), (BASE,)),
+    ("cores", ("_tokens", "_routing", "_polling", "_mailbox", "_delivery", "_retry", "_hosts"), (BASE,)),
     ("clock", ("_clock",), ("cores",)),
     ("wire", ("_wire",), (BASE,)),
     ("transport", ("_transport",), (BASE,)),
     ("stores", ("_owners", "_store", "_database", "_sqlite"), (BASE,)),
     (
         "state",
-        ("_stored", "_mail", "_state", "_refresh", "_rotation", "_application"),
+        ("_stored", "_mail", "_state", "_opening", "_refresh", "_rotation", "_application"),
         (BASE, "cores", "clock", "wire", "stores"),
     ),
     ("exit", ("_exit",), (BASE, "cores", "wire", "transport", "stores", "state")),
     ("sync", ("_sync",), (BASE, "cores", "clock", "wire", "transport", "stores", "state", "exit")),
     ("async", ("_async",), (BASE, "cores", "clock", "wire", "transport", "stores", "state", "exit")),
-    ("public", ("",), (BASE, "wire", "stores", "sync", "async")),
+    (
+        "loop",
+        ("_loop",),
+        (BASE, "cores", "clock", "wire", "transport", "stores", "state", "exit", "async"),
+    ),
+    ("public", ("",), (BASE, "wire", "stores", "sync", "async", "loop")),
     ("sandbox", ("sandbox",), ()),
     # Time that passes at once in a caller's tests takes the clock's place.
     ("testing", ("testing",), ("public", "sandbox", "clock", "cores")),
     ("cli", ("cli",), ("public", "sandbox")),
 ]
-PURE = ("_tokens", "_routing", "_polling", "_mailbox", "_delivery", "_retry", "_html")
+PURE = ("_tokens", "_routing", "_polling", "_mailbox", "_delivery", "_retry", "_hosts", "_html")
 IMPURE = {"time", "random", "asyncio", "threading", "socket", "httpx", "sqlite3", "logging", "secrets", "os", "ssl"}
-EXTRAS = ("typer", "rich", "prompt_toolkit", "starlette", "uvicorn", "yaml", "pytest", "vcr")
+EXTRAS = ("typer", "rich", "prompt_toolkit", "starlette", "uvicorn", "yaml", "pytest", "vcr", "pyreqwest")
 NOT_HTTPX = tuple(name for name in EXTRAS if name != "rich")
 
 
@@ -160,7 +165,7 @@ def test_only_the_wire_knows_the_generated_client() -> None:
 
 def test_only_the_transport_knows_the_http_library() -> None:
     """Changing the HTTP library is a change of one package."""
-    libraries = {"httpx", "httpcore", "h11", "requests", "aiohttp", "urllib3"}
+    libraries = {"httpx", "httpcore", "h11", "pyreqwest", "requests", "aiohttp", "urllib3"}
     knowing = {one.by for one in ALL if one.of.partition(".")[0] in libraries}
     assert {layer(name) for name in knowing} - {"sandbox", "testing"} == {"transport"}
 

@@ -75,10 +75,10 @@ def test_a_packing_that_nobody_asked_for_is_told(send: Send) -> None:
     ids=["body", "chunks", "header", "interim replies"],
 )
 def test_a_reply_that_trickles_is_left_in_time(send: Send, beginning: bytes, piece: bytes) -> None:
-    """Each read is in time and the whole is not: the request ends after three times the timeout."""
+    """Each read is in time and the whole is not: it ends after three times the timeout, or earlier without a head."""
     answer = endless(beginning, piece, 0.05)
     with server(answer) as base_url:
-        with pytest.raises(TransportError, match=r"had not answered in full after 0\.6 s") as raised:
+        with pytest.raises(TransportError, match=r"(in full after 0\.6|answer within 0\.2) s") as raised:
             send(base_url, POLL, timeout=0.2)
         assert answer.gone.wait(10)  # type: ignore[attr-defined]
     assert raised.value.sent == "maybe"

@@ -146,6 +146,7 @@ def test_a_request_whose_caller_has_gone_before_it_was_sent_is_not_sent() -> Non
     assert b"".join(heard) == b""
 
 
+@pytest.mark.parametrize("send", ["sync", "async"], indirect=True)
 def test_waiting_for_a_connection_has_its_time(monkeypatch: pytest.MonkeyPatch, send: Send) -> None:
     """When every connection is busy, the error says so, and that nothing was sent."""
     monkeypatch.setattr(pools, "MAX_CONNECTIONS", 0)

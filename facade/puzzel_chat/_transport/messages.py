@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import inf
 from typing import Any
 
@@ -13,7 +14,13 @@ from puzzel_chat._transport.body import PACKINGS, Body
 
 WHOLE = 3
 """A request as a whole, its wait for a connection included, may take so many times the timeout of its parts."""
-ACCEPT = "application/json, application/problem+json"
+COMMON_HEADERS = {
+    "Accept": "application/json, application/problem+json",
+    "Accept-Encoding": PACKINGS,
+    "User-Agent": "puzzel-chat-python",
+}
+# Taking an address apart costs as much as all else that is done to a request here, and a session asks for few.
+_url = lru_cache(maxsize=1024)(httpx.URL)
 
 
 def limits(settings: Settings, within: float | None) -> tuple[float, float]:
@@ -25,7 +32,7 @@ def limits(settings: Settings, within: float | None) -> tuple[float, float]:
 def headers(request: Request, access: str | None) -> httpx.Headers:
     """Give a request's headers, the token among them when there is one."""
     # Their own type, for its repr masks the token where a dict would show it.
-    given = httpx.Headers({"Accept": ACCEPT, "Accept-Encoding": PACKINGS, "User-Agent": "puzzel-chat-python"})
+    given = httpx.Headers(COMMON_HEADERS)
     if access is not None:
         given["Authorization"] = f"Bearer {access}"
     if request.content_type is not None:
@@ -38,7 +45,7 @@ def built(settings: Settings, request: Request, access: str | None, timeout: flo
     query = f"?{request.query}" if request.query else ""
     return httpx.Request(
         request.method,
-        f"{settings.base_url}{request.path}{query}",
+        _url(f"{settings.base_url}{request.path}{query}"),
         headers=headers(request, access),
         content=request.body,
         extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout), **more},
