@@ -64,8 +64,11 @@ class Blocking:
         if inspect.isasyncgen(value):
             return self._iterate(value)
         if isinstance(value, tuple) and value and isinstance(value[0], _WRAPPED):
-            return tuple(Blocking(self._loop, item) for item in value)
-        return Blocking(self._loop, value) if isinstance(value, _WRAPPED) else value
+            return tuple(self._wrap(item) for item in value)
+        return self._wrap(value) if isinstance(value, _WRAPPED) else value
+
+    def _wrap(self, target: Any) -> Blocking:
+        return Blocking(self._loop, target)
 
     def _iterate(self, items: AsyncIterator[Any]) -> Iterator[Any]:
         async def following() -> tuple[bool, Any]:

@@ -10,7 +10,6 @@ takes the mail is told once, before anything that a crash would lose.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -47,9 +46,9 @@ class Mail:
     mine: bool = False
     _until: float = field(default=0.0, init=False)
     _refusal: str = field(default=_SHARED, init=False)
-    _unwritten: deque[Callable[[], bool]] = field(factory=deque, init=False)
+    _unwritten: list[Callable[[], bool]] = field(factory=list, init=False)
     _failure: StoreError | None = field(default=None, init=False)
-    _told: set[str] = field(factory=set, init=False)
+    _told: frozenset[str] = field(default=frozenset(), init=False)
 
     def take(self) -> None:
         """Become the owner; raises `SessionInUse` when another one is, `StoreError`."""
@@ -116,19 +115,19 @@ class Mail:
                 if not self._unwritten[0]():
                     self._lost()
                     self.check()
-                self._unwritten.popleft()
+                del self._unwritten[0]
         except StoreError as error:
             if self._failure is None:
                 log.warning("session %s goes on without its store: %s", self.session_id, error)
                 self._failure = StoreError(f"{error}{_GO_ON}")
         else:
             self._failure = None
-            self._told.clear()
+            self._told = frozenset()
 
     def tell(self, reader: str) -> None:
         """Raise `StoreError` while the store does not take what came, once for each reader."""
         if self._failure is not None and reader not in self._told:
-            self._told.add(reader)
+            self._told |= {reader}
             raise twin(self._failure)
 
     def _lost(self) -> None:

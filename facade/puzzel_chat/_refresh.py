@@ -17,8 +17,8 @@ from attrs import define, evolve
 
 from puzzel_chat._errors import PuzzelChatError, SessionExpired, StoreError
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._state import SessionState, log, token_set
-from puzzel_chat._stored import from_stored, to_stored
+from puzzel_chat._state import SessionState, log
+from puzzel_chat._stored import from_stored, to_stored, token_set
 from puzzel_chat._tokens import Now, Step, TokenSet, refresh_fields, resend
 from puzzel_chat._wire.operations import TOKEN, token_request
 from puzzel_chat._wire.refusals import error_for, refresh_error

@@ -8,27 +8,25 @@ from __future__ import annotations
 import logging
 import math
 import os
-from contextlib import suppress
 from typing import NoReturn
-from uuid import uuid4
 
 from attrs import define, evolve, field, frozen
 
 from puzzel_chat._clock import Clock
 from puzzel_chat._config import Settings
-from puzzel_chat._errors import PuzzelChatError, SessionError, SessionNotFound, StoreError, twin
-from puzzel_chat._http import Reply
+from puzzel_chat._errors import PuzzelChatError, SessionError, twin
+from puzzel_chat._http import Request
 from puzzel_chat._mail import Mail
 from puzzel_chat._mailbox import Mailbox
 from puzzel_chat._models import ConversationEnded, Event
-from puzzel_chat._polling import Inbox, Pace
+from puzzel_chat._polling import STRANGERS, Inbox, Pace
 from puzzel_chat._retry import LAST_WORDS_WITHIN, LEAVE_WITHIN
 from puzzel_chat._store import Store, StoredConversation, StoredSession, Waiting
 from puzzel_chat._stored import from_stored, to_stored
-from puzzel_chat._tokens import DEFAULT_TTL, Now, TokenLife, TokenSet
+from puzzel_chat._tokens import TokenLife, TokenSet
 from puzzel_chat._wire.items import event
-from puzzel_chat._wire.operations import safe_id
-from puzzel_chat._wire.replies import Grant, Poll, grant
+from puzzel_chat._wire.operations import poll_request, safe_id
+from puzzel_chat._wire.replies import Poll
 
 log = logging.getLogger("puzzel_chat")
 _FORKED = (
@@ -46,12 +44,6 @@ class Parts:
     clock: Clock
 
 
-def token_set(grant: Grant, asked: Now, spread: float) -> TokenSet:
-    """Give the token set of a reply to a request sent at `asked`."""
-    ttl = grant.expires_in or DEFAULT_TTL
-    return TokenSet(access=grant.access, refresh=grant.refresh, ttl=ttl, obtained=asked, spread=spread)
-
-
 @define
 class SessionState:
     """One session, without its shell."""
@@ -67,6 +59,9 @@ class SessionState:
     not_left: dict[str, float] = field(factory=dict)
     last_closing: float = -math.inf
     closed: bool = False
+    held_up: bool = False
+    last: Poll | None = None
+    _next_request: Request | None = field(default=None, init=False)
     process: int = field(factory=os.getpid)
 
     @classmethod
@@ -118,6 +113,9 @@ class SessionState:
 
     def box(self, conversation_id: str) -> Mailbox:
         """Give a conversation's mailbox."""
+        if conversation_id not in self.inbox.boxes:
+            # What the last reply held was not given to this one.
+            self.last = None
         return self.inbox.box(conversation_id)
 
     def request_id(self, conversation_id: str) -> str | None:
@@ -161,6 +159,12 @@ class SessionState:
         self.conversations[conversation.id] = conversation
         self.parts.store.save_conversation(self.id, conversation)
 
+    def poll_request(self) -> Request:
+        """Give the request for what follows the cursor."""
+        if self._next_request is None:
+            self._next_request = poll_request(self.inbox.cursor)
+        return self._next_request
+
     def polled(self, poll: Poll) -> None:
         """Take a poll's result in: first into the journal's order, then to the conversations.
 
@@ -170,8 +174,13 @@ class SessionState:
         if failed_for is not None:
             self.inbox.recovered(failed_for)
         before = self.inbox.cursor
-        entries = self.inbox.accept(poll.events, poll.cursor)
+        self.last = poll
+        entries = self.inbox.accept(poll.events, poll.cursor, len(poll.items))
+        if len(self.inbox.boxes) >= STRANGERS:
+            # Something may not have been taken that is asked for later.
+            self.last = None
         if entries or self.inbox.cursor != before:
+            self._next_request = None
             waiting = [Waiting(seq=e.seq, raw=e.event.raw) for e in entries if e.seq is not None and e.event.raw]
             self.mail.journal(self.inbox.cursor, waiting)
 
@@ -195,15 +204,20 @@ class SessionState:
 
         Raises the error that ended the polling, once everything before it was taken; `SessionInUse`, `StoreError`.
         """
-        box = self.box(conversation_id)
         if self.closed:
             return None
-        self._acknowledge(box)
-        self.mail.tell(conversation_id)
+        self.acknowledge(conversation_id)
+        box = self.box(conversation_id)
         entry = box.hand()
         if entry is None and box.failure is not None:
             raise twin(box.failure)
         return entry.event if entry else None
+
+    def acknowledge(self, conversation_id: str) -> None:
+        """Count the conversation's event in the caller's hands as done; raises `SessionInUse`, `StoreError`."""
+        if not self.closed:
+            self._acknowledge(self.box(conversation_id))
+            self.mail.tell(conversation_id)
 
     def acknowledge_all(self) -> bool:
         """Count everything in the caller's hands as done; tells whether more waits already. Raises as `take`."""
@@ -236,9 +250,12 @@ class SessionState:
         Who searches for a message of ours polls all the same: what that brings is bounded by the time for it.
         """
         clock = self.parts.clock
-        if self.inbox.is_full and not searching:
-            log.warning("session %s: a conversation's events are not taken; polling waits for its caller", self.id)
-            return self.pace.period
+        if not searching:
+            told, self.held_up = self.held_up, self.inbox.is_full
+            if self.held_up and not told:
+                log.warning("session %s: a conversation's events are not taken; polling waits for its caller", self.id)
+            if self.held_up:
+                return self.pace.period
         return self.pace.delay(clock.monotonic(), clock.uniform)
 
     def _acknowledge(self, box: Mailbox) -> None:
@@ -268,28 +285,3 @@ class SessionState:
             self.mail.give_back()
         except SessionError as error:
             log.warning("session %s could not be closed in the store: %s", self.id, type(error).__name__)
-
-
-def opened(parts: Parts, reply: Reply, asked: Now) -> SessionState:
-    """Begin a session with the reply to its first token request, sent at `asked`."""
-    return SessionState.opened(str(uuid4()), parts, token_set(grant(reply), asked, parts.clock.uniform(0, 1)))
-
-
-def restored(parts: Parts, session_id: str, shared: bool = False) -> SessionState:
-    """Take up a session of the store, with its mail unless shared; raises `SessionNotFound`, `SessionInUse`."""
-    mail = Mail(session_id, parts.store, parts.clock)
-    if not shared:
-        # Before reading: what the last owner still writes would be missed.
-        mail.take()
-    try:
-        stored = parts.store.load(session_id)
-        if stored is None:
-            raise SessionNotFound(
-                f"The store has no session {session_id!r}. It may have ended, or the store is another one:"
-                " use the SQLiteStore of the process that opened it."
-            )
-        return SessionState.restored(stored, parts, mail)
-    except BaseException:
-        with suppress(StoreError):
-            mail.give_back()
-        raise

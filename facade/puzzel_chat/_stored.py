@@ -1,9 +1,16 @@
-"""A token set as a store keeps it, and back on this process's clocks."""
+"""A token set from a reply, as a store keeps it, and back on this process's clocks."""
 
 from __future__ import annotations
 
 from puzzel_chat._store import StoredTokens
-from puzzel_chat._tokens import Now, TokenSet
+from puzzel_chat._tokens import DEFAULT_TTL, Now, TokenSet
+from puzzel_chat._wire.replies import Grant
+
+
+def token_set(grant: Grant, asked: Now, spread: float) -> TokenSet:
+    """Give the token set of a reply to a request sent at `asked`."""
+    ttl = grant.expires_in or DEFAULT_TTL
+    return TokenSet(access=grant.access, refresh=grant.refresh, ttl=ttl, obtained=asked, spread=spread)
 
 
 def to_stored(tokens: TokenSet) -> StoredTokens:

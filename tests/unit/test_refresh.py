@@ -31,10 +31,11 @@ from puzzel_chat import (
 )
 from puzzel_chat._config import Settings
 from puzzel_chat._http import Reply, Request
+from puzzel_chat._opening import restored
 from puzzel_chat._owners import owner_name
 from puzzel_chat._refresh import LEASE
 from puzzel_chat._secrets import Secret
-from puzzel_chat._state import Parts, SessionState, restored
+from puzzel_chat._state import Parts, SessionState
 from puzzel_chat._store import StoredTokens
 from puzzel_chat._tokens import Now, TokenSet
 from puzzel_chat._transport import AsyncTransport, Transport

@@ -12,8 +12,9 @@ import pytest
 from puzzel_chat import AsyncSession, Event, MemoryStore, PuzzelChat, PuzzelChatError, Session
 from puzzel_chat._config import Settings
 from puzzel_chat._http import Reply, Request
+from puzzel_chat._opening import restored
 from puzzel_chat._secrets import Secret
-from puzzel_chat._state import Parts, SessionState, restored
+from puzzel_chat._state import Parts, SessionState
 from puzzel_chat._tokens import TokenSet
 from puzzel_chat._transport import AsyncTransport, Transport
 from puzzel_chat._wire import replies
@@ -84,6 +85,22 @@ def test_polling_gives_each_event_once(poll: Poll) -> None:
     assert [event.id for event in poll(state, brings("1"), brings("1", "2"), brings("1", "2"), times=3)] == ["1", "2"]
 
 
+def test_polling_counts_a_repeated_reply(poll: Poll) -> None:
+    """Replies that are byte for byte the same bring nothing, and still end a chat that we closed."""
+    state = opened()
+    state.routed("a", None)
+    state.closing("a")
+    assert [event.id for event in poll(state, brings("1", "2"), times=4)] == ["1", "2", "a:end"]
+
+
+def test_polling_an_item_that_comes_and_goes_brings_it_once(poll: Poll) -> None:
+    """A reply is compared with the last one only; what came longer ago is known by its id and content."""
+    state = opened()
+    state.routed("a", None)
+    turns = (brings("1"), brings("2"), brings("1"), brings(), brings("2", "1"))
+    assert [event.id for event in poll(state, *turns, times=5)] == ["1", "2"]
+
+
 def test_polling_a_resumed_session_gives_what_was_not_handled(poll: Poll) -> None:
     """What an earlier process had received and not handled is given, not thrown away, by the first poll."""
     state = opened()
@@ -116,3 +133,18 @@ def test_a_closed_client_says_so() -> None:
     chat.close()
     with pytest.raises(PuzzelChatError, match="closed"):
         chat.connect()
+
+
+def test_a_poll_can_go_another_way() -> None:
+    """A session polls over the transport that it is given; its token, and what came, stay its own."""
+    state, own, other = opened(), AsyncScript(brings("1")), AsyncScript(brings("2"))
+
+    async def polled() -> list[str]:
+        session = AsyncSession(state, cast(AsyncTransport, own))
+        async with session._polling:
+            await session._poll_once(other)
+        return [event.id for event in state.take_all()]
+
+    state.routed("a", None)
+    assert asyncio.run(polled()) == ["2"]
+    assert (len(own.requests), len(other.requests)) == (0, 1)

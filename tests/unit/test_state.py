@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +20,9 @@ from puzzel_chat._errors import (
     SessionNotFound,
     TransportError,
 )
+from puzzel_chat._http import Reply
 from puzzel_chat._mail import LEASE
+from puzzel_chat._mailbox import BUFFER
 from puzzel_chat._models import (
     ConnectionDegraded,
     ConnectionRecovered,
@@ -29,11 +32,14 @@ from puzzel_chat._models import (
     QueueInfo,
     TextMessage,
 )
+from puzzel_chat._opening import restored
+from puzzel_chat._polling import STRANGERS
 from puzzel_chat._routing import check_hours, unknown_hours
 from puzzel_chat._secrets import Secret
-from puzzel_chat._state import Parts, SessionState, restored
+from puzzel_chat._state import Parts, SessionState
 from puzzel_chat._store import MemoryStore, Store
 from puzzel_chat._tokens import Now, TokenSet
+from puzzel_chat._wire import replies
 from puzzel_chat._wire.items import event
 from puzzel_chat._wire.replies import Poll
 from puzzel_chat.testing import VirtualTime
@@ -116,6 +122,54 @@ def test_what_was_handled_does_not_come_again_from_a_history() -> None:
     second = resumed(of)
     second.polled(poll(item(1), item(2, version=2), item(3)))
     assert [type(one) for one in taken(second)] == [MessageEdited, TextMessage]
+
+
+def test_what_is_in_hand_can_be_done_without_taking_more() -> None:
+    """`acknowledge` crosses out what was handed out; what waits behind it stays for the next `take`."""
+    of = parts()
+    first = session(of)
+    first.polled(poll(item(1), item(2)))
+    first.take("a")
+    first.acknowledge("a")
+    first.acknowledge("a")
+    assert [one.id for one in taken(resumed(of))] == ["2"]
+    first.close()
+    first.acknowledge("a")
+
+
+def test_a_full_inbox_is_told_once_until_there_is_room_again(caplog: pytest.LogCaptureFixture) -> None:
+    """A caller who takes nothing for an hour costs one line of the log, not 3600; the next fullness is another."""
+    state = session(parts())
+    state.polled(poll(*(item(number) for number in range(BUFFER))))
+    for told in (1, 2):
+        assert [state.delay(searching=False) for _ in range(3)] == [state.pace.period] * 3
+        state.delay(searching=True)
+        state.delay(searching=False)
+        assert len(caplog.records) == told
+        state.take("a")
+        state.delay(searching=False)
+        state.polled(poll(item(f"more-{told}")))
+
+
+def test_mail_of_too_many_strangers_comes_when_it_is_asked_for_later() -> None:
+    """A reply of which something was not taken is not known: repeated, it brings what is asked for by then."""
+    body = json.dumps({"messages": [item(1, f"chat-{number}") for number in range(STRANGERS + 1)]}).encode()
+    state = session(parts())
+    state.polled(replies.poll(Reply(status=200, body=body), state.last))
+    assert state.take(f"chat-{STRANGERS}") is None
+    state.polled(replies.poll(Reply(status=200, body=body), state.last))
+    assert [one.id for one in taken(state, f"chat-{STRANGERS}")] == ["1"]
+
+
+def test_a_conversation_that_comes_later_gets_what_names_none() -> None:
+    """What a history tells without a conversation is for each one, also for one that is asked for after a poll."""
+    state = session(parts())
+    body = json.dumps({"messages": [item(1) | {"conversationId": None}]}).encode()
+    for cid in ("a", "b"):
+        state.box(cid)
+        state.polled(replies.poll(Reply(status=200, body=body), state.last))
+        assert [event.id for event in taken(state, cid)] == ["1"]
+    assert taken(state, "a") == []
 
 
 def test_an_end_in_the_callers_hands_comes_again_after_a_crash() -> None:

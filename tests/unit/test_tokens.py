@@ -18,8 +18,7 @@ from puzzel_chat._errors import (
     TransportError,
 )
 from puzzel_chat._secrets import Secret
-from puzzel_chat._state import token_set
-from puzzel_chat._stored import from_stored, to_stored
+from puzzel_chat._stored import from_stored, to_stored, token_set
 from puzzel_chat._tokens import (
     Freshness,
     Now,

@@ -617,6 +617,35 @@ def test_a_poll_is_read_in_its_order() -> None:
         assert replies.poll(reply(empty)) == replies.Poll((), None)
 
 
+def test_of_a_reply_that_repeats_the_last_one_only_the_rest_is_read() -> None:
+    """A history costs what is new in it; one that differs anywhere earlier is read as a whole."""
+
+    def ids(items: list[Any], last: replies.Poll) -> list[str]:
+        return [event.id for event in replies.poll(reply({"messages": items, "cursor": "k"}), last).events]
+
+    one, two, edited = line(id="1"), line(id="2"), line(id="1", content="Hi", version=2)
+    last = replies.poll(reply({"messages": [one], "cursor": "k"}))
+    assert replies.poll(reply({"messages": [one], "cursor": "k"}), last) == replies.Poll((), "k")
+    assert ids([one], replies.poll(reply({"messages": [one], "cursor": "k"}), last)) == []
+    assert ids([one, two], last) == ["2"]
+    assert ids([edited, two], last) == ["1", "2"]
+    assert ids([two], last) == ["2"]
+    assert ids([], last) == []
+
+
+def test_a_deeply_nested_item_is_compared_without_harm() -> None:
+    """What the decoder just takes may be too deep to be compared; then it is read again."""
+    item: Any = line(id="1")
+    for depth in (10, 100, 300, 600, 900, 950, 980, 990):
+        nested = b"[" * depth + b"]" * depth
+        body = json.dumps({"messages": [item, "deep"]}).encode().replace(b'"deep"', b'{"deep": %s}' % nested)
+        try:
+            last = replies.poll(Reply(status=200, body=body))
+        except ContractError:
+            continue
+        assert len(replies.poll(Reply(status=200, body=body + b" "), last).events) in (0, 2)
+
+
 @pytest.mark.parametrize("messages", [7, "x", {}, True])
 def test_messages_that_are_no_list_break_the_contract(messages: object) -> None:
     """The pointer says where, and no word of the reply is in the error."""

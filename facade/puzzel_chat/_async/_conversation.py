@@ -42,6 +42,8 @@ class AsyncConversation:
     Made by `AsyncSession.conversation()` and `AsyncPuzzelChat.start()`. One caller at a time takes its events.
     """
 
+    __slots__ = ("__weakref__", "_box", "_ending", "_id", "_owns_session", "_session", "_state", "_status_id")
+
     def __init__(self, session: AsyncSession, conversation_id: str) -> None:
         self._session = session
         self._id = conversation_id

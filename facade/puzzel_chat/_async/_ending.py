@@ -24,6 +24,8 @@ _NOT_ENDED = "The chat could not be ended at the service; closing the session, o
 class AsyncEnding:
     """Ends one conversation. What is not asked for by the caller is done within five seconds, and never hides why."""
 
+    __slots__ = ("_id", "_session", "_state")
+
     def __init__(self, session: AsyncSession, conversation_id: str) -> None:
         self._session = session
         self._id = conversation_id
@@ -62,7 +64,7 @@ class AsyncEnding:
         finally:
             if failed:
                 self._state.not_left[self._id] = self._state.parts.clock.monotonic()
-                self._session._owed.add(self)
+                self._session._owed = (*{*self._session._owed, self},)
 
     async def leave_after(self, error: BaseException) -> None:
         """Leave, unless the error says that there is nothing to leave."""
@@ -93,11 +95,11 @@ class AsyncEnding:
 
     def search_begins(self) -> None:
         """Note that an agent is looked for: a session that closes leaves the queue."""
-        self._session._searches.add(self)
+        self._session._searches = (*self._session._searches, self)
 
     def search_ends(self) -> None:
         """Note that the search is over, and left where that was due."""
-        self._session._searches.discard(self)
+        self._session._searches = tuple(one for one in self._session._searches if one is not self)
 
     async def _tell(self, by: float) -> bool:
         """Send the end; tells whether the service knows the conversation, ended or not."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from puzzel_chat._errors import PuzzelChatError
 from puzzel_chat._owners import owner_name
@@ -19,15 +20,17 @@ class AsyncTokenKeeper:
         self._state = state
         self._transport = transport
         self._flight: asyncio.Task[None] | None = None
-        self._landed = asyncio.Event()
+        self._landed: asyncio.Event | None = None
+        self.may_start: Callable[[float], bool] | None = None
+        """Asked, with the monotonic time, before a refresh that can wait: sessions that are many take turns."""
 
     async def current(self) -> TokenSet:
         """Give a usable token set, waiting for a refresh when there must be one."""
         while True:
-            step = next_step(self._state)
+            step = self._in_turn(next_step(self._state))
             landed = self._join(step)
             present = self._state.life.tokens
-            if step in (Step.USE, Step.USE_AND_START):
+            if landed is None or step in (Step.USE, Step.USE_AND_START):
                 return present
             await landed.wait()
             # One that took longer than a token lives is used all the same: the service judges it, not our clock.
@@ -38,7 +41,7 @@ class AsyncTokenKeeper:
         """Give a token set newer than the one of that generation, which the service has refused."""
         step = after_refusal(self._state, generation)
         landed = self._join(step)
-        if step is not Step.USE:
+        if landed is not None and step is not Step.USE:
             await landed.wait()
             self._state.life.newer_than(generation)
         # The newer one may have died as well, when the machine stalled meanwhile.
@@ -54,7 +57,13 @@ class AsyncTokenKeeper:
                 flight.cancel()
             await asyncio.gather(flight, return_exceptions=True)
 
-    def _join(self, step: Step) -> asyncio.Event:
+    def _in_turn(self, step: Step) -> Step:
+        if step is Step.USE_AND_START and self.may_start and not self.may_start(self._state.parts.clock.monotonic()):
+            return Step.USE
+        return step
+
+    def _join(self, step: Step) -> asyncio.Event | None:
+        """Give what tells that the last refresh has landed, this one when one is due; None before the first."""
         if step in (Step.USE_AND_START, Step.START_AND_WAIT):
             self._state.life.started()
             self._landed = asyncio.Event()

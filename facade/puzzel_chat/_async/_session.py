@@ -12,7 +12,7 @@ from weakref import finalize
 from puzzel_chat import _exit
 from puzzel_chat._async._keeper import AsyncTokenKeeper
 from puzzel_chat._errors import PuzzelChatError
-from puzzel_chat._http import Reply, Request
+from puzzel_chat._http import AsyncCarrier, Reply, Request
 from puzzel_chat._models import Event, QueueInfo, TimeInfo
 from puzzel_chat._retry import LEAVE_WITHIN, again, within
 from puzzel_chat._state import SessionState
@@ -25,7 +25,6 @@ from puzzel_chat._wire.operations import (
     TIME,
     AnyOperation,
     checked_id,
-    poll_request,
     queue_request,
     time_request,
 )
@@ -42,14 +41,17 @@ class AsyncSession:
     Made by `AsyncPuzzelChat.connect()` and `resume()`. As a context manager it closes itself.
     """
 
+    # There may be thousands: no dict, no set while nothing is in it, and no Event (0.8 KB) until somebody sleeps.
+    __slots__ = ("__weakref__", "_keeper", "_lazy_closing", "_owed", "_polling", "_searches", "_state", "_transport")
+
     def __init__(self, state: SessionState, transport: AsyncTransport) -> None:
         self._state = state
         self._transport = transport
         self._keeper = AsyncTokenKeeper(state, transport)
         self._polling = asyncio.Lock()
-        self._closing = asyncio.Event()
-        self._searches: set[AsyncEnding] = set()
-        self._owed: set[AsyncEnding] = set()
+        self._lazy_closing: asyncio.Event | None = None
+        self._searches: tuple[AsyncEnding, ...] = ()
+        self._owed: tuple[AsyncEnding, ...] = ()
         # A session that nobody holds any more is closed: an ended one is forgotten, one that goes on stays for resume.
         finalize(self, state.close)
         _exit.SESSIONS.add(self)
@@ -123,6 +125,17 @@ class AsyncSession:
             self._closing.set()
             self._state.close()
 
+    @property
+    def _closing(self) -> asyncio.Event:
+        """Wake those who sleep when the session closes."""
+        if self._lazy_closing is None:
+            self._lazy_closing = asyncio.Event()
+        return self._lazy_closing
+
+    @property
+    def _is_closing(self) -> bool:
+        return self._lazy_closing is not None and self._lazy_closing.is_set()
+
     async def _call(self, operation: AnyOperation, request: Request, by: float = inf) -> Reply:
         """Send, again when that is safe; all of it by that monotonic time."""
         clock = self._state.parts.clock
@@ -140,14 +153,20 @@ class AsyncSession:
             await clock.sleep(asyncio.Event() if operation is END else self._closing, decision.delay)
 
     async def _once(self, operation: AnyOperation, request: Request, by: float = inf) -> Reply:
-        """Send once; a token that the service refuses is refreshed and the request replayed once."""
+        """Send once, when the session is open."""
         self._check_open(operation)
+        return await self._exchange(operation, request, self._transport, by)
+
+    async def _exchange(
+        self, operation: AnyOperation, request: Request, transport: AsyncCarrier, by: float = inf
+    ) -> Reply:
+        """Send once; a token that the service refuses is refreshed and the request replayed once."""
         clock = self._state.parts.clock
         tokens = await self._keeper.current()
-        reply = await self._transport.send(request, tokens.access, within(by, clock.monotonic()))
+        reply = await transport.send(request, tokens.access, within(by, clock.monotonic()))
         if reply.status == 401:
             tokens = await self._keeper.renewed(tokens.generation)
-            reply = await self._transport.send(request, tokens.access, within(by, clock.monotonic()))
+            reply = await transport.send(request, tokens.access, within(by, clock.monotonic()))
         if error := error_for(operation, reply):
             raise error
         return reply
@@ -166,7 +185,7 @@ class AsyncSession:
     def _check_open(self, operation: AnyOperation) -> None:
         """Raise when the session is closed or closing; only ends still go out, so that nobody stays in a queue."""
         self._state.check_process()
-        if operation is not END and self._closing.is_set():
+        if operation is not END and self._is_closing:
             self._state.refuse()
         self._state.mail.keep()
         if operation is POLL:
@@ -175,7 +194,7 @@ class AsyncSession:
     def _may_bring(self, conversation_id: str) -> bool:
         """Tell whether polls can still bring something for a conversation: nothing comes behind its end."""
         ended = self._state.box(conversation_id).knows_end
-        return not (ended or self._state.inbox.failure or self._closing.is_set())
+        return not (ended or self._state.inbox.failure or self._is_closing)
 
     async def _pump(self, conversation_id: str | None, deadline: float = inf) -> None:
         """Make one poll when it is due, unless another task has just brought what this conversation waits for.
@@ -193,10 +212,16 @@ class AsyncSession:
             if delay <= left and (searching or not self._state.inbox.is_full):
                 await self._poll_once()
 
-    async def _poll_once(self) -> None:
+    async def _poll_once(self, transport: AsyncCarrier | None = None) -> PuzzelChatError | None:
+        """Poll now, through that transport or the session's own; the caller holds `_polling` and has checked `POLL`.
+
+        The error of a poll that failed is taken in, and given; raises `SessionInUse` when the mail is another's by now.
+        """
         try:
-            batch = replies.poll(await self._once(POLL, poll_request(self._state.inbox.cursor)))
+            reply = await self._exchange(POLL, self._state.poll_request(), transport or self._transport)
+            batch = replies.poll(reply, self._state.last)
         except PuzzelChatError as error:
             self._state.poll_failed(error)
-        else:
-            self._state.polled(batch)
+            return error
+        self._state.polled(batch)
+        return None

@@ -10,11 +10,12 @@ from puzzel_chat._config import Settings
 from puzzel_chat._errors import PuzzelChatError
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._models import Customer, Rotation, Variable
+from puzzel_chat._opening import opened, restored
 from puzzel_chat._retry import LEAVE_WITHIN, again
 from puzzel_chat._rotation import next_look
 from puzzel_chat._routing import check_hours, checked_timeout, unknown_hours
 from puzzel_chat._secrets import secret_or_none
-from puzzel_chat._state import SessionState, opened, restored
+from puzzel_chat._state import SessionState
 from puzzel_chat._sync._conversation import Conversation, Progress
 from puzzel_chat._sync._session import Session
 from puzzel_chat._tokens import connect_fields

@@ -24,7 +24,6 @@ from puzzel_chat._wire.operations import (
     TIME,
     AnyOperation,
     checked_id,
-    poll_request,
     queue_request,
     time_request,
 )
@@ -142,8 +141,12 @@ class Session:
             clock.wait(threading.Event() if operation is END else self._closing, decision.delay)
 
     def _once(self, operation: AnyOperation, request: Request, by: float = inf) -> Reply:
-        """Send once; a token that the service refuses is refreshed and the request replayed once."""
+        """Send once, when the session is open."""
         self._check_open(operation)
+        return self._exchange(operation, request, by)
+
+    def _exchange(self, operation: AnyOperation, request: Request, by: float = inf) -> Reply:
+        """Send once; a token that the service refuses is refreshed and the request replayed once."""
         clock = self._state.parts.clock
         tokens = self._keeper.current(by)
         reply = self._transport.send(request, tokens.access, within(by, clock.monotonic()))
@@ -201,8 +204,10 @@ class Session:
                 self._poll_once()
 
     def _poll_once(self) -> None:
+        """Poll now; the caller holds `_polling` and has checked `POLL`. A poll that fails raises nothing."""
         try:
-            batch = replies.poll(self._once(POLL, poll_request(self._state.inbox.cursor)))
+            reply = self._exchange(POLL, self._state.poll_request())
+            batch = replies.poll(reply, self._state.last)
         except PuzzelChatError as error:
             with self._lock:
                 self._state.poll_failed(error)

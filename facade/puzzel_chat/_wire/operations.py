@@ -33,7 +33,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-@frozen
+@frozen(eq=False)
 class Operation(Generic[_P]):
     """One endpoint. `repeatable`: doing it twice is the same as once. `private`: its replies hold words or tokens."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from puzzel_chat import _models as ours
 from puzzel_chat._errors import ContractError
@@ -49,10 +49,12 @@ class Grant:
 
 @frozen
 class Poll:
-    """What a poll gave."""
+    """What a poll gave: `events` is what the last one did not hold already, `items` is everything, as it was sent."""
 
     events: tuple[ours.Event, ...] = field(repr=False)
     cursor: str | None
+    items: tuple[object, ...] = field(default=(), repr=False, eq=False)
+    mark: int | None = field(default=None, repr=False, eq=False)
 
 
 def _object(operation: AnyOperation, reply: Reply) -> SecretDict:
@@ -170,15 +172,30 @@ def sent_message(reply: Reply, conversation_id: str, client_id: str, words: str)
     )
 
 
-def poll(reply: Reply) -> Poll:
-    """Give a poll's events in order and its cursor; an item that does not fit becomes `UnknownMessage`."""
+def poll(reply: Reply, last: Poll | None = None) -> Poll:
+    """Give a poll's events in order and its cursor; an item that does not fit becomes `UnknownMessage`.
+
+    A reply that repeats the last one is not even read, and of one that begins with all of it only the rest is.
+    """
+    mark = hash(reply.body)
+    if last is not None and mark == last.mark:
+        return evolve(last, events=()) if last.events else last
     document = _object(POLL, reply)
     items = document.get("messages")
     if items is None:
         items = []
     if not isinstance(items, list):
         raise _misfit(POLL, reply, "messages", "this is not a list")
-    return Poll(tuple(event(item) for item in items), text(document.get("cursor")))
+    known = last.items if last is not None and _begins_with(items, last.items) else ()
+    fresh = items[len(known) :]
+    return Poll(tuple(event(item) for item in fresh), text(document.get("cursor")), (*known, *fresh), mark)
+
+
+def _begins_with(items: list[object], known: tuple[object, ...]) -> bool:
+    try:
+        return tuple(items[: len(known)]) == known
+    except RecursionError:
+        return False
 
 
 def now() -> datetime:
