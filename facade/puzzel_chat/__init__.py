@@ -66,6 +66,7 @@ from puzzel_chat._models import (
 
 if TYPE_CHECKING:
     from puzzel_chat._async import AsyncConversation, AsyncPuzzelChat, AsyncSession
+    from puzzel_chat._loop import LoopStats, PollingLoop
     from puzzel_chat._sqlite import SQLiteStore
     from puzzel_chat._store import MemoryStore, Store, StoredConversation, StoredSession, StoredTokens, Waiting
     from puzzel_chat._sync import Conversation, PuzzelChat, Session
@@ -100,6 +101,7 @@ __all__ = [
     "Event",
     "FileMessage",
     "InvalidArgument",
+    "LoopStats",
     "MemoryStore",
     "Message",
     "MessageEdited",
@@ -108,6 +110,7 @@ __all__ = [
     "Option",
     "OptionsMessage",
     "PermissionDenied",
+    "PollingLoop",
     "PuzzelChat",
     "PuzzelChatError",
     "QueueClosed",
@@ -145,6 +148,7 @@ __all__ = [
 # Imported when first used: who only blocks does not pay for asyncio, who catches errors not for an HTTP client.
 _LATER = {
     "_async": ("AsyncConversation", "AsyncPuzzelChat", "AsyncSession"),
+    "_loop": ("LoopStats", "PollingLoop"),
     "_sqlite": ("SQLiteStore",),
     "_store": ("MemoryStore", "Store", "StoredConversation", "StoredSession", "StoredTokens", "Waiting"),
     "_sync": ("Conversation", "PuzzelChat", "Session"),

@@ -27,14 +27,24 @@ LONGEST_CURSOR = 4096
 ALMOST = 1e-3
 """Share of a period that is no pause."""
 
+GRID = 0.02
+"""Seconds between two points of the grid at most: polls that come in bunches wake the event loop less often."""
+BUNCH = 20
+"""Polls at one point at most. Larger bunches make Python collect garbage in the midst of each: all that is under way
+then counts as old, and soon everything is looked through, for 0.17 s at 5000 sessions (measured)."""
+
 
 @define
 class Pace:
-    """When a session's next poll is due. Times are monotonic seconds, `period` is the time between polls."""
+    """When a session's next poll is due. Times are monotonic seconds, `period` is the time between polls.
+
+    With a `grid`, polls are due at multiples of so many seconds only, so that those of many sessions come in bunches.
+    """
 
     period: float
     failures: int = 0
     failing_since: float | None = None
+    grid: float = 0.0
     _undecodable: int = field(default=0, init=False)
     _next: float | None = field(default=None, init=False)
 
@@ -43,6 +53,21 @@ class Pace:
         if self._next is None:
             self._next = now + uniform(0.0, self.period)
         return max(0.0, self._next - now)
+
+    def take_place(self, now: float, share: float, rate: float) -> None:
+        """Plan the next poll at that share of the coming period, on a grid that divides it; a failure's pause is kept.
+
+        With a higher rate (the polls per second of all sessions) come points between those that were there before.
+        """
+        halved = max(0, math.ceil(math.log2(max(1.0, rate * GRID / BUNCH))))
+        self.grid = self.period / (math.ceil(self.period / GRID) << halved)
+        due = now + share * self.period
+        if self.failures and self._next is not None:
+            due = max(due, self._next)
+        self._next = self._on_grid(due)
+
+    def _on_grid(self, due: float) -> float:
+        return math.ceil(due / self.grid) * self.grid if self.grid else due
 
     def succeeded(self, now: float) -> float | None:
         """Plan the next poll on the grid; gives for how long polls had failed, when this one ended it."""
@@ -66,7 +91,7 @@ class Pace:
         first = self.failing_since is None
         self.failing_since = now if self.failing_since is None else self.failing_since
         asked = retry_after(error)
-        self._next = now + (asked or backoff(self.failures, uniform))
+        self._next = self._on_grid(now + (asked or backoff(self.failures, uniform)))
         return first
 
 
@@ -95,14 +120,17 @@ class Inbox:
         """Tell whether a conversation's caller is so far behind that polling must stop."""
         return any(box.wanted and len(box.waiting) >= BUFFER for box in list(self.boxes.values()))
 
-    def accept(self, events: Iterable[Event], cursor: str | None) -> list[Entry]:
-        """Take a reply's events in its order, ends last; gives the new ones, to be journaled."""
+    def accept(self, events: Iterable[Event], cursor: str | None, held: int = 0) -> list[Entry]:
+        """Take a reply's events in its order, ends last; gives the new ones, to be journaled.
+
+        `held` is how many items the reply held, when those that are known already are not among the events.
+        """
         batch = sorted(events, key=lambda event: isinstance(event, ConversationEnded))
         entries = [entry for event in batch for entry in self._deliver(event)]
         if cursor is not None and len(cursor) <= LONGEST_CURSOR:
             self.cursor = cursor
         for box in list(self.boxes.values()):
-            box.forget_oldest(len(batch))
+            box.forget_oldest(max(len(batch), held))
             box.replies_since_closing += box.closing
             if box.replies_since_closing >= LAST_REPLIES:
                 entries += self._end_of_ours(box)

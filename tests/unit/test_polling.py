@@ -150,6 +150,17 @@ def test_what_passes_never_ends_the_polling(error: PuzzelChatError) -> None:
         assert pace.failed(error, 100.0, highest) is (number == 0)
 
 
+def test_a_place_in_a_loop_comes_after_the_pause_that_was_asked_for() -> None:
+    """Who adds a session to a loop does not have it polled before its `Retry-After` is over."""
+    pace = ready()
+    pace.failed(RateLimited("too many", status=429, retry_after=30.0), 100.0, lowest)
+    pace.take_place(101.0, 0.5, 1.0)
+    assert 29.0 <= pace.delay(101.0, lowest) < 29.1
+    pace.succeeded(131.0)
+    pace.take_place(131.0, 0.5, 1.0)
+    assert 0.5 <= pace.delay(131.0, lowest) < 0.6
+
+
 def test_three_undecodable_replies_in_a_row_end_the_polling() -> None:
     """Two pass; a good reply between starts the count anew."""
     pace = ready()

@@ -26,10 +26,11 @@ from puzzel_chat._errors import (
 )
 from puzzel_chat._mail import LEASE
 from puzzel_chat._models import ConnectionDegraded, ConnectionRecovered, ConversationEnded, Event, MessageEdited
+from puzzel_chat._opening import restored
 from puzzel_chat._retry import LAST_WORDS_WITHIN
 from puzzel_chat._secrets import Secret
 from puzzel_chat._sqlite import SQLiteStore
-from puzzel_chat._state import Parts, SessionState, restored
+from puzzel_chat._state import Parts, SessionState
 from puzzel_chat._store import MemoryStore, Store, Waiting
 from puzzel_chat._tokens import TokenSet
 from puzzel_chat._wire.items import event

@@ -17,11 +17,11 @@ NAMES = """
 Agent AgentJoined AgentLeft AgentTyping AgentWaitTimeout Allocation AllocationStage ApiError AsyncConversation
 AsyncPuzzelChat AsyncSession AuthenticationError Author ConfigurationError Conflict ConnectionDegraded
 ConnectionRecovered ContractError Conversation ConversationClosed ConversationEnded Customer DeliveryUnknown Event
-FileMessage InvalidArgument MemoryStore Message MessageEdited NotFound OperationInfo Option OptionsMessage
-PermissionDenied PuzzelChat PuzzelChatError QueueClosed QueueFull QueueInfo RateLimited Role Rotation RoutingError
-RoutingRefused SQLiteStore ServerError Session SessionError SessionExpired SessionInUse SessionNotFound Settings Store
-StoreError StoredConversation StoredSession StoredTokens TextMessage TimeInfo TransportError UnknownMessage Variable
-Waiting __version__ is_message operations
+FileMessage InvalidArgument LoopStats MemoryStore Message MessageEdited NotFound OperationInfo Option OptionsMessage
+PermissionDenied PollingLoop PuzzelChat PuzzelChatError QueueClosed QueueFull QueueInfo RateLimited Role Rotation
+RoutingError RoutingRefused SQLiteStore ServerError Session SessionError SessionExpired SessionInUse SessionNotFound
+Settings Store StoreError StoredConversation StoredSession StoredTokens TextMessage TimeInfo TransportError
+UnknownMessage Variable Waiting __version__ is_message operations
 """
 WITHOUT_DOCSTRING = {"Message", "__version__"}  # a type alias and a string
 PAIRS = [("PuzzelChat", "AsyncPuzzelChat"), ("Session", "AsyncSession"), ("Conversation", "AsyncConversation")]

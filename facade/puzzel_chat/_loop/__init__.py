@@ -1,0 +1,13 @@
+"""Many sessions on one event loop: `PollingLoop`.
+
+    Timetable ── who is due ──► Service ── when its host allows ──► AsyncSession polls itself ──► Line ──► the handler
+
+One task waits for the next due time of all; each poll under way is a task, and so is each handler at work.
+"""
+
+from __future__ import annotations
+
+from puzzel_chat._loop._polling_loop import PollingLoop
+from puzzel_chat._loop._record import LoopStats
+
+__all__ = ["LoopStats", "PollingLoop"]
