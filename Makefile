@@ -56,8 +56,8 @@ sandbox: whole  ## start a local contact centre to talk to (a simulator, not Puz
 soak: whole  ## chats under faults, against the ledger; RUN=--help lists the other runs, ARGS=--help their options
 	@PYTHONPATH=tests $(BIN)/python -m soak $(or $(RUN),faults) $(ARGS)
 
-bench: whole  ## measure start-up: import puzzel_chat against import httpx
-	@$(BIN)/python tests/benchmarks/startup.py
+bench: whole  ## measure speed beside other clients, two minutes; FULL=1 for all of it, RUN=--help lists the parts
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks $(RUN) $(if $(call yes,$(FULL)),--full)
 
 docs: whole  ## print the public interface as text
 	@$(BIN)/python -m pydoc puzzel_chat

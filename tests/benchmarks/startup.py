@@ -1,43 +1,95 @@
-"""What `import puzzel_chat` costs against `import httpx`, in one run with the two in turn. Reported, never asserted."""
+"""What it costs to start, beside the HTTP library alone, each in a fresh interpreter, in turn: `PYTHONPATH=tests`."""
 
 from __future__ import annotations
 
-import statistics
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from statistics import median, quantiles
+from tempfile import TemporaryDirectory
 
-ROUNDS = 15
+from benchmarks.overhead import server
+
+ROUNDS, FULL_ROUNDS = 10, 30
+BASE = "import httpx"
+IMPORTS = {
+    "a bare start": "pass",
+    BASE: BASE,
+    "import puzzel_chat": "import puzzel_chat",
+    "from puzzel_chat import PuzzelChat": "from puzzel_chat import PuzzelChat",
+    "from puzzel_chat import AsyncPuzzelChat": "from puzzel_chat import AsyncPuzzelChat",
+}
+HELP = "puzzel-chat --help"
+FIRST = {
+    "first reply, httpx alone": """
+import httpx
+client = httpx.Client()
+token = client.post("{0}/connect/token", data={{"grant_type": "client_credentials"}}).json()["access_token"]
+client.get("{0}/api/conversation", headers={{"Authorization": "Bearer " + token}}).json()
+""",
+    "first reply, PuzzelChat": """
+from puzzel_chat import PuzzelChat
+PuzzelChat("{0}", "7").connect()._poll_once()
+""",
+}
+NOW = "\nimport time; print(time.monotonic())"
 
 
-def seconds(statement: str) -> float:
-    """Time a fresh interpreter that runs the statement."""
-    began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", statement], check=True)
-    return time.perf_counter() - began
+class Starts:
+    """Fresh interpreters, in which every module is compiled already, as it is where a wheel was installed."""
+
+    def __init__(self, compiled: str) -> None:
+        self._environment = {**os.environ, "PYTHONPYCACHEPREFIX": compiled, "PYTHONDONTWRITEBYTECODE": ""}
+
+    def whole(self, *arguments: str) -> float:
+        """Time one from its start to its end, in milliseconds."""
+        began = time.monotonic()
+        self._run(*arguments)
+        return (time.monotonic() - began) * 1e3
+
+    def until_told(self, program: str) -> float:
+        """Time one from its start until it has done that, in milliseconds."""
+        began = time.monotonic()
+        return (float(self._run("-c", program + NOW)) - began) * 1e3
+
+    def _run(self, *arguments: str) -> str:
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=self._environment).stdout
+
+
+def measured(rounds: int) -> dict[str, list[float]]:
+    """Measure everything in turn; a first round compiles and does not count."""
+    times: dict[str, list[float]] = {name: [] for name in (*IMPORTS, HELP, *FIRST)}
+    with TemporaryDirectory() as compiled, server() as address:
+        starts = Starts(compiled)
+        for _ in range(1 + rounds):
+            for name, statement in IMPORTS.items():
+                times[name].append(starts.whole("-c", statement))
+            times[HELP].append(starts.whole("-m", "puzzel_chat.cli", "--help"))
+            for name, program in FIRST.items():
+                times[name].append(starts.until_told(program.format(address)))
+    return {name: values[1:] for name, values in times.items()}
+
+
+def row(name: str, values: Sequence[float], base: float) -> str:
+    """Give a Markdown row: the median, the middle half, and how it stands to `import httpx`."""
+    low, middle, high = quantiles(values, n=4)
+    return f"| `{name}` | {middle:.0f} ms | {low:.0f} to {high:.0f} | {middle / base:.2f} |"
+
+
+def report(full: bool) -> str:
+    """Give the figures as Markdown."""
+    times = measured(FULL_ROUNDS if full else ROUNDS)
+    base = median(times[BASE])
+    head = [f"| what | median | middle half | times `{BASE}` |", "|---|---|---|---|"]
+    return "\n".join([*head, *(row(name, values, base) for name, values in times.items())])
 
 
 def main() -> None:
-    """Print the medians and the ratio of what the imports add to a bare start."""
-    statements = {
-        "bare": "pass",
-        "httpx": "import httpx",
-        "puzzel_chat": "import puzzel_chat",
-        "PuzzelChat": "from puzzel_chat import PuzzelChat",
-        "both clients": "from puzzel_chat import PuzzelChat, AsyncPuzzelChat",
-    }
-    times: dict[str, list[float]] = {name: [] for name in statements}
-    for _ in range(ROUNDS):
-        for name, statement in statements.items():
-            times[name].append(seconds(statement))
-    medians = {name: statistics.median(values) * 1000 for name, values in times.items()}
-    print(f"medians of {ROUNDS} interleaved runs, Python {sys.version.split()[0]}:")
-    for name, value in medians.items():
-        print(f"  {name:12} {value:6.1f} ms  ({min(times[name]) * 1000:.1f} to {max(times[name]) * 1000:.1f})")
-    for name in list(statements)[2:]:
-        whole = medians[name] / medians["httpx"]
-        added = (medians[name] - medians["bare"]) / (medians["httpx"] - medians["bare"])
-        print(f"{statements[name]}: {whole:.2f} times import httpx, {added:.2f} without the bare start")
+    """Print the figures; FULL=1 in the environment takes more rounds."""
+    print(report(os.environ.get("FULL", "") not in ("", "0")))
 
 
 if __name__ == "__main__":
