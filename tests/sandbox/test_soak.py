@@ -8,11 +8,14 @@ from itertools import cycle, product
 
 import pytest
 
+from puzzel_chat import AuthenticationError, ContractError
+from puzzel_chat._http import Reply, Request
 from puzzel_chat.sandbox import SEMANTICS, Entry, Role, Semantics
-from soak import faults
+from soak import faults, fleet, guests
 from soak.cells import ZEROS, Cell, run
 from soak.clients import KINDS, Kind
 from soak.compare import Key, Sent, Talk, Truth, judge
+from soak.hearing import Ear
 from soak.mixes import MIXES
 
 MESSAGES: list[Key] = [("m1", 1), ("m2", 1), ("m3", 1), ("m1", 2), ("m4", 1)]
@@ -45,6 +48,41 @@ def test_a_chat_under_every_mix(mix: str, semantics: Semantics, kind: Kind) -> N
     assert problems == []
     assert {name: figures[name] for name in ZEROS} == dict.fromkeys(ZEROS, 0)
     assert figures["stored"] >= 8
+
+
+@pytest.mark.parametrize("kind", fleet.KINDS)
+def test_a_few_chats_at_once_in_one_loop(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing goes wrong and where tokens are revoked, one loop after the other hands out all that is said."""
+    monkeypatch.setattr(fleet, "SPEED", 20.0)
+    monkeypatch.setattr(fleet, "PERIOD", 0.1)
+    monkeypatch.setattr(guests, "SLOWEST", 0.2)
+    plan = fleet.Plan(kind, "cursor", chats=2, seed=1, said=4, changes=0.5, names=("none", "revoked"))
+    figures, problems = fleet.run(plan)
+    assert problems == []
+    assert {name: figures[name] for name in fleet.ZERO} == dict.fromkeys(fleet.ZERO, 0)
+    assert figures["delivered"] == figures["stored"] > 8
+    assert figures["by_design"] == figures["forgotten"] == figures["gone"] == figures["given_up"] == 0
+    assert figures["loops"] > 1
+
+
+def test_only_what_came_explains_why_a_polling_ended() -> None:
+    """Two tokens refused for one poll, or three replies in a row that nobody can read, a refresh's among them."""
+    poll, refresh = (Request(operation=name, method="GET", path="/") for name in ("pollConversation", "connectToken"))
+    none, page, refused = Reply(status=200, body=b'{"messages": []}'), Reply(status=200, body=b"<p>"), Reply(status=401)
+    unread, unauthorised = ContractError("pollConversation", "", "no JSON", ""), AuthenticationError("no", status=401)
+
+    def explained(error: Exception, *heard: tuple[Request, str | None, Reply | None]) -> bool:
+        ear = Ear()
+        for one in heard:
+            ear.note(*one)
+        return ear.explains(error)
+
+    assert explained(unauthorised, (poll, "a", refused), (poll, "b", refused))
+    assert not explained(unauthorised, (poll, "a", refused), (poll, "a", refused))
+    assert not explained(unauthorised, (poll, "a", refused), (poll, "b", none), (poll, "b", refused))
+    assert explained(unread, (poll, "a", page), (refresh, None, page), (poll, "a", None), (poll, "a", page))
+    assert not explained(unread, (poll, "a", page), (poll, "a", none), (poll, "a", page), (poll, "a", page))
+    assert not explained(ValueError(), (poll, "a", page), (poll, "a", page), (poll, "a", page))
 
 
 def test_the_same_seed_gives_the_same_table(capsys: pytest.CaptureFixture[str]) -> None:

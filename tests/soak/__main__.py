@@ -7,6 +7,7 @@ from importlib import import_module
 
 RUNS = {
     "faults": "seeded chats under every mix of faults, compared with the sandbox's ledger",
+    "fleet": "hundreds of chats at once in one polling loop, under every mix of faults, over both transports",
     "kills": "a process that holds a chat is killed and another one goes on",
     "processes": "several processes use one stored session for many lives of its token",
     "cancellations": "requests are cancelled under contention, and the connection pool is looked at",

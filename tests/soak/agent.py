@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
+from attrs import evolve
+
 from puzzel_chat.sandbox import Scene, Script, Step
 
 LAST = "That was all."
@@ -18,12 +20,16 @@ _OTHERS = (
 )
 
 
-def script(random: Random, said: int, *, ends: bool) -> Script:
-    """Give an agent who says `said` things and the last word, then ends the chat or leaves that to the customer."""
+def script(random: Random, said: int, *, ends: bool, speed: float = 1.0) -> Script:
+    """Give an agent who says `said` things and the last word, then ends the chat or leaves that to the customer.
+
+    `speed` divides all pauses.
+    """
 
     def joins(scene: Scene) -> Iterator[Step]:
         # Who comes after a transfer has half of it to say; nothing is shared, for two chats may go on at once.
-        yield from _first(random, said, ends) if scene.stint == 1 else _rest(random, said // 2, ends)
+        for step in _first(random, said, ends) if scene.stint == 1 else _rest(random, said // 2, ends):
+            yield evolve(step, seconds=step.seconds / speed)
 
     return Script("soak", "says many things", joins=joins)
 

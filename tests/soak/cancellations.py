@@ -28,6 +28,7 @@ from puzzel_chat import _transport as ours
 from puzzel_chat._config import Settings
 from puzzel_chat._http import Request
 from puzzel_chat._transport import pools
+from puzzel_chat._transport.fleet import FleetTransport
 from soak.peer import peer
 from soak.table import table
 
@@ -170,7 +171,9 @@ async def _all_at_once(send: Send, plan: Plan, figures: Figures) -> None:
     figures.answered = sum(await asyncio.gather(*(patiently() for _ in range(plan.connections))))
 
 
-async def _asynchronous(name: str, address: str, plan: Plan, send: Send, client: Callable[[], Any]) -> Figures:
+async def _asynchronous(
+    name: str, address: str, plan: Plan, send: Send, client: Callable[[], Any], places_come_back: float = 0.0
+) -> Figures:
     figures, random = Figures(), Random(plan.seed)
     await _all_at_once(send, plan, figures)
     figures.before = _open(address)
@@ -184,8 +187,10 @@ async def _asynchronous(name: str, address: str, plan: Plan, send: Send, client:
     await asyncio.gather(*(_give_up(send, plan, figures, random) for _ in range(plan.workers)))
     shown.cancel()
     await asyncio.sleep(0.2)
-    figures.look_into(client())
+    if (looked_into := client()) is not None:
+        figures.look_into(looked_into)
     figures.left = len(asyncio.all_tasks()) - 1
+    await asyncio.sleep(places_come_back)
     await _all_at_once(send, plan, figures)
     await asyncio.sleep(0.2)
     figures.after = _open(address)
@@ -216,6 +221,20 @@ async def ours_async(address: str, plan: Plan) -> Figures:
     figures = await _asynchronous("ours, async", address, plan, send, lambda: transport._pool().client)
     await transport.aclose()
     await asyncio.sleep(0.1)
+    figures.at_the_end = _open(address)[0]
+    return figures
+
+
+async def fast_async(address: str, plan: Plan) -> Figures:
+    """Look at the fast transport, whose library shows no pool, and keeps the places of the given up a while."""
+    transport = FleetTransport(Settings(base_url=address, solution_id="7", timeout=PATIENCE), plan.connections)
+
+    async def send() -> object:
+        return await transport.send(POLL, "token")
+
+    figures = await _asynchronous("fast, async", address, plan, send, lambda: None, PATIENCE + 1.0)
+    await transport.aclose()
+    await asyncio.sleep(PATIENCE + 1.0)
     figures.at_the_end = _open(address)[0]
     return figures
 
@@ -305,7 +324,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--connections", type=int, default=10, help="the pool's limit (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the moments (default: %(default)s)")
     parser.add_argument(
-        "--kind", choices=("sync", "async", "both"), default="both", help="which client (default: both)"
+        "--kind", choices=("sync", "async", "fleet", "all"), default="all", help="which client (default: all)"
     )
     asked = parser.parse_args(arguments)
     plan = Plan(asked.giving_up, asked.workers, asked.connections, asked.seed)
@@ -315,10 +334,11 @@ def main(arguments: list[str]) -> int:
     for kind, subject, of_ours, scope in (
         ("async", bare_async, False, plan),
         ("async", ours_async, True, plan),
+        ("fleet", fast_async, True, plan),
         ("sync", bare_sync, False, fewer),
         ("sync", ours_sync, True, fewer),
     ):
-        if asked.kind in (kind, "both"):
+        if asked.kind in (kind, "all"):
             figures = run(subject, scope)
             rows.append(figures.row(f"{'ours' if of_ours else 'httpx'}, {kind}"))
             clean = clean and (figures.clean or not of_ours)

@@ -19,6 +19,7 @@ from soak.clock import SoakTime
 from soak.compare import Truth, judge
 from soak.customer import Customer
 from soak.mixes import BY_NAME, GRACE, Mix, What
+from soak.taking import begin_what_stays
 from soak.witness import Witness, reserved
 
 STUCK = 180
@@ -46,6 +47,8 @@ class Stuck(BaseException):
 
 def run(cell: Cell) -> tuple[Counter[str], list[str]]:
     """Hold the chat; gives its figures, and a line about each thing that must not be."""
+    if cell.kind == "fleet":
+        begin_what_stays()
     before = leftovers.count()
     try:
         with _patience():
@@ -76,6 +79,8 @@ def _held(cell: Cell, mix: Mix) -> tuple[Counter[str], list[str]]:
             _plan(mix, sandbox, time)
             # Where an end can be lost for good, only an application that looks at the time itself notices.
             by_polls = by_polls or cell.semantics == "drain" or mix.hides_ends
+            # A loop's handler is told of a long silence.
+            by_polls = by_polls and cell.kind in ("sync", "async")
             customer = Customer(chat, time, random, by_steps, by_polls, ends=not agent_ends)
             customer.hold()
     return _judged(customer, sandbox, cell, tasks)

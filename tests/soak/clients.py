@@ -1,4 +1,4 @@
-"""A client of either kind in the time of one chat, behind the blocking client's names."""
+"""A client of any kind in the time of one chat, behind the blocking client's names."""
 
 from __future__ import annotations
 
@@ -12,30 +12,42 @@ from blocking import Blocking, Loop
 from puzzel_chat import AsyncPuzzelChat, PuzzelChat
 from puzzel_chat.sandbox import Sandbox
 from soak.clock import SoakTime
+from soak.taking import Taken, Taking
 
-Kind = Literal["sync", "async"]
-KINDS: tuple[Kind, ...] = ("sync", "async")
+Kind = Literal["sync", "async", "loop", "fleet"]
+KINDS: tuple[Kind, ...] = ("sync", "async", "loop", "fleet")
+"""The two clients, and the asyncio one whose chats are taken by a `PollingLoop`, over httpx and the fast transport."""
 
 
 @contextmanager
 def client(kind: Kind, sandbox: Sandbox, time: SoakTime, timeout: float) -> Iterator[tuple[Any, list[str]]]:
     """Give a client in the chat's own time, and a list that later names the tasks it left."""
-    loop = Loop() if kind == "async" else None
+    loop = Loop() if kind != "sync" else None
+    taking = Taking(kind == "fleet", time) if kind in ("loop", "fleet") else None
     make = AsyncPuzzelChat if loop else PuzzelChat
     chat: Any = make(base_url=sandbox.base_url, solution_id=sandbox.solution_id, timeout=timeout)
     chat._parts = evolve(chat._parts, clock=time)
     session = chat._session
+
     chat._session = lambda state: _settled(session(state), loop)
-    given, tasks = Blocking(loop, chat) if loop else chat, list[str]()
+    given, tasks = _blocking(chat, loop, taking), list[str]()
     try:
         yield given, tasks
     finally:
+        if loop and taking:
+            loop.run(taking.polling.aclose())
         given.close()
         if loop:
             try:
                 loop.stop()
             except AssertionError as left:
                 tasks.append(str(left))
+
+
+def _blocking(chat: Any, loop: Loop | None, taking: Taking | None) -> Any:
+    if loop is None:
+        return chat
+    return Taken(loop, chat, taking) if taking else Blocking(loop, chat)
 
 
 def _settled(session: Any, loop: Loop | None) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import count
 from random import Random
 
@@ -20,6 +20,7 @@ class SoakTime(VirtualTime):
         self._random = random
         self._due: list[tuple[float, int, Callable[[], object]]] = []
         self._order = count()
+        self.before_sleep: Callable[[], Awaitable[object]] | None = None
 
     def at(self, seconds: float, action: Callable[[], object]) -> None:
         """Let something happen so many seconds from now, during a wait of the client."""
@@ -37,6 +38,8 @@ class SoakTime(VirtualTime):
     async def sleep(self, wake: asyncio.Event, seconds: float) -> None:
         """Let the time pass, and others run."""
         await asyncio.sleep(0)
+        if self.before_sleep is not None:
+            await self.before_sleep()
         if not wake.is_set():
             self.rest(seconds)
 

@@ -96,17 +96,25 @@ class Customer:
 
     def _talk(self, conversation: Any, talk: Talk) -> None:
         try:
-            for event in self._polls(conversation, talk) if self.by_polls else self._events(conversation):
-                self._take(event, talk)
+            for event in (self._polls if self.by_polls else self._events)(conversation, talk):
+                take(event, talk, self.time.monotonic())
                 self._answer(conversation, talk, event)
         except PuzzelChatError as error:
             talk.failure, talk.expired = f"{type(error).__name__}: {error}", isinstance(error, SessionExpired)
         finally:
             conversation.session.close()
 
-    def _events(self, conversation: Any) -> Iterator[Event]:
-        yield from conversation.events()
-        yield from conversation.events()  # a second end would come here
+    def _events(self, conversation: Any, talk: Talk) -> Iterator[Event]:
+        for events in (conversation.events(), conversation.events()):  # a second end would come from the second
+            given_up = 0
+            for event in events:
+                if event is not None:
+                    yield event
+                elif given_up < TRIES:
+                    given_up += 1
+                    self._end(conversation, talk)
+                else:
+                    return
 
     def _polls(self, conversation: Any, talk: Talk) -> Iterator[Event]:
         quiet_since, given_up = self.time.seconds(), 0
@@ -120,16 +128,6 @@ class Customer:
             yield from events
         for _ in range(3):
             yield from conversation.session.poll()
-
-    def _take(self, event: Event, talk: Talk) -> None:
-        if isinstance(event, MESSAGES):
-            talk.delivered.append((event.id, event.version))
-        if isinstance(event, TROUBLES):
-            talk.degraded_at = self.time.monotonic() if isinstance(event, ConnectionDegraded) else None
-        if isinstance(event, ConversationEnded):
-            talk.ends += 1
-            failing = 0.0 if talk.degraded_at is None else self.time.monotonic() - talk.degraded_at
-            talk.given_up = talk.closed and failing >= LAST_WORDS_WITHIN
 
     def _answer(self, conversation: Any, talk: Talk, event: Event) -> None:
         if not isinstance(event, TextMessage) or not event.author.is_agent or talk.ends:
@@ -173,3 +171,15 @@ class Customer:
                 return
             except PuzzelChatError:
                 self.time.rest(3.0)
+
+
+def take(event: Event, talk: Talk, now: float) -> None:
+    """Note an event that came at that monotonic time."""
+    if isinstance(event, MESSAGES):
+        talk.delivered.append((event.id, event.version))
+    if isinstance(event, TROUBLES):
+        talk.degraded_at = now if isinstance(event, ConnectionDegraded) else None
+    if isinstance(event, ConversationEnded):
+        talk.ends += 1
+        failing = 0.0 if talk.degraded_at is None else now - talk.degraded_at
+        talk.given_up = talk.closed and failing >= LAST_WORDS_WITHIN

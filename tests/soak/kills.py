@@ -28,7 +28,9 @@ from puzzel_chat.sandbox import SEMANTICS, Entry, Fault, Sandbox, Semantics
 from soak.mortal import KILLED, Lane, Notes
 from soak.table import table
 
-KINDS = ("sync", "async")
+KINDS = ("sync", "async", "loop", "fleet")
+AT_ONCE = 5
+"""Chats that one loop holds at once; a kill strikes all of them."""
 KILLS_PER_CHAT, SPARE = 12, 1.1
 """A process that comes to its chat's end before it is killed does not count, so some more are born."""
 SLOW = (Fault.latency(0.008), Fault.latency(0.008, after=True))
@@ -101,10 +103,13 @@ def _doubled(lines: list[str]) -> int:
 
 
 def lanes(rounds: int, seed: int, sandbox: Sandbox, semantics: str, folder: Path) -> Iterator[Lane]:
-    """Share the rounds of one kind of poll between the two clients."""
+    """Share the rounds of one kind of poll between the clients; of a loop each chat that a kill strikes counts."""
     for kind in KINDS:
-        chats = ceil(rounds / len(KINDS) / KILLS_PER_CHAT)
-        kills = ceil(SPARE * rounds / len(KINDS) / chats)
+        if kind in ("loop", "fleet"):
+            chats, kills = AT_ONCE, ceil(rounds / len(KINDS) / AT_ONCE)
+        else:
+            chats = ceil(rounds / len(KINDS) / KILLS_PER_CHAT)
+            kills = ceil(SPARE * rounds / len(KINDS) / chats)
         name, place = f"{seed} {semantics} {kind}", str(folder)
         yield Lane(sandbox.base_url, sandbox.solution_id, place, kind, semantics, chats, kills, name)
 

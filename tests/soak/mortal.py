@@ -25,16 +25,20 @@ from typing import Any
 from attrs import frozen
 
 from puzzel_chat import (
+    AsyncConversation,
     AsyncPuzzelChat,
     ConversationClosed,
     ConversationEnded,
     Event,
     MessageEdited,
+    PollingLoop,
     PuzzelChat,
+    SessionNotFound,
     SQLiteStore,
     is_message,
 )
 from puzzel_chat._async._session import AsyncSession
+from puzzel_chat._loop._members import Handler
 from puzzel_chat._sync._session import Session
 from puzzel_chat._transport import AsyncTransport, Transport
 
@@ -163,6 +167,57 @@ async def live_async(lane: Lane, name: str, store: Path, notes: Notes, over: boo
                     pass
 
 
+async def live_in_loop(lane: Lane, names: list[str], folder: Path, over: bool) -> None:
+    """Hold all chats of a lane in one loop: take up every session of the store, and open those that are missing."""
+    notes = {name: Notes(folder / f"{name}.notes") for name in names}
+    fast, told = lane.kind == "fleet", asyncio.Event()
+    # Where no process is killed during a poll, there must be moments without one.
+    interval = 0.25 if lane.semantics == "drain" else 0.05
+
+    async def handle(conversation: AsyncConversation, event: Event) -> None:
+        note(notes[conversation.id], event)
+        await asyncio.sleep(0.01)  # in hand, when the process is killed now
+        if isinstance(event, ConversationEnded):
+            told.set()
+
+    def failed(conversation: AsyncConversation, error: Exception) -> None:
+        notes[conversation.id].add(f"failed {type(error).__name__} {error}")
+
+    async with (
+        AsyncPuzzelChat(
+            lane.base_url, lane.solution_id, poll_interval=interval, store=SQLiteStore(folder / f"{lane.kind}.db")
+        ) as chat,
+        PollingLoop(fast=fast, on_failure=failed) as loop,
+    ):
+        MOMENTS[START] = 0
+        await asyncio.gather(*(_joins(chat, loop, name, notes[name], over, handle) for name in names))
+        while loop.stats().conversations:
+            told.clear()
+            await told.wait()
+            await asyncio.sleep(0.01)
+
+
+async def _joins(
+    chat: AsyncPuzzelChat, loop: PollingLoop, name: str, notes: Notes, over: bool, handle: Handler
+) -> None:
+    known = next((line[8:] for line in reversed(notes.lines()) if line.startswith("session ")), None)
+    try:
+        session = chat.resume(known) if known else await chat.connect()
+    except SessionNotFound:
+        return  # handled to its end, and forgotten
+    if not known:
+        notes.add(f"session {session.id}")
+    conversation = session.conversation(name)
+    if not session.conversations:
+        await conversation.route("support")
+    if over and not conversation.ended:
+        await conversation.end()
+    try:
+        loop.add(conversation, handle)
+    except ConversationClosed:
+        await session.aclose()
+
+
 def note(notes: Notes, event: Event) -> None:
     """Write down an event that was handled."""
     if is_message(event) or isinstance(event, MessageEdited):
@@ -222,7 +277,10 @@ class Nursery:
         self.damaged = 0
 
     def run(self) -> dict[str, Any]:
-        """Hold every chat to its end."""
+        """Hold every chat to its end; those of a loop all at once."""
+        if self.lane.kind in ("loop", "fleet"):
+            self.hold_all([f"{self.lane.kind}-{number}" for number in range(self.lane.chats)])
+            return {"kind": self.lane.kind, "hit": dict(self.hit), "damaged": self.damaged}
         for number in range(self.lane.chats):
             self.hold(f"{self.lane.kind}-{number}", ended_by_agent=number % 2 == 0)
         return {"kind": self.lane.kind, "hit": dict(self.hit), "damaged": self.damaged}
@@ -236,7 +294,7 @@ class Nursery:
             if over and ended_by_agent:
                 self.ask_for_the_end(name)
             pid = self.born(name, store, notes, over and not ended_by_agent)
-            self.kill(pid, self.random.uniform(0.0, 0.1 if over or left == self.lane.kills else 0.25), notes)
+            self.kill(pid, self.random.uniform(0.0, 0.1 if over or left == self.lane.kills else 0.25), [notes])
             self.damaged += store.exists() and not is_whole(store)
         if ended_by_agent:
             pid = self.born(name, store, notes, False)
@@ -245,6 +303,33 @@ class Nursery:
             self.wait(pid)
         else:
             self.wait(self.born(name, store, notes, True))
+
+    def hold_all(self, names: list[str]) -> None:
+        """All chats in one loop, killed as often as the lane says, ended by the customer, and then left alone."""
+        folder = Path(self.lane.folder)
+        store, notes = folder / f"{self.lane.kind}.db", [Notes(folder / f"{name}.notes") for name in names]
+        last = max(1, self.lane.kills // 4)
+        for left in range(self.lane.kills, 0, -1):
+            over = left <= last
+            pid = self.forked(lambda over=over: asyncio.run(live_in_loop(self.lane, names, folder, over)), notes)  # type: ignore[misc]
+            self.kill(pid, self.random.uniform(0.0, 0.35), notes)
+            self.damaged += store.exists() and not is_whole(store)
+        self.wait(self.forked(lambda: asyncio.run(live_in_loop(self.lane, names, folder, True)), notes))
+
+    def forked(self, work: Callable[[], object], notes: list[Notes]) -> int:
+        """Fork a process that does some work and notes how it came out."""
+        MOMENTS[:] = bytes([1, *bytes(len(WHERE) - 1)])
+        pid = os.fork()
+        if pid:
+            return pid
+        told = "finished"
+        try:
+            work()
+        except BaseException as error:
+            told = f"failed {type(error).__name__} {error}"
+        for one in notes:
+            one.add(told)
+        os._exit(0)
 
     def born(self, name: str, store: Path, notes: Notes, over: bool) -> int:
         """Fork a process that lives through the chat; nothing of the library was used here before."""
@@ -267,7 +352,7 @@ class Nursery:
         finally:
             os._exit(code)
 
-    def kill(self, pid: int, after: float, notes: Notes) -> None:
+    def kill(self, pid: int, after: float, notes: list[Notes]) -> None:
         """End a process without warning; where a poll takes messages away, not while one is under way."""
         if self.random.random() < 0.9:
             self.until(lambda: not MOMENTS[START] or has_ended(pid))
@@ -281,7 +366,8 @@ class Nursery:
         if not has_ended(pid):
             doing = [word for word, times in zip(WHERE, MOMENTS[:], strict=True) if times]
             self.hit[doing[0] if doing else NOTHING] += 1
-            notes.add(KILLED)
+            for one in notes:
+                one.add(KILLED)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
 

@@ -112,8 +112,8 @@ MUTATIONS = (
         7,
         "429 and 503 honour Retry-After",
         "_polling.py",
-        "self._next = now + (asked or backoff(self.failures, uniform))",
-        "self._next = now + backoff(self.failures, uniform)",
+        "self._next = self._on_grid(now + (asked or backoff(self.failures, uniform)))",
+        "self._next = self._on_grid(now + backoff(self.failures, uniform))",
     ),
     Mutation(
         7,

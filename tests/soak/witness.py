@@ -6,6 +6,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from puzzel_chat.sandbox import Fault, Happening, Sandbox
@@ -18,7 +19,7 @@ _HARMLESS = frozenset({"latency", "slow_body", "unknown_enum", "bad_item", "no_c
 
 
 class Witness(Sandbox):
-    """`shown` was in a poll's reply that went out whole, `spoilt` in one that a fault harmed. One request at a time."""
+    """`shown` was in a poll's reply that went out whole, `spoilt` in one that a fault harmed."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, on_event=self._note)
@@ -27,7 +28,8 @@ class Witness(Sandbox):
         self.planted = False
         self.forgotten: set[str] = set()
         self.happened: Counter[tuple[str, str | None]] = Counter()
-        self._present: tuple[Fault, ...] = ()
+        # Each request is a task of its own, and several are answered at a time.
+        self._present: ContextVar[tuple[Fault, ...]] = ContextVar("present", default=())
         self._real = self._desk.answer
         setattr(self._desk, "answer", self._answer)  # noqa: B010  # mypy allows no method to be replaced
 
@@ -37,13 +39,14 @@ class Witness(Sandbox):
         self.restart(forget=True)
 
     def _choose(self, operation: str) -> tuple[Fault, ...]:
-        self._present = super()._choose(operation)
-        return self._present
+        chosen = super()._choose(operation)
+        self._present.set(chosen)
+        return chosen
 
     def _answer(self, operation: str, call: Call) -> Reply:
         reply = self._real(operation, call)
         if operation == "pollConversation" and reply.status == 200 and reply.body is not None:
-            kinds = {fault.kind for fault in self._present}
+            kinds = {fault.kind for fault in self._present.get()}
             messages: Any = reply.body["messages"]
             keys = {(message["id"], message["version"]) for message in messages}
             (self.shown if kinds <= _HARMLESS else self.spoilt).update(keys)
