@@ -14,7 +14,8 @@ LAST = 10_000
 class LoopStats:
     """How a `PollingLoop` is doing. Lateness is in seconds: how long after its due time a poll was made.
 
-    `polls_per_second` and the lateness are those of the last 10 000 polls. `failing` sessions have polls that fail for
+    `polls_per_second` and the lateness are those of the last 10 000 polls. `under_way` polls have no reply yet, and
+    `waiting` sessions are due and wait for their host's turn. `failing` sessions have polls that fail for
     now, `back_pressured` ones are not polled until their handler has caught up. `handlers_at_work` counts handlers,
     `slow_handlers` those that have been with one event for more than a second. `handler_errors` and `stopped` count
     from the beginning: exceptions of handlers, and conversations whose polling an error ended for good.
