@@ -23,14 +23,15 @@ WORKER = Path(__file__).with_name("chat_worker.py")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.parametrize("semantics", SEMANTICS)
 def test_killed_and_resumed(semantics: Semantics) -> None:
-    """Killed again and again in both clients: nothing lost or doubled, all in order, at most one message in hand again.
+    """Killed again and again, in each client and a loop: nothing lost or doubled, in order, one message in hand again.
 
     Where a poll takes messages away (drain), the reply to one that is under way when the process dies is lost, which
     no client can mend; there the kill waits until it is written down. `make soak RUN=kills` is the long form.
     """
-    rows = kills.run(8, 7, semantics)
-    assert [row.bad for row in rows] == [0, 0], [row.why for row in rows]
-    assert all(row.kills and row.messages for row in rows)
+    rows = kills.run(40, 7, semantics)
+    assert [row.why for row in rows if row.bad] == []
+    assert sum(row.kills for row in rows)
+    assert sum(row.messages for row in rows)
 
 
 def born(sandbox: Sandbox, store: Path, session_id: str = "") -> subprocess.Popen[str]:
