@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from answering import says, server
+from forking import in_a_fork
 from puzzel_chat._config import Settings
 from puzzel_chat._errors import SessionError, TransportError
 from puzzel_chat._http import Reply, Request
@@ -221,25 +222,8 @@ def test_two_event_loops_at_once_do_not_meet(counted: Counted) -> None:
     assert sorted(counted.ports.count(port) for port in set(counted.ports)) == [21, 21]
 
 
-def in_a_fork(work: Callable[[], None]) -> int:
-    """Run something in a forked child and give its exit status; it may not hang."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        finally:
-            os._exit(code)
-    timer = threading.Timer(20, os.kill, (child, 9))
-    timer.start()
-    _, status = os.waitpid(child, 0)
-    timer.cancel()
-    return os.waitstatus_to_exitcode(status)
-
-
 def in_multiprocessing(work: Callable[[], None]) -> int:
-    """The same by the standard library's own means."""
+    """Do as `in_a_fork` does, by the standard library's own means."""
     process = multiprocessing.get_context("fork").Process(target=work)
     process.start()
     process.join(20)
