@@ -9,6 +9,7 @@ import sys
 from collections.abc import Coroutine, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from statistics import quantiles
 
 PACKAGES = ("httpx", "pyreqwest", "aiohttp", "uvloop")
 SUBJECT, CENTRE = 0, 1
@@ -49,6 +50,12 @@ def share(values: Sequence[float], part: float) -> float:
     """Give the value that this part of them does not exceed; 0.0 when there are none."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else 0.0
+
+
+def beside(name: str, values: Sequence[float], base: float) -> tuple[str, ...]:
+    """Give a row: the median, the middle half, and how many times the base's median it is."""
+    low, middle, high = quantiles(values, n=4)
+    return name, f"{middle:.0f}", f"{low:.0f} to {high:.0f}", f"{middle / base:.2f}"
 
 
 def _cores() -> list[int]:

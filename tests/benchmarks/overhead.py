@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from statistics import median, quantiles
+from statistics import median
 
 import httpx
 
+from benchmarks.machine import beside
+from benchmarks.subject import ENVIRONMENT
 from puzzel_chat import AsyncPuzzelChat, PuzzelChat
+from soak.table import table
 
 SECONDS, FULL_SECONDS = 3.0, 12.0
 """Seconds that each client is measured for."""
@@ -49,7 +51,8 @@ async def serve() -> None:
 @contextmanager
 def server() -> Iterator[str]:
     """Run the server in a process of its own, and give its address."""
-    with subprocess.Popen([sys.executable, __file__, "serve"], stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "benchmarks.overhead"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
         try:
             assert process.stdout is not None
             yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
@@ -113,12 +116,10 @@ async def awaiting(address: str, seconds: float) -> dict[str, list[float]]:
         return await awaited_in_turn(calls, seconds)
 
 
-def rows(times: dict[str, list[float]]) -> Iterator[str]:
-    """Give a Markdown row for each call: its median, the middle half, and how it stands to the first one."""
+def rows(times: dict[str, list[float]]) -> list[tuple[str, ...]]:
+    """Give a row for each call, beside the first one."""
     base = median(next(iter(times.values())))
-    for name, values in times.items():
-        low, middle, high = quantiles(values, n=4)
-        yield f"| {name} | {middle:.0f} µs | {low:.0f} to {high:.0f} | {middle / base:.2f} |"
+    return [beside(name, values, base) for name, values in times.items()]
 
 
 def report(full: bool) -> str:
@@ -126,17 +127,8 @@ def report(full: bool) -> str:
     seconds = FULL_SECONDS if full else SECONDS
     with server() as address:
         told = [*rows(blocking(address, seconds)), *rows(asyncio.run(awaiting(address, seconds)))]
-    head = ["| one call at a time | median | middle half | times the bare client |", "|---|---|---|---|"]
-    return "\n".join([*head, *told])
-
-
-def main() -> None:
-    """Print the figures; FULL=1 in the environment measures for longer."""
-    print(report(os.environ.get("FULL", "") not in ("", "0")))
+    return table(("one call at a time", "median, µs", "middle half", "times the bare client"), told)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["serve"]:
-        asyncio.run(serve())
-    else:
-        main()
+    asyncio.run(serve())

@@ -1,4 +1,4 @@
-"""What it costs to start, beside the HTTP library alone, each in a fresh interpreter, in turn: `PYTHONPATH=tests`."""
+"""What it costs to start, beside the HTTP library alone, each in a fresh interpreter, in turn."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from statistics import median, quantiles
+from statistics import median
 from tempfile import TemporaryDirectory
 
+from benchmarks.machine import beside
 from benchmarks.overhead import server
+from soak.table import table
 
 ROUNDS, FULL_ROUNDS = 10, 30
 BASE = "import httpx"
@@ -73,24 +74,9 @@ def measured(rounds: int) -> dict[str, list[float]]:
     return {name: values[1:] for name, values in times.items()}
 
 
-def row(name: str, values: Sequence[float], base: float) -> str:
-    """Give a Markdown row: the median, the middle half, and how it stands to `import httpx`."""
-    low, middle, high = quantiles(values, n=4)
-    return f"| `{name}` | {middle:.0f} ms | {low:.0f} to {high:.0f} | {middle / base:.2f} |"
-
-
 def report(full: bool) -> str:
     """Give the figures as Markdown."""
     times = measured(FULL_ROUNDS if full else ROUNDS)
     base = median(times[BASE])
-    head = [f"| what | median | middle half | times `{BASE}` |", "|---|---|---|---|"]
-    return "\n".join([*head, *(row(name, values, base) for name, values in times.items())])
-
-
-def main() -> None:
-    """Print the figures; FULL=1 in the environment takes more rounds."""
-    print(report(os.environ.get("FULL", "") not in ("", "0")))
-
-
-if __name__ == "__main__":
-    main()
+    columns = ("what", "median, ms", "middle half", f"times `{BASE}`")
+    return table(columns, [beside(f"`{name}`", values, base) for name, values in times.items()])

@@ -455,7 +455,7 @@ def test_wrong_settings_are_named(name: str, value: Any) -> None:
 
 def test_without_the_extra_fast_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks for the fast transport without its extra is told what to install."""
-    monkeypatch.setattr("puzzel_chat._loop._polling_loop.fleet_installed", lambda: False)
+    monkeypatch.setattr("puzzel_chat._transport.fleet.find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match=r"pip install 'puzzel-chat\[fleet\]'"):
         PollingLoop(fast=True)
     assert not PollingLoop()._fast

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -16,6 +17,7 @@ from hostile import Asked, Said, Service
 from puzzel_chat import (
     AsyncConversation,
     AsyncPuzzelChat,
+    AsyncSession,
     ConversationEnded,
     Event,
     InvalidArgument,
@@ -119,63 +121,58 @@ def test_a_handler_may_stop_the_program(raised: type[BaseException]) -> None:
         asyncio.run(scenario())
 
 
+def refuses(asked: Asked) -> Said:
+    """A service that gives a token and refuses all else."""
+    if asked.path.startswith("/connect"):
+        return Said({"access_token": "a", "refresh_token": "r", "expires_in": 600})
+    return Said({}, status=403)
+
+
+@asynccontextmanager
+async def refused(
+    service: Service, failures: Failures, go_on: asyncio.Event
+) -> AsyncIterator[tuple[PollingLoop, AsyncSession]]:
+    """A loop with a session whose polls are refused, while the handler of its conversation "a" is at work."""
+    client = AsyncPuzzelChat(service.base_url, "7", poll_interval=0.05)
+    async with client, PollingLoop(on_failure=failures, fast=False) as loop:
+        session = await client.connect()
+        conversation = session.conversation("a")
+        session._state.inbox.degraded("something for the handler")
+        loop.add(conversation, lambda *_: go_on.wait())
+        yield loop, session
+
+
 def test_a_refused_session_is_polled_no_more_while_its_handler_is_at_work() -> None:
     """After an error that ends the polling no poll follows, however long a handler takes; then it is told, once."""
-    polls = 0
-
-    def answer(asked: Asked) -> Said:
-        nonlocal polls
-        if asked.path.startswith("/connect"):
-            return Said({"access_token": "a", "refresh_token": "r", "expires_in": 600})
-        polls += asked.path == "/api/conversation"
-        return Said({}, status=403)
 
     async def scenario() -> None:
         failures, go_on = Failures(), asyncio.Event()
-        client = AsyncPuzzelChat(service.base_url, "7", poll_interval=0.05)
-        async with client, PollingLoop(on_failure=failures, fast=False) as loop:
-            session = await client.connect()
-            conversation = session.conversation("a")
-            session._state.inbox.degraded("something for the handler")
-            loop.add(conversation, lambda *_: go_on.wait())
-            await until_async(lambda: polls)
+        async with refused(service, failures, go_on):
+            await until_async(lambda: service.count("/api/conversation"))
             await asyncio.sleep(0.5)
-            assert polls == 1
+            assert service.count("/api/conversation") == 1
             go_on.set()
             await until_async(lambda: failures.told)
 
-    with Service(answer) as service:
+    with Service(refuses) as service:
         run(scenario())
 
 
 def test_a_conversation_added_after_the_end_of_all_polls_is_told_too() -> None:
     """A new conversation of a refused session has its error at once, though another's handler is still at work."""
-    polls = 0
-
-    def answer(asked: Asked) -> Said:
-        nonlocal polls
-        if asked.path.startswith("/connect"):
-            return Said({"access_token": "a", "refresh_token": "r", "expires_in": 600})
-        polls += asked.path == "/api/conversation"
-        return Said({}, status=403)
 
     async def scenario() -> None:
         failures, go_on = Failures(), asyncio.Event()
-        client = AsyncPuzzelChat(service.base_url, "7", poll_interval=0.05)
-        async with client, PollingLoop(on_failure=failures, fast=False) as loop:
-            session = await client.connect()
-            conversation = session.conversation("a")
-            session._state.inbox.degraded("something for the handler")
-            loop.add(conversation, lambda *_: go_on.wait())
+        async with refused(service, failures, go_on) as (loop, session):
             await until_async(lambda: session._state.inbox.failure)
             loop.add(session.conversation("b"), Kept().plain)
             await until_async(lambda: [one for one, _ in failures.told] == ["b"])
             await asyncio.sleep(0.2)
-            assert polls == 2
+            assert service.count("/api/conversation") == 2
             go_on.set()
             await until_async(lambda: len(failures.told) == 2)
 
-    with Service(answer) as service:
+    with Service(refuses) as service:
         run(scenario())
 
 

@@ -23,7 +23,7 @@ from puzzel_chat._loop._record import LoopStats, Record
 from puzzel_chat._loop._rounds import Rounds
 from puzzel_chat._retry import LEAVE_WITHIN
 from puzzel_chat._state import log
-from puzzel_chat._transport.fleet import FleetTransport, fleet_installed
+from puzzel_chat._transport.fleet import FleetTransport, check_fleet, fleet_installed
 from puzzel_chat._wire.operations import POLL
 
 PLAIN_PLACES = 80
@@ -69,8 +69,8 @@ class PollingLoop:
         for name, number in (("connections", connections), ("threads", threads)):
             if isinstance(number, bool) or not isinstance(number, int) or number < 1:
                 raise ConfigurationError(name, "must be a whole number from 1 on")
-        if fast and not fleet_installed():
-            raise ConfigurationError("fast", "needs the extra [fleet]: pip install 'puzzel-chat[fleet]'")
+        if fast:
+            check_fleet()
         self._fast = fleet_installed() if fast is None else fast
         self._connections = connections
         self._services: dict[tuple[str, float], Service] = {}

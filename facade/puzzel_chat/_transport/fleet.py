@@ -53,6 +53,12 @@ def fleet_installed() -> bool:
     return find_spec("pyreqwest") is not None
 
 
+def check_fleet() -> None:
+    """Raise `ConfigurationError` naming what to install when the `[fleet]` extra is missing."""
+    if not fleet_installed():
+        raise ConfigurationError("fast", "needs the extra [fleet]: pip install 'puzzel-chat[fleet]'")
+
+
 class FleetTransport:
     """Sends the polls of one service over at most so many connections, on the event loop that sends the first.
 
@@ -60,8 +66,7 @@ class FleetTransport:
     """
 
     def __init__(self, settings: Settings, connections: int) -> None:
-        if not fleet_installed():
-            raise ConfigurationError("fast", "needs an extra; pip install 'puzzel-chat[fleet]'")
+        check_fleet()
         _import_library()
         from puzzel_chat._transport.fleet_outcomes import CAUGHT, outcome
 
