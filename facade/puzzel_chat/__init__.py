@@ -56,17 +56,18 @@ from puzzel_chat._models import (
     OptionsMessage,
     QueueInfo,
     Role,
-    Rotation,
     TextMessage,
     TimeInfo,
     UnknownMessage,
     Variable,
+    Visitor,
     is_message,
 )
 
 if TYPE_CHECKING:
     from puzzel_chat._async import AsyncConversation, AsyncPuzzelChat, AsyncSession
     from puzzel_chat._loop import LoopStats, PollingLoop
+    from puzzel_chat._probe import Difference, Observation, Probe, ProbeReport
     from puzzel_chat._sqlite import SQLiteStore
     from puzzel_chat._store import MemoryStore, Store, StoredConversation, StoredSession, StoredTokens, Waiting
     from puzzel_chat._sync import Conversation, PuzzelChat, Session
@@ -98,6 +99,7 @@ __all__ = [
     "ConversationEnded",
     "Customer",
     "DeliveryUnknown",
+    "Difference",
     "Event",
     "FileMessage",
     "InvalidArgument",
@@ -106,11 +108,14 @@ __all__ = [
     "Message",
     "MessageEdited",
     "NotFound",
+    "Observation",
     "OperationInfo",
     "Option",
     "OptionsMessage",
     "PermissionDenied",
     "PollingLoop",
+    "Probe",
+    "ProbeReport",
     "PuzzelChat",
     "PuzzelChatError",
     "QueueClosed",
@@ -118,7 +123,6 @@ __all__ = [
     "QueueInfo",
     "RateLimited",
     "Role",
-    "Rotation",
     "RoutingError",
     "RoutingRefused",
     "SQLiteStore",
@@ -139,6 +143,7 @@ __all__ = [
     "TransportError",
     "UnknownMessage",
     "Variable",
+    "Visitor",
     "Waiting",
     "__version__",
     "is_message",
@@ -149,6 +154,7 @@ __all__ = [
 _LATER = {
     "_async": ("AsyncConversation", "AsyncPuzzelChat", "AsyncSession"),
     "_loop": ("LoopStats", "PollingLoop"),
+    "_probe": ("Difference", "Observation", "Probe", "ProbeReport"),
     "_sqlite": ("SQLiteStore",),
     "_store": ("MemoryStore", "Store", "StoredConversation", "StoredSession", "StoredTokens", "Waiting"),
     "_sync": ("Conversation", "PuzzelChat", "Session"),

@@ -9,7 +9,7 @@ from weakref import WeakSet
 from attrs import evolve
 
 from puzzel_chat._clock import Clock
-from puzzel_chat._config import Settings
+from puzzel_chat._config import ADDRESS_SETTINGS, Region, Settings
 from puzzel_chat._errors import ConfigurationError
 from puzzel_chat._secrets import secret_or_none
 from puzzel_chat._state import Parts
@@ -37,7 +37,11 @@ class Application(Generic[TransportT, SessionT]):
         base_url: str | None = None,
         solution_id: str | None = None,
         *,
-        client_id: str | None = None,
+        region: Region | None = None,
+        identity_url: str | None = None,
+        grant_type: str = "visitor",
+        client_id: str = "oneplatform_engage",
+        tenant_id: str | None = None,
         client_secret: str | None = None,
         scope: str | None = None,
         token_fields: Mapping[str, str] | None = None,
@@ -48,9 +52,13 @@ class Application(Generic[TransportT, SessionT]):
     ) -> None:
         client_secret = secret_or_none(client_secret)
         settings = Settings.checked(
-            base_url=base_url,
             solution_id=solution_id,
+            region=region,
+            base_url="" if base_url is None else base_url,
+            identity_url="" if identity_url is None else identity_url,
+            grant_type=grant_type,
             client_id=client_id,
+            tenant_id=tenant_id,
             client_secret=client_secret,
             scope=scope,
             token_fields=token_fields or {},
@@ -86,11 +94,11 @@ class Application(Generic[TransportT, SessionT]):
     def with_options(self, **settings: object) -> Self:
         """Give a client with some settings changed, on the same connections and store; close only the first one.
 
-        `base_url` and `timeout` belong to the connections: with one of them changed, the new client has its own.
+        Addresses and `timeout` belong to the connections: with one of them changed, the new client has its own.
         """
         changed = self._parts.settings.replace(**settings)
         chat = type(self).__new__(type(self))
-        own = bool({"base_url", "timeout", "allow_insecure_http"} & set(settings))
+        own = bool({*ADDRESS_SETTINGS, "timeout", "allow_insecure_http"} & set(settings))
         transport = self._new_transport(changed) if own else self._transport
         chat._assemble(evolve(self._parts, settings=changed), transport, own)
         if not own:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import ip_address
 from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
@@ -14,10 +15,27 @@ from attrs import evolve, field, frozen
 from puzzel_chat._errors import ConfigurationError
 from puzzel_chat._secrets import Secret, secret_or_none
 
+Region: TypeAlias = Literal["opo", "uk"]
+HostName: TypeAlias = Literal["identity", "communication"]
+
 ENV_PREFIX = "PUZZEL_CHAT_"
+REGIONS: Mapping[Region, Mapping[HostName, str]] = {
+    "opo": {
+        "communication": "https://app-commsrv.puzzel.com",
+        "identity": "https://app-consumeridp.puzzel.com",
+    },
+    "uk": {
+        "communication": "https://uk-commsrv.puzzel.com",
+        "identity": "https://uk-consumeridp.puzzel.com",
+    },
+}
+"""The vendor's two services in each region (help.puzzel.com/node/3665)."""
+ADDRESS_SETTINGS = ("region", "base_url", "identity_url")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
+_SECONDS = ("timeout", "poll_interval")
+_TEXTS = ("grant_type", "client_id", "tenant_id", "client_secret", "scope")
 # These belong to the grant itself: set by hand they would break the token's life.
-_OWN_FIELDS = frozenset({"grant_type", "client_id", "client_secret", "scope", "refresh_token"})
+_OWN_FIELDS = frozenset({*_TEXTS, "refresh_token"})
 
 
 def env_name(setting: str) -> str:
@@ -42,22 +60,42 @@ def _kept(fields: Mapping[str, str]) -> Mapping[str, str]:
     )
 
 
+@frozen
+class Address:
+    """Where one of the two hosts is, and the setting that says so."""
+
+    name: HostName
+    url: str
+    setting: str
+
+    @property
+    def host(self) -> str:
+        """The host's name or IP address."""
+        return urlsplit(self.url).hostname or ""
+
+
 @frozen(kw_only=True)
 class Settings:
     """What the library needs to know about a contact centre.
 
-    All times are in seconds. `base_url` is the service's address and `solution_id` the tenant's id (that there is one
-    is documented). The token request sends `client_id` (the solution id unless set), `client_secret` and `scope` when
-    given, and every field of `token_fields`: all assumed, for nobody knows which of them the service wants. `timeout`
-    bounds connecting, each read and each write. `poll_interval` is the time between two polls (documented: for example
-    every second).
+    `solution_id` is the tenant's id. `region` ("opo" or "uk") picks the vendor's two hosts; else `base_url` is the
+    address of the communication service and `identity_url` that of the identity service, the same unless given. A
+    request for a token sends `grant_type`, `client_id`, `tenant_id` (the solution id unless set), `client_secret` and
+    `scope` when given, and every field of `token_fields`. For a signed-in visitor, `{user_info_id}` and
+    `{code_verifier}` in a value of `token_fields` stand for what identifies the visitor, should the service want those
+    under other names. `timeout` bounds connecting, each read and each write, `poll_interval` is the time between two
+    polls; both in seconds.
 
     Raises `ConfigurationError` naming the setting when one is missing or wrong.
     """
 
-    base_url: str
     solution_id: str
-    client_id: str | None = None
+    region: Region | None = None
+    base_url: str = ""
+    identity_url: str = ""
+    grant_type: str = "visitor"
+    client_id: str = "oneplatform_engage"
+    tenant_id: str | None = None
     client_secret: str | None = field(default=None, converter=secret_or_none)
     scope: str | None = None
     token_fields: Mapping[str, str] = field(factory=dict, converter=_kept)
@@ -67,7 +105,7 @@ class Settings:
 
     def __attrs_post_init__(self) -> None:
         _check_text("solution_id", self.solution_id)
-        for name in ("client_id", "client_secret", "scope"):
+        for name in _TEXTS:
             if getattr(self, name) is not None:
                 _check_text(name, getattr(self, name))
         _check_seconds("timeout", self.timeout, 0.1, 300)
@@ -76,44 +114,98 @@ class Settings:
         if not isinstance(self.allow_insecure_http, bool):
             told = f"must be True or False, not {type(self.allow_insecure_http).__name__}"
             raise ConfigurationError("allow_insecure_http", told)
-        object.__setattr__(self, "base_url", _checked_url(self.base_url, self.allow_insecure_http))
+        self._choose_hosts()
+
+    def _choose_hosts(self) -> None:
+        region, base_url, identity_url = _of_region(self.region), self.base_url, self.identity_url
+        if region is not None:
+            hosts = REGIONS[region]
+            for name, given, known in (
+                ("base_url", base_url, hosts["communication"]),
+                ("identity_url", identity_url, hosts["identity"]),
+            ):
+                if given not in ("", known):
+                    raise ConfigurationError(name, f"the region {region!r} names both hosts; set one or the other")
+            base_url, identity_url = hosts["communication"], hosts["identity"]
+        elif not base_url:
+            raise ConfigurationError("base_url" if identity_url else "region", _NO_HOST)
+        base_url = _checked_url("base_url", base_url, self.allow_insecure_http)
+        identity_url = _checked_url("identity_url", identity_url or base_url, self.allow_insecure_http)
+        for name, value in zip(ADDRESS_SETTINGS, (region, base_url, identity_url), strict=True):
+            object.__setattr__(self, name, value)
+
+    def address(self, name: HostName) -> Address:
+        """Return where a host is, and the setting to change when that is wrong."""
+        url = self.identity_url if name == "identity" else self.base_url
+        own = "identity_url" if name == "identity" and url != self.base_url else "base_url"
+        return Address(name, url, own if self.region is None else "region")
 
     @classmethod
     def from_env(cls, **overrides: object) -> Settings:
         """Read `PUZZEL_CHAT_*` variables; a keyword given here, unless None, wins over its variable.
 
+        A region given here wins over addresses in the environment, and an address over a region there.
         `PUZZEL_CHAT_TOKEN_FIELDS` is a list such as `audience=chat,tenant=7`. Raises `ConfigurationError`.
         """
+        given = {name: value for name, value in overrides.items() if value is not None}
         values: dict[str, object] = {
             name: _from_text(name, text)
             for name in cls.__annotations__
-            if (text := os.environ.get(env_name(name), "")) != ""
+            if (text := os.environ.get(env_name(name), "")) != "" and name not in _overruled(given)
         }
-        values.update({name: value for name, value in overrides.items() if value is not None})
-        return cls.checked(**values)
+        return cls.checked(**{**values, **given})
 
     @classmethod
     def checked(cls, **values: object) -> Settings:
         """Make settings from keywords, telling a missing or misspelt one by name."""
-        for name in values:
-            if name not in cls.__annotations__:
-                known = ", ".join(cls.__annotations__)
-                raise ConfigurationError(name, f"is not a setting; there are {known}")
-        for name in ("base_url", "solution_id"):
-            if values.get(name) in (None, ""):
-                raise ConfigurationError(name, f"is missing; pass it or set {env_name(name)}")
+        _check_names(values)
+        if values.get("solution_id") in (None, ""):
+            raise ConfigurationError("solution_id", f"is missing; pass it or set {env_name('solution_id')}")
         return cls(**values)  # type: ignore[arg-type]  # each value is checked in __attrs_post_init__
 
     def replace(self, **changes: object) -> Settings:
-        """Give the same settings with some of them changed, and checked again."""
-        for name in changes:
-            if name not in type(self).__annotations__:
-                raise ConfigurationError(name, f"is not a setting; there are {', '.join(type(self).__annotations__)}")
-        return evolve(self, **changes)  # type: ignore[arg-type]  # as in `checked`
+        """Return the same settings with some of them changed, and checked again.
+
+        A region takes the place of the addresses, and `base_url` that of a region and its `identity_url`.
+        """
+        _check_names(changes)
+        reset: dict[str, Any] = {name: None if name == "region" else "" for name in _overruled(changes)}
+        if "base_url" in changes and self.address("identity").setting != "identity_url":
+            reset["identity_url"] = ""
+        return evolve(self, **{**reset, **changes})
+
+
+_NO_HOST = (
+    f"is missing; name a region ({', '.join(REGIONS)}, {env_name('region')}), or the addresses of the service:"
+    f" base_url ({env_name('base_url')}) and identity_url ({env_name('identity_url')})"
+)
+
+
+def _check_names(values: Mapping[str, object]) -> None:
+    known = Settings.__annotations__
+    for name in values:
+        if name not in known:
+            raise ConfigurationError(name, f"is not a setting; there are {', '.join(known)}")
+
+
+def _overruled(given: Mapping[str, object]) -> set[str]:
+    """Return the settings of addresses whose earlier values these take the place of."""
+    if given.get("region"):
+        return {"base_url", "identity_url"} - given.keys()
+    return {"region"} - given.keys() if given.get("base_url") else set()
+
+
+def _of_region(region: object) -> Region | None:
+    if region is None:
+        return None
+    for known in REGIONS:
+        if isinstance(region, str) and region.strip().lower() == known:
+            return known
+    raise ConfigurationError("region", f"must be one of {', '.join(REGIONS)}, not {region!r}")
 
 
 def _from_text(name: str, text: str) -> object:
-    if name in ("timeout", "poll_interval"):
+    if name in _SECONDS:
         try:
             return float(text)
         except ValueError:
@@ -154,24 +246,24 @@ def _check_token_fields(fields: object) -> None:
             raise ConfigurationError("token_fields", f"{key!r} is set by the library; use its own setting")
 
 
-def _checked_url(url: object, allow_insecure_http: bool) -> str:
+def _checked_url(setting: str, url: object, allow_insecure_http: bool) -> str:
     if not isinstance(url, str):
-        raise ConfigurationError("base_url", f"must be a string, not {type(url).__name__}")
+        raise ConfigurationError(setting, f"must be a string, not {type(url).__name__}")
     url = url.strip()
     if any(letter.isspace() or not letter.isprintable() for letter in url):
-        raise ConfigurationError("base_url", "must hold no blanks or control characters")
+        raise ConfigurationError(setting, "must hold no blanks or control characters")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise ConfigurationError("base_url", f"is not an address: {error}") from None
+        raise ConfigurationError(setting, f"is not an address: {error}") from None
     if parts.scheme not in ("http", "https") or not host:
-        raise ConfigurationError("base_url", "must begin with https:// and name a host")
+        raise ConfigurationError(setting, "must begin with https:// and name a host")
     if parts.username or parts.password or "?" in url or "#" in url:
-        raise ConfigurationError("base_url", "must hold no user, password, query or fragment")
+        raise ConfigurationError(setting, "must hold no user, password, query or fragment")
     if parts.scheme == "http" and not (allow_insecure_http or is_loopback(host)):
         raise ConfigurationError(
-            "base_url",
+            setting,
             f"plain http to {host} would show tokens and chats to the network; use https://,"
             f" or set allow_insecure_http=True ({env_name('allow_insecure_http')}=true) if that network is yours",
         )

@@ -15,12 +15,12 @@ from puzzel_chat._owners import mind_forks
 
 _Result = TypeVar("_Result")
 _APPLICATION_ID = 0x505A4C43  # "PZLC", so that a foreign database is told from ours
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = """
 CREATE TABLE session (
     id TEXT PRIMARY KEY, access TEXT NOT NULL, refresh TEXT, generation INTEGER NOT NULL,
     ttl REAL NOT NULL, obtained REAL NOT NULL, cursor TEXT, lease_owner TEXT, lease_until REAL,
-    mail_owner TEXT, mail_until REAL
+    mail_owner TEXT, mail_until REAL, visitor_id TEXT
 );
 CREATE TABLE conversation (
     session_id TEXT NOT NULL REFERENCES session ON DELETE CASCADE, id TEXT NOT NULL,
@@ -36,7 +36,10 @@ CREATE TABLE seen (
 );
 """
 # Columns are only added, so that a process of the older version that has the file open goes on.
-_FROM_1 = "ALTER TABLE session ADD COLUMN mail_owner TEXT; ALTER TABLE session ADD COLUMN mail_until REAL"
+_ADDED = {
+    1: ("mail_owner TEXT", "mail_until REAL", "visitor_id TEXT"),
+    2: ("visitor_id TEXT",),
+}
 _PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON;"
 
 
@@ -146,7 +149,8 @@ class Database:
         db.execute("BEGIN IMMEDIATE")
         version = self._check_owner(db)
         if version < _VERSION:
-            for statement in (_FROM_1 if version else _SCHEMA).split(";"):
+            added = [f"ALTER TABLE session ADD COLUMN {column}" for column in _ADDED.get(version, ())]
+            for statement in added or _SCHEMA.split(";"):
                 db.execute(statement)
             db.execute(f"PRAGMA application_id={_APPLICATION_ID}")
             db.execute(f"PRAGMA user_version={_VERSION}")

@@ -1,6 +1,6 @@
 """Every error that this library raises, as one tree.
 
-PuzzelChatError(retryable, request_id, attempts)
+PuzzelChatError(retryable, request_id, attempts, host)
 ├── ConfigurationError(setting)           a wrong or missing setting
 ├── InvalidArgument(argument)             an argument that no request can carry; also a ValueError
 ├── TransportError(sent)                  nothing usable came back
@@ -63,10 +63,12 @@ class PuzzelChatError(Exception):
     """Base of every error of this library.
 
     `retryable` tells whether the same call may succeed later, `request_id` is the service's own name for the
-    request when it gave one, `attempts` is how many requests were made.
+    request when it gave one, `attempts` is how many requests were made, and `host` which of the two services was
+    asked, "identity" or "communication"; None when the error is not about a request.
     """
 
     retryable = False
+    host: Literal["identity", "communication"] | None = None
 
     def __init__(self, message: str, *, request_id: str | None = None, attempts: int = 1) -> None:
         super().__init__(message)

@@ -122,9 +122,7 @@ class Host:
         self.under_way -= 1
         if now - self._window_began >= WINDOW:
             self._judge(now)
-        asked = retry_after(error)
-        if asked:
-            self.shut_until, self.health = max(self.shut_until, now + asked), LEAST
+        self.told(now, error)
         if error is None and took is not None:
             self._answered += 1
             self._took += took
@@ -134,8 +132,15 @@ class Host:
         if not self._answered and self._failed > max(FEW, self.places / 10):
             self._judge(now)
 
+    def told(self, now: float, error: BaseException | None) -> None:
+        """Learn from the error of a request of any kind when to come back."""
+        if asked := retry_after(error):
+            self.shut_until, self.health = max(self.shut_until, now + asked), LEAST
+
     def may_refresh(self, now: float) -> bool:
         """Tell whether one more session may refresh its token now, though it could wait; counts it when so."""
+        if now < self.shut_until:
+            return False
         rate = max(1.0, self.sessions / REFRESHES_WITHIN)
         if self._refreshes.pause(now, rate, max(1.0, rate)) > 0.0:
             return False

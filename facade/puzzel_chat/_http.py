@@ -7,12 +7,15 @@ from typing import Protocol
 
 from attrs import field, frozen
 
+from puzzel_chat._config import Address, HostName
+
 
 @frozen(kw_only=True)
 class Request:
-    """One HTTP request, without its host and its token; `operation` is the operationId."""
+    """One HTTP request, without its token; `operation` is the operationId, `host` which of the two answers it."""
 
     operation: str
+    host: HostName = "communication"
     method: str
     path: str
     query: str = ""
@@ -22,9 +25,10 @@ class Request:
 
 @frozen(kw_only=True)
 class Reply:
-    """One HTTP reply, read to its end; header names are lower case."""
+    """One HTTP reply, read to its end; header names are lower case, `address` is where it came from."""
 
     status: int
+    address: Address | None = None
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal, TypeAlias, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
 from attrs import field, frozen
+
+from puzzel_chat._errors import InvalidArgument
+from puzzel_chat._secrets import secret_or_none
 
 Raw: TypeAlias = Mapping[str, Any]
 
@@ -85,6 +88,29 @@ class Variable:
 
 
 @frozen(kw_only=True)
+class Visitor:
+    """A visitor who is signed in at the customer's own identity provider, by exactly one of that provider's tokens.
+
+    `provider_id` chooses among several providers; the first of the organisation's settings counts unless given. The
+    token is used once, to identify the visitor, and never stored. Raises `InvalidArgument`.
+    """
+
+    access_token: str | None = field(default=None, converter=secret_or_none)
+    id_token: str | None = field(default=None, converter=secret_or_none)
+    provider_id: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        given = [name for name in ("access_token", "id_token") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise InvalidArgument("visitor", f"needs one of access_token and id_token, and has {len(given) or 'none'}")
+        token = getattr(self, given[0])
+        if not isinstance(token, str) or not token.strip():
+            raise InvalidArgument(given[0], "must be a token of the visitor's identity provider, and not empty")
+        if not isinstance(self.provider_id, int | None) or isinstance(self.provider_id, bool):
+            raise InvalidArgument("provider_id", f"must be a whole number, not {type(self.provider_id).__name__}")
+
+
+@frozen(kw_only=True)
 class QueueInfo:
     """A queue's opening hours and load, as they were at `fetched_at`.
 
@@ -114,19 +140,6 @@ class TimeInfo:
     next_change: datetime | None = None
     fetched_at: datetime
     raw: Raw = field(factory=dict, repr=False, eq=False)
-
-
-@frozen(kw_only=True)
-class Rotation:
-    """What the service does with a refresh token that has been used, as `rotation_policy()` found it.
-
-    `policy` is "no_refresh_token" when none is given, "kept" when it does not change; else each refresh brings another,
-    and the old one, used again at once, gives the "same_reply" or a "new_reply", is "refused" while the session lives
-    on, or is refused and the session "revoked". `expires_in` is how many seconds a token lives, None when not told.
-    """
-
-    policy: Literal["no_refresh_token", "kept", "same_reply", "new_reply", "refused", "revoked"]
-    expires_in: float | None = None
 
 
 @frozen(kw_only=True)

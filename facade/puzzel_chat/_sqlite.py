@@ -19,10 +19,10 @@ from puzzel_chat._store import SEEN, StoredConversation, StoredSession, StoredTo
 _COLUMNS: dict[Right, str] = {"refresh": "lease", "mail": "mail"}
 _FORGET_OLDEST = """DELETE FROM seen WHERE rowid IN (SELECT item FROM (SELECT rowid AS item, row_number() OVER
 (PARTITION BY conversation_id ORDER BY rowid DESC) AS place FROM seen WHERE session_id=?) WHERE place>?)"""
-_SAVE_TOKENS = """INSERT INTO session (id, access, refresh, generation, ttl, obtained)
-SELECT ?,?,?,?,?,? WHERE ?=1 OR EXISTS (SELECT 1 FROM session WHERE id=?)
+_SAVE_TOKENS = """INSERT INTO session (id, access, refresh, generation, ttl, obtained, visitor_id)
+SELECT ?,?,?,?,?,?,? WHERE ?=1 OR EXISTS (SELECT 1 FROM session WHERE id=?)
 ON CONFLICT (id) DO UPDATE SET access=excluded.access, refresh=excluded.refresh, generation=excluded.generation,
-ttl=excluded.ttl, obtained=excluded.obtained WHERE excluded.generation > generation"""
+ttl=excluded.ttl, obtained=excluded.obtained, visitor_id=excluded.visitor_id WHERE excluded.generation > generation"""
 
 
 class SQLiteStore:
@@ -170,12 +170,19 @@ def _give(db: sqlite3.Connection, session_id: str, right: Right, owner: str | No
 
 
 def _tokens(db: sqlite3.Connection, session_id: str) -> StoredTokens | None:
-    query = "SELECT access, refresh, generation, ttl, obtained FROM session WHERE id=?"
+    query = "SELECT access, refresh, generation, ttl, obtained, visitor_id FROM session WHERE id=?"
     row = db.execute(query, (session_id,)).fetchone()
     if row is None:
         return None
     access, refresh = Secret(row[0]), secret_or_none(row[1])
-    return StoredTokens(access=access, refresh=refresh, generation=row[2], ttl=row[3], obtained=row[4])
+    return StoredTokens(
+        access=access,
+        refresh=refresh,
+        generation=row[2],
+        ttl=row[3],
+        obtained=row[4],
+        visitor_id=secret_or_none(row[5]),
+    )
 
 
 def _conversations(db: sqlite3.Connection, session_id: str) -> dict[str, StoredConversation]:

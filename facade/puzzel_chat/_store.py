@@ -27,13 +27,14 @@ SEEN = 16_384
 
 @frozen(kw_only=True)
 class StoredTokens:
-    """A token set as it is kept; `obtained` is a wall-clock time, `ttl` is in seconds."""
+    """A token set as it is kept; `obtained` is a wall-clock time, `ttl` is in seconds, `visitor_id` the service's."""
 
     access: Secret
     refresh: Secret | None
     generation: int
     ttl: float
     obtained: float
+    visitor_id: Secret | None = None
 
 
 @frozen(kw_only=True)

@@ -10,7 +10,14 @@ from puzzel_chat._wire.replies import Grant
 def token_set(grant: Grant, asked: Now, spread: float) -> TokenSet:
     """Give the token set of a reply to a request sent at `asked`."""
     ttl = grant.expires_in or DEFAULT_TTL
-    return TokenSet(access=grant.access, refresh=grant.refresh, ttl=ttl, obtained=asked, spread=spread)
+    return TokenSet(
+        access=grant.access,
+        refresh=grant.refresh,
+        ttl=ttl,
+        obtained=asked,
+        spread=spread,
+        visitor_id=grant.visitor_id,
+    )
 
 
 def to_stored(tokens: TokenSet) -> StoredTokens:
@@ -21,6 +28,7 @@ def to_stored(tokens: TokenSet) -> StoredTokens:
         generation=tokens.generation,
         ttl=tokens.ttl,
         obtained=tokens.obtained.wall,
+        visitor_id=tokens.visitor_id,
     )
 
 
@@ -33,5 +41,6 @@ def from_stored(stored: StoredTokens, now: Now, spread: float) -> TokenSet:
         ttl=stored.ttl,
         obtained=Now(now.monotonic, stored.obtained),
         spread=spread,
+        visitor_id=stored.visitor_id,
     )
     return tokens.moved_to(now)

@@ -13,6 +13,9 @@ ends the session for good: that refresh token is never sent again. Time and rand
 from __future__ import annotations
 
 import enum
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from hashlib import sha256
 
 from attrs import define, evolve, frozen
 
@@ -23,6 +26,9 @@ from puzzel_chat._secrets import Secret
 
 DEFAULT_TTL = 600.0
 """Seconds that a token lives when the reply does not say (assumed)."""
+VISITOR_FIELDS = ("user_info_id", "code_verifier")
+"""What the token request for a signed-in visitor carries (assumed, the names too)."""
+NOBODY: Mapping[str, str] = {}
 RESEND_WITHIN = 10.0
 """A refresh without an answer is sent again, with the same token, for this many seconds."""
 
@@ -52,14 +58,16 @@ class TokenSet:
     ttl: float = DEFAULT_TTL
     obtained: Now
     spread: float = 0.0
+    visitor_id: Secret | None = None
 
     def age(self, now: Now) -> float:
         """Give the seconds since the token was asked for."""
         return now.since(self.obtained)
 
     def successor(self, fresh: TokenSet) -> TokenSet:
-        """Give `fresh` as this set's next generation; a reply without a refresh token keeps the old one."""
-        return evolve(fresh, generation=self.generation + 1, refresh=fresh.refresh or self.refresh)
+        """Give `fresh` as this set's next generation; what its reply left out stays as it was."""
+        refresh, visitor_id = fresh.refresh or self.refresh, fresh.visitor_id or self.visitor_id
+        return evolve(fresh, generation=self.generation + 1, refresh=refresh, visitor_id=visitor_id)
 
     def moved_to(self, now: Now) -> TokenSet:
         """Restate a set from another process on this one's monotonic clock; only the wall clock is common to both."""
@@ -195,20 +203,43 @@ def resend(error: PuzzelChatError, elapsed: float) -> bool:
     return isinstance(error, TransportError) and elapsed < RESEND_WITHIN
 
 
-def connect_fields(settings: Settings) -> dict[str, str]:
-    """Give the form of the first token request (assumed: the client credentials grant, RFC 6749 section 4.4)."""
-    return {**_client_fields(settings), "grant_type": "client_credentials"}
+def connect_fields(settings: Settings, identified: Mapping[str, str] = NOBODY) -> dict[str, str]:
+    """Give the form of the first token request; `identified` has the `VISITOR_FIELDS` of a signed-in visitor.
+
+    Where a value of `token_fields` names one of them, such as `{user_info_id}`, it is sent in that field instead.
+    """
+    unnamed, added = dict(identified), {}
+    for name, value in settings.token_fields.items():
+        named = _named_in(value)
+        if named and not identified:
+            continue
+        for one in named:
+            value = Secret(value.replace(f"{{{one}}}", identified[one]))
+            unnamed.pop(one, None)
+        added[name] = value
+    return {**unnamed, **added, **_client_fields(settings), "grant_type": settings.grant_type}
 
 
 def refresh_fields(settings: Settings, refresh: str) -> dict[str, str]:
-    """Give the form of a refresh (documented; RFC 6749 section 6)."""
-    return {**_client_fields(settings), "grant_type": "refresh_token", "refresh_token": refresh}
+    """Give the form of a refresh (RFC 6749 section 6)."""
+    added = {name: value for name, value in settings.token_fields.items() if not _named_in(value)}
+    return {**added, **_client_fields(settings), "grant_type": "refresh_token", "refresh_token": refresh}
+
+
+def _named_in(value: str) -> list[str]:
+    return [one for one in VISITOR_FIELDS if f"{{{one}}}" in value]
 
 
 def _client_fields(settings: Settings) -> dict[str, str]:
-    named = {
-        "client_id": settings.client_id or settings.solution_id,
+    fields = {
+        "client_id": settings.client_id,
+        "tenant_id": settings.tenant_id or settings.solution_id,
         "client_secret": settings.client_secret,
         "scope": settings.scope,
     }
-    return {**settings.token_fields, **{name: value for name, value in named.items() if value is not None}}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def challenge(verifier: str) -> str:
+    """Give the S256 challenge of a PKCE verifier (RFC 7636 section 4.2)."""
+    return urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=").decode()

@@ -1,5 +1,5 @@
 # Made by openapi-python-client 0.29.1 from openapi/puzzel-chat.json. Do not edit: run `make regenerate`.
-"""How sure each operation is: documented on a page, assumed by us, or confirmed by the vendor's document."""
+"""How sure each operation is: documented on a page, observed in public code, assumed by us, or confirmed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ class OperationProvenance(NamedTuple):
     operation_id: str
     method: str
     path: str
-    provenance: Literal["documented", "assumed", "confirmed"]
+    provenance: Literal["documented", "observed", "assumed", "confirmed"]
     note: str
+    servers: tuple[str, ...]
 
 
 OPERATIONS: dict[str, OperationProvenance] = {
@@ -22,62 +23,109 @@ OPERATIONS: dict[str, OperationProvenance] = {
         method="GET",
         path="/api/allocation/requestStatus/{id}",
         provenance="documented",
-        note="The path and its use are documented; the method, that the id is the conversation's, and the reply are assumed.",
+        note="Documented (help.puzzel.com/node/3377): the path and its use. Assumed: the method, that the id is the conversation's, with the request id of the route as second, and the reply.",
+        servers=(
+            "https://app-commsrv.puzzel.com",
+            "https://uk-commsrv.puzzel.com",
+        ),
+    ),
+    "authenticateVisitor": OperationProvenance(
+        operation_id="authenticateVisitor",
+        method="POST",
+        path="/api/authenticate/{customerId}",
+        provenance="documented",
+        note="Documented (help.puzzel.com/node/3665): method, path, host, body, query and the userInfoId of the reply. Assumed: the statuses of a refusal.",
+        servers=(
+            "https://app-consumeridp.puzzel.com",
+            "https://uk-consumeridp.puzzel.com",
+        ),
     ),
     "pollConversation": OperationProvenance(
         operation_id="pollConversation",
         method="GET",
         path="/api/conversation",
         provenance="documented",
-        note="The path and polling it at an interval are documented; the method, the cursor and the reply are assumed.",
+        note="Documented (help.puzzel.com/node/3377): the path and polling it at an interval. Assumed: the method, the reply, 204 for nothing new, and the cursor, an integer because the vendor's own stream numbers its events from 1 (vergic/pzl-StreamingLib).",
+        servers=(
+            "https://app-commsrv.puzzel.com",
+            "https://uk-commsrv.puzzel.com",
+        ),
     ),
     "endConversation": OperationProvenance(
         operation_id="endConversation",
         method="POST",
         path="/api/conversation/{id}/end",
         provenance="assumed",
-        note="No page tells how a conversation is ended: method, path and answers are assumed.",
+        note="No page tells and no code was seen that shows how a conversation is ended: method, path and answers are assumed.",
+        servers=(
+            "https://app-commsrv.puzzel.com",
+            "https://uk-commsrv.puzzel.com",
+        ),
     ),
     "sendMessage": OperationProvenance(
         operation_id="sendMessage",
         method="POST",
         path="/api/conversation/{id}/message",
         provenance="assumed",
-        note="No page tells how a message is sent: method, path, body and reply are assumed.",
+        note="No page tells and no code was seen that shows how a message is sent: method, path, body and reply are assumed.",
+        servers=(
+            "https://app-commsrv.puzzel.com",
+            "https://uk-commsrv.puzzel.com",
+        ),
     ),
     "routeConversation": OperationProvenance(
         operation_id="routeConversation",
-        method="POST",
-        path="/api/conversation/{id}/route/",
-        provenance="documented",
-        note="The path with its trailing slash, and that the caller chooses the id, are documented; the method, the body, the reply and the error codes are assumed.",
+        method="PUT",
+        path="/api/conversation/{id}/route/{queueKey}",
+        provenance="observed",
+        note="Observed (helsingborg-stad/Municipio, library/Chat/js, commit 756d609): PUT, the queue key in the path, a bearer token, a JSON array as body, any 2xx as success. Documented (help.puzzel.com/node/3377): the path up to the queue key, and that the caller chooses the id. Assumed: what the array's items are, the reply, and the error codes.",
+        servers=(
+            "https://app-commsrv.puzzel.com",
+            "https://uk-commsrv.puzzel.com",
+        ),
     ),
     "sendTyping": OperationProvenance(
         operation_id="sendTyping",
         method="POST",
         path="/api/conversation/{id}/typing",
         provenance="assumed",
-        note="No page tells how typing is reported: method, path and body are assumed.",
+        note="No page tells and no code was seen that shows how typing is reported: method, path and body are assumed.",
+        servers=(
+            "https://app-commsrv.puzzel.com",
+            "https://uk-commsrv.puzzel.com",
+        ),
     ),
     "getQueueInfo": OperationProvenance(
         operation_id="getQueueInfo",
         method="GET",
         path="/api/queue/info/{id}",
         provenance="documented",
-        note="The path, and that it tells the opening hours, are documented; the method and the fields are assumed.",
+        note="Documented (help.puzzel.com/node/3377): the path, and that it tells the opening hours. Assumed: the method, that the id is the visual queue id, and the fields.",
+        servers=(
+            "https://app-commsrv.puzzel.com",
+            "https://uk-commsrv.puzzel.com",
+        ),
     ),
     "getTimeInfo": OperationProvenance(
         operation_id="getTimeInfo",
         method="GET",
         path="/api/time/{id}",
         provenance="assumed",
-        note="That the API covers the time module is documented, but no endpoint is named: method, path and reply are assumed.",
+        note="Documented (help.puzzel.com/node/3377): that the API covers the time module. No endpoint is named: method, path and reply are assumed.",
+        servers=(
+            "https://app-commsrv.puzzel.com",
+            "https://uk-commsrv.puzzel.com",
+        ),
     ),
     "connectToken": OperationProvenance(
         operation_id="connectToken",
         method="POST",
         path="/connect/token",
         provenance="documented",
-        note="The path, the refresh_token grant, expires_in and the refresh token are documented; the method, client_credentials and the other form fields are assumed.",
+        note="Documented (help.puzzel.com/node/3377, help.puzzel.com/node/3665): the path on the identity host, the refresh_token grant, expires_in and the refresh token. Observed (helsingborg-stad/Municipio, library/Chat/js, commit 756d609): POST as a form with grant_type visitor, client_id oneplatform_engage and tenant_id, which holds the queue key there; we send the solution id. Assumed: that a refresh carries client_id and tenant_id, and user_info_id and code_verifier for a signed-in visitor.",
+        servers=(
+            "https://app-consumeridp.puzzel.com",
+            "https://uk-consumeridp.puzzel.com",
+        ),
     ),
 }

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 from attrs import asdict, frozen
 
-from pipeline.document import Json, Object, child, edit_operations, operations, text
+from pipeline.document import Json, Object, child, edit_operations, items, operations, text
 
 MARK, NOTE = "x-provenance", "x-provenance-note"
 CONFIRMED = "Stands in the document that was given as the vendor's."
-LEVELS = ("documented", "assumed", "confirmed")
+LEVELS = ("documented", "observed", "assumed", "confirmed")
 
-HEAD = '''"""How sure each operation is: documented on a page, assumed by us, or confirmed by the vendor's document."""
+HEAD = '''"""How sure each operation is: documented on a page, observed in public code, assumed by us, or confirmed."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ class OperationProvenance(NamedTuple):
     operation_id: str
     method: str
     path: str
-    provenance: Literal["documented", "assumed", "confirmed"]
+    provenance: Literal["documented", "observed", "assumed", "confirmed"]
     note: str
+    servers: tuple[str, ...]
 
 
 OPERATIONS: dict[str, OperationProvenance] = {
@@ -43,6 +44,7 @@ class Row:
     path: str
     provenance: str
     note: str
+    servers: tuple[str, ...] = ()
 
 
 def is_marked(document: Object) -> bool:
@@ -79,9 +81,14 @@ def rows(document: Object) -> list[Row]:
             path=path,
             provenance=text(operation, MARK),
             note=text(operation, NOTE),
+            servers=_servers(operation) or _servers(document),
         )
         for path, method, operation in operations(document)
     ]
+
+
+def _servers(node: Object) -> tuple[str, ...]:
+    return tuple(text(child(one), "url") for one in items(node.get("servers")))
 
 
 def provenance_module(document: Object) -> str:
@@ -91,8 +98,16 @@ def provenance_module(document: Object) -> str:
 
 def _entry(row: Row) -> str:
     fields = asdict(row)
+    addresses = fields.pop("servers")
     lines = "".join(f"        {name}={_quoted(value)},\n" for name, value in fields.items())
+    lines += _listed(addresses)
     return f"    {_quoted(row.operation_id)}: OperationProvenance(\n{lines}    ),\n"
+
+
+def _listed(addresses: tuple[str, ...]) -> str:
+    if not addresses:
+        return "        servers=(),\n"
+    return "        servers=(\n" + "".join(f"            {_quoted(one)},\n" for one in addresses) + "        ),\n"
 
 
 def _quoted(value: str) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from puzzel_chat._errors import PuzzelChatError
+from puzzel_chat._hosts import Host
 from puzzel_chat._owners import owner_name
 from puzzel_chat._refresh import TRY_WITHIN, Refresh, after_refusal, next_step
 from puzzel_chat._state import SessionState
@@ -21,8 +21,8 @@ class AsyncTokenKeeper:
         self._transport = transport
         self._flight: asyncio.Task[None] | None = None
         self._landed: asyncio.Event | None = None
-        self.may_start: Callable[[float], bool] | None = None
-        """Asked, with the monotonic time, before a refresh that can wait: sessions that are many take turns."""
+        self.turns: Host | None = None
+        """The identity host, where many sessions take turns with refreshes that can wait."""
 
     async def current(self) -> TokenSet:
         """Give a usable token set, waiting for a refresh when there must be one."""
@@ -58,7 +58,8 @@ class AsyncTokenKeeper:
             await asyncio.gather(flight, return_exceptions=True)
 
     def _in_turn(self, step: Step) -> Step:
-        if step is Step.USE_AND_START and self.may_start and not self.may_start(self._state.parts.clock.monotonic()):
+        now = self._state.parts.clock.monotonic()
+        if step is Step.USE_AND_START and self.turns is not None and not self.turns.may_refresh(now):
             return Step.USE
         return step
 
@@ -80,6 +81,8 @@ class AsyncTokenKeeper:
         finally:
             refresh.settle(came)
             refresh.ended(came)
+            if self.turns is not None and isinstance(came, Exception):
+                self.turns.told(self._state.parts.clock.monotonic(), came)
             landed.set()
 
     async def _stored_if_newer(self, refresh: Refresh) -> TokenSet | None:

@@ -13,6 +13,7 @@ from attrs import define, field
 
 from puzzel_chat._async._conversation import AsyncConversation
 from puzzel_chat._async._session import AsyncSession
+from puzzel_chat._errors import PuzzelChatError
 from puzzel_chat._hosts import Host
 from puzzel_chat._models import Event
 from puzzel_chat._transport.fleet import FleetTransport
@@ -51,16 +52,34 @@ class Member:
 
 @define(eq=False)
 class Service:
-    """One service: what its host is spared, what carries the polls (None: each client's own), who waits for it."""
+    """One service: what its two hosts are spared, what carries the polls (None: each client's own), who waits for it.
+
+    `host` answers the polls, `identity` gives the tokens; both may be one.
+    """
 
     host: Host
+    identity: Host
     transport: FleetTransport | None
     waiting: deque[Member] = field(factory=deque)
-    # Made once: a bound method for each session is one more object for each.
-    may_refresh: Callable[[float], bool] = field(init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self.may_refresh = self.host.may_refresh
+    def joined(self, period: float) -> None:
+        """Count a session that is polled once in so many seconds."""
+        for host in self._hosts:
+            host.joined(period)
+
+    def left(self, period: float) -> None:
+        """Count a session no more."""
+        for host in self._hosts:
+            host.left(period)
+
+    def ended(self, now: float, took: float | None, error: PuzzelChatError | None) -> None:
+        """Learn from a poll; what the identity host did to it, when a token was due, is not the polled host's doing."""
+        elsewhere = error is not None and error.host == "identity" and self.identity is not self.host
+        self.host.ended(now, None if elsewhere else took, None if elsewhere else error)
+
+    @property
+    def _hosts(self) -> tuple[Host, ...]:
+        return (self.host,) if self.identity is self.host else (self.host, self.identity)
 
 
 @define

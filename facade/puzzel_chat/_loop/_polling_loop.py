@@ -73,7 +73,8 @@ class PollingLoop:
             check_fleet()
         self._fast = fleet_installed() if fast is None else fast
         self._connections = connections
-        self._services: dict[tuple[str, float], Service] = {}
+        self._services: dict[tuple[str, str, float], Service] = {}
+        self._identities: dict[str, Host] = {}
         self._members: dict[AsyncSession, Member] = {}
         self._record = Record()
         self._handlers = Handlers(threads)
@@ -196,8 +197,8 @@ class PollingLoop:
         service = self._service(session)
         member = Member(session, service)
         self._members[session] = member
-        service.host.joined(state.pace.period)
-        session._keeper.may_start = service.may_refresh
+        service.joined(state.pace.period)
+        session._keeper.turns = service.identity
         self._share = (self._share + EVENLY) % 1.0
         state.pace.take_place(state.parts.clock.monotonic(), self._share, service.host.steady)
         self._rounds.plan(member)
@@ -211,19 +212,22 @@ class PollingLoop:
 
     def _service(self, session: AsyncSession) -> Service:
         settings = session._state.parts.settings
-        key = settings.base_url, settings.timeout
+        key = settings.base_url, settings.identity_url, settings.timeout
         if key not in self._services:
             transport = FleetTransport(settings, self._connections) if self._fast else None
             most = self._connections if self._fast else min(self._connections, PLAIN_PLACES)
-            self._services[key] = Service(Host(most), transport)
+            host = Host(most)
+            one = settings.identity_url == settings.base_url
+            identity = host if one else self._identities.setdefault(settings.identity_url, Host(most))
+            self._services[key] = Service(host, identity, transport)
         return self._services[key]
 
     def _let_go(self, member: Member, line: Line) -> None:
         line.gone = True
         member.lines.pop(line.conversation.id, None)
         if not member.lines and self._members.pop(member.session, None) is not None:
-            member.service.host.left(member.session._state.pace.period)
-            member.session._keeper.may_start = None
+            member.service.left(member.session._state.pace.period)
+            member.session._keeper.turns = None
 
     async def _landed(self, within: float) -> None:
         tasks = {*self._rounds.tasks, *self._deliveries.tasks} - {asyncio.current_task()}

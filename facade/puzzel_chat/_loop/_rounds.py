@@ -107,7 +107,7 @@ class Rounds:
             self._deliveries.failed(member, fatal)
         finally:
             now = self.clock.monotonic()
-            service.host.ended(now, None if began is None else now - began, error)
+            service.ended(now, None if began is None else now - began, error)
         if self._closed:
             return
         self._deliveries.news(member)

@@ -9,18 +9,26 @@ from puzzel_chat._application import Application
 from puzzel_chat._config import Settings
 from puzzel_chat._errors import PuzzelChatError
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._models import Customer, Rotation, Variable
-from puzzel_chat._opening import opened, restored
+from puzzel_chat._models import Customer, Variable, Visitor
+from puzzel_chat._opening import SignIn, checked_visitor, opened, restored
 from puzzel_chat._retry import LEAVE_WITHIN, again
-from puzzel_chat._rotation import next_look
 from puzzel_chat._routing import check_hours, checked_timeout, unknown_hours
 from puzzel_chat._secrets import secret_or_none
 from puzzel_chat._state import SessionState
 from puzzel_chat._sync._conversation import Conversation, Progress
 from puzzel_chat._sync._session import Session
-from puzzel_chat._tokens import connect_fields
+from puzzel_chat._tokens import NOBODY, connect_fields
 from puzzel_chat._transport import Transport
-from puzzel_chat._wire.operations import TOKEN, as_customer, as_variables, checked_id, token_request
+from puzzel_chat._wire.operations import (
+    AUTHENTICATE,
+    TOKEN,
+    AnyOperation,
+    as_customer,
+    as_variables,
+    checked_key,
+    queue_request,
+    token_request,
+)
 from puzzel_chat._wire.refusals import error_for
 
 
@@ -31,14 +39,18 @@ class PuzzelChat(Application[Transport, Session]):
     seconds. Raises `ConfigurationError` naming the setting that is missing or wrong. Nothing is sent yet.
     """
 
-    def connect(self) -> Session:
-        """Open a session: ask for a token.
+    def connect(self, *, visitor: Visitor | None = None) -> Session:
+        """Open a session: ask for a token, for a visitor nobody knows or for one who is signed in elsewhere.
 
-        Raises `ConfigurationError` when the service does not accept the settings, `TransportError`, `RateLimited`,
-        `ServerError` or `ContractError`.
+        Raises `ConfigurationError` when the service does not accept the settings, `AuthenticationError`, `NotFound` or
+        `ApiError` when it does not accept the visitor, `TransportError`, `RateLimited`, `ServerError`, `ContractError`.
         """
+        settings, identified = self._parts.settings, NOBODY
+        if visitor is not None:
+            sign_in = SignIn(checked_visitor(visitor))
+            identified = sign_in.fields(self._reply(AUTHENTICATE, sign_in.request(settings)))
         asked = self._parts.clock.now()
-        reply = self._token_reply(token_request(connect_fields(self._parts.settings)))
+        reply = self._reply(TOKEN, token_request(connect_fields(settings, identified)))
         return self._session(opened(self._parts, reply, asked))
 
     def resume(self, session_id: str, *, shared: bool = False) -> Session:
@@ -53,8 +65,10 @@ class PuzzelChat(Application[Transport, Session]):
 
     def start(
         self,
-        queue_id: str,
+        queue_key: str,
+        visual_queue_id: str | int | None = None,
         *,
+        visitor: Visitor | None = None,
         customer: Customer | Mapping[str, str] | None = None,
         variables: Iterable[Variable] | Mapping[str, str] | None = None,
         subject: str | None = None,
@@ -64,22 +78,27 @@ class PuzzelChat(Application[Transport, Session]):
     ) -> Conversation:
         """Open a session, check the opening hours, ask for an agent and wait for one, for at most `wait` seconds.
 
-        With `wait=0` it returns as soon as the chat is in the queue. When anything goes wrong nothing is left behind:
-        the queue is left and the session closed. Raises what `connect`, `route` and `wait_for_agent` raise.
+        `queue_key`, such as "q_support", says where to route. `visual_queue_id`, a number, is the same queue's id for
+        its opening hours; without it they are not asked for, and a closed queue refuses the routing. `visitor` is as in
+        `connect`. With `wait=0` it returns as soon as the chat is in the queue. When anything goes wrong nothing stays
+        behind: the queue is left and the session closed. Raises what `connect`, `route` and `wait_for_agent` raise.
         """
-        checked_id("queue_id", queue_id)
+        checked_key(queue_key)
+        if visual_queue_id is not None:
+            queue_request(visual_queue_id)
         checked_timeout(wait, "wait")
         customer, variables, subject = as_customer(customer), as_variables(variables), secret_or_none(subject)
-        session = self.connect()
+        session = self.connect(visitor=visitor)
         try:
             conversation = session.conversation(conversation_id)
             conversation._owns_session = True
-            self._check_hours(session, queue_id)
+            if visual_queue_id is not None:
+                self._check_hours(session, visual_queue_id)
         except BaseException:
             session.close()
             raise
         try:
-            conversation.route(queue_id, customer=customer, variables=variables, subject=subject)
+            conversation.route(queue_key, customer=customer, variables=variables, subject=subject)
             if wait:
                 conversation.wait_for_agent(wait, on_progress)
         except BaseException as error:
@@ -88,17 +107,6 @@ class PuzzelChat(Application[Transport, Session]):
             session._close(min(by, conversation._ending.by()))
             raise
         return conversation
-
-    def rotation_policy(self) -> Rotation:
-        """Find out what the service does with a refresh token that was used; a session of its own is spent for that.
-
-        Nothing else uses that session, and nothing is sent twice. Raises what `connect` raises, and `SessionExpired`
-        when the service refuses a refresh token at its first use.
-        """
-        replies: list[Reply] = []
-        while not isinstance(look := next_look(self._parts.settings, replies), Rotation):
-            replies.append(self._transport.send(look, None))
-        return look
 
     def close(self) -> None:
         """Close the sessions and every connection, within about five seconds in all.
@@ -131,14 +139,14 @@ class PuzzelChat(Application[Transport, Session]):
         self._sessions.add(session)
         return session
 
-    def _token_reply(self, request: Request) -> Reply:
+    def _reply(self, operation: AnyOperation, request: Request) -> Reply:
         clock = self._parts.clock
         attempts = 0
         while True:
             attempts += 1
             try:
                 reply = self._transport.send(request, None)
-                if error := error_for(TOKEN, reply):
+                if error := error_for(operation, reply):
                     raise error
                 return reply
             except PuzzelChatError as error:
@@ -149,9 +157,9 @@ class PuzzelChat(Application[Transport, Session]):
                     raise
             clock.wait(Event(), decision.delay)
 
-    def _check_hours(self, session: Session, queue_id: str) -> None:
+    def _check_hours(self, session: Session, visual_queue_id: str | int) -> None:
         try:
-            check_hours(session.queue_info(queue_id))
+            check_hours(session.queue_info(visual_queue_id))
         except PuzzelChatError as error:
             if not unknown_hours(error):
                 raise

@@ -71,20 +71,20 @@ class Conversation:
 
     def route(
         self,
-        queue_id: str,
+        queue_key: str,
         *,
         customer: Customer | Mapping[str, str] | None = None,
         variables: Iterable[Variable] | Mapping[str, str] | None = None,
         subject: str | None = None,
     ) -> Allocation:
-        """Ask the contact centre to find an agent. May be repeated safely: the id is ours (documented).
+        """Ask the contact centre to find an agent in that queue. May be repeated safely: the conversation's id is ours.
 
         Raises `QueueClosed`, `QueueFull`, `RoutingRefused`, `NotFound` for an unknown queue, `ConversationClosed`, or
         `TransportError` when it could not even be learnt whether the request arrived, or `StoreError` after it did.
         Interrupted or cancelled, it leaves the queue first, within five seconds.
         """
         customer, variables, subject = as_customer(customer), as_variables(variables), secret_or_none(subject)
-        request = route_request(self.id, queue_id, customer, variables, subject)
+        request = route_request(self.id, queue_key, customer, variables, subject)
         self._box.check_open()
         self._ending.search_begins()
         try:

@@ -64,7 +64,9 @@ class TokenKeeper:
 
     def _await(self, landed: threading.Event, by: float) -> None:
         if not landed.wait(within(by, self._state.parts.clock.monotonic())):
-            raise TransportError("The refresh of the token takes too long.", sent="no")
+            late = TransportError("The refresh of the token takes too long.", sent="no")
+            late.host = "identity"
+            raise late
 
     def _join(self, step: Step) -> threading.Event:
         if step in (Step.USE_AND_START, Step.START_AND_WAIT):

@@ -62,13 +62,18 @@ class Session:
         return self._state.id
 
     @property
+    def visitor_id(self) -> str | None:
+        """Who the service takes the customer for, None when it did not say; masked in a repr."""
+        return self._state.life.tokens.visitor_id
+
+    @property
     def conversations(self) -> tuple[Conversation, ...]:
         """The conversations that were routed in this session, also before a resume."""
         return tuple(self.conversation(conversation_id) for conversation_id in self._state.conversations)
 
-    def queue_info(self, queue_id: str) -> QueueInfo:
-        """Ask for a queue's opening hours and load. Raises `NotFound` for an unknown queue."""
-        return replies.queue_info(self._call(QUEUE, queue_request(queue_id)), replies.now())
+    def queue_info(self, visual_queue_id: str | int) -> QueueInfo:
+        """Ask for a queue's opening hours and load, by its visual queue id. Raises `NotFound` for an unknown queue."""
+        return replies.queue_info(self._call(QUEUE, queue_request(visual_queue_id)), replies.now())
 
     def time_info(self, time_id: str) -> TimeInfo:
         """Ask which exit of a time module (opening hours) is in force. Raises `NotFound` for an unknown one."""

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from puzzel_chat._config import Settings
+from puzzel_chat._config import Address, Settings
 from puzzel_chat._errors import CLIENT_CLOSED, SessionError
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._transport.messages import body_of, built, limits, reply_of
 from puzzel_chat._transport.outcomes import mapped_errors, overdue
-from puzzel_chat._transport.pools import AsyncPool, host_of
+from puzzel_chat._transport.pools import AsyncPool, reachable
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -27,7 +27,7 @@ class AsyncTransport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._host = host_of(settings)
+        self._hosts = reachable(settings)
         self._closed = False
         self._pools: dict[tuple[int, AbstractEventLoop], AsyncPool] = {}
 
@@ -43,17 +43,17 @@ class AsyncTransport:
         from puzzel_chat._transport.trips import Trip
 
         timeout, whole = limits(self._settings, within)
-        pool, trip = self._pool(), Trip()
-        with mapped_errors(self._host, timeout):
+        pool, trip, address = self._pool(), Trip(), self._hosts[request.host]
+        with mapped_errors(address, timeout):
             try:
                 async with asyncio.timeout(whole):
                     if not await pool.trips.enter(timeout):
                         raise httpx.PoolTimeout("")
                     return await pool.trips.take(
-                        trip, lambda: self._exchange(pool.client, request, access, timeout, trip)
+                        trip, lambda: self._exchange(pool.client, address, request, access, timeout, trip)
                     )
             except TimeoutError:
-                raise overdue(self._host, whole, "maybe" if trip.sent else "no") from None
+                raise overdue(address, whole, "maybe" if trip.sent else "no") from None
 
     async def aclose(self) -> None:
         """Close every connection of this event loop, and wait until no request is left on it."""
@@ -72,7 +72,13 @@ class AsyncTransport:
         return self._pools[here]
 
     async def _exchange(
-        self, client: httpx.AsyncClient, request: Request, access: str | None, timeout: float, trip: Trip
+        self,
+        client: httpx.AsyncClient,
+        address: Address,
+        request: Request,
+        access: str | None,
+        timeout: float,
+        trip: Trip,
     ) -> Reply:
         reached: list[Any] = []
 
@@ -86,7 +92,7 @@ class AsyncTransport:
             if event.endswith("connect_tcp.complete"):
                 reached.append(info["return_value"])
 
-        message = built(self._settings, request, access, timeout, trace=trace)
+        message = built(address, request, access, timeout, trace=trace)
         try:
             async with aclosing(await client.send(message, stream=True)) as response:
                 body = body_of(request, response)
@@ -97,7 +103,7 @@ class AsyncTransport:
             for stream in reached:
                 await stream.aclose()
             raise
-        return reply_of(response, body)
+        return reply_of(address, response, body)
 
 
 def _here() -> tuple[int, AbstractEventLoop]:

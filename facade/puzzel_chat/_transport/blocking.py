@@ -9,12 +9,12 @@ from weakref import finalize
 
 import httpx
 
-from puzzel_chat._config import Settings
+from puzzel_chat._config import Address, Settings
 from puzzel_chat._errors import CLIENT_CLOSED, SessionError
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._transport.messages import body_of, built, limits, reply_of
 from puzzel_chat._transport.outcomes import mapped_errors, overdue
-from puzzel_chat._transport.pools import Pool, host_of
+from puzzel_chat._transport.pools import Pool, reachable
 from puzzel_chat._transport.timed import lasting
 
 
@@ -29,7 +29,7 @@ class Transport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._host = host_of(settings)
+        self._hosts = reachable(settings)
         self._closed = False
         self._pools: dict[int, Pool] = {}
         # A client that nobody closed and nobody holds any more leaves no socket behind.
@@ -43,14 +43,14 @@ class Transport:
         and `ContractError` for a reply that is larger than 8 MiB or packed in a way that was not asked for.
         """
         timeout, whole = limits(self._settings, within)
-        pool = self._pool()
-        with mapped_errors(self._host, timeout), lasting(whole):
+        pool, address = self._pool(), self._hosts[request.host]
+        with mapped_errors(address, timeout), lasting(whole):
             if not pool.slots.acquire(timeout=timeout):
                 raise httpx.PoolTimeout("")
             try:
-                return self._exchange(pool.client, request, access, timeout)
+                return self._exchange(pool.client, address, request, access, timeout)
             except TimeoutError:
-                raise overdue(self._host, whole, "maybe") from None
+                raise overdue(address, whole, "maybe") from None
             except Exception:
                 raise
             except BaseException:
@@ -72,9 +72,11 @@ class Transport:
         # No lock, which a fork could leave locked; of two pools made at once one is dropped before it connects.
         return self._pools.get(os.getpid()) or self._pools.setdefault(os.getpid(), Pool(self._settings))
 
-    def _exchange(self, client: httpx.Client, request: Request, access: str | None, timeout: float) -> Reply:
-        with closing(client.send(built(self._settings, request, access, timeout), stream=True)) as response:
+    def _exchange(
+        self, client: httpx.Client, address: Address, request: Request, access: str | None, timeout: float
+    ) -> Reply:
+        with closing(client.send(built(address, request, access, timeout), stream=True)) as response:
             body = body_of(request, response)
             for piece in response.iter_raw():
                 body.take(piece)
-        return reply_of(response, body)
+        return reply_of(address, response, body)

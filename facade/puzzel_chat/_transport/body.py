@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 
+from puzzel_chat._config import HostName
 from puzzel_chat._errors import ContractError
 
 LARGEST_REPLY = 8 * 2**20
@@ -19,8 +20,9 @@ class Body:
     when there is more than is taken; `zlib.error` for a packed body that is damaged or cut short.
     """
 
-    def __init__(self, operation: str, packing: str) -> None:
+    def __init__(self, operation: str, packing: str, host: HostName = "communication") -> None:
         self._operation = operation
+        self._host: HostName = host
         self._taken = bytearray()
         packing = packing.strip().lower()
         if packing not in ("", "identity", "gzip", "x-gzip"):
@@ -44,4 +46,6 @@ class Body:
         return bytes(self._taken)
 
     def _refused(self, problem: str) -> ContractError:
-        return ContractError(self._operation, "", problem, "(not shown)")
+        error = ContractError(self._operation, "", problem, "(not shown)")
+        error.host = self._host
+        return error

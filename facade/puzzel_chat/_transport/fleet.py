@@ -25,13 +25,14 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from puzzel_chat._config import Settings, is_loopback
-from puzzel_chat._errors import CLIENT_CLOSED, ConfigurationError, SessionError, TransportError
+from puzzel_chat._config import Address, Settings, is_loopback
+from puzzel_chat._errors import CLIENT_CLOSED, ConfigurationError, SessionError
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._transport.awaiting import _here
 from puzzel_chat._transport.body import Body
 from puzzel_chat._transport.messages import COMMON_HEADERS, limits
-from puzzel_chat._transport.pools import host_of
+from puzzel_chat._transport.outcomes import no_reply
+from puzzel_chat._transport.pools import reachable
 
 if TYPE_CHECKING:
     from pyreqwest.client import Client
@@ -72,7 +73,7 @@ class FleetTransport:
 
         self._settings = settings
         self._whole = limits(settings, None)[1]
-        self._host = host_of(settings)
+        self._hosts = reachable(settings)
         self._client: Client | None = _new_client(settings, connections)
         self._caught, self._outcome = CAUGHT, outcome
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
@@ -115,24 +116,25 @@ class FleetTransport:
 
     async def _exchange(self, request: Request, access: str | None, within: float | None) -> Reply:
         whole = self._whole if within is None else limits(self._settings, within)[1]
-        message, began = self._built(request, access, whole), monotonic()
+        address = self._hosts[request.host]
+        message, began = self._built(address, request, access, whole), monotonic()
         try:
             async with message as response:
                 headers = Headers(response.headers)
-                body = Body(request.operation, headers.get("content-encoding", ""))
+                body = Body(request.operation, headers.get("content-encoding", ""), request.host)
                 while (piece := await response.body_reader.read_chunk()) is not None:
                     body.take(piece.to_bytes())
-                return Reply(status=response.status, headers=headers, body=body.whole())
+                return Reply(status=response.status, address=address, headers=headers, body=body.whole())
         except self._caught as error:
-            failed = self._outcome(error, self._host, self._settings.timeout, whole, monotonic() - began)
+            failed = self._outcome(error, address, self._settings.timeout, whole, monotonic() - began)
         # Not within the block above: the library's message holds the address with its query, and would be the context.
         raise failed
 
-    def _built(self, request: Request, access: str | None, whole: float) -> StreamRequest:
+    def _built(self, address: Address, request: Request, access: str | None, whole: float) -> StreamRequest:
         query = f"?{request.query}" if request.query else ""
         try:
             assert self._client is not None
-            message = self._client.request(request.method, f"{self._settings.base_url}{request.path}{query}")
+            message = self._client.request(request.method, f"{address.url}{request.path}{query}")
             if access is not None:
                 message = message.bearer_auth(access)  # which keeps it out of reprs
             if request.content_type is not None:
@@ -141,7 +143,7 @@ class FleetTransport:
                 message = message.body_bytes(request.body)
             return message.timeout(timedelta(seconds=whole)).build_streamed()
         except ValueError:
-            raise TransportError("No reply: the request breaks the HTTP rules.", sent="no") from None
+            raise no_reply(address, "the request breaks the HTTP rules.", "no") from None
 
 
 def _import_library() -> None:
@@ -187,7 +189,7 @@ def _new_client(settings: Settings, connections: int) -> Client:
         .read_timeout(timeout)
     )
     # A proxy of the environment would be shown the token on its way to a service on this machine.
-    return (builder.no_proxy() if is_loopback(host_of(settings)) else builder).build()
+    return (builder.no_proxy() if is_loopback(settings.address("communication").host) else builder).build()
 
 
 @frozen

@@ -6,8 +6,9 @@ import zlib
 
 from pyreqwest import exceptions as library
 
+from puzzel_chat._config import Address
 from puzzel_chat._errors import Sent, TransportError
-from puzzel_chat._transport.outcomes import overdue
+from puzzel_chat._transport.outcomes import no_reply, overdue
 
 # Every error of the library, and whether the service may have seen the request. A test enumerates them and fails when
 # one is missing here. Its names say less than they seem to: a connection that breaks before the head of the reply is a
@@ -34,7 +35,7 @@ UNCONNECTED: dict[str, str] = {
     "invalid peer certificate": "the certificate of {host} is not trusted; have the system or SSL_CERT_FILE trust it",
     "operation timed out": "no connection to {host} in time",
     "deadline has elapsed": "no connection to {host} in time",
-    "": "could not connect to {host}; check base_url and the network",
+    "": "could not connect to {host}; check {setting} and the network",
 }
 CAUGHT = (library.PyreqwestError, zlib.error)
 # The words of the library below it (hyper-util) for this stage; each other stage has words of its own. Should they ever
@@ -42,13 +43,14 @@ CAUGHT = (library.PyreqwestError, zlib.error)
 _CONNECTING = "client error (Connect)"
 
 
-def outcome(error: Exception, host: str, timeout: float, whole: float, taken: float) -> TransportError:
+def outcome(error: Exception, address: Address, timeout: float, whole: float, taken: float) -> TransportError:
     """Give our error for one of `CAUGHT` that came after `taken` seconds, the nearest row first."""
     kind = library.BodyDecodeError if isinstance(error, zlib.error) else type(error)
     sent, sentence = _unconnected(error) or next(OUTCOMES[base] for base in kind.__mro__ if base in OUTCOMES)
     if isinstance(error, TimeoutError) and taken >= whole:
-        return overdue(host, whole, sent)
-    return TransportError(f"No reply: {sentence.format(host=host, timeout=timeout)} ({kind.__name__}).", sent=sent)
+        return overdue(address, whole, sent)
+    told = sentence.format(host=address.host, setting=address.setting, timeout=timeout)
+    return no_reply(address, f"{told} ({kind.__name__}).", sent)
 
 
 def _unconnected(error: Exception) -> tuple[Sent, str] | None:

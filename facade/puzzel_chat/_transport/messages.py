@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from puzzel_chat._config import Settings
+from puzzel_chat._config import Address, Settings
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._transport.body import PACKINGS, Body
 
@@ -40,12 +40,12 @@ def headers(request: Request, access: str | None) -> httpx.Headers:
     return given
 
 
-def built(settings: Settings, request: Request, access: str | None, timeout: float, **more: Any) -> httpx.Request:
+def built(address: Address, request: Request, access: str | None, timeout: float, **more: Any) -> httpx.Request:
     """Give the library's request; `timeout` in seconds is for each of its parts, `more` are its extensions."""
     query = f"?{request.query}" if request.query else ""
     return httpx.Request(
         request.method,
-        _url(f"{settings.base_url}{request.path}{query}"),
+        _url(f"{address.url}{request.path}{query}"),
         headers=headers(request, access),
         content=request.body,
         extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout), **more},
@@ -54,9 +54,9 @@ def built(settings: Settings, request: Request, access: str | None, timeout: flo
 
 def body_of(request: Request, response: httpx.Response) -> Body:
     """Give what takes the response's body, bounded."""
-    return Body(request.operation, response.headers.get("content-encoding", ""))
+    return Body(request.operation, response.headers.get("content-encoding", ""), request.host)
 
 
-def reply_of(response: httpx.Response, body: Body) -> Reply:
+def reply_of(address: Address, response: httpx.Response, body: Body) -> Reply:
     """Give the whole reply; raises what `Body.whole` raises."""
-    return Reply(status=response.status_code, headers=dict(response.headers), body=body.whole())
+    return Reply(status=response.status_code, address=address, headers=dict(response.headers), body=body.whole())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import httpx
 
-from puzzel_chat._config import Settings, is_loopback
+from puzzel_chat._config import Address, HostName, Settings, is_loopback
 from puzzel_chat._errors import ConfigurationError
 from puzzel_chat._transport.timed import TimedBackend
 
@@ -19,23 +19,26 @@ sessions were polled 94 times a second in all, with 20 it was 575 (`make bench R
 _Client = TypeVar("_Client", httpx.Client, httpx.AsyncClient)
 
 
-def host_of(settings: Settings) -> str:
-    """Give the host to reach; raises `ConfigurationError` when the address is none."""
-    try:
-        return httpx.URL(settings.base_url).host
-    except (httpx.InvalidURL, ValueError):
-        raise ConfigurationError("base_url", "is not an address that can be reached") from None
+def reachable(settings: Settings) -> dict[HostName, Address]:
+    """Give the two hosts; raises `ConfigurationError` when an address is none."""
+    hosts = {name: settings.address(name) for name in get_args(HostName)}
+    for address in hosts.values():
+        try:
+            httpx.URL(address.url)
+        except (httpx.InvalidURL, ValueError):
+            raise ConfigurationError(address.setting, "is not an address that can be reached") from None
+    return hosts
 
 
 def new_client(kind: type[_Client], settings: Settings) -> _Client:
     """Give a client of the library that keeps no cookie, follows no redirect and waits for no connection."""
-    own = is_loopback(host_of(settings))
+    own = {httpx.URL(one.url).netloc.decode() for one in reachable(settings).values() if is_loopback(one.host)}
     return kind(
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS),
         follow_redirects=False,
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
         # These go before the environment's HTTP_PROXY and ALL_PROXY, which would be shown the token.
-        mounts={"http://": None, "https://": None} if own else None,
+        mounts={f"all://{host}": None for host in own},
     )
 
 

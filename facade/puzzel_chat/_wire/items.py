@@ -10,7 +10,7 @@ from typing import Any
 from puzzel_chat import _models as ours
 from puzzel_chat._html import to_text
 from puzzel_chat._models import Role
-from puzzel_chat._wire.values import flag, named, text, when, whole
+from puzzel_chat._wire.values import flag, identity, named, text, text_or_empty, when, whole
 from puzzel_chat_api import models as theirs
 from puzzel_chat_api.models import AuthorRole, ChatEventKind
 
@@ -45,8 +45,8 @@ def _unknown(item: Mapping[str, Any], problem: str | None) -> ours.UnknownMessag
     except BAD:
         author = None
     return ours.UnknownMessage(
-        conversation_id=text(item.get("conversationId")) or "",
-        id=text(item.get("id")) or f"unknown-{mark}",
+        conversation_id=identity(item.get("conversationId")) or "",
+        id=identity(item.get("id")) or f"unknown-{mark}",
         version=whole(item.get("version")) or 1,
         sent_at=when(item.get("sentAt")),
         author=_author(author),
@@ -59,7 +59,7 @@ def _unknown(item: Mapping[str, Any], problem: str | None) -> ours.UnknownMessag
 def _base(
     found: theirs.TextMessage | theirs.OptionsMessage | theirs.FileMessage | theirs.EventMessage,
 ) -> dict[str, Any] | None:
-    item_id, conversation_id = text(found.id), text(found.conversation_id)
+    item_id, conversation_id = identity(found.id), identity(found.conversation_id)
     if not item_id or not conversation_id:
         return None
     return {
@@ -73,7 +73,7 @@ def _base(
 
 def _text(item: Mapping[str, Any]) -> ours.Event | None:
     found = theirs.TextMessage.from_dict(item)
-    base, html = _base(found), text(found.content)
+    base, html = _base(found), text_or_empty(found.content)
     if base is None or html is None:
         return None
     return ours.TextMessage(**base, raw=item, text=to_text(html), html=html, client_id=text(found.client_message_id))
@@ -82,15 +82,21 @@ def _text(item: Mapping[str, Any]) -> ours.Event | None:
 def _options(item: Mapping[str, Any]) -> ours.Event | None:
     found = theirs.OptionsMessage.from_dict(item)
     base, html = _base(found), text(found.content) or ""
-    options = tuple(ours.Option(id=o.id, label=to_text(o.label)) for o in found.options if text(o.id) and text(o.label))
-    if base is None or len(options) != len(found.options):
+    options = tuple(option for one in found.options or () if (option := _option(one)) is not None)
+    if base is None or len(options) != len(found.options or ()):
         return None
     return ours.OptionsMessage(**base, raw=item, text=to_text(html), html=html, options=options)
 
 
+def _option(found: theirs.Option) -> ours.Option | None:
+    option_id, label = identity(found.id), text_or_empty(found.label)
+    return None if option_id is None or label is None else ours.Option(id=option_id, label=to_text(label))
+
+
 def _file(item: Mapping[str, Any]) -> ours.Event | None:
     found = theirs.FileMessage.from_dict(item)
-    base, name, url = _base(found), text(found.file_name), text(found.url)
+    base = _base(found)
+    name, url = text_or_empty(found.file_name), text_or_empty(found.url)
     if base is None or name is None or url is None:
         return None
     return ours.FileMessage(
@@ -117,7 +123,8 @@ def _happening(item: Mapping[str, Any]) -> ours.Event | None:
     if found.event is ChatEventKind.CONVERSATIONENDED:
         by = named(_ROLES, found.ended_by, Role.UNKNOWN)
         return ours.ConversationEnded(**base, raw=item, by=by, reason=text(found.reason))
-    return _unknown(item, f"the event {found.event.value!r} is new to this version")
+    kind = f"{found.event.value!r} is new to this version" if isinstance(found.event, ChatEventKind) else "has no name"
+    return _unknown(item, f"the event {kind}")
 
 
 _CONVERTERS: dict[object, Callable[[Mapping[str, Any]], ours.Event | None] | None] = {
@@ -133,7 +140,7 @@ def agent(found: object) -> ours.Agent | None:
     if not isinstance(found, theirs.Agent):
         return None
     name = text(found.display_name)
-    return ours.Agent(id=text(found.id), name=to_text(name) if name else None)
+    return ours.Agent(id=identity(found.id), name=to_text(name) if name else None)
 
 
 def _author(found: object) -> ours.Author:
@@ -141,5 +148,5 @@ def _author(found: object) -> ours.Author:
         return ours.Author()
     name = text(found.display_name)
     return ours.Author(
-        role=named(_ROLES, found.role, Role.UNKNOWN), id=text(found.id), name=to_text(name) if name else None
+        role=named(_ROLES, found.role, Role.UNKNOWN), id=identity(found.id), name=to_text(name) if name else None
     )

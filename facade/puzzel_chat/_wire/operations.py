@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, cast
 from urllib.parse import urlencode
 
 from attrs import asdict, fields_dict, frozen
 
+from puzzel_chat._config import HostName
 from puzzel_chat._errors import InvalidArgument
 from puzzel_chat._html import from_text
 from puzzel_chat._http import Request
-from puzzel_chat._models import Customer, Variable
+from puzzel_chat._models import Customer, Variable, Visitor
 from puzzel_chat._secrets import Secret, SecretBytes
 from puzzel_chat_api import models
 from puzzel_chat_api.api.allocation import get_request_status
+from puzzel_chat_api.api.authenticate import authenticate_visitor
 from puzzel_chat_api.api.connect import connect_token
 from puzzel_chat_api.api.conversation import (
     end_conversation,
@@ -29,6 +31,7 @@ from puzzel_chat_api.api.time import get_time_info
 from puzzel_chat_api.types import UNSET, Unset
 
 LONGEST_ID = 256
+NOT_A_KEY = "A number is a visual queue id; it goes to visual_queue_id, for the opening hours."
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -42,11 +45,22 @@ class Operation(Generic[_P]):
     used_by: str
     repeatable: bool
     private: bool = False
+    host: HostName = "communication"
 
 
 AnyOperation: TypeAlias = Operation[...]
 
-TOKEN = Operation("connectToken", connect_token._get_kwargs, "PuzzelChat.connect", repeatable=False, private=True)
+TOKEN = Operation(
+    "connectToken", connect_token._get_kwargs, "PuzzelChat.connect", repeatable=False, private=True, host="identity"
+)
+AUTHENTICATE = Operation(
+    "authenticateVisitor",
+    authenticate_visitor._get_kwargs,
+    "PuzzelChat.connect",
+    repeatable=True,
+    private=True,
+    host="identity",
+)
 QUEUE = Operation("getQueueInfo", get_queue_info._get_kwargs, "Session.queue_info", repeatable=True)
 TIME = Operation("getTimeInfo", get_time_info._get_kwargs, "Session.time_info", repeatable=True)
 ROUTE = Operation(
@@ -60,7 +74,7 @@ SEND = Operation("sendMessage", send_message._get_kwargs, "Conversation.send", r
 TYPING = Operation("sendTyping", send_typing._get_kwargs, "Conversation.typing", repeatable=True)
 END = Operation("endConversation", end_conversation._get_kwargs, "Conversation.end", repeatable=True)
 
-_ROWS: tuple[AnyOperation, ...] = (TOKEN, QUEUE, TIME, ROUTE, STATUS, POLL, SEND, TYPING, END)
+_ROWS: tuple[AnyOperation, ...] = (TOKEN, AUTHENTICATE, QUEUE, TIME, ROUTE, STATUS, POLL, SEND, TYPING, END)
 OPERATIONS = {row.name: row for row in _ROWS}
 
 
@@ -73,6 +87,7 @@ def _request(operation: Operation[_P], *args: _P.args, **kwargs: _P.kwargs) -> R
         body = SecretBytes(urlencode(built["data"]).encode())
     return Request(
         operation=operation.name,
+        host=operation.host,
         method=built["method"].upper(),
         path=built["url"],
         query=urlencode(built.get("params", {})),
@@ -146,9 +161,27 @@ def token_request(fields: Mapping[str, str]) -> Request:
     return _request(TOKEN, body=models.ConnectTokenBody.from_dict(fields))
 
 
-def queue_request(queue_id: str) -> Request:
+def authenticate_request(customer_id: str, visitor: Visitor, challenge: str) -> Request:
+    """Ask the identity service who a signed-in visitor is; `challenge` is that of PKCE (RFC 7636)."""
+    body = models.AuthenticateRequest(
+        code_challenge=challenge, access_token=_given(visitor.access_token), id_token=_given(visitor.id_token)
+    )
+    customer = checked_id("solution_id", customer_id)
+    return _request(AUTHENTICATE, customer, body=body, provider_id=_given(visitor.provider_id))
+
+
+def checked_key(queue_key: object) -> str:
+    """Return a queue key; a number gets a hint, for it is likely the id of the same queue for the opening hours."""
+    if isinstance(queue_key, int) and not isinstance(queue_key, bool):
+        raise InvalidArgument("queue_key", f"must be a key such as 'q_support', not a number. {NOT_A_KEY}")
+    return checked_id("queue_key", queue_key)
+
+
+def queue_request(visual_queue_id: str | int) -> Request:
     """Ask for a queue's opening hours."""
-    return _request(QUEUE, checked_id("queue_id", queue_id))
+    if isinstance(visual_queue_id, int) and not isinstance(visual_queue_id, bool):
+        visual_queue_id = str(visual_queue_id)
+    return _request(QUEUE, checked_id("visual_queue_id", visual_queue_id))
 
 
 def time_request(time_id: str) -> Request:
@@ -158,29 +191,27 @@ def time_request(time_id: str) -> Request:
 
 def route_request(
     conversation_id: str,
-    queue_id: str,
+    queue_key: str,
     customer: Customer | None = None,
     variables: tuple[Variable, ...] = (),
     subject: str | None = None,
 ) -> Request:
-    """Ask for an agent for the conversation."""
+    """Ask for an agent for the conversation; customer and subject go as variables of their own names."""
     if not isinstance(subject, str | None):
         raise InvalidArgument("subject", f"must be a string, not {type(subject).__name__}")
-    body = models.RouteRequest(
-        queue_id=checked_id("queue_id", queue_id),
-        customer=_customer(customer),
-        variables=[models.Variable(name=v.name, value=v.value, secret=v.secret) for v in variables] or UNSET,
-        subject=_given(subject),
-    )
-    return _request(ROUTE, conversation_id, body=body)
+    own = tuple(_about(customer, subject))
+    for taken in {one.name for one in own} & {one.name for one in variables}:
+        raise InvalidArgument("variables", f"{taken!r} is there already, from customer= or subject=; say it once")
+    items = [models.Variable(name=v.name, value=v.value, secret=v.secret or UNSET) for v in (*own, *variables)]
+    return _request(ROUTE, conversation_id, checked_key(queue_key), body=items)
 
 
-def _customer(person: Customer | None) -> models.Customer | Unset:
-    if person is None or person == Customer():
-        return UNSET
-    return models.Customer(
-        id=_given(person.id), name=_given(person.name), email=_given(person.email), phone=_given(person.phone)
-    )
+def _about(customer: Customer | None, subject: str | None) -> Iterator[Variable]:
+    for field in fields_dict(Customer):
+        if (value := getattr(customer, field, None)) is not None:
+            yield Variable(f"customer{field.capitalize()}", value)
+    if subject is not None:
+        yield Variable("subject", subject)
 
 
 def _given(value: _T | None) -> _T | Unset:

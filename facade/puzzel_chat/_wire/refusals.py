@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from puzzel_chat._errors import (
     CONVERSATION_ENDED,
@@ -31,10 +31,25 @@ from puzzel_chat._errors import (
 )
 from puzzel_chat._html import printable
 from puzzel_chat._http import Reply
-from puzzel_chat._wire.operations import END, QUEUE, ROUTE, SEND, STATUS, TIME, TOKEN, TYPING, AnyOperation
-from puzzel_chat._wire.values import when
+from puzzel_chat._wire.operations import (
+    AUTHENTICATE,
+    END,
+    NOT_A_KEY,
+    QUEUE,
+    ROUTE,
+    SEND,
+    STATUS,
+    TIME,
+    TOKEN,
+    TYPING,
+    AnyOperation,
+)
+from puzzel_chat._wire.values import text, when
+from puzzel_chat_api.models import TokenError
 
 EXCERPT = 256
+LONGEST_OAUTH_ERROR = 4096
+"""Bytes in which an OAuth error is looked for; a longer reply holds tokens, or is a page."""
 # A key, or a string (perhaps cut off), or what else JSON is made of, or a character that it is not made of.
 _JSON_PIECE = re.compile(
     r'(?P<key>"(?:[^"\\]|\\.)*"\s*:)|(?P<string>"(?:[^"\\]|\\.)*(?:"|\\?$))|true|false|null|[-+.\deE]+|[{}\[\],:\s]|(?P<other>.)',
@@ -43,7 +58,7 @@ _JSON_PIECE = re.compile(
 # A long word with a digit in it may be a token that the service repeats.
 _TOKEN_LIKE = re.compile(r"(?=[\w.~+/=-]*\d)[\w.~+/=-]{16,}")
 # These requests hold secrets or people's words, and a page that answers may repeat them.
-_HOLDS_WORDS = (TOKEN, ROUTE, SEND)
+_HOLDS_WORDS = (TOKEN, AUTHENTICATE, ROUTE, SEND)
 _PLAIN_CODE = re.compile(r"[A-Za-z]{1,40}")
 _TITLE = re.compile(r"<title[^>]*>([^<]{0,100})", re.IGNORECASE)
 
@@ -55,10 +70,16 @@ _KINDS: dict[int, type[ApiError]] = {
     429: RateLimited,
 }
 _NEXT_STEP = {
-    QUEUE.name: {404: "There is no such queue; check the queue id."},
+    AUTHENTICATE.name: {
+        400: "The service does not take this request; check the visitor's token and provider_id.",
+        401: "The service does not accept the visitor's token; sign the visitor in again.",
+        403: "The service does not accept the visitor's token; sign the visitor in again.",
+        404: "There is no such identity provider or solution; check provider_id and solution_id.",
+    },
+    QUEUE.name: {404: "There is no such queue; check the visual queue id, a number. A queue key is for routing."},
     TIME.name: {404: "There is no such time module; check the time id."},
     ROUTE.name: {
-        404: "There is no such queue; check the queue id.",
+        404: f"There is no such queue; check the queue key. {NOT_A_KEY}",
         409: "That conversation id is in use; choose another.",
     },
     STATUS.name: {404: "Nothing was routed under that id; call route() first."},
@@ -73,15 +94,19 @@ _BY_STATUS = {
 }
 # What an OAuth error (RFC 6749 section 5.2) says about the setting to look at.
 _OAUTH_SETTING = {
-    "invalid_client": (
-        "client_secret",
-        "the service does not accept this client_secret, or this client_id, which is the solution_id unless set",
+    "invalid_client": ("client_id", "the service does not accept this client_id, or this client_secret"),
+    "unauthorized_client": ("client_id", "this client may not open a session, or not with this grant_type"),
+    "invalid_scope": ("scope", "the service does not know this scope, or wants one"),
+    "invalid_request": (
+        "token_fields",
+        "the service misses a field in the token request or takes one for wrong; look at tenant_id, too",
     ),
-    "unauthorized_client": ("client_id", "this client may not open a session"),
-    "invalid_scope": ("scope", "the service does not know this scope"),
-    "invalid_request": ("token_fields", "the service misses a field in the token request"),
-    "unsupported_grant_type": ("token_fields", "the service does not take this kind of token request"),
-    "invalid_grant": ("solution_id", "the service opens no session for this solution"),
+    "unsupported_grant_type": ("grant_type", "the service does not take this kind of token request"),
+    "invalid_grant": (
+        "solution_id",
+        "the service opens no session for this solution (it is sent as tenant_id), or does not know this signed-in"
+        " visitor (its field names can be set in token_fields)",
+    ),
 }
 
 
@@ -106,6 +131,13 @@ def _told(text: str) -> str:
 def _masked(text: str) -> str:
     """Leave of JSON its keys, numbers and marks, and of anything else nothing."""
     return _JSON_PIECE.sub(lambda found: '"…"' if found["string"] else "" if found["other"] else found[0], text)
+
+
+def misfit(operation: AnyOperation, reply: Reply, what: str, pointer: str = "") -> ContractError:
+    """Give the error for a reply that does not fit the document."""
+    error = ContractError(operation.name, pointer, what, excerpt(operation, reply))
+    error.host = operation.host
+    return error
 
 
 def problem(reply: Reply) -> Mapping[str, Any]:
@@ -138,23 +170,36 @@ def _word(document: Mapping[str, Any], name: str) -> str | None:
 
 
 def error_for(operation: AnyOperation, reply: Reply) -> PuzzelChatError | None:
-    """Give the error that a reply's status means, or None for a success."""
+    """Give the error that a reply means, or None for a success."""
+    error = _error_for(operation, reply)
+    if error is not None:
+        error.host = operation.host
+    return error
+
+
+def _error_for(operation: AnyOperation, reply: Reply) -> PuzzelChatError | None:
+    if operation is TOKEN and (refused := _token_error(reply)):
+        return refused
     if 200 <= reply.status < 300:
         return _page(operation, reply)
     if 300 <= reply.status < 400:
         to = _host(reply.headers.get("location", "")) or "another address"
-        return ConfigurationError("base_url", f"the service redirects to {to}; set the address that it redirects to")
+        host, setting = _where(reply)
+        return ConfigurationError(setting, f"{host} redirects to {to}; set the address that it redirects to")
     document = problem(reply)
-    if operation is TOKEN and (refused := _token_error(reply, document)):
-        return refused
     return _by_code(operation, reply.status, document) or _api_error(operation, reply, document)
+
+
+def _where(reply: Reply) -> tuple[str, str]:
+    """Give the host that answered, and the setting that names it."""
+    return (reply.address.host, reply.address.setting) if reply.address else ("the service", "base_url")
 
 
 def _page(operation: AnyOperation, reply: Reply) -> ContractError | None:
     """Give the error for a web page, such as a proxy's sign-in, where a success has no body that would be missed."""
     if operation not in (END, TYPING) or "html" not in reply.headers.get("content-type", ""):
         return None
-    return ContractError(operation.name, "", "the reply is a web page", excerpt(operation, reply))
+    return misfit(operation, reply, "the reply is a web page")
 
 
 def _host(location: str) -> str:
@@ -164,18 +209,36 @@ def _host(location: str) -> str:
         return ""
 
 
-def _token_error(reply: Reply, document: Mapping[str, Any]) -> PuzzelChatError | None:
+def _token_error(reply: Reply) -> PuzzelChatError | None:
+    """Give what a refused token means for the settings; None for a success, and for a failure that may pass."""
     if reply.status == 429 or reply.status >= 500:
         return None
-    word = _word(document, "error")
+    word = _oauth_error(reply.body)
     if word in _OAUTH_SETTING:
         setting, meaning = _OAUTH_SETTING[word]
         return ConfigurationError(setting, f"{meaning} ({word})")
+    host, setting = _where(reply)
     if reply.status in (404, 405):
-        return ConfigurationError("base_url", f"there is no /connect/token at this address (status {reply.status})")
+        return ConfigurationError(setting, f"there is no /connect/token at {host} (status {reply.status})")
     if reply.status in (401, 403):
-        return ConfigurationError("client_secret", f"the token request was refused with status {reply.status}")
+        return ConfigurationError("client_id", f"the token request was refused with status {reply.status}")
     return None
+
+
+def _oauth_error(body: bytes) -> str:
+    """Give the error code of a token reply (RFC 6749 section 5.2), whatever its status and content type are."""
+    if len(body) > LONGEST_OAUTH_ERROR:
+        return ""
+    written = body.decode("utf-8", "replace").strip()
+    try:
+        document = json.loads(written)
+    except (ValueError, RecursionError):
+        # As a form, or as the bare word.
+        document = dict(parse_qsl(written)) or {"error": written}
+    try:
+        return text(TokenError.from_dict(document).error) or ""
+    except (KeyError, TypeError, ValueError):
+        return ""
 
 
 def refresh_error(error: PuzzelChatError) -> PuzzelChatError:

@@ -14,13 +14,12 @@ from typing import Any, TypeVar
 from attrs import evolve, field, frozen
 
 from puzzel_chat import _models as ours
-from puzzel_chat._errors import ContractError
 from puzzel_chat._http import Reply
 from puzzel_chat._models import AllocationStage, Role
 from puzzel_chat._secrets import Secret, SecretDict, secret_or_none
 from puzzel_chat._wire.items import BAD, agent, event
-from puzzel_chat._wire.operations import POLL, QUEUE, ROUTE, SEND, STATUS, TIME, TOKEN, AnyOperation
-from puzzel_chat._wire.refusals import excerpt
+from puzzel_chat._wire.operations import AUTHENTICATE, POLL, QUEUE, ROUTE, SEND, STATUS, TIME, TOKEN, AnyOperation
+from puzzel_chat._wire.refusals import misfit
 from puzzel_chat._wire.values import flag, identity, named, seconds, text, when, whole
 from puzzel_chat_api import models as theirs
 from puzzel_chat_api.models import AllocationStatus
@@ -45,6 +44,7 @@ class Grant:
     access: Secret
     refresh: Secret | None
     expires_in: float | None
+    visitor_id: Secret | None = None
 
 
 @frozen
@@ -60,7 +60,7 @@ class Poll:
 def _object(operation: AnyOperation, reply: Reply) -> SecretDict:
     document = _decoded(operation, reply)
     if document is None:
-        raise ContractError(operation.name, "", "the reply is not a JSON object", excerpt(operation, reply))
+        raise misfit(operation, reply, "the reply is not a JSON object")
     return document
 
 
@@ -68,7 +68,7 @@ def _decoded(operation: AnyOperation, reply: Reply) -> SecretDict | None:
     try:
         document = json.loads(reply.body)
     except (ValueError, RecursionError):
-        raise ContractError(operation.name, "", "the reply is not JSON", excerpt(operation, reply)) from None
+        raise misfit(operation, reply, "the reply is not JSON") from None
     return SecretDict(document) if isinstance(document, dict) else None
 
 
@@ -79,31 +79,31 @@ def _parsed(
     try:
         return parse(document), document
     except KeyError as missing:
-        raise _misfit(operation, reply, str(missing.args[0]), "a field is missing") from None
+        raise misfit(operation, reply, "a field is missing", f"/{missing.args[0]}") from None
     except BAD:
-        raise _misfit(operation, reply, "", "a field has the wrong form") from None
-
-
-def _misfit(operation: AnyOperation, reply: Reply, name: str, what: str) -> ContractError:
-    return ContractError(operation.name, f"/{name}" if name else "", what, excerpt(operation, reply))
+        raise misfit(operation, reply, "a field has the wrong form") from None
 
 
 def _identified(operation: AnyOperation, reply: Reply, found: str | None, name: str) -> str:
     if found is None:
-        raise _misfit(operation, reply, name, "there is no id")
+        raise misfit(operation, reply, "there is no id", f"/{name}")
     return found
 
 
 def grant(reply: Reply) -> Grant:
     """Give the tokens of a reply; raises `ContractError` when there is no access token in it."""
-    found, _ = _parsed(
-        TOKEN, reply, lambda document: theirs.TokenReply.from_dict(SecretDict({"token_type": "Bearer", **document}))
-    )
+    found, _ = _parsed(TOKEN, reply, theirs.TokenReply.from_dict)
     access, refresh = secret_or_none(text(found.access_token)), secret_or_none(text(found.refresh_token))
     if not access or not access.isascii() or not access.isprintable():
-        raise _misfit(TOKEN, reply, "access_token", "there is no usable token")
+        raise misfit(TOKEN, reply, "there is no usable token", "/access_token")
     lives = seconds(found.expires_in)
-    return Grant(access, refresh or None, lives or None)
+    return Grant(access, refresh or None, lives or None, secret_or_none(identity(found.visitor_id)))
+
+
+def signed_in(reply: Reply) -> Secret:
+    """Give what stands for a visitor who is signed in at the customer's own identity provider."""
+    found, _ = _parsed(AUTHENTICATE, reply, theirs.AuthenticateReply.from_dict)
+    return Secret(_identified(AUTHENTICATE, reply, identity(found.user_info_id), "userInfoId"))
 
 
 def queue_info(reply: Reply, now: datetime) -> ours.QueueInfo:
@@ -138,10 +138,15 @@ def time_info(reply: Reply, now: datetime) -> ours.TimeInfo:
 
 
 def routed(reply: Reply, now: datetime) -> tuple[ours.Allocation, str | None]:
-    """Give the allocation that a route request began with, and the request's id when there is one."""
+    """Give the allocation that a route request began with, and the request's id when there is one.
+
+    Any success counts, also one without a body.
+    """
+    if not reply.body.strip():
+        return ours.Allocation(stage=AllocationStage.UNKNOWN, fetched_at=now), None
     found, raw = _parsed(ROUTE, reply, theirs.RouteReply.from_dict)
     stage = named(_STAGES, found.status, AllocationStage.UNKNOWN)
-    return ours.Allocation(stage=stage, fetched_at=now, raw=raw), text(found.request_id)
+    return ours.Allocation(stage=stage, fetched_at=now, raw=raw), identity(found.request_id)
 
 
 def allocation(reply: Reply, now: datetime) -> ours.Allocation:
@@ -163,7 +168,7 @@ def sent_message(reply: Reply, conversation_id: str, client_id: str, words: str)
     found, raw = _parsed(SEND, reply, theirs.SendMessageReply.from_dict)
     return ours.TextMessage(
         conversation_id=conversation_id,
-        id=_identified(SEND, reply, text(found.id) or None, "id"),
+        id=_identified(SEND, reply, identity(found.id), "id"),
         sent_at=when(found.sent_at),
         author=ours.Author(role=Role.CUSTOMER),
         raw=raw,
@@ -175,8 +180,11 @@ def sent_message(reply: Reply, conversation_id: str, client_id: str, words: str)
 def poll(reply: Reply, last: Poll | None = None) -> Poll:
     """Give a poll's events in order and its cursor; an item that does not fit becomes `UnknownMessage`.
 
-    A reply that repeats the last one is not even read, and of one that begins with all of it only the rest is.
+    A reply that repeats the last one is not even read, and of one that begins with all of it only the rest is. 204 says
+    that nothing is new.
     """
+    if reply.status == 204:
+        return Poll((), None) if last is None else evolve(last, events=(), cursor=None)
     mark = hash(reply.body)
     if last is not None and mark == last.mark:
         return evolve(last, events=()) if last.events else last
@@ -185,10 +193,10 @@ def poll(reply: Reply, last: Poll | None = None) -> Poll:
     if items is None:
         items = []
     if not isinstance(items, list):
-        raise _misfit(POLL, reply, "messages", "this is not a list")
+        raise misfit(POLL, reply, "this is not a list", "/messages")
     known = last.items if last is not None and _begins_with(items, last.items) else ()
     fresh = items[len(known) :]
-    return Poll(tuple(event(item) for item in fresh), text(document.get("cursor")), (*known, *fresh), mark)
+    return Poll(tuple(event(item) for item in fresh), identity(document.get("cursor")), (*known, *fresh), mark)
 
 
 def _begins_with(items: list[object], known: tuple[object, ...]) -> bool:
@@ -206,4 +214,4 @@ def now() -> datetime:
 def done(operation: AnyOperation, reply: Reply) -> None:
     """Take a success that tells nothing else; a page of a proxy in its place says that the service never saw us."""
     if reply.headers.get("content-type", "").lower().startswith("text/html"):
-        raise ContractError(operation.name, "", "the reply is a web page", excerpt(operation, reply))
+        raise misfit(operation, reply, "the reply is a web page")

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from puzzel_chat_api.types import Unset
+
 _T = TypeVar("_T")
 FOREVER = 1e9
 """Seconds (30 years) from which on a duration is nonsense."""
@@ -16,8 +18,13 @@ def text(value: object) -> str | None:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
 
 
+def text_or_empty(value: object) -> str | None:
+    """Give a string, empty when the member is null or was left out; None for a value of the wrong type."""
+    return "" if value is None or isinstance(value, Unset) else text(value)
+
+
 def identity(value: object) -> str | None:
-    """Give an id as a string; a number counts as one (related: visual queue ids are numbers, queue keys are not)."""
+    """Give an id as a string; a number counts as one."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return text(value) or None

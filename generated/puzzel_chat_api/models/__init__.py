@@ -3,12 +3,13 @@
 
 from .agent import Agent
 from .allocation_status import AllocationStatus
+from .authenticate_reply import AuthenticateReply
+from .authenticate_request import AuthenticateRequest
 from .author import Author
 from .author_role import AuthorRole
 from .chat_event_kind import ChatEventKind
 from .chat_message import ChatMessage
 from .connect_token_body import ConnectTokenBody
-from .customer import Customer
 from .event_message import EventMessage
 from .file_message import FileMessage
 from .option import Option
@@ -18,7 +19,6 @@ from .problem_details import ProblemDetails
 from .queue_info import QueueInfo
 from .request_status import RequestStatus
 from .route_reply import RouteReply
-from .route_request import RouteRequest
 from .send_message_reply import SendMessageReply
 from .send_message_request import SendMessageRequest
 from .text_message import TextMessage
@@ -31,12 +31,13 @@ from .variable import Variable
 __all__ = (
     "Agent",
     "AllocationStatus",
+    "AuthenticateReply",
+    "AuthenticateRequest",
     "Author",
     "AuthorRole",
     "ChatEventKind",
     "ChatMessage",
     "ConnectTokenBody",
-    "Customer",
     "EventMessage",
     "FileMessage",
     "Option",
@@ -46,7 +47,6 @@ __all__ = (
     "QueueInfo",
     "RequestStatus",
     "RouteReply",
-    "RouteRequest",
     "SendMessageReply",
     "SendMessageRequest",
     "TextMessage",

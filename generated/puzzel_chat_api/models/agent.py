@@ -15,15 +15,19 @@ T = TypeVar("T", bound="Agent")
 class Agent:
     """
     Attributes:
-        id (str):
+        id (None | str | Unset):
         display_name (None | str | Unset):
     """
 
-    id: str
+    id: None | str | Unset = UNSET
     display_name: None | str | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
-        id = self.id
+        id: None | str | Unset
+        if isinstance(self.id, Unset):
+            id = UNSET
+        else:
+            id = self.id
 
         display_name: None | str | Unset
         if isinstance(self.display_name, Unset):
@@ -33,11 +37,9 @@ class Agent:
 
         field_dict: dict[str, Any] = {}
 
-        field_dict.update(
-            {
-                "id": id,
-            }
-        )
+        field_dict.update({})
+        if id is not UNSET:
+            field_dict["id"] = id
         if display_name is not UNSET:
             field_dict["displayName"] = display_name
 
@@ -46,7 +48,15 @@ class Agent:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        id = d.pop("id")
+
+        def _parse_id(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        id = _parse_id(d.pop("id", UNSET))
 
         def _parse_display_name(data: object) -> None | str | Unset:
             if data is None:

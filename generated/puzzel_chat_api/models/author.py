@@ -16,17 +16,23 @@ T = TypeVar("T", bound="Author")
 class Author:
     """
     Attributes:
-        role (AuthorRole):
+        role (AuthorRole | None | Unset):
         id (None | str | Unset):
         display_name (None | str | Unset):
     """
 
-    role: AuthorRole
+    role: AuthorRole | None | Unset = UNSET
     id: None | str | Unset = UNSET
     display_name: None | str | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
-        role = self.role.value
+        role: int | None | Unset
+        if isinstance(self.role, Unset):
+            role = UNSET
+        elif isinstance(self.role, AuthorRole):
+            role = self.role.value
+        else:
+            role = self.role
 
         id: None | str | Unset
         if isinstance(self.id, Unset):
@@ -42,11 +48,9 @@ class Author:
 
         field_dict: dict[str, Any] = {}
 
-        field_dict.update(
-            {
-                "role": role,
-            }
-        )
+        field_dict.update({})
+        if role is not UNSET:
+            field_dict["role"] = role
         if id is not UNSET:
             field_dict["id"] = id
         if display_name is not UNSET:
@@ -57,7 +61,23 @@ class Author:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        role = AuthorRole(d.pop("role"))
+
+        def _parse_role(data: object) -> AuthorRole | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, int):
+                    raise TypeError()
+                role_type_0 = AuthorRole(data)
+
+                return role_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(AuthorRole | None | Unset, data)
+
+        role = _parse_role(d.pop("role", UNSET))
 
         def _parse_id(data: object) -> None | str | Unset:
             if data is None:

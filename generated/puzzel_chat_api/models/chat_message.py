@@ -24,8 +24,9 @@ class ChatMessage:
         type_ (str):
         id (str):
         conversation_id (str):
-        version (int):
-        sent_at (datetime.datetime):
+        event_id (int | None | Unset):
+        version (int | None | Unset):
+        sent_at (datetime.datetime | None | Unset):
         author (Author | None | Unset):
         client_message_id (None | str | Unset):
     """
@@ -33,8 +34,9 @@ class ChatMessage:
     type_: str
     id: str
     conversation_id: str
-    version: int
-    sent_at: datetime.datetime
+    event_id: int | None | Unset = UNSET
+    version: int | None | Unset = UNSET
+    sent_at: datetime.datetime | None | Unset = UNSET
     author: Author | None | Unset = UNSET
     client_message_id: None | str | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -48,9 +50,25 @@ class ChatMessage:
 
         conversation_id = self.conversation_id
 
-        version = self.version
+        event_id: int | None | Unset
+        if isinstance(self.event_id, Unset):
+            event_id = UNSET
+        else:
+            event_id = self.event_id
 
-        sent_at = self.sent_at.isoformat()
+        version: int | None | Unset
+        if isinstance(self.version, Unset):
+            version = UNSET
+        else:
+            version = self.version
+
+        sent_at: None | str | Unset
+        if isinstance(self.sent_at, Unset):
+            sent_at = UNSET
+        elif isinstance(self.sent_at, datetime.datetime):
+            sent_at = self.sent_at.isoformat()
+        else:
+            sent_at = self.sent_at
 
         author: dict[str, Any] | None | Unset
         if isinstance(self.author, Unset):
@@ -73,10 +91,14 @@ class ChatMessage:
                 "type": type_,
                 "id": id,
                 "conversationId": conversation_id,
-                "version": version,
-                "sentAt": sent_at,
             }
         )
+        if event_id is not UNSET:
+            field_dict["eventId"] = event_id
+        if version is not UNSET:
+            field_dict["version"] = version
+        if sent_at is not UNSET:
+            field_dict["sentAt"] = sent_at
         if author is not UNSET:
             field_dict["author"] = author
         if client_message_id is not UNSET:
@@ -95,9 +117,40 @@ class ChatMessage:
 
         conversation_id = d.pop("conversationId")
 
-        version = d.pop("version")
+        def _parse_event_id(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
 
-        sent_at = datetime.datetime.fromisoformat(d.pop("sentAt"))
+        event_id = _parse_event_id(d.pop("eventId", UNSET))
+
+        def _parse_version(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        version = _parse_version(d.pop("version", UNSET))
+
+        def _parse_sent_at(data: object) -> datetime.datetime | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                sent_at_type_0 = datetime.datetime.fromisoformat(data)
+
+                return sent_at_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None | Unset, data)
+
+        sent_at = _parse_sent_at(d.pop("sentAt", UNSET))
 
         def _parse_author(data: object) -> Author | None | Unset:
             if data is None:
@@ -129,6 +182,7 @@ class ChatMessage:
             type_=type_,
             id=id,
             conversation_id=conversation_id,
+            event_id=event_id,
             version=version,
             sent_at=sent_at,
             author=author,

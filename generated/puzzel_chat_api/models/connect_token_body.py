@@ -19,15 +19,21 @@ class ConnectTokenBody:
         grant_type (str):
         client_id (str | Unset):
         client_secret (str | Unset):
+        tenant_id (str | Unset):
         scope (str | Unset):
         refresh_token (str | Unset):
+        user_info_id (str | Unset):
+        code_verifier (str | Unset):
     """
 
     grant_type: str
     client_id: str | Unset = UNSET
     client_secret: str | Unset = UNSET
+    tenant_id: str | Unset = UNSET
     scope: str | Unset = UNSET
     refresh_token: str | Unset = UNSET
+    user_info_id: str | Unset = UNSET
+    code_verifier: str | Unset = UNSET
     additional_properties: dict[str, str] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -37,9 +43,15 @@ class ConnectTokenBody:
 
         client_secret = self.client_secret
 
+        tenant_id = self.tenant_id
+
         scope = self.scope
 
         refresh_token = self.refresh_token
+
+        user_info_id = self.user_info_id
+
+        code_verifier = self.code_verifier
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
@@ -52,10 +64,16 @@ class ConnectTokenBody:
             field_dict["client_id"] = client_id
         if client_secret is not UNSET:
             field_dict["client_secret"] = client_secret
+        if tenant_id is not UNSET:
+            field_dict["tenant_id"] = tenant_id
         if scope is not UNSET:
             field_dict["scope"] = scope
         if refresh_token is not UNSET:
             field_dict["refresh_token"] = refresh_token
+        if user_info_id is not UNSET:
+            field_dict["user_info_id"] = user_info_id
+        if code_verifier is not UNSET:
+            field_dict["code_verifier"] = code_verifier
 
         return field_dict
 
@@ -68,16 +86,25 @@ class ConnectTokenBody:
 
         client_secret = d.pop("client_secret", UNSET)
 
+        tenant_id = d.pop("tenant_id", UNSET)
+
         scope = d.pop("scope", UNSET)
 
         refresh_token = d.pop("refresh_token", UNSET)
+
+        user_info_id = d.pop("user_info_id", UNSET)
+
+        code_verifier = d.pop("code_verifier", UNSET)
 
         connect_token_body = cls(
             grant_type=grant_type,
             client_id=client_id,
             client_secret=client_secret,
+            tenant_id=tenant_id,
             scope=scope,
             refresh_token=refresh_token,
+            user_info_id=user_info_id,
+            code_verifier=code_verifier,
         )
 
         connect_token_body.additional_properties = d

@@ -32,11 +32,12 @@ class EventMessage:
         type_ (Literal['Event']):
         id (str):
         conversation_id (str):
-        version (int):
-        sent_at (datetime.datetime):
-        event (ChatEventKind):
+        event_id (int | None | Unset):
+        version (int | None | Unset):
+        sent_at (datetime.datetime | None | Unset):
         author (Author | None | Unset):
         client_message_id (None | str | Unset):
+        event (ChatEventKind | None | Unset):
         agent (Agent | None | Unset):
         is_typing (bool | None | Unset):
         ended_by (AuthorRole | None | Unset):
@@ -46,11 +47,12 @@ class EventMessage:
     type_: Literal["Event"]
     id: str
     conversation_id: str
-    version: int
-    sent_at: datetime.datetime
-    event: ChatEventKind
+    event_id: int | None | Unset = UNSET
+    version: int | None | Unset = UNSET
+    sent_at: datetime.datetime | None | Unset = UNSET
     author: Author | None | Unset = UNSET
     client_message_id: None | str | Unset = UNSET
+    event: ChatEventKind | None | Unset = UNSET
     agent: Agent | None | Unset = UNSET
     is_typing: bool | None | Unset = UNSET
     ended_by: AuthorRole | None | Unset = UNSET
@@ -66,11 +68,25 @@ class EventMessage:
 
         conversation_id = self.conversation_id
 
-        version = self.version
+        event_id: int | None | Unset
+        if isinstance(self.event_id, Unset):
+            event_id = UNSET
+        else:
+            event_id = self.event_id
 
-        sent_at = self.sent_at.isoformat()
+        version: int | None | Unset
+        if isinstance(self.version, Unset):
+            version = UNSET
+        else:
+            version = self.version
 
-        event = self.event.value
+        sent_at: None | str | Unset
+        if isinstance(self.sent_at, Unset):
+            sent_at = UNSET
+        elif isinstance(self.sent_at, datetime.datetime):
+            sent_at = self.sent_at.isoformat()
+        else:
+            sent_at = self.sent_at
 
         author: dict[str, Any] | None | Unset
         if isinstance(self.author, Unset):
@@ -85,6 +101,14 @@ class EventMessage:
             client_message_id = UNSET
         else:
             client_message_id = self.client_message_id
+
+        event: None | str | Unset
+        if isinstance(self.event, Unset):
+            event = UNSET
+        elif isinstance(self.event, ChatEventKind):
+            event = self.event.value
+        else:
+            event = self.event
 
         agent: dict[str, Any] | None | Unset
         if isinstance(self.agent, Unset):
@@ -121,15 +145,20 @@ class EventMessage:
                 "type": type_,
                 "id": id,
                 "conversationId": conversation_id,
-                "version": version,
-                "sentAt": sent_at,
-                "event": event,
             }
         )
+        if event_id is not UNSET:
+            field_dict["eventId"] = event_id
+        if version is not UNSET:
+            field_dict["version"] = version
+        if sent_at is not UNSET:
+            field_dict["sentAt"] = sent_at
         if author is not UNSET:
             field_dict["author"] = author
         if client_message_id is not UNSET:
             field_dict["clientMessageId"] = client_message_id
+        if event is not UNSET:
+            field_dict["event"] = event
         if agent is not UNSET:
             field_dict["agent"] = agent
         if is_typing is not UNSET:
@@ -155,11 +184,40 @@ class EventMessage:
 
         conversation_id = d.pop("conversationId")
 
-        version = d.pop("version")
+        def _parse_event_id(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
 
-        sent_at = datetime.datetime.fromisoformat(d.pop("sentAt"))
+        event_id = _parse_event_id(d.pop("eventId", UNSET))
 
-        event = ChatEventKind(d.pop("event"))
+        def _parse_version(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        version = _parse_version(d.pop("version", UNSET))
+
+        def _parse_sent_at(data: object) -> datetime.datetime | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                sent_at_type_0 = datetime.datetime.fromisoformat(data)
+
+                return sent_at_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None | Unset, data)
+
+        sent_at = _parse_sent_at(d.pop("sentAt", UNSET))
 
         def _parse_author(data: object) -> Author | None | Unset:
             if data is None:
@@ -186,6 +244,23 @@ class EventMessage:
             return cast(None | str | Unset, data)
 
         client_message_id = _parse_client_message_id(d.pop("clientMessageId", UNSET))
+
+        def _parse_event(data: object) -> ChatEventKind | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                event_type_0 = ChatEventKind(data)
+
+                return event_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(ChatEventKind | None | Unset, data)
+
+        event = _parse_event(d.pop("event", UNSET))
 
         def _parse_agent(data: object) -> Agent | None | Unset:
             if data is None:
@@ -243,11 +318,12 @@ class EventMessage:
             type_=type_,
             id=id,
             conversation_id=conversation_id,
+            event_id=event_id,
             version=version,
             sent_at=sent_at,
-            event=event,
             author=author,
             client_message_id=client_message_id,
+            event=event,
             agent=agent,
             is_typing=is_typing,
             ended_by=ended_by,

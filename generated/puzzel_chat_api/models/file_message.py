@@ -29,12 +29,13 @@ class FileMessage:
         type_ (Literal['File']):
         id (str):
         conversation_id (str):
-        version (int):
-        sent_at (datetime.datetime):
-        file_name (str):
-        url (str):
+        event_id (int | None | Unset):
+        version (int | None | Unset):
+        sent_at (datetime.datetime | None | Unset):
         author (Author | None | Unset):
         client_message_id (None | str | Unset):
+        file_name (None | str | Unset):
+        url (None | str | Unset):
         content_type (None | str | Unset):
         size (int | None | Unset):
     """
@@ -42,12 +43,13 @@ class FileMessage:
     type_: Literal["File"]
     id: str
     conversation_id: str
-    version: int
-    sent_at: datetime.datetime
-    file_name: str
-    url: str
+    event_id: int | None | Unset = UNSET
+    version: int | None | Unset = UNSET
+    sent_at: datetime.datetime | None | Unset = UNSET
     author: Author | None | Unset = UNSET
     client_message_id: None | str | Unset = UNSET
+    file_name: None | str | Unset = UNSET
+    url: None | str | Unset = UNSET
     content_type: None | str | Unset = UNSET
     size: int | None | Unset = UNSET
 
@@ -60,13 +62,25 @@ class FileMessage:
 
         conversation_id = self.conversation_id
 
-        version = self.version
+        event_id: int | None | Unset
+        if isinstance(self.event_id, Unset):
+            event_id = UNSET
+        else:
+            event_id = self.event_id
 
-        sent_at = self.sent_at.isoformat()
+        version: int | None | Unset
+        if isinstance(self.version, Unset):
+            version = UNSET
+        else:
+            version = self.version
 
-        file_name = self.file_name
-
-        url = self.url
+        sent_at: None | str | Unset
+        if isinstance(self.sent_at, Unset):
+            sent_at = UNSET
+        elif isinstance(self.sent_at, datetime.datetime):
+            sent_at = self.sent_at.isoformat()
+        else:
+            sent_at = self.sent_at
 
         author: dict[str, Any] | None | Unset
         if isinstance(self.author, Unset):
@@ -81,6 +95,18 @@ class FileMessage:
             client_message_id = UNSET
         else:
             client_message_id = self.client_message_id
+
+        file_name: None | str | Unset
+        if isinstance(self.file_name, Unset):
+            file_name = UNSET
+        else:
+            file_name = self.file_name
+
+        url: None | str | Unset
+        if isinstance(self.url, Unset):
+            url = UNSET
+        else:
+            url = self.url
 
         content_type: None | str | Unset
         if isinstance(self.content_type, Unset):
@@ -101,16 +127,22 @@ class FileMessage:
                 "type": type_,
                 "id": id,
                 "conversationId": conversation_id,
-                "version": version,
-                "sentAt": sent_at,
-                "fileName": file_name,
-                "url": url,
             }
         )
+        if event_id is not UNSET:
+            field_dict["eventId"] = event_id
+        if version is not UNSET:
+            field_dict["version"] = version
+        if sent_at is not UNSET:
+            field_dict["sentAt"] = sent_at
         if author is not UNSET:
             field_dict["author"] = author
         if client_message_id is not UNSET:
             field_dict["clientMessageId"] = client_message_id
+        if file_name is not UNSET:
+            field_dict["fileName"] = file_name
+        if url is not UNSET:
+            field_dict["url"] = url
         if content_type is not UNSET:
             field_dict["contentType"] = content_type
         if size is not UNSET:
@@ -131,13 +163,40 @@ class FileMessage:
 
         conversation_id = d.pop("conversationId")
 
-        version = d.pop("version")
+        def _parse_event_id(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
 
-        sent_at = datetime.datetime.fromisoformat(d.pop("sentAt"))
+        event_id = _parse_event_id(d.pop("eventId", UNSET))
 
-        file_name = d.pop("fileName")
+        def _parse_version(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
 
-        url = d.pop("url")
+        version = _parse_version(d.pop("version", UNSET))
+
+        def _parse_sent_at(data: object) -> datetime.datetime | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                sent_at_type_0 = datetime.datetime.fromisoformat(data)
+
+                return sent_at_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None | Unset, data)
+
+        sent_at = _parse_sent_at(d.pop("sentAt", UNSET))
 
         def _parse_author(data: object) -> Author | None | Unset:
             if data is None:
@@ -165,6 +224,24 @@ class FileMessage:
 
         client_message_id = _parse_client_message_id(d.pop("clientMessageId", UNSET))
 
+        def _parse_file_name(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        file_name = _parse_file_name(d.pop("fileName", UNSET))
+
+        def _parse_url(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        url = _parse_url(d.pop("url", UNSET))
+
         def _parse_content_type(data: object) -> None | str | Unset:
             if data is None:
                 return data
@@ -187,12 +264,13 @@ class FileMessage:
             type_=type_,
             id=id,
             conversation_id=conversation_id,
+            event_id=event_id,
             version=version,
             sent_at=sent_at,
-            file_name=file_name,
-            url=url,
             author=author,
             client_message_id=client_message_id,
+            file_name=file_name,
+            url=url,
             content_type=content_type,
             size=size,
         )

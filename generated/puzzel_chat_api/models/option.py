@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
+
+from ..types import UNSET, Unset
 
 T = TypeVar("T", bound="Option")
 
@@ -14,25 +16,30 @@ class Option:
     """
     Attributes:
         id (str):
-        label (str):
+        label (None | str | Unset):
     """
 
     id: str
-    label: str
+    label: None | str | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         id = self.id
 
-        label = self.label
+        label: None | str | Unset
+        if isinstance(self.label, Unset):
+            label = UNSET
+        else:
+            label = self.label
 
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
             {
                 "id": id,
-                "label": label,
             }
         )
+        if label is not UNSET:
+            field_dict["label"] = label
 
         return field_dict
 
@@ -41,7 +48,14 @@ class Option:
         d = dict(src_dict)
         id = d.pop("id")
 
-        label = d.pop("label")
+        def _parse_label(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        label = _parse_label(d.pop("label", UNSET))
 
         option = cls(
             id=id,

@@ -30,23 +30,25 @@ class OptionsMessage:
         type_ (Literal['Options']):
         id (str):
         conversation_id (str):
-        version (int):
-        sent_at (datetime.datetime):
-        options (list[Option]):
+        event_id (int | None | Unset):
+        version (int | None | Unset):
+        sent_at (datetime.datetime | None | Unset):
         author (Author | None | Unset):
         client_message_id (None | str | Unset):
         content (None | str | Unset):
+        options (list[Option] | None | Unset):
     """
 
     type_: Literal["Options"]
     id: str
     conversation_id: str
-    version: int
-    sent_at: datetime.datetime
-    options: list[Option]
+    event_id: int | None | Unset = UNSET
+    version: int | None | Unset = UNSET
+    sent_at: datetime.datetime | None | Unset = UNSET
     author: Author | None | Unset = UNSET
     client_message_id: None | str | Unset = UNSET
     content: None | str | Unset = UNSET
+    options: list[Option] | None | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.author import Author  # noqa: PLC0415
@@ -57,14 +59,25 @@ class OptionsMessage:
 
         conversation_id = self.conversation_id
 
-        version = self.version
+        event_id: int | None | Unset
+        if isinstance(self.event_id, Unset):
+            event_id = UNSET
+        else:
+            event_id = self.event_id
 
-        sent_at = self.sent_at.isoformat()
+        version: int | None | Unset
+        if isinstance(self.version, Unset):
+            version = UNSET
+        else:
+            version = self.version
 
-        options = []
-        for options_item_data in self.options:
-            options_item = options_item_data.to_dict()
-            options.append(options_item)
+        sent_at: None | str | Unset
+        if isinstance(self.sent_at, Unset):
+            sent_at = UNSET
+        elif isinstance(self.sent_at, datetime.datetime):
+            sent_at = self.sent_at.isoformat()
+        else:
+            sent_at = self.sent_at
 
         author: dict[str, Any] | None | Unset
         if isinstance(self.author, Unset):
@@ -86,6 +99,18 @@ class OptionsMessage:
         else:
             content = self.content
 
+        options: list[dict[str, Any]] | None | Unset
+        if isinstance(self.options, Unset):
+            options = UNSET
+        elif isinstance(self.options, list):
+            options = []
+            for options_type_0_item_data in self.options:
+                options_type_0_item = options_type_0_item_data.to_dict()
+                options.append(options_type_0_item)
+
+        else:
+            options = self.options
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -93,17 +118,22 @@ class OptionsMessage:
                 "type": type_,
                 "id": id,
                 "conversationId": conversation_id,
-                "version": version,
-                "sentAt": sent_at,
-                "options": options,
             }
         )
+        if event_id is not UNSET:
+            field_dict["eventId"] = event_id
+        if version is not UNSET:
+            field_dict["version"] = version
+        if sent_at is not UNSET:
+            field_dict["sentAt"] = sent_at
         if author is not UNSET:
             field_dict["author"] = author
         if client_message_id is not UNSET:
             field_dict["clientMessageId"] = client_message_id
         if content is not UNSET:
             field_dict["content"] = content
+        if options is not UNSET:
+            field_dict["options"] = options
 
         return field_dict
 
@@ -121,16 +151,40 @@ class OptionsMessage:
 
         conversation_id = d.pop("conversationId")
 
-        version = d.pop("version")
+        def _parse_event_id(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
 
-        sent_at = datetime.datetime.fromisoformat(d.pop("sentAt"))
+        event_id = _parse_event_id(d.pop("eventId", UNSET))
 
-        options = []
-        _options = d.pop("options")
-        for options_item_data in _options:
-            options_item = Option.from_dict(options_item_data)
+        def _parse_version(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
 
-            options.append(options_item)
+        version = _parse_version(d.pop("version", UNSET))
+
+        def _parse_sent_at(data: object) -> datetime.datetime | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                sent_at_type_0 = datetime.datetime.fromisoformat(data)
+
+                return sent_at_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None | Unset, data)
+
+        sent_at = _parse_sent_at(d.pop("sentAt", UNSET))
 
         def _parse_author(data: object) -> Author | None | Unset:
             if data is None:
@@ -167,16 +221,39 @@ class OptionsMessage:
 
         content = _parse_content(d.pop("content", UNSET))
 
+        def _parse_options(data: object) -> list[Option] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                options_type_0 = []
+                _options_type_0 = data
+                for options_type_0_item_data in _options_type_0:
+                    options_type_0_item = Option.from_dict(options_type_0_item_data)
+
+                    options_type_0.append(options_type_0_item)
+
+                return options_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[Option] | None | Unset, data)
+
+        options = _parse_options(d.pop("options", UNSET))
+
         options_message = cls(
             type_=type_,
             id=id,
             conversation_id=conversation_id,
+            event_id=event_id,
             version=version,
             sent_at=sent_at,
-            options=options,
             author=author,
             client_message_id=client_message_id,
             content=content,
+            options=options,
         )
 
         return options_message

@@ -24,7 +24,7 @@ class PollReply:
     """
     Attributes:
         messages (list[ChatMessage | EventMessage | FileMessage | OptionsMessage | TextMessage] | None | Unset):
-        cursor (None | str | Unset):
+        cursor (int | None | str | Unset):
     """
 
     messages: (
@@ -32,7 +32,7 @@ class PollReply:
         | None
         | Unset
     ) = UNSET
-    cursor: None | str | Unset = UNSET
+    cursor: int | None | str | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.event_message import EventMessage  # noqa: PLC0415
@@ -63,7 +63,7 @@ class PollReply:
         else:
             messages = self.messages
 
-        cursor: None | str | Unset
+        cursor: int | None | str | Unset
         if isinstance(self.cursor, Unset):
             cursor = UNSET
         else:
@@ -180,12 +180,12 @@ class PollReply:
 
         messages = _parse_messages(d.pop("messages", UNSET))
 
-        def _parse_cursor(data: object) -> None | str | Unset:
+        def _parse_cursor(data: object) -> int | None | str | Unset:
             if data is None:
                 return data
             if isinstance(data, Unset):
                 return data
-            return cast(None | str | Unset, data)
+            return cast(int | None | str | Unset, data)
 
         cursor = _parse_cursor(d.pop("cursor", UNSET))
 

@@ -20,18 +20,18 @@ T = TypeVar("T", bound="RequestStatus")
 class RequestStatus:
     """
     Attributes:
-        status (AllocationStatus):
         request_id (None | str | Unset):
         conversation_id (None | str | Unset):
+        status (AllocationStatus | None | Unset):
         queue_position (int | None | Unset):
         estimated_wait_seconds (int | None | Unset):
         agent (Agent | None | Unset):
         reason (None | str | Unset):
     """
 
-    status: AllocationStatus
     request_id: None | str | Unset = UNSET
     conversation_id: None | str | Unset = UNSET
+    status: AllocationStatus | None | Unset = UNSET
     queue_position: int | None | Unset = UNSET
     estimated_wait_seconds: int | None | Unset = UNSET
     agent: Agent | None | Unset = UNSET
@@ -39,8 +39,6 @@ class RequestStatus:
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.agent import Agent  # noqa: PLC0415
-
-        status = self.status.value
 
         request_id: None | str | Unset
         if isinstance(self.request_id, Unset):
@@ -53,6 +51,14 @@ class RequestStatus:
             conversation_id = UNSET
         else:
             conversation_id = self.conversation_id
+
+        status: None | str | Unset
+        if isinstance(self.status, Unset):
+            status = UNSET
+        elif isinstance(self.status, AllocationStatus):
+            status = self.status.value
+        else:
+            status = self.status
 
         queue_position: int | None | Unset
         if isinstance(self.queue_position, Unset):
@@ -82,15 +88,13 @@ class RequestStatus:
 
         field_dict: dict[str, Any] = {}
 
-        field_dict.update(
-            {
-                "status": status,
-            }
-        )
+        field_dict.update({})
         if request_id is not UNSET:
             field_dict["requestId"] = request_id
         if conversation_id is not UNSET:
             field_dict["conversationId"] = conversation_id
+        if status is not UNSET:
+            field_dict["status"] = status
         if queue_position is not UNSET:
             field_dict["queuePosition"] = queue_position
         if estimated_wait_seconds is not UNSET:
@@ -107,7 +111,6 @@ class RequestStatus:
         from ..models.agent import Agent  # noqa: PLC0415
 
         d = dict(src_dict)
-        status = AllocationStatus(d.pop("status"))
 
         def _parse_request_id(data: object) -> None | str | Unset:
             if data is None:
@@ -126,6 +129,23 @@ class RequestStatus:
             return cast(None | str | Unset, data)
 
         conversation_id = _parse_conversation_id(d.pop("conversationId", UNSET))
+
+        def _parse_status(data: object) -> AllocationStatus | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                status_type_0 = AllocationStatus(data)
+
+                return status_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(AllocationStatus | None | Unset, data)
+
+        status = _parse_status(d.pop("status", UNSET))
 
         def _parse_queue_position(data: object) -> int | None | Unset:
             if data is None:
@@ -174,9 +194,9 @@ class RequestStatus:
         reason = _parse_reason(d.pop("reason", UNSET))
 
         request_status = cls(
-            status=status,
             request_id=request_id,
             conversation_id=conversation_id,
+            status=status,
             queue_position=queue_position,
             estimated_wait_seconds=estimated_wait_seconds,
             agent=agent,

@@ -16,18 +16,16 @@ T = TypeVar("T", bound="RouteReply")
 class RouteReply:
     """
     Attributes:
-        status (AllocationStatus):
         request_id (None | str | Unset):
         conversation_id (None | str | Unset):
+        status (AllocationStatus | None | Unset):
     """
 
-    status: AllocationStatus
     request_id: None | str | Unset = UNSET
     conversation_id: None | str | Unset = UNSET
+    status: AllocationStatus | None | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
-        status = self.status.value
-
         request_id: None | str | Unset
         if isinstance(self.request_id, Unset):
             request_id = UNSET
@@ -40,24 +38,29 @@ class RouteReply:
         else:
             conversation_id = self.conversation_id
 
+        status: None | str | Unset
+        if isinstance(self.status, Unset):
+            status = UNSET
+        elif isinstance(self.status, AllocationStatus):
+            status = self.status.value
+        else:
+            status = self.status
+
         field_dict: dict[str, Any] = {}
 
-        field_dict.update(
-            {
-                "status": status,
-            }
-        )
+        field_dict.update({})
         if request_id is not UNSET:
             field_dict["requestId"] = request_id
         if conversation_id is not UNSET:
             field_dict["conversationId"] = conversation_id
+        if status is not UNSET:
+            field_dict["status"] = status
 
         return field_dict
 
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        status = AllocationStatus(d.pop("status"))
 
         def _parse_request_id(data: object) -> None | str | Unset:
             if data is None:
@@ -77,10 +80,27 @@ class RouteReply:
 
         conversation_id = _parse_conversation_id(d.pop("conversationId", UNSET))
 
+        def _parse_status(data: object) -> AllocationStatus | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                status_type_0 = AllocationStatus(data)
+
+                return status_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(AllocationStatus | None | Unset, data)
+
+        status = _parse_status(d.pop("status", UNSET))
+
         route_reply = cls(
-            status=status,
             request_id=request_id,
             conversation_id=conversation_id,
+            status=status,
         )
 
         return route_reply

@@ -17,18 +17,24 @@ class SendMessageReply:
     """
     Attributes:
         id (str):
-        sent_at (datetime.datetime):
+        sent_at (datetime.datetime | None | Unset):
         client_message_id (None | str | Unset):
     """
 
     id: str
-    sent_at: datetime.datetime
+    sent_at: datetime.datetime | None | Unset = UNSET
     client_message_id: None | str | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         id = self.id
 
-        sent_at = self.sent_at.isoformat()
+        sent_at: None | str | Unset
+        if isinstance(self.sent_at, Unset):
+            sent_at = UNSET
+        elif isinstance(self.sent_at, datetime.datetime):
+            sent_at = self.sent_at.isoformat()
+        else:
+            sent_at = self.sent_at
 
         client_message_id: None | str | Unset
         if isinstance(self.client_message_id, Unset):
@@ -41,9 +47,10 @@ class SendMessageReply:
         field_dict.update(
             {
                 "id": id,
-                "sentAt": sent_at,
             }
         )
+        if sent_at is not UNSET:
+            field_dict["sentAt"] = sent_at
         if client_message_id is not UNSET:
             field_dict["clientMessageId"] = client_message_id
 
@@ -54,7 +61,22 @@ class SendMessageReply:
         d = dict(src_dict)
         id = d.pop("id")
 
-        sent_at = datetime.datetime.fromisoformat(d.pop("sentAt"))
+        def _parse_sent_at(data: object) -> datetime.datetime | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                sent_at_type_0 = datetime.datetime.fromisoformat(data)
+
+                return sent_at_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None | Unset, data)
+
+        sent_at = _parse_sent_at(d.pop("sentAt", UNSET))
 
         def _parse_client_message_id(data: object) -> None | str | Unset:
             if data is None:

@@ -29,21 +29,23 @@ class TextMessage:
         type_ (Literal['Text']):
         id (str):
         conversation_id (str):
-        version (int):
-        sent_at (datetime.datetime):
-        content (str):
+        event_id (int | None | Unset):
+        version (int | None | Unset):
+        sent_at (datetime.datetime | None | Unset):
         author (Author | None | Unset):
         client_message_id (None | str | Unset):
+        content (None | str | Unset):
     """
 
     type_: Literal["Text"]
     id: str
     conversation_id: str
-    version: int
-    sent_at: datetime.datetime
-    content: str
+    event_id: int | None | Unset = UNSET
+    version: int | None | Unset = UNSET
+    sent_at: datetime.datetime | None | Unset = UNSET
     author: Author | None | Unset = UNSET
     client_message_id: None | str | Unset = UNSET
+    content: None | str | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         from ..models.author import Author  # noqa: PLC0415
@@ -54,11 +56,25 @@ class TextMessage:
 
         conversation_id = self.conversation_id
 
-        version = self.version
+        event_id: int | None | Unset
+        if isinstance(self.event_id, Unset):
+            event_id = UNSET
+        else:
+            event_id = self.event_id
 
-        sent_at = self.sent_at.isoformat()
+        version: int | None | Unset
+        if isinstance(self.version, Unset):
+            version = UNSET
+        else:
+            version = self.version
 
-        content = self.content
+        sent_at: None | str | Unset
+        if isinstance(self.sent_at, Unset):
+            sent_at = UNSET
+        elif isinstance(self.sent_at, datetime.datetime):
+            sent_at = self.sent_at.isoformat()
+        else:
+            sent_at = self.sent_at
 
         author: dict[str, Any] | None | Unset
         if isinstance(self.author, Unset):
@@ -74,6 +90,12 @@ class TextMessage:
         else:
             client_message_id = self.client_message_id
 
+        content: None | str | Unset
+        if isinstance(self.content, Unset):
+            content = UNSET
+        else:
+            content = self.content
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -81,15 +103,20 @@ class TextMessage:
                 "type": type_,
                 "id": id,
                 "conversationId": conversation_id,
-                "version": version,
-                "sentAt": sent_at,
-                "content": content,
             }
         )
+        if event_id is not UNSET:
+            field_dict["eventId"] = event_id
+        if version is not UNSET:
+            field_dict["version"] = version
+        if sent_at is not UNSET:
+            field_dict["sentAt"] = sent_at
         if author is not UNSET:
             field_dict["author"] = author
         if client_message_id is not UNSET:
             field_dict["clientMessageId"] = client_message_id
+        if content is not UNSET:
+            field_dict["content"] = content
 
         return field_dict
 
@@ -106,11 +133,40 @@ class TextMessage:
 
         conversation_id = d.pop("conversationId")
 
-        version = d.pop("version")
+        def _parse_event_id(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
 
-        sent_at = datetime.datetime.fromisoformat(d.pop("sentAt"))
+        event_id = _parse_event_id(d.pop("eventId", UNSET))
 
-        content = d.pop("content")
+        def _parse_version(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        version = _parse_version(d.pop("version", UNSET))
+
+        def _parse_sent_at(data: object) -> datetime.datetime | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                sent_at_type_0 = datetime.datetime.fromisoformat(data)
+
+                return sent_at_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None | Unset, data)
+
+        sent_at = _parse_sent_at(d.pop("sentAt", UNSET))
 
         def _parse_author(data: object) -> Author | None | Unset:
             if data is None:
@@ -138,15 +194,25 @@ class TextMessage:
 
         client_message_id = _parse_client_message_id(d.pop("clientMessageId", UNSET))
 
+        def _parse_content(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        content = _parse_content(d.pop("content", UNSET))
+
         text_message = cls(
             type_=type_,
             id=id,
             conversation_id=conversation_id,
+            event_id=event_id,
             version=version,
             sent_at=sent_at,
-            content=content,
             author=author,
             client_message_id=client_message_id,
+            content=content,
         )
 
         return text_message

@@ -16,24 +16,28 @@ class TokenReply:
     """
     Attributes:
         access_token (str):
-        token_type (str):
+        token_type (None | str | Unset):
         expires_in (int | None | Unset):
         refresh_token (None | str | Unset):
         scope (None | str | Unset):
-        id_token (None | str | Unset):
+        visitor_id (None | str | Unset):
     """
 
     access_token: str
-    token_type: str
+    token_type: None | str | Unset = UNSET
     expires_in: int | None | Unset = UNSET
     refresh_token: None | str | Unset = UNSET
     scope: None | str | Unset = UNSET
-    id_token: None | str | Unset = UNSET
+    visitor_id: None | str | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         access_token = self.access_token
 
-        token_type = self.token_type
+        token_type: None | str | Unset
+        if isinstance(self.token_type, Unset):
+            token_type = UNSET
+        else:
+            token_type = self.token_type
 
         expires_in: int | None | Unset
         if isinstance(self.expires_in, Unset):
@@ -53,28 +57,29 @@ class TokenReply:
         else:
             scope = self.scope
 
-        id_token: None | str | Unset
-        if isinstance(self.id_token, Unset):
-            id_token = UNSET
+        visitor_id: None | str | Unset
+        if isinstance(self.visitor_id, Unset):
+            visitor_id = UNSET
         else:
-            id_token = self.id_token
+            visitor_id = self.visitor_id
 
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
             {
                 "access_token": access_token,
-                "token_type": token_type,
             }
         )
+        if token_type is not UNSET:
+            field_dict["token_type"] = token_type
         if expires_in is not UNSET:
             field_dict["expires_in"] = expires_in
         if refresh_token is not UNSET:
             field_dict["refresh_token"] = refresh_token
         if scope is not UNSET:
             field_dict["scope"] = scope
-        if id_token is not UNSET:
-            field_dict["id_token"] = id_token
+        if visitor_id is not UNSET:
+            field_dict["visitor_id"] = visitor_id
 
         return field_dict
 
@@ -83,7 +88,14 @@ class TokenReply:
         d = dict(src_dict)
         access_token = d.pop("access_token")
 
-        token_type = d.pop("token_type")
+        def _parse_token_type(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        token_type = _parse_token_type(d.pop("token_type", UNSET))
 
         def _parse_expires_in(data: object) -> int | None | Unset:
             if data is None:
@@ -112,14 +124,14 @@ class TokenReply:
 
         scope = _parse_scope(d.pop("scope", UNSET))
 
-        def _parse_id_token(data: object) -> None | str | Unset:
+        def _parse_visitor_id(data: object) -> None | str | Unset:
             if data is None:
                 return data
             if isinstance(data, Unset):
                 return data
             return cast(None | str | Unset, data)
 
-        id_token = _parse_id_token(d.pop("id_token", UNSET))
+        visitor_id = _parse_visitor_id(d.pop("visitor_id", UNSET))
 
         token_reply = cls(
             access_token=access_token,
@@ -127,7 +139,7 @@ class TokenReply:
             expires_in=expires_in,
             refresh_token=refresh_token,
             scope=scope,
-            id_token=id_token,
+            visitor_id=visitor_id,
         )
 
         return token_reply

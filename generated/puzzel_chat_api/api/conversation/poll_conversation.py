@@ -1,6 +1,6 @@
 # Made by openapi-python-client 0.29.1 from openapi/puzzel-chat.json. Do not edit: run `make regenerate`.
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -13,12 +13,12 @@ from ...types import UNSET, Response, Unset
 
 def _get_kwargs(
     *,
-    after: None | str | Unset = UNSET,
+    after: int | None | str | Unset = UNSET,
 ) -> dict[str, Any]:
 
     params: dict[str, Any] = {}
 
-    json_after: None | str | Unset
+    json_after: int | None | str | Unset
     if isinstance(after, Unset):
         json_after = UNSET
     else:
@@ -38,11 +38,15 @@ def _get_kwargs(
 
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> PollReply | ProblemDetails | None:
+) -> Any | PollReply | ProblemDetails | None:
     if response.status_code == 200:
         response_200 = PollReply.from_dict(response.json())
 
         return response_200
+
+    if response.status_code == 204:
+        response_204 = cast(Any, None)
+        return response_204
 
     if response.status_code == 401:
         response_401 = ProblemDetails.from_dict(response.json())
@@ -77,7 +81,7 @@ def _parse_response(
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[PollReply | ProblemDetails]:
+) -> Response[Any | PollReply | ProblemDetails]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -89,18 +93,18 @@ def _build_response(
 def sync_detailed(
     *,
     client: AuthenticatedClient,
-    after: None | str | Unset = UNSET,
-) -> Response[PollReply | ProblemDetails]:
+    after: int | None | str | Unset = UNSET,
+) -> Response[Any | PollReply | ProblemDetails]:
     """
     Args:
-        after (None | str | Unset):
+        after (int | None | str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[PollReply | ProblemDetails]
+        Response[Any | PollReply | ProblemDetails]
     """
 
     kwargs = _get_kwargs(
@@ -117,18 +121,18 @@ def sync_detailed(
 def sync(
     *,
     client: AuthenticatedClient,
-    after: None | str | Unset = UNSET,
-) -> PollReply | ProblemDetails | None:
+    after: int | None | str | Unset = UNSET,
+) -> Any | PollReply | ProblemDetails | None:
     """
     Args:
-        after (None | str | Unset):
+        after (int | None | str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        PollReply | ProblemDetails
+        Any | PollReply | ProblemDetails
     """
 
     return sync_detailed(
@@ -140,18 +144,18 @@ def sync(
 async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
-    after: None | str | Unset = UNSET,
-) -> Response[PollReply | ProblemDetails]:
+    after: int | None | str | Unset = UNSET,
+) -> Response[Any | PollReply | ProblemDetails]:
     """
     Args:
-        after (None | str | Unset):
+        after (int | None | str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[PollReply | ProblemDetails]
+        Response[Any | PollReply | ProblemDetails]
     """
 
     kwargs = _get_kwargs(
@@ -166,18 +170,18 @@ async def asyncio_detailed(
 async def asyncio(
     *,
     client: AuthenticatedClient,
-    after: None | str | Unset = UNSET,
-) -> PollReply | ProblemDetails | None:
+    after: int | None | str | Unset = UNSET,
+) -> Any | PollReply | ProblemDetails | None:
     """
     Args:
-        after (None | str | Unset):
+        after (int | None | str | Unset):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        PollReply | ProblemDetails
+        Any | PollReply | ProblemDetails
     """
 
     return (

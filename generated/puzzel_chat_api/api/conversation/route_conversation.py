@@ -9,25 +9,30 @@ from ... import errors
 from ...client import AuthenticatedClient, Client
 from ...models.problem_details import ProblemDetails
 from ...models.route_reply import RouteReply
-from ...models.route_request import RouteRequest
+from ...models.variable import Variable
 from ...types import Response
 
 
 def _get_kwargs(
     id: str,
+    queue_key: str,
     *,
-    body: RouteRequest,
+    body: list[Variable],
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
 
     _kwargs: dict[str, Any] = {
-        "method": "post",
-        "url": "/api/conversation/{id}/route/".format(
+        "method": "put",
+        "url": "/api/conversation/{id}/route/{queue_key}".format(
             id=quote(str(id), safe=""),
+            queue_key=quote(str(queue_key), safe=""),
         ),
     }
 
-    _kwargs["json"] = body.to_dict()
+    _kwargs["json"] = []
+    for body_item_data in body:
+        body_item = body_item_data.to_dict()
+        _kwargs["json"].append(body_item)
 
     headers["Content-Type"] = "application/json"
 
@@ -38,6 +43,11 @@ def _get_kwargs(
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
 ) -> ProblemDetails | RouteReply | None:
+    if response.status_code == 200:
+        response_200 = RouteReply.from_dict(response.json())
+
+        return response_200
+
     if response.status_code == 202:
         response_202 = RouteReply.from_dict(response.json())
 
@@ -112,14 +122,16 @@ def _build_response(
 
 def sync_detailed(
     id: str,
+    queue_key: str,
     *,
     client: AuthenticatedClient,
-    body: RouteRequest,
+    body: list[Variable],
 ) -> Response[ProblemDetails | RouteReply]:
     """
     Args:
         id (str):
-        body (RouteRequest):
+        queue_key (str):
+        body (list[Variable]):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -131,6 +143,7 @@ def sync_detailed(
 
     kwargs = _get_kwargs(
         id=id,
+        queue_key=queue_key,
         body=body,
     )
 
@@ -143,14 +156,16 @@ def sync_detailed(
 
 def sync(
     id: str,
+    queue_key: str,
     *,
     client: AuthenticatedClient,
-    body: RouteRequest,
+    body: list[Variable],
 ) -> ProblemDetails | RouteReply | None:
     """
     Args:
         id (str):
-        body (RouteRequest):
+        queue_key (str):
+        body (list[Variable]):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -162,6 +177,7 @@ def sync(
 
     return sync_detailed(
         id=id,
+        queue_key=queue_key,
         client=client,
         body=body,
     ).parsed
@@ -169,14 +185,16 @@ def sync(
 
 async def asyncio_detailed(
     id: str,
+    queue_key: str,
     *,
     client: AuthenticatedClient,
-    body: RouteRequest,
+    body: list[Variable],
 ) -> Response[ProblemDetails | RouteReply]:
     """
     Args:
         id (str):
-        body (RouteRequest):
+        queue_key (str):
+        body (list[Variable]):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -188,6 +206,7 @@ async def asyncio_detailed(
 
     kwargs = _get_kwargs(
         id=id,
+        queue_key=queue_key,
         body=body,
     )
 
@@ -198,14 +217,16 @@ async def asyncio_detailed(
 
 async def asyncio(
     id: str,
+    queue_key: str,
     *,
     client: AuthenticatedClient,
-    body: RouteRequest,
+    body: list[Variable],
 ) -> ProblemDetails | RouteReply | None:
     """
     Args:
         id (str):
-        body (RouteRequest):
+        queue_key (str):
+        body (list[Variable]):
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -218,6 +239,7 @@ async def asyncio(
     return (
         await asyncio_detailed(
             id=id,
+            queue_key=queue_key,
             client=client,
             body=body,
         )
