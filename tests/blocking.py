@@ -16,7 +16,7 @@ _WRAPPED = (AsyncPuzzelChat, AsyncSession, AsyncConversation)
 
 def settings(sandbox: Sandbox, **more: Any) -> dict[str, Any]:
     """Give a client's settings for the sandbox, of either kind."""
-    return {"base_url": sandbox.base_url, "solution_id": sandbox.solution_id, "poll_interval": 0.05, **more}
+    return {**sandbox.settings, "poll_interval": 0.05, **more}
 
 
 class Loop:

@@ -25,9 +25,9 @@ SHELL = [line for language, body in BLOCKS if language == "sh" for line in body.
 DESIGN_SYNC = """
 from puzzel_chat import PuzzelChat, QueueClosed, TextMessage
 
-with PuzzelChat(base_url="BASE_URL", solution_id="12345") as chat:          # or PuzzelChat.from_env()
+with PuzzelChat(solution_id="12345", **HOSTS) as chat:                      # or PuzzelChat.from_env()
     try:
-        conversation = chat.start("support", customer={"name": "Ada"}, wait=120, on_progress=print)
+        conversation = chat.start("support", visual_queue_id="27501", customer={"name": "Ada"}, wait=120, on_progress=print)
     except QueueClosed as closed:
         print("open again", closed.opens_at)
     else:
@@ -42,9 +42,9 @@ import asyncio
 from puzzel_chat import AsyncPuzzelChat, QueueClosed, TextMessage
 
 async def main():
-    async with AsyncPuzzelChat(base_url="BASE_URL", solution_id="12345") as chat:
+    async with AsyncPuzzelChat(solution_id="12345", **HOSTS) as chat:
         try:
-            conversation = await chat.start("support", customer={"name": "Ada"}, wait=120, on_progress=print)
+            conversation = await chat.start("support", visual_queue_id="27501", customer={"name": "Ada"}, wait=120, on_progress=print)
         except QueueClosed as closed:
             print("open again", closed.opens_at)
         else:
@@ -64,6 +64,7 @@ def contact_centre(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     done = threading.Event()
     with Sandbox(script="helpful", pace=0.05) as sandbox:
         monkeypatch.setenv("PUZZEL_CHAT_BASE_URL", sandbox.base_url)
+        monkeypatch.setenv("PUZZEL_CHAT_IDENTITY_URL", sandbox.identity_url)
         monkeypatch.setenv("PUZZEL_CHAT_SOLUTION_ID", sandbox.solution_id)
         monkeypatch.setenv("PUZZEL_CHAT_POLL_INTERVAL", "0.05")
         goodbye = threading.Thread(target=_end_answered_chats, args=(sandbox, done))
@@ -106,7 +107,8 @@ def test_python_blocks_run(code: str, contact_centre: Sandbox, tmp_path: Path) -
 @pytest.mark.parametrize("code", [DESIGN_SYNC, DESIGN_ASYNC], ids=["sync", "async"])
 def test_the_examples_of_the_design_run(code: str, contact_centre: Sandbox, tmp_path: Path) -> None:
     """The two examples that the library was designed by run as written."""
-    printed = run(code.replace("BASE_URL", contact_centre.base_url), tmp_path)
+    hosts = {"base_url": contact_centre.base_url, "identity_url": contact_centre.identity_url}
+    printed = run(f"HOSTS = {hosts!r}\n{code}", tmp_path)
     assert "AllocationStage.ASSIGNED" in printed
     assert "Kari" in printed
 

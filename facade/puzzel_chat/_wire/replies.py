@@ -23,6 +23,7 @@ from puzzel_chat._wire.refusals import misfit
 from puzzel_chat._wire.values import flag, identity, named, seconds, text, when, whole
 from puzzel_chat_api import models as theirs
 from puzzel_chat_api.models import AllocationStatus
+from puzzel_chat_api.types import Unset
 
 _Model = TypeVar("_Model")
 
@@ -137,6 +138,13 @@ def time_info(reply: Reply, now: datetime) -> ours.TimeInfo:
     )
 
 
+def _stage(operation: AnyOperation, reply: Reply, status: object) -> AllocationStage:
+    """Give a stage; unknown when none is told, for that is no reason to stop a search."""
+    if not isinstance(status, AllocationStatus | Unset | None):
+        raise misfit(operation, reply, "this is no word", "/status")
+    return named(_STAGES, status, AllocationStage.UNKNOWN)
+
+
 def routed(reply: Reply, now: datetime) -> tuple[ours.Allocation, str | None]:
     """Give the allocation that a route request began with, and the request's id when there is one.
 
@@ -145,7 +153,7 @@ def routed(reply: Reply, now: datetime) -> tuple[ours.Allocation, str | None]:
     if not reply.body.strip():
         return ours.Allocation(stage=AllocationStage.UNKNOWN, fetched_at=now), None
     found, raw = _parsed(ROUTE, reply, theirs.RouteReply.from_dict)
-    stage = named(_STAGES, found.status, AllocationStage.UNKNOWN)
+    stage = _stage(ROUTE, reply, found.status)
     return ours.Allocation(stage=stage, fetched_at=now, raw=raw), identity(found.request_id)
 
 
@@ -153,7 +161,7 @@ def allocation(reply: Reply, now: datetime) -> ours.Allocation:
     """Give the state of the search for an agent."""
     found, raw = _parsed(STATUS, reply, theirs.RequestStatus.from_dict)
     return ours.Allocation(
-        stage=named(_STAGES, found.status, AllocationStage.UNKNOWN),
+        stage=_stage(STATUS, reply, found.status),
         queue_position=whole(found.queue_position),
         estimated_wait=seconds(found.estimated_wait_seconds),
         agent=agent(found.agent),
