@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import httpx
 import pytest
 import schemathesis
 from attrs import field, frozen
@@ -21,12 +21,14 @@ from hypothesis import HealthCheck, settings
 from jsonschema_rs import validator_for
 from schemathesis.checks import CHECKS
 
+from bare import Customer
 from puzzel_chat.sandbox import Sandbox
 
 Case: TypeAlias = schemathesis.Case[Any]
 
 DOCUMENT = Path(__file__).parents[2] / "openapi" / "puzzel-chat.json"
-EXISTING = {"getQueueInfo": "support", "getTimeInfo": "support-hours"}
+EXISTING = {"getQueueInfo": "27501", "getTimeInfo": "support-hours"}
+IDENTITY = ("connectToken", "authenticateVisitor")
 WORDS = ("hello", "edit", "options", "file", "unknown", "typing", "someone else", "hello again", "end chat")
 schema = schemathesis.openapi.from_path(DOCUMENT)
 bounded = settings(
@@ -39,48 +41,39 @@ bounded = settings(
 
 
 @frozen
-class Customer:
-    """One session at a sandbox, and conversations in it."""
+class Centre:
+    """A sandbox, its customers and their conversations."""
 
-    http: httpx.Client
+    sandbox: Sandbox
     numbers: Iterator[int] = field(factory=lambda: count(1))
 
-    def session(self) -> dict[str, str]:
-        """Open a session and give its tokens."""
-        form = {"grant_type": "client_credentials", "client_id": "12345"}
-        reply: dict[str, str] = self.http.post("/connect/token", data=form).raise_for_status().json()
-        return reply
-
-    def conversation(self, headers: dict[str, str], *, routed: bool) -> str:
+    def conversation(self, customer: Customer, *, routed: bool) -> str:
         """Give the id of a new conversation."""
         name = f"chat-{next(self.numbers)}"
         if routed:
-            route = f"/api/conversation/{name}/route/"
-            self.http.post(route, json={"queueId": "support"}, headers=headers).raise_for_status()
+            customer.route(name).raise_for_status()
         return name
 
-    def busy(self, headers: dict[str, str]) -> None:
+    def busy(self, customer: Customer) -> None:
         """Hold a chat in which everything happens that a poll can tell of."""
-        chat = self.conversation(headers, routed=True)
+        chat = self.conversation(customer, routed=True)
         for word in WORDS:
-            self.http.post(f"/api/conversation/{chat}/message", json={"content": word}, headers=headers)
+            customer.say(word, chat)
 
 
 @pytest.fixture(scope="module")
-def customer() -> Iterator[Customer]:
-    """A customer of a sandbox in which everything takes place at once."""
-    with Sandbox(pace=0) as sandbox, httpx.Client(base_url=sandbox.base_url) as http:
-        yield Customer(http)
-
-
-def _headers(customer: Customer) -> dict[str, str]:
-    return {"Authorization": f"Bearer {customer.session()['access_token']}"}
+def centre() -> Iterator[Centre]:
+    """A sandbox in which everything takes place at once."""
+    with Sandbox(pace=0) as sandbox:
+        yield Centre(sandbox)
 
 
 def _unsaid(case: Case, operation: str) -> list[str]:
     """Name the checks that ask more than the document can say."""
     if operation == "connectToken":
         return ["positive_data_acceptance"]  # no schema tells which credentials are good
+    if operation == "authenticateVisitor":
+        return ["positive_data_acceptance"]  # nor which tokens, and that one of the two is needed is said in words
     if operation == "sendMessage" and isinstance(case.body, dict) and not str(case.body.get("content")).strip():
         return ["positive_data_acceptance"]  # EmptyMessage: a text of nothing but blanks is a string all the same
     if case.method == "GET":
@@ -88,9 +81,12 @@ def _unsaid(case: Case, operation: str) -> list[str]:
     return []
 
 
-def _check(case: Case, customer: Customer, headers: dict[str, str]) -> None:
-    excluded: list[Any] = list(CHECKS.get_by_names(_unsaid(case, _operation(case))))
-    case.call_and_validate(base_url=str(customer.http.base_url).rstrip("/"), headers=headers, excluded_checks=excluded)
+def _check(case: Case, centre: Centre, customer: Customer) -> None:
+    operation = _operation(case)
+    url = centre.sandbox.identity_url if operation in IDENTITY else centre.sandbox.base_url
+    excluded: list[Any] = list(CHECKS.get_by_names(_unsaid(case, operation)))
+    headers = {"Authorization": customer.http.headers["Authorization"]}
+    case.call_and_validate(base_url=url, headers=headers, excluded_checks=excluded)
 
 
 def _operation(case: Case) -> str:
@@ -99,41 +95,55 @@ def _operation(case: Case) -> str:
 
 @schema.parametrize()
 @bounded
-def test_any_request(case: Case, customer: Customer) -> None:
+def test_any_request(case: Case, centre: Centre) -> None:
     """Whatever is asked, the reply is one that the document tells of."""
-    _check(case, customer, _headers(customer))
+    with closing(Customer(centre.sandbox)) as customer:
+        _check(case, centre, customer)
 
 
 @schema.parametrize()
 @bounded
-def test_any_request_on_what_exists(case: Case, customer: Customer) -> None:
-    """The same on conversations under way, open queues and good tokens."""
-    headers, operation = _headers(customer), _operation(case)
-    if operation == "connectToken":
-        case.body = _good_form(case.body, customer)
-    elif operation == "pollConversation":
-        customer.busy(headers)
-    else:
-        routed = operation != "routeConversation"
-        case.path_parameters["id"] = EXISTING.get(operation) or customer.conversation(headers, routed=routed)
-    if operation == "routeConversation" and isinstance(case.body, dict) and isinstance(case.body.get("queueId"), str):
-        case.body["queueId"] = "support"
-    _check(case, customer, headers)
+def test_any_request_on_what_exists(case: Case, centre: Centre) -> None:
+    """The same on conversations under way, open queues, good tokens and visitors who are signed in."""
+    operation = _operation(case)
+    with closing(Customer(centre.sandbox)) as customer:
+        if operation == "connectToken":
+            case.body = _good_form(case.body, customer)
+        elif operation == "authenticateVisitor":
+            case.path_parameters["customerId"] = centre.sandbox.solution_id
+            _make_good(case, centre.sandbox)
+        elif operation == "pollConversation":
+            centre.busy(customer)
+        else:
+            routed = operation != "routeConversation"
+            case.path_parameters["id"] = EXISTING.get(operation) or centre.conversation(customer, routed=routed)
+        if operation == "routeConversation":
+            case.path_parameters["queueKey"] = centre.sandbox.queue_key
+        _check(case, centre, customer)
 
 
 def _good_form(body: Any, customer: Customer) -> dict[str, Any]:
     """Give a token request that is granted, with whatever further fields were made up."""
     made_up = body if isinstance(body, dict) else {}
-    refresh = customer.session()["refresh_token"]
-    return {**made_up, "grant_type": "refresh_token", "client_id": "12345", "refresh_token": refresh}
+    client = {"client_id": "oneplatform_engage", "tenant_id": customer.tenant}
+    refresh = customer.tokens["refresh_token"]
+    return {**made_up, **client, "grant_type": "refresh_token", "refresh_token": refresh}
 
 
-def test_every_message_has_the_shape_of_its_type(customer: Customer) -> None:
+def _make_good(case: Case, sandbox: Sandbox) -> None:
+    """Put a provider's good token where a made-up one is."""
+    if isinstance(case.body, dict):
+        for name in ("accessToken", "idToken"):
+            if isinstance(case.body.get(name), str):
+                case.body[name] = sandbox.visitor_token()
+
+
+def test_every_message_has_the_shape_of_its_type(centre: Centre) -> None:
     """A message of a known type fits that type, where the document as a whole also lets it pass as an unknown one."""
     schemas = {"components": json.loads(DOCUMENT.read_text())["components"]}
-    headers = _headers(customer)
-    customer.busy(headers)
-    messages = customer.http.get("/api/conversation", headers=headers).json()["messages"]
+    with closing(Customer(centre.sandbox)) as customer:
+        centre.busy(customer)
+        messages = customer.poll().json()["messages"]
     shapes = {name: f"{name}Message" for name in ("Text", "Options", "File", "Event")}
     assert {message["type"] for message in messages} == {*shapes, "Carousel"}
     for message in messages:

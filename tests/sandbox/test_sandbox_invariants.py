@@ -19,7 +19,7 @@ from puzzel_chat.sandbox._world import World, WorldSettings
 
 KEYS = st.sampled_from([f"chat-{number}" for number in range(6)])
 WORDS = st.sampled_from(["hello", "someone else", "leave", "end chat", "edit", "silence", "unknown", " "])
-CLIENT = {"grant_type": "client_credentials", "client_id": "12345"}
+CLIENT = {"grant_type": "visitor", "client_id": "oneplatform_engage", "tenant_id": "12345"}
 
 
 class ContactCentre(RuleBasedStateMachine):
@@ -87,9 +87,11 @@ class ContactCentre(RuleBasedStateMachine):
     def poll(self) -> None:
         """The first customer polls with the cursor."""
         reply = self.world.poll(self.sessions[0], self.cursor, self.now)
+        assert reply is not None
         messages = reply["messages"]
         assert isinstance(messages, list)
         self.received += messages
+        assert reply["cursor"] == len(self.received)
         self.cursor = str(reply["cursor"])
 
     @precondition(lambda self: bool(self.refresh_tokens))
@@ -97,7 +99,7 @@ class ContactCentre(RuleBasedStateMachine):
     def refresh(self, data: st.DataObject) -> None:
         """Somebody spends a refresh token, maybe one spent before."""
         token = data.draw(st.sampled_from(self.refresh_tokens))
-        form = {"grant_type": "refresh_token", "client_id": "12345", "refresh_token": token}
+        form = {**CLIENT, "grant_type": "refresh_token", "refresh_token": token}
         with suppress(TokenRefusal):
             self.refresh_tokens.append(str(self.world.connect(form, self.now)["refresh_token"]))
 
@@ -160,6 +162,7 @@ class ContactCentre(RuleBasedStateMachine):
         """What was polled is a beginning of what the session's conversations stored."""
         stored = [entry.wire for entry in self.sessions[0].log.entries]
         assert stored[: len(self.received)] == self.received
+        assert [wire["eventId"] for wire in stored] == list(range(1, len(stored) + 1))
         assert sum(len(chat.entries) for chat in self.chats if chat.session is self.sessions[0]) == len(stored)
 
     @invariant()

@@ -17,50 +17,11 @@ from importlib.machinery import ModuleSpec
 import httpx
 import pytest
 
+from bare import Customer, texts
 from puzzel_chat.sandbox import NOTICE, Fault, Happening, Sandbox, Semantics, Status
-from puzzel_chat.sandbox._app import ROUTES
+from puzzel_chat.sandbox._contract import IDENTITY, ROUTES
 from puzzel_chat.sandbox._desk import _HANDLERS
 from puzzel_chat.sandbox._values import OPERATIONS
-
-
-class Customer:
-    """A bare HTTP client with one session."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        """Fetch a token."""
-        self.http = httpx.Client(base_url=sandbox.base_url, timeout=5, trust_env=False)
-        form = {"grant_type": "client_credentials", "client_id": sandbox.solution_id}
-        self.tokens = self.http.post("/connect/token", data=form).json()
-        self.bear(self.tokens)
-
-    def bear(self, tokens: dict[str, str]) -> None:
-        """Use another access token."""
-        self.http.headers["Authorization"] = f"Bearer {tokens['access_token']}"
-
-    def refresh(self) -> httpx.Response:
-        """Spend the refresh token."""
-        form = {"grant_type": "refresh_token", "refresh_token": self.tokens["refresh_token"]}
-        return self.http.post("/connect/token", data=form)
-
-    def route(self, key: str = "chat", queue: str = "support") -> httpx.Response:
-        """Ask for an agent."""
-        return self.http.post(f"/api/conversation/{key}/route/", json={"queueId": queue})
-
-    def status(self, key: str = "chat") -> httpx.Response:
-        """Ask how the search goes."""
-        return self.http.get(f"/api/allocation/requestStatus/{key}")
-
-    def say(self, text: str, key: str = "chat") -> httpx.Response:
-        """Write to the agent."""
-        return self.http.post(f"/api/conversation/{key}/message", json={"content": text})
-
-    def end(self, key: str = "chat") -> httpx.Response:
-        """End the chat."""
-        return self.http.post(f"/api/conversation/{key}/end")
-
-    def poll(self, after: str | None = None) -> httpx.Response:
-        """Poll."""
-        return self.http.get("/api/conversation", params={"after": after} if after else {})
 
 
 @pytest.fixture
@@ -74,13 +35,8 @@ def sandbox() -> Iterator[Sandbox]:
 def customer(sandbox: Sandbox) -> Iterator[Customer]:
     """A customer with an open session."""
     customer = Customer(sandbox)
-    with closing(customer.http):
+    with closing(customer):
         yield customer
-
-
-def texts(response: httpx.Response) -> list[str]:
-    """Return the texts of a poll."""
-    return [message["content"] for message in response.json()["messages"] if message["type"] == "Text"]
 
 
 def test_a_whole_chat_over_http(sandbox: Sandbox, customer: Customer) -> None:
@@ -138,16 +94,20 @@ def test_agent_can_send_anything(sandbox: Sandbox, customer: Customer) -> None:
 
 
 def test_agent_sees_what_the_customer_brought(sandbox: Sandbox, customer: Customer) -> None:
-    """Customer, variables and subject of the route request reach the agent and no repr."""
-    body = {
-        "queueId": "support",
+    """Customer and subject are items of the route like the variables; all of it reaches the agent and no repr."""
+    named = {
+        "customerId": "17",
+        "customerName": "Ada",
+        "customerEmail": "ada@mail.example",
+        "customerPhone": "004711",
         "subject": "Parcel",
-        "customer": {"name": "Ada"},
-        "variables": [{"name": "pin", "value": "4711", "secret": True}],
     }
-    assert customer.http.post("/api/conversation/chat/route/", json=body).status_code == 202
+    variables = ({"name": "pin", "value": "4711", "secret": True}, {"name": "pin", "value": "again", "secret": False})
+    items = [{"name": name, "value": value} for name, value in named.items()]
+    assert customer.route(items=[variables[0], *items, variables[1]]).status_code == 202
     order = sandbox.agent("chat").order
-    assert (order.subject, order.customer, order.variables) == ("Parcel", {"name": "Ada"}, tuple(body["variables"]))
+    assert (order.queue_key, order.subject, order.variables) == ("support", "Parcel", variables)
+    assert order.customer == {"id": "17", "name": "Ada", "email": "ada@mail.example", "phone": "004711"}
     assert "4711" not in repr(order)
     assert "Ada" not in repr(order)
 
@@ -158,13 +118,14 @@ def test_every_reply_says_it_is_a_simulator(sandbox: Sandbox, customer: Customer
         customer.poll(),
         customer.status("none"),
         customer.http.get("/nowhere"),
-        customer.http.put("/connect/token"),
+        customer.identity.get("/nowhere"),
+        customer.identity.put("/connect/token"),
     ]
     replies.append(httpx.get(f"{sandbox.base_url}/api/conversation", trust_env=False))
     sandbox.faults(Fault.status(502, times=1), Fault.html_page(times=1))
     replies += [customer.poll(), customer.poll()]
     assert {reply.headers["X-Simulator"] for reply in replies} == {NOTICE}
-    assert [reply.status_code for reply in replies] == [200, 404, 404, 405, 401, 502, 200]
+    assert [reply.status_code for reply in replies] == [200, 404, 404, 404, 405, 401, 502, 200]
     assert "not-puzzel" in customer.tokens["scope"]
     assert NOTICE in sandbox.banner
     assert NOTICE in repr(sandbox)
@@ -172,16 +133,17 @@ def test_every_reply_says_it_is_a_simulator(sandbox: Sandbox, customer: Customer
 
 def test_routes_handlers_and_names_agree() -> None:
     """Each operation of the contract has one route and one handler, and nothing else has."""
-    assert [row[0] for row in ROUTES] == list(OPERATIONS) == list(_HANDLERS)
+    assert list(ROUTES) == list(OPERATIONS) == list(_HANDLERS)
 
 
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer unknown", "Digest unknown", "Basic dXNlcg=="])
 def test_401_without_a_living_token(customer: Customer, authorization: str | None) -> None:
-    """Every operation but the token's wants a living bearer token and says so as RFC 6750 does."""
+    """Every operation of the communication host wants a living bearer token and says so as RFC 6750 does."""
     headers = {} if authorization is None else {"Authorization": authorization}
-    base = str(customer.http.base_url)
-    for _name, method, path in ROUTES[1:]:
-        url = base.rstrip("/") + path.replace("{id}", "chat")
+    base = str(customer.http.base_url).rstrip("/")
+    for called in (called for name, called in ROUTES.items() if name not in IDENTITY):
+        method, path = called.split()
+        url = base + path.replace("{id}", "chat").replace("{queueKey}", "support")
         reply = httpx.request(method, url, headers=headers, trust_env=False)
         assert reply.status_code == 401
         assert reply.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
@@ -189,23 +151,23 @@ def test_401_without_a_living_token(customer: Customer, authorization: str | Non
 
 
 @pytest.mark.parametrize(("path", "body"), [
-    ("route/", b""), ("route/", b"{"), ("route/", b"[]"), ("route/", b"{}"), ("route/", b'{"queueId":7}'),
-    ("route/", b'{"queueId":null}'), ("route/", b'{"queueId":"support","customer":"Ada"}'),
-    ("route/", b'{"queueId":"support","customer":{"name":1}}'), ("route/", b'{"queueId":"support","variables":{}}'),
-    ("route/", b'{"queueId":"support","variables":[{"name":"a"}]}'), ("route/", b'{"queueId":"support","subject":[]}'),
-    ("route/", b'{"queueId":"support","variables":[{"name":"a","value":"b","secret":1}]}'),
-    ("route/", b'{"queueId":NaN}'), ("route/", b'\xff{"queueId":"support"}'), ("route/", b"[" * 100_000),
-    ("route/", b'{"queueId":"support","queue":"x"}'),
-        ("route/", b'{"queueId":"support","customer":{"nick":"Ada"}}'),
-        ("message", b'{"content":"x","text":"y"}'),
-        ("message", b"{}"), ("message", b'{"content":1}'), ("message", b'{"content":"x","clientMessageId":5}'),
+    ("route/support", b""), ("route/support", b"["), ("route/support", b"{}"), ("route/support", b"null"),
+    ("route/support", b'"name"'), ("route/support", b'{"queueId":"support"}'), ("route/support", b"[[]]"),
+    ("route/support", b"[null]"), ("route/support", b"[{}]"), ("route/support", b'[{"name":"a"}]'),
+    ("route/support", b'[{"value":"b"}]'), ("route/support", b'[{"name":"a","value":1}]'),
+    ("route/support", b'[{"name":1,"value":"b"}]'), ("route/support", b'[{"name":"a","value":null}]'),
+    ("route/support", b'[{"name":"customerName","value":{"first":"Ada"}}]'),
+    ("route/support", b'[{"name":"a","value":"b","secret":1}]'), ("route/support", b'[{"name":"a","value":NaN}]'),
+    ("route/support", b'[{"name":"a","value":"b","label":"c"}]'), ("route/support", b'[{"name":"a","value":"b"},7]'),
+    ("route/support", b'\xff[]'), ("route/support", b"[" * 100_000),
+    ("message", b'{"content":"x","text":"y"}'), ("message", b"[]"),
+    ("message", b"{}"), ("message", b'{"content":1}'), ("message", b'{"content":"x","clientMessageId":5}'),
     ("typing", b"{}"), ("typing", b'{"isTyping":"yes"}'), ("typing", b'{"isTyping":1}'),
 ])  # fmt: skip
 def test_bad_bodies_are_400_and_change_nothing(sandbox: Sandbox, customer: Customer, path: str, body: bytes) -> None:
     """A body that is not as the contract says is a 400 problem that repeats nothing of what came."""
-    reply = customer.http.post(
-        f"/api/conversation/chat/{path}", content=body, headers={"Content-Type": "application/json"}
-    )
+    url, headers = f"/api/conversation/chat/{path}", {"Content-Type": "application/json"}
+    reply = customer.http.request("PUT" if "route" in path else "POST", url, content=body, headers=headers)
     assert reply.status_code == 400
     assert reply.json()["code"] == "BadRequest"
     assert sandbox.stats().routed == 0
@@ -213,48 +175,9 @@ def test_bad_bodies_are_400_and_change_nothing(sandbox: Sandbox, customer: Custo
 
 def test_json_wants_its_content_type(customer: Customer) -> None:
     """JSON under another content type is refused; parameters of the content type are not minded."""
-    body = b'{"queueId":"support"}'
     for kind, status in (("text/plain", 400), ("", 400), ("application/json; charset=utf-8", 202)):
-        reply = customer.http.post("/api/conversation/chat/route/", content=body, headers={"Content-Type": kind})
+        reply = customer.http.put("/api/conversation/chat/route/support", content=b"[]", headers={"Content-Type": kind})
         assert reply.status_code == status
-
-
-FORM = "application/x-www-form-urlencoded"
-
-
-@pytest.mark.parametrize(("kind", "body", "status", "error"), [
-    ("application/json", b"{}", 400, "invalid_request"),
-    (FORM, b"", 400, "invalid_request"),
-    (FORM, b"grant_type=client_credentials", 400, "invalid_request"),
-    (FORM, b"grant_type=client_credentials&client_id=12345&client_id=12345", 400, "invalid_request"),
-    (FORM, b"grant_type=client_credentials&client_id=%ff", 400, "invalid_request"),
-    (FORM, b"grant_type=client_credentials&client_id=\xff", 400, "invalid_request"),
-    (FORM, b"grant_type=password&client_id=12345", 400, "unsupported_grant_type"),
-    (FORM, b"grant_type=client_credentials&client_id=other", 401, "invalid_client"),
-    (FORM, b"grant_type=refresh_token&client_id=12345&refresh_token=x", 400, "invalid_grant"),
-])  # fmt: skip
-def test_token_form_errors(sandbox: Sandbox, kind: str, body: bytes, status: int, error: str) -> None:
-    """The token endpoint answers bad forms with an OAuth error body, never a problem."""
-    url = f"{sandbox.base_url}/connect/token"
-    reply = httpx.post(url, content=body, headers={"Content-Type": kind}, trust_env=False)
-    assert (reply.status_code, reply.json()["error"]) == (status, error)
-    assert reply.headers["Content-Type"] == "application/json"
-
-
-def test_token_form_takes_more_fields(sandbox: Sandbox) -> None:
-    """Fields that the contract does not name are allowed and ignored."""
-    form = {"grant_type": "client_credentials", "client_id": "12345", "scope": "chat", "acr_values": "tenant:1"}
-    assert httpx.post(f"{sandbox.base_url}/connect/token", data=form, trust_env=False).status_code == 200
-
-
-def test_secret_when_one_is_configured() -> None:
-    """With a client secret the right one is needed, and it shows in no repr."""
-    form = {"grant_type": "client_credentials", "client_id": "bot"}
-    with Sandbox(client_id="bot", client_secret="s3cret-word") as sandbox:
-        url = f"{sandbox.base_url}/connect/token"
-        replies = [httpx.post(url, data={**form, "client_secret": word}) for word in ("", "wrong", "s3cret-word")]
-        assert [reply.status_code for reply in replies] == [401, 401, 200]
-        assert "s3cret-word" not in repr(sandbox) + repr(vars(sandbox))
 
 
 def test_unknown_ids(customer: Customer) -> None:
@@ -266,13 +189,33 @@ def test_unknown_ids(customer: Customer) -> None:
         assert customer.http.get(f"/api/{path}/none").json()["code"] == code
 
 
+def test_a_queue_has_a_key_and_a_visual_id(sandbox: Sandbox, customer: Customer) -> None:
+    """The hours are asked for by the visual queue id alone, and a chat is routed to the key alone."""
+    assert list(sandbox.queues().values()) == ["27501", "27502", "27503", "27504", "27505", "27506"]
+    assert sandbox.queues()[sandbox.queue_key] == sandbox.visual_queue_id
+    for number, (key, visual_id) in enumerate(sandbox.queues().items()):
+        info = customer.http.get(f"/api/queue/info/{visual_id}").json()
+        assert (info["id"], info["timeId"]) == (visual_id, f"{key}-hours")
+        assert customer.http.get(f"/api/queue/info/{key}").json()["code"] == "QueueNotFound"
+        assert customer.route(f"chat-{number}", visual_id).json()["code"] == "QueueNotFound"
+
+
+def test_a_route_names_its_queue_in_the_path(customer: Customer) -> None:
+    """Without a key there is no such path, and an id or a key with quoted slashes is one that nobody knows."""
+    for path in ("/api/conversation/chat/route", "/api/conversation/chat/route/"):
+        assert customer.http.put(path, json=[]).status_code == 404
+    for key, queue in (("a/b", "support"), ("chat", "a/b"), ("chat", "../support"), ("chat", "Support"), ("a\n", "x")):
+        assert customer.route(key, queue).status_code == 404
+    assert customer.route("Ådas chat?#", "support").status_code == 202
+
+
 def test_wrong_method_names_the_right_one(customer: Customer) -> None:
-    """A known path under another method is 405 with Allow, HEAD and a missing slash get no special treatment."""
-    for method in ("GET", "PUT", "DELETE", "HEAD", "OPTIONS"):
-        reply = customer.http.request(method, "/api/conversation/chat/route/")
-        assert (reply.status_code, reply.headers["Allow"]) == (405, "POST")
+    """A known path under another method is 405 with Allow, HEAD and a slash too many get no special treatment."""
+    for method in ("GET", "POST", "DELETE", "HEAD", "OPTIONS"):
+        reply = customer.http.request(method, "/api/conversation/chat/route/support")
+        assert (reply.status_code, reply.headers["Allow"]) == (405, "PUT")
     assert customer.http.head("/api/conversation").status_code == 405
-    assert customer.http.post("/api/conversation/chat/route", json={"queueId": "support"}).status_code == 404
+    assert customer.http.put("/api/conversation/chat/route/support/", json=[]).status_code == 404
 
 
 def test_hours_change_while_it_runs(sandbox: Sandbox, customer: Customer) -> None:
@@ -284,20 +227,20 @@ def test_hours_change_while_it_runs(sandbox: Sandbox, customer: Customer) -> Non
     assert datetime.fromisoformat(refusal.json()["opensAt"]) == opens
     assert customer.http.get("/api/time/support-hours").json()["nextChange"] == refusal.json()["opensAt"]
     sandbox.set_open("support", None)
-    assert customer.http.get("/api/queue/info/support").json()["isOpen"] is None
+    assert customer.http.get("/api/queue/info/27501").json()["isOpen"] is None
     with pytest.raises(KeyError):
         sandbox.set_open("nowhere", True)
 
 
 def test_times_have_seven_digits(customer: Customer) -> None:
     """Times are written as .NET services write them."""
-    opens = customer.http.get("/api/queue/info/closed").json()["opensAt"]
+    opens = customer.http.get("/api/queue/info/27502").json()["opensAt"]
     assert opens.endswith("T08:00:00.0000000Z")
 
 
 @pytest.mark.parametrize("semantics", ["history", "cursor", "drain"])
 def test_semantics_over_http(customer: Customer, sandbox: Sandbox, semantics: Semantics) -> None:
-    """Each semantics can be chosen while the sandbox runs."""
+    """Each semantics can be chosen while the sandbox runs; only "cursor" has one."""
     sandbox.set_semantics(semantics)
     customer.route()
     customer.say("one")
@@ -307,6 +250,43 @@ def test_semantics_over_http(customer: Customer, sandbox: Sandbox, semantics: Se
     customer.say("two")
     expected = {"history": ["one", "two"], "cursor": ["two"], "drain": ["two"]}[semantics]
     assert texts(customer.poll(first.json()["cursor"])) == expected
+
+
+def test_events_are_numbered_from_one_and_the_cursor_is_the_last(sandbox: Sandbox, customer: Customer) -> None:
+    """Across all conversations of a session the numbers have no gaps, edits take one, and the cursor starts at 0."""
+    assert customer.poll().json() == {"messages": [], "cursor": 0}
+    for key in ("a", "b"):
+        customer.route(key)
+        sandbox.agent(key).accept()
+    first = sandbox.agent("a").say("one")
+    sandbox.agent("b").say("two")
+    sandbox.agent("a").edit(first, "three")
+    sandbox.agent("b").send_raw({"type": "Carousel", "version": None})
+    reply = customer.poll().json()
+    assert [message["eventId"] for message in reply["messages"]] == [1, 2, 3, 4, 5, 6]
+    assert reply["cursor"] == 6
+    assert texts(customer.poll(3)) == ["two", "three"]
+    assert customer.poll(6).json() == {"messages": [], "cursor": 6}
+
+
+@pytest.mark.parametrize("semantics", ["history", "cursor", "drain"])
+def test_nothing_new_can_be_no_content(semantics: Semantics) -> None:
+    """When asked to, a poll that has nothing new to tell is 204 without a body, and one that has is as ever."""
+    with Sandbox(script="manual", pace=0, semantics=semantics, no_content=True) as sandbox:
+        customer = Customer(sandbox)
+        with closing(customer):
+            nothing = customer.poll()
+            assert (nothing.status_code, nothing.content) == (204, b"")
+            assert "Content-Type" not in nothing.headers
+            customer.route()
+            customer.say("one")
+            first = customer.poll()
+            assert texts(first) == ["one"]
+            assert customer.poll(first.json()["cursor"]).status_code == 204
+            customer.say("two")
+            second = customer.poll(first.json()["cursor"])
+            assert texts(second) == (["one", "two"] if semantics == "history" else ["two"])
+            assert customer.poll(second.json()["cursor"]).status_code == 204
 
 
 def test_a_lost_reply_under_drain_loses_messages(sandbox: Sandbox, customer: Customer) -> None:
@@ -481,7 +461,7 @@ def test_a_rate_is_seeded() -> None:
     def struck(seed: int) -> list[int]:
         with Sandbox(pace=0, seed=seed, faults=(Fault.status(503, "pollConversation", rate=0.4),)) as sandbox:
             customer = Customer(sandbox)
-            with closing(customer.http):
+            with closing(customer):
                 return [customer.poll().status_code for _ in range(50)]
 
     assert struck(1) == struck(1) != struck(2)
@@ -522,15 +502,21 @@ def test_keep_alive(sandbox: Sandbox) -> None:
 
 
 def test_restart_on_the_same_port(sandbox: Sandbox, customer: Customer) -> None:
-    """A restart keeps address and sessions, or drops the sessions when it forgets."""
+    """A restart keeps both addresses and the sessions, or drops the sessions when it forgets."""
     customer.route()
-    before = sandbox.base_url
+    before = sandbox.settings
     sandbox.restart()
-    assert (sandbox.base_url, customer.status().json()["status"]) == (before, "Offered")
+    assert (sandbox.settings, customer.status().json()["status"]) == (before, "Offered")
+    assert customer.refresh().status_code == 200
     sandbox.restart(forget=True)
-    customer.http.close()
-    with httpx.Client(base_url=before, headers=customer.http.headers, trust_env=False) as http:
+    customer.close()
+    with httpx.Client(base_url=sandbox.base_url, headers=customer.http.headers, trust_env=False) as http:
         assert http.get("/api/conversation").status_code == 401
+
+
+def port_of(url: str) -> int:
+    """Return the port of an address."""
+    return int(url.rpartition(":")[2])
 
 
 def poll_in_vain(customer: Customer) -> None:
@@ -553,19 +539,20 @@ def test_closing_leaves_nothing_behind() -> None:
         start = time.monotonic()
     assert time.monotonic() - start < 20
     waiting.join(20)
-    customer.http.close()
+    customer.close()
     assert set(threading.enumerate()) == threads
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", int(sandbox.base_url.rpartition(":")[2])), 1)
+    for url in (sandbox.base_url, sandbox.identity_url):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port_of(url)), 1)
     assert [entry.content for entry in sandbox.ledger()["chat"]] == ["hello"]
 
 
 def test_start_up_is_quick_and_many_can_run() -> None:
-    """Ten sandboxes side by side are up and down in a moment, each on its own port with its own world."""
+    """Ten sandboxes side by side are up and down in a moment, each on its own two ports with its own world."""
     start = time.monotonic()
     boxes = [Sandbox().start() for _ in range(10)]
-    assert len({box.base_url for box in boxes}) == 10
-    Customer(boxes[0]).http.close()
+    assert len({url for box in boxes for url in (box.base_url, box.identity_url)}) == 20
+    Customer(boxes[0]).close()
     assert [box.stats().tokens_issued for box in boxes] == [1] + [0] * 9
     for box in boxes:
         box.close()
@@ -574,15 +561,22 @@ def test_start_up_is_quick_and_many_can_run() -> None:
 
 
 def test_a_taken_port_is_the_callers_error(sandbox: Sandbox) -> None:
-    """Starting on a port that is in use raises in the caller, at once."""
-    with pytest.raises(OSError, match="in use"):
-        Sandbox(port=int(sandbox.base_url.rpartition(":")[2])).start()
+    """Starting on a port that is in use, of either host, raises in the caller, at once, and binds nothing."""
+    for url in (sandbox.base_url, sandbox.identity_url):
+        with pytest.raises(OSError, match="in use"):
+            Sandbox(port=port_of(url)).start()
+        with pytest.raises(OSError, match="in use"):
+            Sandbox(identity_port=port_of(url)).start()
 
 
 def test_not_started_has_no_address() -> None:
-    """An address before the start is an error that says so."""
+    """An address before the start is an error that says so, for both hosts."""
     with pytest.raises(RuntimeError, match="not started"):
         _ = Sandbox().base_url
+    with pytest.raises(RuntimeError, match="not started"):
+        _ = Sandbox(identity_port=None).identity_url
+    with pytest.raises(RuntimeError, match="not started"):
+        _ = Sandbox().settings
 
 
 def test_a_forgotten_sandbox_does_not_hang_the_interpreter() -> None:
@@ -619,7 +613,7 @@ def test_watching_and_playing_from_the_callback() -> None:
 
     with Sandbox(script="manual", pace=0, on_event=watch) as centre:
         customer = Customer(centre)
-        with closing(customer.http):
+        with closing(customer):
             customer.route()
             assert customer.status().json()["status"] in ("Offered", "Assigned")
             assert texts(customer.poll()) == ["Hello"]
@@ -636,7 +630,7 @@ def test_many_threads_one_world(sandbox: Sandbox) -> None:
 
     def chat(number: int) -> None:
         customer = Customer(sandbox)
-        with closing(customer.http):
+        with closing(customer):
             customer.route(f"chat-{number}")
             for text in range(5):
                 customer.say(str(text), f"chat-{number}")
@@ -658,7 +652,7 @@ def test_the_clock_can_be_the_callers() -> None:
     clock: Callable[[], float] = lambda: now[0]  # noqa: E731
     with Sandbox(clock=clock, token_life=900) as sandbox:
         customer = Customer(sandbox)
-        with closing(customer.http):
+        with closing(customer):
             assert customer.poll().status_code == 200
             now[0] += 900
             assert customer.poll().status_code == 401

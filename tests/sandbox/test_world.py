@@ -17,7 +17,7 @@ from puzzel_chat.sandbox._values import Entry, Happening, Refusal, Role, Semanti
 from puzzel_chat.sandbox._world import World, WorldSettings
 
 START = 1_790_000_000.0
-CLIENT = {"grant_type": "client_credentials", "client_id": "12345"}
+CLIENT = {"grant_type": "visitor", "client_id": "oneplatform_engage", "tenant_id": "12345"}
 
 
 class Bench:
@@ -78,6 +78,7 @@ class Bench:
     def poll(self, after: str | None = None) -> tuple[list[dict[str, object]], object]:
         """Poll; return the messages and the cursor."""
         reply = self.world.poll(self.session, after, self.now)
+        assert reply is not None
         messages = reply["messages"]
         assert isinstance(messages, list)
         return messages, reply["cursor"]
@@ -295,16 +296,16 @@ def test_closed_says_when_it_opens_and_then_opens() -> None:
     bench.world.open_queue("support", False, opens_at=START + 60)
     with pytest.raises(Refusal) as error:
         bench.route()
-    assert error.value.extra["opensAt"] == bench.world.queue_info("support", bench.now)["opensAt"] is not None
+    assert error.value.extra["opensAt"] == bench.world.queue_info("27501", bench.now)["opensAt"] is not None
     bench.wait(60)
-    assert bench.world.queue_info("support", bench.now)["isOpen"] is True
+    assert bench.world.queue_info("27501", bench.now)["isOpen"] is True
     assert bench.route()["status"] == "Queued"
 
 
 def test_hours_are_three_valued() -> None:
     """Unknown hours are null everywhere and do not refuse a customer."""
     bench = Bench()
-    info = bench.world.queue_info("unknown-hours", bench.now)
+    info = bench.world.queue_info("27505", bench.now)
     hours = bench.world.time_info(str(info["timeId"]), bench.now)
     assert (info["isOpen"], hours["isOpen"], hours["exitName"]) == (None, None, None)
     assert bench.route("chat", "unknown-hours")["status"] == "Queued"
@@ -497,7 +498,7 @@ def test_history_gives_everything_with_edits_in_their_old_place() -> None:
 
 
 def test_cursor_gives_what_came_after_it() -> None:
-    """Under "cursor" an edit is a new entry, a repeated cursor repeats, and the last cursor gives nothing."""
+    """Under "cursor" an edit is a new event, a repeated cursor repeats, and the last cursor gives nothing."""
     bench = edited("cursor")
     messages, cursor = bench.poll()
     assert contents(messages) == ["one", "two", "ONE"]
@@ -507,11 +508,20 @@ def test_cursor_gives_what_came_after_it() -> None:
         assert contents(bench.poll(str(cursor))[0]) == ["three"]
 
 
-@pytest.mark.parametrize("cursor", ["", "c", "c-1", "c99999", "c9999999999999", "nonsense", "c١", "C1"])
+@pytest.mark.parametrize("cursor", [
+    "", "0", "-1", "+1", "1.0", " 1", "99999", "9999999999999", "nonsense", "١", "c1", "None",
+])  # fmt: skip
 def test_a_cursor_that_means_nothing_gets_everything(cursor: str) -> None:
     """An unknown cursor never hides a message."""
     bench = edited("cursor")
     assert bench.poll(cursor)[0] == bench.poll()[0]
+
+
+def test_the_number_of_an_edit_is_its_own() -> None:
+    """An edit's `eventId` is its own place in the log, and the original keeps the number it had."""
+    entries = edited("cursor").entries()
+    assert [entry.wire["eventId"] for entry in entries] == list(range(1, len(entries) + 1))
+    assert entries[-1].id in {entry.id for entry in entries[:-1]}
 
 
 def test_drain_gives_each_entry_once() -> None:
@@ -625,6 +635,7 @@ def test_old_access_token_lives_on_after_a_refresh() -> None:
     bench.wait(60)
     renewed = bench.refresh(bench.token["refresh_token"])
     assert bench.authorise(renewed) is bench.authorise() is bench.session
+    assert renewed["visitor_id"] == bench.token["visitor_id"] == bench.session.visitor_id
     assert renewed["refresh_token"] not in (None, bench.token["refresh_token"])
     bench.wait(50)
     assert bench.authorise(renewed) is bench.session
@@ -697,6 +708,10 @@ def test_refresh_token_may_die() -> None:
     ({}, (401, "invalid_client")),
     ({"client_secret": "right", "client_id": "other"}, (401, "invalid_client")),
     ({"client_secret": "right", "grant_type": "password"}, (400, "unsupported_grant_type")),
+    ({"client_secret": "right", "grant_type": "client_credentials"}, (400, "unsupported_grant_type")),
+    ({"client_secret": "right", "tenant_id": "q_support"}, (400, "invalid_grant")),
+    ({"client_secret": "right", "tenant_id": ""}, (400, "invalid_grant")),
+    ({"client_secret": "right", "user_info_id": "x"}, (400, "invalid_grant")),
     ({"client_secret": "right", "grant_type": ""}, (400, "invalid_request")),
     ({"client_secret": "right", "grant_type": "refresh_token"}, (400, "invalid_request")),
     ({"client_secret": "right", "grant_type": "refresh_token", "refresh_token": "x"}, (400, "invalid_grant")),
@@ -704,7 +719,7 @@ def test_refresh_token_may_die() -> None:
 ])  # fmt: skip
 def test_token_refusals(form: dict[str, str], expected: tuple[int, str]) -> None:
     """The token endpoint refuses with the OAuth error that fits."""
-    settings = WorldSettings(TokenSettings("12345", "right"))
+    settings = WorldSettings(TokenSettings("12345", client_secret="right"))
     with pytest.raises(TokenRefusal) as error:
         World(settings, Random(0)).connect({**CLIENT, **form}, START)
     assert (error.value.status, error.value.error) == expected

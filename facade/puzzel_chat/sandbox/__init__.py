@@ -1,20 +1,23 @@
 """A local contact centre to talk to: the bundled simulator of puzzel-chat, not Puzzel.
 
     with Sandbox(script="helpful") as sandbox:
-        ...  # a client on sandbox.base_url, sandbox.solution_id, sandbox.queue_id
+        ...  # a client on sandbox.base_url, sandbox.identity_url, sandbox.solution_id; route to sandbox.queue_key
 
-Queues: "support" (open), "closed" (opens at 08:00 UTC), "full" (100 wait), "nobody" (no staff),
-"unknown-hours", "silent" (open, nobody ever answers). Scripts: see `SCRIPTS`. The HTTP contract it answers is
-partly documented, partly assumed; it shares no code with the client, as a second opinion.
+It has two hosts, as the service has: one for tokens, one for the rest. Queues, by their keys: "support" (open),
+"closed" (opens at 08:00 UTC), "full" (100 wait), "nobody" (no staff), "unknown-hours", "silent" (open, nobody ever
+answers); the hours of one are asked for by its visual queue id, see `Sandbox.queues`. Scripts: see `SCRIPTS`. The HTTP
+contract it answers is partly documented or observed, partly assumed; it shares no code with the client, as a second
+opinion. `Differences` make it answer another one.
 """
 
 from __future__ import annotations
 
 from ._agents import SCRIPTS, Scene, Script, Step
 from ._allocation import Status
+from ._contract import Differences
 from ._faults import Fault
 from ._play import AgentHandle
-from ._sandbox import Sandbox
+from ._sandbox import Sandbox, SandboxSettings
 from ._values import NOTICE, SEMANTICS, Entry, Happening, Role, Semantics, Stats
 
 __all__ = [
@@ -22,11 +25,13 @@ __all__ = [
     "SCRIPTS",
     "SEMANTICS",
     "AgentHandle",
+    "Differences",
     "Entry",
     "Fault",
     "Happening",
     "Role",
     "Sandbox",
+    "SandboxSettings",
     "Scene",
     "Script",
     "Semantics",

@@ -1,4 +1,4 @@
-"""The contract over HTTP: routes to operations, replies to bytes, faults in between."""
+"""The contract over HTTP: hosts and routes to operations, replies to bytes, faults in between."""
 
 from __future__ import annotations
 
@@ -12,66 +12,68 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ._contract import IDENTITY, Differences
 from ._desk import Desk, Reply, problem
 from ._faults import Fault
 from ._misbehave import after_effect, before_effect, before_reading, encode, http_date
 from ._requests import Call
 from ._values import NOTICE
 
-ROUTES = (
-    ("connectToken", "POST", "/connect/token"),
-    ("getQueueInfo", "GET", "/api/queue/info/{id}"),
-    ("routeConversation", "POST", "/api/conversation/{id}/route/"),
-    ("getRequestStatus", "GET", "/api/allocation/requestStatus/{id}"),
-    ("pollConversation", "GET", "/api/conversation"),
-    ("sendMessage", "POST", "/api/conversation/{id}/message"),
-    ("sendTyping", "POST", "/api/conversation/{id}/typing"),
-    ("endConversation", "POST", "/api/conversation/{id}/end"),
-    ("getTimeInfo", "GET", "/api/time/{id}"),
-)
-
 Choose = Callable[[str], tuple[Fault, ...]]
 _log = logging.getLogger("puzzel_chat.sandbox")
 
 
-def make_app(desk: Desk, choose: Choose) -> Starlette:
-    """Return the ASGI application; `choose` picks the faults of each request."""
+def make_app(desk: Desk, choose: Choose, differs: Differences, ports: tuple[int, int]) -> ASGIApp:
+    """Return the ASGI application.
+
+    `choose` picks the faults of each request; `ports` are those of the communication and the identity host, and each
+    host knows its own paths only.
+    """
     numbers = count(1)
 
     def endpoint(operation: str) -> Callable[[Request], object]:
         async def serve(request: Request) -> Response:
-            response = await _respond(desk, choose(operation), operation, request)
+            response = await _respond(desk, choose(operation), differs, operation, request)
             return _mark(response, next(numbers), desk.now())
 
         return serve
 
-    routes = [_route(path, endpoint(operation), method) for operation, method, path in ROUTES]
-
     async def refuse(request: Request, error: Exception) -> Response:
         return _mark(encode(_refusal(error)), next(numbers), desk.now())
 
-    app = Starlette(routes=routes, exception_handlers={HTTPException: refuse})
-    app.router.redirect_slashes = False
+    hosts = {port: Starlette(exception_handlers={HTTPException: refuse}) for port in ports}
+    for host in hosts.values():
+        host.router.redirect_slashes = False
+    for operation, path in differs.routes.items():
+        hosts[ports[operation in IDENTITY]].routes.append(_route(path, endpoint(operation)))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await hosts[scope["server"][1]](scope, receive, send)
+
     return app
 
 
-def _route(path: str, endpoint: Callable[[Request], object], method: str) -> Route:
+def _route(called: str, endpoint: Callable[[Request], object]) -> Route:
     """Make a route without the HEAD that Starlette adds and the contract does not have."""
+    method, path = called.split()
     route = Route(path, endpoint, methods=[method])
     route.methods = {method}
     return route
 
 
-async def _respond(desk: Desk, faults: tuple[Fault, ...], operation: str, request: Request) -> Response:
+async def _respond(
+    desk: Desk, faults: tuple[Fault, ...], differs: Differences, operation: str, request: Request
+) -> Response:
     if (unread := before_reading(faults)) is not None:
         return unread
-    call = await _read(request)
+    call = differs.heard(await _read(request))
     early = await before_effect(desk, faults, call)
     if early is not None:
         return early
     try:
-        reply = desk.answer(operation, call)
+        reply = differs.told(desk.answer(operation, call))
     except Exception:
         _log.exception("the simulator itself failed in %s", operation)
         reply = problem(500, "SimulatorBug", "the bundled simulator itself failed; its log says where")
@@ -79,8 +81,11 @@ async def _respond(desk: Desk, faults: tuple[Fault, ...], operation: str, reques
 
 
 async def _read(request: Request) -> Call:
+    path = request.path_params
     return Call(
-        id=str(request.path_params.get("id", "")),
+        id=str(path.get("id") or path.get("customerId", "")),
+        queue_key=str(path.get("queueKey", "")),
+        provider_id=request.query_params.get("providerId"),
         after=request.query_params.get("after"),
         content_type=request.headers.get("content-type", ""),
         authorization=request.headers.get("authorization", ""),
@@ -107,12 +112,12 @@ def _mark(response: Response, number: int, now: float) -> Response:
 class Quiet:
     """Takes a cancelled request for what it is: the server goes down, nobody waits for the answer."""
 
-    def __init__(self, app: Starlette) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: object, receive: object, send: object) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         try:
-            await self._app(scope, receive, send)  # type: ignore[arg-type]
+            await self._app(scope, receive, send)
         except asyncio.CancelledError:
             return

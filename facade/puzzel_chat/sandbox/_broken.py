@@ -64,7 +64,7 @@ class Hung(Response):
 
 
 class Dribbled(Response):
-    """Sends a body in eight pieces."""
+    """Sends a body in up to eight pieces."""
 
     def __init__(self, whole: Response, seconds: float, sleep: Sleep) -> None:
         super().__init__(bytes(whole.body), whole.status_code, None, None)
@@ -75,8 +75,9 @@ class Dribbled(Response):
         """Sleep before each piece."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         size = ceil(len(self.body) / 8)
-        for start in range(0, len(self.body), size):
-            await self._sleep(self._seconds / 8)
+        starts = range(0, len(self.body), size)
+        for start in starts:
+            await self._sleep(self._seconds / len(starts))
             piece = bytes(self.body)[start : start + size]
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})

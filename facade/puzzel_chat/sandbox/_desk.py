@@ -100,6 +100,11 @@ def _connect(world: World, call: Call, now: float) -> Reply:
     return Reply(200, world.connect(requests.token_form(call), now), {"Cache-Control": "no-store"})
 
 
+def _authenticate(world: World, call: Call, now: float) -> Reply:
+    key = world.visitors.authenticate(call.id, requests.sign_in(call), now)
+    return Reply(200, {"userInfoId": key}, {"Cache-Control": "no-store"})
+
+
 def _queue_info(world: World, call: Call, now: float) -> Reply:
     _session(world, call, now)
     return Reply(200, world.queue_info(call.id, now))
@@ -119,7 +124,8 @@ def _status(world: World, call: Call, now: float) -> Reply:
 
 
 def _poll(world: World, call: Call, now: float) -> Reply:
-    return Reply(200, world.poll(_session(world, call, now), call.after, now))
+    body = world.poll(_session(world, call, now), call.after, now)
+    return Reply(204) if body is None else Reply(200, body)
 
 
 def _send(world: World, call: Call, now: float) -> Reply:
@@ -140,6 +146,7 @@ def _end(world: World, call: Call, now: float) -> Reply:
 
 _HANDLERS: Mapping[str, Handler] = {
     "connectToken": _connect,
+    "authenticateVisitor": _authenticate,
     "getQueueInfo": _queue_info,
     "routeConversation": _route,
     "getRequestStatus": _status,

@@ -201,14 +201,14 @@ class Plan:
 
     def __init__(self, faults: tuple[Fault, ...], random: Random) -> None:
         self._rules = [_Rule(fault) for fault in faults]
-        self._random = random
+        self.random = random
 
     def choose(self, operation: str) -> tuple[Fault, ...]:
         """Return the faults that one request suffers."""
         chosen: list[Fault] = []
         for rule in self._rules:
             free = rule.fault.kind in COMBINES or all(fault.kind in COMBINES for fault in chosen)
-            if free and rule.strikes(operation, self._random):
+            if free and rule.strikes(operation, self.random):
                 chosen.append(rule.fault)
         return tuple(chosen)
 

@@ -75,7 +75,7 @@ class Ledger:
         if not versions:
             raise LookupError(f"conversation {chat.id} has no message {message_id}")
         last = versions[-1]
-        wire = {**last.wire, "version": last.version + 1, "content": content}
+        wire = {**last.wire, "eventId": chat.session.log.next_id, "version": last.version + 1, "content": content}
         return self._store(chat, wire, now, "edited")
 
     def _add(
@@ -94,6 +94,7 @@ class Ledger:
     ) -> dict[str, object]:
         return {
             "id": f"message-{next(self._numbers)}",
+            "eventId": chat.session.log.next_id,
             "conversationId": chat.id,
             "type": kind,
             "version": 1,
@@ -123,8 +124,7 @@ def _agent_author(agent: Agent | None) -> Json:
 
 
 def _customer_name(chat: Conversation) -> str | None:
-    name = (chat.order.customer or {}).get("name")
-    return name if isinstance(name, str) else None
+    return (chat.order.customer or {}).get("name")
 
 
 def _entry(chat: Conversation, wire: Json, now: float) -> Entry:

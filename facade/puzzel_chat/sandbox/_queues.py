@@ -19,8 +19,8 @@ STAFF = ("Kari", "Ada", "Nils", "Ingrid", "Olav", "Solveig", "Per", "Astrid")
 class Order:
     """What the customer brought along when asking for an agent."""
 
-    queue_id: str
-    customer: Mapping[str, object] | None = field(default=None, repr=False)
+    queue_key: str
+    customer: Mapping[str, str] | None = field(default=None, repr=False)
     variables: tuple[Mapping[str, object], ...] = field(default=(), repr=False)
     subject: str | None = field(default=None, repr=False)
 
@@ -68,9 +68,13 @@ class Conversation:
 
 @define(eq=False)
 class Queue:
-    """A queue: its hours (three-valued), its staff, and its line, in which None is a simulated customer."""
+    """A queue: its hours (three-valued), its staff, and its line, in which None is a simulated customer.
 
-    id: str
+    A chat is routed to its `key`; its hours are asked for by its `visual_id`, a number as text.
+    """
+
+    key: str
+    visual_id: str
     name: str
     staff: list[Agent] = field(factory=list[Agent], repr=False)
     is_open: bool | None = True
@@ -87,7 +91,7 @@ class Queue:
     @property
     def time_id(self) -> str:
         """The id of the queue's time module."""
-        return f"{self.id}-hours"
+        return f"{self.key}-hours"
 
     @property
     def size(self) -> int:
@@ -128,7 +132,7 @@ class Queue:
     def info(self, now: float, pace: float) -> dict[str, object]:
         """Return the wire's QueueInfo."""
         return {
-            "id": self.id,
+            "id": self.visual_id,
             "name": self.name,
             "isOpen": self.open_now(now),
             "opensAt": iso(self.opens_next(now)),
@@ -153,23 +157,23 @@ def next_morning(now: float) -> float:
     return (eight if eight.timestamp() > now else eight + timedelta(days=1)).timestamp()
 
 
-def staff(queue_id: str, number: int) -> list[Agent]:
+def staff(queue_key: str, number: int) -> list[Agent]:
     """Return that many agents; from the ninth on the names carry a number."""
     rounds = [divmod(index, len(STAFF)) for index in range(number)]
     names = [STAFF[place] + (f" {lap + 1}" if lap else "") for lap, place in rounds]
-    return [Agent(f"{queue_id}-{name.lower().replace(' ', '-')}", name) for name in names]
+    return [Agent(f"{queue_key}-{name.lower().replace(' ', '-')}", name) for name in names]
 
 
 def default_queues(agents: int, capacity: int, waiting: int, chats_per_agent: int | None) -> dict[str, Queue]:
     """Return the queues every sandbox has: one to use, and one for each way of not getting an agent."""
     queues = (
-        Queue("support", "Support", staff("support", agents), waiting=waiting),
-        Queue("closed", "Closed", staff("closed", agents), is_open=False, mornings=True),
-        Queue("full", "Full", staff("full", agents), waiting=capacity),
-        Queue("nobody", "Nobody at work"),
-        Queue("unknown-hours", "Hours not known", staff("unknown-hours", agents), is_open=None),
-        Queue("silent", "Nobody answers", staff("silent", agents), script=SCRIPTS["silent"]),
+        Queue("support", "27501", "Support", staff("support", agents), waiting=waiting),
+        Queue("closed", "27502", "Closed", staff("closed", agents), is_open=False, mornings=True),
+        Queue("full", "27503", "Full", staff("full", agents), waiting=capacity),
+        Queue("nobody", "27504", "Nobody at work"),
+        Queue("unknown-hours", "27505", "Hours not known", staff("unknown-hours", agents), is_open=None),
+        Queue("silent", "27506", "Nobody answers", staff("silent", agents), script=SCRIPTS["silent"]),
     )
     for queue in queues:
         queue.capacity, queue.chats_per_agent = capacity, chats_per_agent
-    return {queue.id: queue for queue in queues}
+    return {queue.key: queue for queue in queues}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
@@ -11,9 +12,12 @@ from attrs import field, frozen
 from ._json import is_list, is_object
 from ._queues import Order
 from ._values import Refusal, TokenRefusal
+from ._visitors import SignIn
 
-_ROUTE = ("queueId", "customer", "variables", "subject")
-_CUSTOMER = ("id", "name", "email", "phone")
+_CUSTOMER: Mapping[str, str] = {
+    "customerId": "id", "customerName": "name", "customerEmail": "email", "customerPhone": "phone",
+}  # fmt: skip
+_SIGN_IN = ("codeChallenge", "accessToken", "idToken")
 _VARIABLE = ("name", "value", "secret")
 _MESSAGE = ("content", "clientMessageId")
 
@@ -23,6 +27,8 @@ class Call:
     """One HTTP request as the operations see it."""
 
     id: str = ""
+    queue_key: str = ""
+    provider_id: str | None = None
     after: str | None = None
     content_type: str = ""
     authorization: str = field(default="", repr=False)
@@ -60,16 +66,27 @@ def token_form(call: Call) -> dict[str, str]:
 
 
 def order(call: Call) -> Order:
-    """Read a RouteRequest."""
-    body = _object(call, _ROUTE)
-    queue_id = _text(body, "queueId", "queueId", required=True)
-    customer = body.get("customer")
-    if customer is not None:
-        customer = _mapping(customer, "customer", _CUSTOMER)
-        for name in _CUSTOMER:
-            _text(customer, name, f"customer.{name}")
-    variables = _variables(body.get("variables"))
-    return Order(queue_id or "", customer, variables, _text(body, "subject", "subject"))
+    """Read the named values of a route; customer and subject are among them."""
+    body = _json(call)
+    if not is_list(body):
+        raise _bad("the body must be an array")
+    items = [_variable(item, f"[{number}]") for number, item in enumerate(body)]
+    values = {str(item["name"]): str(item["value"]) for item in items}
+    customer = {field: values[name] for name, field in _CUSTOMER.items() if name in values}
+    variables = tuple(item for item in items if item["name"] not in (*_CUSTOMER, "subject"))
+    return Order(call.queue_key, customer or None, variables, values.get("subject"))
+
+
+def sign_in(call: Call) -> SignIn:
+    """Read an AuthenticateRequest and the provider's number beside it."""
+    body = _object(call, _SIGN_IN)
+    challenge, *tokens = (_text(body, name, name) for name in _SIGN_IN)
+    given = [token for token in tokens if token]
+    if not challenge:
+        raise _bad("codeChallenge is missing")
+    if len(given) != 1:
+        raise _bad("give either accessToken or idToken")
+    return SignIn(challenge, given[0], _provider_id(call.provider_id))
 
 
 def message(call: Call) -> tuple[str, str | None]:
@@ -87,12 +104,12 @@ def typing(call: Call) -> bool:
     return value
 
 
-def _variables(value: object) -> tuple[Mapping[str, object], ...]:
-    if value is None:
-        return ()
-    if not is_list(value):
-        raise _bad("variables must be a list or null")
-    return tuple(_variable(item, f"variables[{number}]") for number, item in enumerate(value))
+def _provider_id(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not re.fullmatch(r"-?\d{1,10}", text, re.ASCII):
+        raise _bad("providerId must be a whole number")
+    return int(text)
 
 
 def _variable(value: object, where: str) -> Mapping[str, object]:
@@ -105,13 +122,16 @@ def _variable(value: object, where: str) -> Mapping[str, object]:
 
 
 def _object(call: Call, fields: tuple[str, ...]) -> Mapping[str, object]:
+    return _mapping(_json(call), "the body", fields)
+
+
+def _json(call: Call) -> object:
     if call.media_type != "application/json":
         raise _bad("the body must be application/json")
     try:
-        value: object = json.loads(call.body.decode(), parse_constant=_no_constant)
+        return json.loads(call.body.decode(), parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise _bad("the body is not JSON") from None
-    return _mapping(value, "the body", fields)
 
 
 def _no_constant(name: str) -> object:

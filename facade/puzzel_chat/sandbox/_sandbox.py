@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from importlib.util import find_spec
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypedDict
 
 from ._agents import Script
+from ._contract import Differences
 from ._desk import Desk
 from ._faults import Fault, Plan
 from ._floor import FloorSettings
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
 INSTALL = 'the sandbox needs starlette and uvicorn: pip install "puzzel-chat[sandbox]"'
 
 
+class SandboxSettings(TypedDict):
+    """What a client needs to know of a sandbox."""
+
+    base_url: str
+    identity_url: str
+    solution_id: str
+
+
 class Sandbox:
     """A local contact centre that answers the chat API over HTTP: the bundled simulator, not Puzzel.
 
@@ -34,9 +43,14 @@ class Sandbox:
     Args:
         script: how the agents behave: a name of `SCRIPTS`, or a `Script`.
         semantics: what a poll means: "history", "cursor" or "drain".
-        port: 0 picks a free one.
-        solution_id: what a client gives as its solution id; `client_id` is the same unless set.
-        client_secret: None asks for none.
+        no_content: whether a poll that has nothing new to tell is 204 without a body; under "history" that is when
+            nothing has changed since the last poll.
+        port: of the communication host; 0 picks a free one.
+        identity_port: of the identity host; None makes one port serve both hosts.
+        solution_id: what a client gives as its solution id, the `tenant_id` of its token requests.
+        grant_type: which grant opens a session; a refresh is always possible.
+        client_id: which client may ask for tokens. client_secret: None asks for none.
+        visitor_fields: the two fields of the token request that a signed-in visitor comes with.
         token_life: until an access token dies; below one second `expires_in` still says 1.
         token_promise: what `expires_in` says; None for the truth.
         refresh_life: until a refresh token dies, None for never.
@@ -53,6 +67,7 @@ class Sandbox:
         seed: of the tokens and of faults with a rate.
         clock: seconds since the epoch. sleep: how a fault that takes time waits, in the time of that clock.
         faults: what goes wrong from the start.
+        differs: in what the service is not as the contract says.
         on_event: is given each `Happening`, in order, outside of the simulator's lock.
 
     Raises:
@@ -62,17 +77,23 @@ class Sandbox:
 
     """
 
-    queue_id = "support"
+    queue_key = "support"
+    visual_queue_id = "27501"
+    _server: Server | None = None
 
     def __init__(
         self,
         script: str | Script = "helpful",
         *,
         semantics: Semantics = "cursor",
+        no_content: bool = False,
         port: int = 0,
+        identity_port: int | None = 0,
         solution_id: str = "12345",
-        client_id: str | None = None,
+        grant_type: str = "visitor",
+        client_id: str = "oneplatform_engage",
         client_secret: str | None = None,
+        visitor_fields: tuple[str, str] = ("user_info_id", "code_verifier"),
         token_life: float = 900.0,
         token_promise: float | None = None,
         refresh_life: float | None = None,
@@ -92,19 +113,18 @@ class Sandbox:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         faults: tuple[Fault, ...] = (),
+        differs: Differences | None = None,
         on_event: Watcher | None = None,
     ) -> None:
         _check_extra()
-        client = client_id or solution_id
-        tokens = TokenSettings(client, client_secret, token_life, refresh_life, rotation, reuse_grace, token_promise)
+        lives = (token_life, refresh_life, rotation, reuse_grace, token_promise)
+        tokens = TokenSettings(solution_id, client_id, client_secret, grant_type, *lives, visitor_fields)
         floor = FloorSettings(pace, ahead, offer_timeout, max_wait, messages, interval)
-        settings = WorldSettings(tokens, floor, script, semantics, agents, chats_per_agent, capacity, waiting)
-        self.solution_id = solution_id
-        self._port = port
-        self._server: Server | None = None
-        self._random = Random(f"faults-{seed}")
-        self._plan = Plan(faults, self._random)
-        self._desk = Desk(settings, clock, Random(seed), on_event, sleep)
+        world = WorldSettings(tokens, floor, script, semantics, agents, chats_per_agent, capacity, waiting, no_content)
+        self.solution_id, self._differs = solution_id, differs or Differences()
+        self._ports: tuple[int, ...] = (port,) if identity_port is None else (port, identity_port)
+        self._plan = Plan(faults, Random(f"faults-{seed}"))
+        self._desk = Desk(world, clock, Random(seed), on_event, sleep)
 
     def start(self) -> Self:
         """Listen on loopback; does nothing when it already does."""
@@ -112,9 +132,10 @@ class Sandbox:
             from ._app import Quiet, make_app
             from ._server import Server
 
-            server = Server(Quiet(make_app(self._desk, self._choose)), self._port)
-            server.start()
-            self._server, self._port = server, server.port
+            server = Server(*self._ports)
+            self._ports = server.ports
+            server.start(Quiet(make_app(self._desk, self._choose, self._differs, (self._ports[0], self._ports[-1]))))
+            self._server = server
         return self
 
     def close(self) -> None:
@@ -124,7 +145,7 @@ class Sandbox:
             server.stop()
 
     def restart(self, *, forget: bool = False) -> None:
-        """Stop listening and start again on the same port; `forget` drops every session."""
+        """Stop listening and start again on the same ports; `forget` drops every session."""
         self.close()
         if forget:
             with self._desk.world() as (world, _now):
@@ -133,21 +154,58 @@ class Sandbox:
 
     @property
     def base_url(self) -> str:
-        """The address to give to a client.
+        """The address of the communication host.
 
         Raises:
             RuntimeError: the sandbox was never started.
 
         """
-        if not self._port:
-            raise RuntimeError("the sandbox is not started")
-        return f"http://127.0.0.1:{self._port}"
+        return self._address(self._ports[0])
+
+    @property
+    def identity_url(self) -> str:
+        """The address of the identity host, which gives out tokens; the same as `base_url` where one port serves both.
+
+        Raises:
+            RuntimeError: the sandbox was never started.
+
+        """
+        return self._address(self._ports[-1])
+
+    @property
+    def settings(self) -> SandboxSettings:
+        """What a client is made with: `PuzzelChat(**sandbox.settings)`.
+
+        Raises:
+            RuntimeError: the sandbox was never started.
+
+        """
+        return {"base_url": self.base_url, "identity_url": self.identity_url, "solution_id": self.solution_id}
 
     @property
     def banner(self) -> str:
         """One line that says where it listens and that it is not Puzzel."""
-        ids = f"solution id {self.solution_id}, queue {self.queue_id}"
-        return f"{NOTICE}, listening on {self.base_url} ({ids})"
+        tokens = f" and {self.identity_url} for tokens" if self.identity_url != self.base_url else ""
+        ids = f"solution id {self.solution_id}, queue key {self.queue_key}, visual queue id {self.visual_queue_id}"
+        return f"{NOTICE}, listening on {self.base_url}{tokens} ({ids})"
+
+    def queues(self) -> Mapping[str, str]:
+        """Return the visual queue id of every queue, by its key."""
+        with self._desk.world() as (world, _now):
+            return {key: queue.visual_id for key, queue in world.queues.items()}
+
+    def visitor_token(self, name: str = "Ada", *, provider_id: int | None = None, life: float = 3600.0) -> str:
+        """Return a token of the customer's own identity provider, simulated too, for a visitor who is signed in there.
+
+        It is good as access token and as id token, for its provider: 1 unless `provider_id` says 2. `life` is in
+        seconds; 0 or less gives an expired one.
+
+        Raises:
+            ValueError: there is no such provider.
+
+        """
+        with self._desk.world() as (world, now):
+            return world.visitors.token(name, provider_id, life, now)
 
     def ledger(self) -> dict[str, tuple[Entry, ...]]:
         """Return every message stored, in order, per conversation id; edits are entries of their own."""
@@ -162,7 +220,7 @@ class Sandbox:
     def faults(self, *rules: Fault) -> None:
         """Replace the faults in force; without arguments nothing goes wrong any more."""
         with self._desk.world():
-            self._plan = Plan(rules, self._random)
+            self._plan = Plan(rules, self._plan.random)
 
     def set_semantics(self, semantics: Semantics) -> None:
         """Change what a poll means, from the next one on."""
@@ -179,7 +237,7 @@ class Sandbox:
 
     def set_open(
         self,
-        queue_id: str,
+        queue_key: str,
         is_open: bool | None,
         *,
         opens_at: float | datetime | None = None,
@@ -192,11 +250,16 @@ class Sandbox:
 
         """
         with self._desk.world() as (world, _now):
-            world.open_queue(queue_id, is_open, _seconds(opens_at), _seconds(closes_at))
+            world.open_queue(queue_key, is_open, _seconds(opens_at), _seconds(closes_at))
 
     def agent(self, conversation_id: str) -> AgentHandle:
         """Return a handle to play the agent of a conversation, which may be routed later."""
         return AgentHandle(self._desk, conversation_id)
+
+    def _address(self, port: int) -> str:
+        if not all(self._ports):
+            raise RuntimeError("the sandbox is not started")
+        return f"http://127.0.0.1:{port}"
 
     def _choose(self, operation: str) -> tuple[Fault, ...]:
         with self._desk.world() as (world, _now):
@@ -215,7 +278,7 @@ class Sandbox:
         self.close()
 
     def __repr__(self) -> str:
-        where = f"http://127.0.0.1:{self._port}" if self._server else "not listening"
+        where = self.base_url if self._server else "not listening"
         return f"<Sandbox {where}: {NOTICE}>"
 
 

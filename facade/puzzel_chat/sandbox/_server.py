@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn on its own loop in a daemon thread, on loopback, silent."""
+"""The HTTP server: uvicorn on its own loop in a daemon thread, on loopback, on one port or more, silent."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import socket
 import threading
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 KEEP_ALIVE = 120
@@ -71,13 +72,20 @@ class _Uvicorn(uvicorn.Server):
 
 
 class Server:
-    """One run of the server; `port` is known as soon as it is made."""
+    """One run of the server; `ports` are known as soon as it is made."""
 
-    def __init__(self, app: object, port: int = 0) -> None:
-        self._socket = _listen(port)
-        self.port: int = self._socket.getsockname()[1]
+    def __init__(self, *ports: int) -> None:
+        with contextlib.ExitStack() as bound:
+            self._sockets = [bound.enter_context(_listen(port)) for port in ports]
+            self._bound = bound.pop_all()
+        self.ports: tuple[int, ...] = tuple(listening.getsockname()[1] for listening in self._sockets)
+        name = f"puzzel-chat-sandbox-{self.ports[0]}"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self, app: ASGIApp) -> None:
+        """Serve an application on every port, and return when requests are answered."""
         config = uvicorn.Config(
-            app,  # type: ignore[arg-type]
+            app,
             http=_Protocol,
             loop="asyncio",
             ws="none",
@@ -89,11 +97,6 @@ class Server:
             timeout_keep_alive=KEEP_ALIVE,
         )
         self._uvicorn = _Uvicorn(config)
-        name = f"puzzel-chat-sandbox-{self.port}"
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-
-    def start(self) -> None:
-        """Listen, and return when requests are answered."""
         self._thread.start()
         if not self._uvicorn.ready.wait(START_UP):
             raise RuntimeError("the sandbox's server did not start")
@@ -105,8 +108,8 @@ class Server:
             self._thread.join(START_UP)
 
     def _run(self) -> None:
-        with self._socket:
-            asyncio.run(self._uvicorn.serve([self._socket]))
+        with self._bound:
+            asyncio.run(self._uvicorn.serve(self._sockets))
 
 
 def _listen(port: int) -> socket.socket:

@@ -1,7 +1,7 @@
 """Sessions and their tokens: expiry, rotation, and revocation when a spent refresh token comes back.
 
-The reply has `expires_in` and a refresh token (documented); the rest follows RFC 6749 and, for the reuse of
-rotated refresh tokens, RFC 9700 section 4.14.2 (assumed).
+The reply has `expires_in` and a refresh token (documented); the visitor's grant and `visitor_id` were observed; the
+rest follows RFC 6749 and, for the reuse of rotated refresh tokens, RFC 9700 section 4.14.2 (assumed).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from attrs import define, field, frozen
 
 from ._log import Log
 from ._values import TokenRefusal
+from ._visitors import VisitorBook
 
 SCOPE = "simulator:puzzel-chat:not-puzzel"
 
@@ -23,20 +24,24 @@ SCOPE = "simulator:puzzel-chat:not-puzzel"
 class TokenSettings:
     """How tokens live: `life`, `promise`, `refresh_life` and `reuse_grace` are in seconds."""
 
-    client_id: str
+    tenant_id: str
+    client_id: str = "oneplatform_engage"
     client_secret: str | None = field(default=None, repr=False)
+    grant_type: str = "visitor"
     life: float = 900.0
     refresh_life: float | None = None
     rotation: bool = True
     reuse_grace: float = 0.0
     promise: float | None = None
+    visitor_fields: tuple[str, str] = ("user_info_id", "code_verifier")
 
 
 @define(eq=False)
 class Session:
-    """What a token stands for: one customer's conversations and one message log."""
+    """What a token stands for: one visitor's conversations and one message log."""
 
     id: str
+    visitor_id: str
     log: Log = field(factory=Log, repr=False)
     revoked: bool = False
 
@@ -59,8 +64,10 @@ class _Refresh:
 class TokenBook:
     """Every token given out; `note` is told what is counted and what happened to sessions."""
 
-    def __init__(self, settings: TokenSettings, random: Random, note: Callable[[str, float], None]) -> None:
-        self._settings, self._random, self._note = settings, random, note
+    def __init__(
+        self, settings: TokenSettings, visitors: VisitorBook, random: Random, note: Callable[[str, float], None]
+    ) -> None:
+        self._settings, self._visitors, self._random, self._note = settings, visitors, random, note
         self._access: dict[str, _Access] = {}
         self._refresh: dict[str, _Refresh] = {}
         self._sessions = 0
@@ -75,14 +82,16 @@ class TokenBook:
         kind = form.get("grant_type")
         if not kind:
             raise TokenRefusal(400, "invalid_request", "grant_type is missing")
-        if kind not in ("client_credentials", "refresh_token"):
-            raise TokenRefusal(400, "unsupported_grant_type", "client_credentials or refresh_token")
-        self._check_client(form, required=kind == "client_credentials")
+        if kind not in (self._settings.grant_type, "refresh_token"):
+            raise TokenRefusal(400, "unsupported_grant_type", f"{self._settings.grant_type} or refresh_token")
+        self._check_client(form)
+        self._check_tenant(form, required=kind == "visitor")
         if kind == "refresh_token":
             return self._renew(form.get("refresh_token") or "", now)
+        visitor_id = self._visitors.identify(form, now)
         self._sessions += 1
         self._note("session-opened", now)
-        return self._issue(Session(f"session-{self._sessions}"), now, refresh=self._mint("rt"))
+        return self._issue(Session(f"session-{self._sessions}", visitor_id), now, refresh=self._mint("rt"))
 
     def session(self, access_token: str, now: float) -> Session | None:
         """Return the session of a living access token."""
@@ -99,15 +108,22 @@ class TokenBook:
         self._access.clear()
         self._refresh.clear()
 
-    def _check_client(self, form: Mapping[str, str], *, required: bool) -> None:
+    def _check_client(self, form: Mapping[str, str]) -> None:
         client = form.get("client_id")
-        if client is None and required:
+        if client is None:
             raise TokenRefusal(400, "invalid_request", "client_id is missing")
-        known = client is None or client == self._settings.client_id
+        known = client == self._settings.client_id
         secret = self._settings.client_secret
         given = form.get("client_secret", "").encode("utf-8", "surrogatepass")
         if not known or (secret is not None and not hmac.compare_digest(given, secret.encode())):
             raise TokenRefusal(401, "invalid_client", "unknown client_id or wrong client_secret")
+
+    def _check_tenant(self, form: Mapping[str, str], *, required: bool) -> None:
+        tenant = form.get("tenant_id")
+        if tenant is None and required:
+            raise TokenRefusal(400, "invalid_request", "tenant_id is missing")
+        if tenant not in (None, self._settings.tenant_id):
+            raise TokenRefusal(400, "invalid_grant", "no such tenant_id")
 
     def _renew(self, token: str, now: float) -> dict[str, object]:
         if not token:
@@ -150,7 +166,7 @@ class TokenBook:
             "expires_in": max(1, round(life if promise is None else promise)),
             "refresh_token": refresh,
             "scope": SCOPE,
-            "id_token": None,
+            "visitor_id": session.visitor_id,
         }
 
     def _mint(self, prefix: str) -> str:

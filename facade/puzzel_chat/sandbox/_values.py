@@ -16,6 +16,7 @@ Json = Mapping[str, object]
 Semantics = Literal["history", "cursor", "drain"]
 OPERATIONS = (
     "connectToken",
+    "authenticateVisitor",
     "getQueueInfo",
     "routeConversation",
     "getRequestStatus",
@@ -61,9 +62,9 @@ class Entry:
 class Happening:
     """Something that took place in the simulated contact centre, for a terminal or a test to watch.
 
-    `kind` is one of session-opened, session-refreshed, session-revoked, routed, refused, queued, offered,
-    declined, unanswered, joined, left, message, edited, typing, cancelled, expired, ended. `at` is in seconds
-    since the epoch.
+    `kind` is one of session-opened, session-refreshed, session-revoked, visitor-signed-in, routed, refused,
+    queued, offered, declined, unanswered, joined, left, message, edited, typing, cancelled, expired, ended. `at` is
+    in seconds since the epoch.
     """
 
     kind: str

@@ -20,6 +20,7 @@ from ._ledger import Ledger
 from ._queues import Conversation, Order, Queue, default_queues
 from ._tokens import Session, TokenBook, TokenSettings
 from ._values import NOTICE, SEMANTICS, Entry, Happening, Refusal, Role, Semantics, Stats, Tally, Watcher, iso
+from ._visitors import VisitorBook
 
 
 @frozen
@@ -34,6 +35,7 @@ class WorldSettings:
     chats_per_agent: int | None = None
     capacity: int = 100
     waiting: int = 0
+    no_content: bool = False
 
     def queues(self) -> dict[str, Queue]:
         """Return the queues as they are at the start."""
@@ -50,10 +52,12 @@ class World:
     def __init__(self, settings: WorldSettings, random: Random, watch: Watcher = _unwatched) -> None:
         _check_semantics(settings.semantics)
         self.semantics: Semantics = settings.semantics
+        self._no_content = settings.no_content
         self.tally = Tally()
         self._agenda = Agenda()
         self.ledger = Ledger(self.tally, watch)
-        self.tokens = TokenBook(settings.tokens, random, self._note)
+        self.visitors = VisitorBook(settings.tokens.tenant_id, settings.tokens.visitor_fields, random, self._note)
+        self.tokens = TokenBook(settings.tokens, self.visitors, random, self._note)
         self.floor = Floor(settings.floor, known_script(settings.script), self._agenda, self.ledger)
         self.queues = settings.queues()
         self.conversations: dict[str, Conversation] = {}
@@ -84,10 +88,13 @@ class World:
             raise Refusal(401, "InvalidToken", "the access token is missing, unknown, expired or revoked")
         return session
 
-    def queue_info(self, queue_id: str, now: float) -> dict[str, object]:
+    def queue_info(self, visual_id: str, now: float) -> dict[str, object]:
         """Answer getQueueInfo."""
         now = self.advance(now)
-        return self._queue(queue_id).info(now, self.floor.settings.pace)
+        queue = next((queue for queue in self.queues.values() if queue.visual_id == visual_id), None)
+        if queue is None:
+            raise Refusal(404, "QueueNotFound", "no queue has this visual queue id")
+        return queue.info(now, self.floor.settings.pace)
 
     def time_info(self, time_id: str, now: float) -> dict[str, object]:
         """Answer getTimeInfo."""
@@ -100,7 +107,9 @@ class World:
     def route(self, session: Session, conversation_id: str, order: Order, now: float) -> dict[str, object]:
         """Answer routeConversation: start the search for an agent."""
         now = self.advance(now)
-        queue = self._queue(order.queue_id)
+        queue = self.queues.get(order.queue_key)
+        if queue is None:
+            raise Refusal(404, "QueueNotFound", "no queue has this key")
         chat = self._routable(session, conversation_id)
         try:
             _check_takes(queue, now)
@@ -134,11 +143,11 @@ class World:
             "reason": chat.allocation.reason,
         }
 
-    def poll(self, session: Session, after: str | None, now: float) -> dict[str, object]:
-        """Answer pollConversation under the semantics of the day."""
+    def poll(self, session: Session, after: str | None, now: float) -> dict[str, object] | None:
+        """Answer pollConversation under the semantics of the day; None for nothing new where that has no content."""
         self.advance(now)
-        messages, cursor = session.log.poll(self.semantics, after)
-        return {"messages": messages, "cursor": cursor}
+        messages, cursor, new = session.log.poll(self.semantics, after)
+        return {"messages": messages, "cursor": cursor} if new or not self._no_content else None
 
     def send(self, session: Session, key: str, content: str, client_id: str | None, now: float) -> dict[str, object]:
         """Answer sendMessage."""
@@ -188,28 +197,24 @@ class World:
     def forget(self) -> None:
         """Lose every session, as a restart without memory does; the ledger stays."""
         self.tokens.forget()
+        self.visitors.forget()
 
     def open_queue(
         self,
-        queue_id: str,
+        queue_key: str,
         is_open: bool | None,
         opens_at: float | None = None,
         closes_at: float | None = None,
     ) -> None:
         """Change the opening hours of a queue; chats under way go on."""
-        queue = self.queues[queue_id]
+        queue = self.queues[queue_key]
         queue.is_open, queue.opens_at, queue.closes_at, queue.mornings = is_open, opens_at, closes_at, False
 
     def _note(self, kind: str, now: float) -> None:
-        if kind.startswith("session-"):
+        if kind.startswith(("session-", "visitor-")):
             self.ledger.happened(kind, now)
         else:
             self.tally.add(kind)
-
-    def _queue(self, queue_id: str) -> Queue:
-        if queue_id not in self.queues:
-            raise Refusal(404, "QueueNotFound", "no such queue")
-        return self.queues[queue_id]
 
     def _mine(self, session: Session, chat: Conversation | None) -> Conversation | None:
         return chat if chat is not None and chat.session is session else None
