@@ -7,7 +7,10 @@ from typing import Literal, NamedTuple
 
 
 class OperationProvenance(NamedTuple):
-    """One operation of the document and where our knowledge of it comes from."""
+    """One operation of the document, where our knowledge of it comes from, and what is expected of its reply.
+
+    `reply` has the JSON types of the members of a success by their place, `required` the places that are always there.
+    """
 
     operation_id: str
     method: str
@@ -15,6 +18,9 @@ class OperationProvenance(NamedTuple):
     provenance: Literal["documented", "observed", "assumed", "confirmed"]
     note: str
     servers: tuple[str, ...]
+    statuses: tuple[int, ...]
+    reply: dict[str, str]
+    required: tuple[str, ...]
 
 
 OPERATIONS: dict[str, OperationProvenance] = {
@@ -28,6 +34,19 @@ OPERATIONS: dict[str, OperationProvenance] = {
             "https://app-commsrv.puzzel.com",
             "https://uk-commsrv.puzzel.com",
         ),
+        statuses=(200, 401, 403, 404, 429, 500, 503),
+        reply={
+            "/requestId": "string or null",
+            "/conversationId": "string or null",
+            "/status": "string or null",
+            "/queuePosition": "integer or null",
+            "/estimatedWaitSeconds": "integer or null",
+            "/agent": "object or null",
+            "/agent/id": "string or null",
+            "/agent/displayName": "string or null",
+            "/reason": "string or null",
+        },
+        required=(),
     ),
     "authenticateVisitor": OperationProvenance(
         operation_id="authenticateVisitor",
@@ -39,6 +58,11 @@ OPERATIONS: dict[str, OperationProvenance] = {
             "https://app-consumeridp.puzzel.com",
             "https://uk-consumeridp.puzzel.com",
         ),
+        statuses=(200, 400, 401, 403, 404, 429, 500, 503),
+        reply={
+            "/userInfoId": "string",
+        },
+        required=("/userInfoId",),
     ),
     "pollConversation": OperationProvenance(
         operation_id="pollConversation",
@@ -49,6 +73,45 @@ OPERATIONS: dict[str, OperationProvenance] = {
         servers=(
             "https://app-commsrv.puzzel.com",
             "https://uk-commsrv.puzzel.com",
+        ),
+        statuses=(200, 204, 401, 403, 429, 500, 503),
+        reply={
+            "/messages": "array or null",
+            "/messages/*": "object",
+            "/messages/*/type": "string",
+            "/messages/*/id": "string",
+            "/messages/*/conversationId": "string",
+            "/messages/*/eventId": "integer or null",
+            "/messages/*/version": "integer or null",
+            "/messages/*/sentAt": "string or null",
+            "/messages/*/author": "object or null",
+            "/messages/*/author/role": "integer or null",
+            "/messages/*/author/id": "string or null",
+            "/messages/*/author/displayName": "string or null",
+            "/messages/*/clientMessageId": "string or null",
+            "/messages/*/content": "string or null",
+            "/messages/*/options": "array or null",
+            "/messages/*/options/*": "object",
+            "/messages/*/options/*/id": "string",
+            "/messages/*/options/*/label": "string or null",
+            "/messages/*/fileName": "string or null",
+            "/messages/*/url": "string or null",
+            "/messages/*/contentType": "string or null",
+            "/messages/*/size": "integer or null",
+            "/messages/*/event": "string or null",
+            "/messages/*/agent": "object or null",
+            "/messages/*/agent/id": "string or null",
+            "/messages/*/agent/displayName": "string or null",
+            "/messages/*/isTyping": "boolean or null",
+            "/messages/*/endedBy": "integer or null",
+            "/messages/*/reason": "string or null",
+            "/cursor": "integer or null",
+        },
+        required=(
+            "/messages/*/type",
+            "/messages/*/id",
+            "/messages/*/conversationId",
+            "/messages/*/options/*/id",
         ),
     ),
     "endConversation": OperationProvenance(
@@ -61,6 +124,9 @@ OPERATIONS: dict[str, OperationProvenance] = {
             "https://app-commsrv.puzzel.com",
             "https://uk-commsrv.puzzel.com",
         ),
+        statuses=(204, 401, 403, 404, 410, 429, 500, 503),
+        reply={},
+        required=(),
     ),
     "sendMessage": OperationProvenance(
         operation_id="sendMessage",
@@ -72,6 +138,13 @@ OPERATIONS: dict[str, OperationProvenance] = {
             "https://app-commsrv.puzzel.com",
             "https://uk-commsrv.puzzel.com",
         ),
+        statuses=(200, 400, 401, 403, 404, 409, 410, 429, 500, 503),
+        reply={
+            "/id": "string",
+            "/sentAt": "string or null",
+            "/clientMessageId": "string or null",
+        },
+        required=("/id",),
     ),
     "routeConversation": OperationProvenance(
         operation_id="routeConversation",
@@ -83,6 +156,13 @@ OPERATIONS: dict[str, OperationProvenance] = {
             "https://app-commsrv.puzzel.com",
             "https://uk-commsrv.puzzel.com",
         ),
+        statuses=(200, 202, 400, 401, 403, 404, 409, 410, 422, 429, 500, 503),
+        reply={
+            "/requestId": "string or null",
+            "/conversationId": "string or null",
+            "/status": "string or null",
+        },
+        required=(),
     ),
     "sendTyping": OperationProvenance(
         operation_id="sendTyping",
@@ -94,6 +174,9 @@ OPERATIONS: dict[str, OperationProvenance] = {
             "https://app-commsrv.puzzel.com",
             "https://uk-commsrv.puzzel.com",
         ),
+        statuses=(204, 400, 401, 403, 404, 410, 429, 500, 503),
+        reply={},
+        required=(),
     ),
     "getQueueInfo": OperationProvenance(
         operation_id="getQueueInfo",
@@ -105,6 +188,19 @@ OPERATIONS: dict[str, OperationProvenance] = {
             "https://app-commsrv.puzzel.com",
             "https://uk-commsrv.puzzel.com",
         ),
+        statuses=(200, 401, 403, 404, 429, 500, 503),
+        reply={
+            "/id": "string",
+            "/name": "string or null",
+            "/isOpen": "boolean or null",
+            "/opensAt": "string or null",
+            "/closesAt": "string or null",
+            "/queueSize": "integer or null",
+            "/agentsReady": "integer or null",
+            "/waitTimeAverageSeconds": "integer or null",
+            "/timeId": "string or null",
+        },
+        required=("/id",),
     ),
     "getTimeInfo": OperationProvenance(
         operation_id="getTimeInfo",
@@ -116,6 +212,14 @@ OPERATIONS: dict[str, OperationProvenance] = {
             "https://app-commsrv.puzzel.com",
             "https://uk-commsrv.puzzel.com",
         ),
+        statuses=(200, 401, 403, 404, 429, 500, 503),
+        reply={
+            "/id": "string",
+            "/exitName": "string or null",
+            "/isOpen": "boolean or null",
+            "/nextChange": "string or null",
+        },
+        required=("/id",),
     ),
     "connectToken": OperationProvenance(
         operation_id="connectToken",
@@ -127,5 +231,15 @@ OPERATIONS: dict[str, OperationProvenance] = {
             "https://app-consumeridp.puzzel.com",
             "https://uk-consumeridp.puzzel.com",
         ),
+        statuses=(200, 400, 401, 429, 500, 503),
+        reply={
+            "/access_token": "string",
+            "/token_type": "string or null",
+            "/expires_in": "integer or null",
+            "/refresh_token": "string or null",
+            "/scope": "string or null",
+            "/visitor_id": "string or null",
+        },
+        required=("/access_token",),
     ),
 }

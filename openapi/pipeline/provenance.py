@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from attrs import asdict, frozen
+from attrs import asdict, field, frozen
 
 from pipeline.document import Json, Object, child, edit_operations, items, operations, text
+from pipeline.expected import expected
 
 MARK, NOTE = "x-provenance", "x-provenance-note"
 CONFIRMED = "Stands in the document that was given as the vendor's."
@@ -21,7 +22,10 @@ from typing import Literal, NamedTuple
 
 
 class OperationProvenance(NamedTuple):
-    """One operation of the document and where our knowledge of it comes from."""
+    """One operation of the document, where our knowledge of it comes from, and what is expected of its reply.
+
+    `reply` has the JSON types of the members of a success by their place, `required` the places that are always there.
+    """
 
     operation_id: str
     method: str
@@ -29,6 +33,9 @@ class OperationProvenance(NamedTuple):
     provenance: Literal["documented", "observed", "assumed", "confirmed"]
     note: str
     servers: tuple[str, ...]
+    statuses: tuple[int, ...]
+    reply: dict[str, str]
+    required: tuple[str, ...]
 
 
 OPERATIONS: dict[str, OperationProvenance] = {
@@ -45,6 +52,9 @@ class Row:
     provenance: str
     note: str
     servers: tuple[str, ...] = ()
+    statuses: tuple[int, ...] = ()
+    reply: dict[str, str] = field(factory=dict)
+    required: tuple[str, ...] = ()
 
 
 def is_marked(document: Object) -> bool:
@@ -82,6 +92,7 @@ def rows(document: Object) -> list[Row]:
             provenance=text(operation, MARK),
             note=text(operation, NOTE),
             servers=_servers(operation) or _servers(document),
+            **asdict(expected(document, operation)),
         )
         for path, method, operation in operations(document)
     ]
@@ -97,18 +108,22 @@ def provenance_module(document: Object) -> str:
 
 
 def _entry(row: Row) -> str:
-    fields = asdict(row)
-    addresses = fields.pop("servers")
-    lines = "".join(f"        {name}={_quoted(value)},\n" for name, value in fields.items())
-    lines += _listed(addresses)
+    lines = "".join(f"        {name}={_written(value)},\n" for name, value in asdict(row).items())
     return f"    {_quoted(row.operation_id)}: OperationProvenance(\n{lines}    ),\n"
 
 
-def _listed(addresses: tuple[str, ...]) -> str:
-    if not addresses:
-        return "        servers=(),\n"
-    return "        servers=(\n" + "".join(f"            {_quoted(one)},\n" for one in addresses) + "        ),\n"
+def _written(value: object) -> str:
+    if isinstance(value, dict):
+        rows, (begin, end) = [f"{_quoted(key)}: {_quoted(one)}" for key, one in value.items()], "{}"
+    elif isinstance(value, tuple):
+        rows, (begin, end) = [_quoted(one) for one in value], "()"
+        if len(rows) == 1 or rows and isinstance(value[0], int):
+            return f"({', '.join(rows)}{',' * (len(rows) == 1)})"
+    else:
+        return _quoted(value)
+    inside = "".join(f"            {one},\n" for one in rows)
+    return f"{begin}\n{inside}        {end}" if rows else begin + end
 
 
-def _quoted(value: str) -> str:
+def _quoted(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)

@@ -9,12 +9,13 @@ from typing import cast
 from attrs import frozen
 
 from pipeline.document import Json, Object, child, dump, items, rebuild_document, text
+from pipeline.expected import TOLERATED
 from pipeline.layout import Layout
 from pipeline.private import MARK as PRIVATE
 from pipeline.provenance import MARK
 from pipeline.tools import REDOCLY, ToolFailed, run_tool
 
-OURS = (MARK, PRIVATE)
+OURS = (MARK, PRIVATE, TOLERATED)
 IMPACTS = ("major", "minor", "patch")
 
 
