@@ -92,9 +92,9 @@ class ProbeReport:
     """What a probe found. `semantics` is what a poll gives, `rotation` what becomes of a used refresh token.
 
     `rotation` is "no_refresh_token" when none is given, "kept" when it does not change; else each refresh brings
-    another, and the old one, used again at once, gives the "same_reply" or a "new_reply", is "refused" while the session
-    lives on, or is refused and the session "revoked". Both are None when that was not found out. `simulator` says that
-    this was the bundled sandbox, which tells nothing of the vendor's service.
+    another, and the old one, used again at once, gives the "same_reply" or a "new_reply", is "refused" while the
+    session lives on, or is refused and the session "revoked". Both are None when that was not found out. `simulator`
+    says that this was the bundled sandbox, which tells nothing of the vendor's service.
     """
 
     observations: tuple[Observation, ...]

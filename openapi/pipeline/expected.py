@@ -1,7 +1,7 @@
 """What a document expects of an operation's answer: its statuses, and the members of a success by their place and type.
 
-A place is a JSON pointer in which `*` stands for the items of a list. `probe` compares with it what a service answers, and
-so does a regeneration with what a probe has found.
+A place is a JSON pointer in which `*` stands for the items of a list. `probe` compares with it what a service answers,
+and a regeneration what a probe has found.
 """
 
 from __future__ import annotations

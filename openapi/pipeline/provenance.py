@@ -117,7 +117,7 @@ def _written(value: object) -> str:
         rows, (begin, end) = [f"{_quoted(key)}: {_quoted(one)}" for key, one in value.items()], "{}"
     elif isinstance(value, tuple):
         rows, (begin, end) = [_quoted(one) for one in value], "()"
-        if len(rows) == 1 or rows and isinstance(value[0], int):
+        if len(rows) == 1 or (rows and isinstance(value[0], int)):
             return f"({', '.join(rows)}{',' * (len(rows) == 1)})"
     else:
         return _quoted(value)

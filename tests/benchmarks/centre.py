@@ -1,6 +1,6 @@
 """The bench's contact centre, in a process of its own: `python -m benchmarks.centre JSON` prints its port.
 
-It speaks what a chat needs of the contract, and to who runs the bench at `POST /bench`: `{"do": NAME, ...}` calls the
+It speaks what a chat needs of the contract, both hosts at one address, and to who runs the bench at `POST /bench`: `{"do": NAME, ...}` calls the
 method of that name. Its clock, CLOCK_MONOTONIC, is that of every process here. One session has one conversation.
 """
 
@@ -25,7 +25,7 @@ from benchmarks.machine import CENTRE, pin, run_in_loop
 from benchmarks.wire import Connection, bearer, reply_of
 
 POLL = b"GET /api/conversation"
-EMPTY = b'{"messages":[],"cursor":"%d"}'
+EMPTY = b'{"messages":[],"cursor":%d}'
 LOOK = 0.25
 """Seconds between two looks at its own CPU."""
 ITEM = (
@@ -40,6 +40,7 @@ class Session:
     """One token's side of the centre; `items` are the messages stored, as they are sent."""
 
     conversation: str
+    visitor: str = ""
     refresh: str = ""
     items: list[bytes] = field(factory=list)
     arrivals: array[float] = field(factory=lambda: array("d"))
@@ -120,34 +121,37 @@ class Centre:
         items = session.items
         if after >= len(items):
             return reply_of(200, EMPTY % after)
-        return reply_of(200, b'{"messages":[%s],"cursor":"%d"}' % (b",".join(items[after:]), len(items)))
+        return reply_of(200, b'{"messages":[%s],"cursor":%d}' % (b",".join(items[after:]), len(items)))
 
     def _other(self, head: bytes, body: bytes, now: float) -> bytes:
-        path = head.split(b" ", 2)[1].decode()
+        method, path, _ = head.decode().split(" ", 2)
         if path == "/connect/token":
             return self._token({name: values[0] for name, values in parse_qs(body.decode()).items()}, now)
         session, until = self.tokens.get(bearer(head), (None, 0.0))
         if session is None or until < now:
             self.book.count("refused", now)
             return reply_of(401, b"{}")
-        action = path.rstrip("/").rpartition("/")[2]
+        place, _, action = path.removeprefix("/api/conversation/").partition("/")
+        action = f"{method} {action.partition('/')[0]}"
         self.book.count(action, now)
-        if action == "route":
-            session.conversation = path.split("/")[3]
+        if action == "PUT route":
+            session.conversation = place
             self.routed[session.conversation] = session
             return reply_of(202, b'{"status":"Queued"}')
-        if action == "message":
+        if action == "POST message":
             self._store(session, now)
             return reply_of(200, b'{"id":"%s-%d"}' % (session.conversation.encode(), len(session.items)))
-        if action == "end":
+        if action == "POST end":
             self.routed.pop(session.conversation, None)
-        return reply_of(204 if action == "end" else 404, b"")
+        return reply_of(204 if action == "POST end" else 404, b"")
 
     def _token(self, form: dict[str, str], now: float) -> bytes:
         given = form.get("refresh_token")
         if given is None:
+            if form.get("grant_type") != "visitor" or "tenant_id" not in form:
+                return reply_of(400, b'{"error":"invalid_request"}')
             self.book.count("grants", now)
-            self.sessions.append(Session(""))
+            self.sessions.append(Session("", f"visitor-{len(self.sessions)}"))
             return self._grant(self.sessions[-1], now)
         self.book.count("refreshes", now)
         session = self.refreshes.pop(given, None)
@@ -162,7 +166,7 @@ class Centre:
         self.tokens[access.encode()] = (session, now + self.ttl)
         self.refreshes[session.refresh] = session
         given = {"access_token": access, "refresh_token": session.refresh, "token_type": "Bearer"}
-        return reply_of(200, json.dumps({**given, "expires_in": self.ttl}).encode())
+        return reply_of(200, json.dumps({**given, "expires_in": self.ttl, "visitor_id": session.visitor}).encode())
 
     def _store(self, session: Session, now: float, padding: str = "") -> None:
         number = len(session.items) + 1

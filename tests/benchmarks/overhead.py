@@ -20,8 +20,8 @@ from soak.table import table
 SECONDS, FULL_SECONDS = 3.0, 12.0
 """Seconds that each client is measured for."""
 WARM = 50
-QUEUE = b'{"id":"support","name":"Support","isOpen":true,"queueSize":3,"agentsReady":2}'
-POLL = b'{"messages":[],"cursor":"7"}'
+QUEUE = b'{"id":"27501","name":"Support","isOpen":true,"queueSize":3,"agentsReady":2}'
+POLL = b'{"messages":[],"cursor":7}'
 TOKEN = b'{"access_token":"a-token-of-forty-characters-for-the-bench","expires_in":3600,"token_type":"Bearer"}'
 
 
@@ -99,7 +99,7 @@ def blocking(address: str, seconds: float) -> dict[str, list[float]]:
         calls = {
             "bare httpx.Client": lambda: bare.send(request),
             "Session: one poll": session._poll_once,
-            "Session.queue_info": lambda: session.queue_info("support"),
+            "Session.queue_info": lambda: session.queue_info("27501"),
         }
         return in_turn(calls, seconds)
 
@@ -111,7 +111,7 @@ async def awaiting(address: str, seconds: float) -> dict[str, list[float]]:
         calls: dict[str, Callable[[], Awaitable[object]]] = {
             "bare httpx.AsyncClient": lambda: bare.send(request),
             "AsyncSession: one poll": session._poll_once,
-            "AsyncSession.queue_info": lambda: session.queue_info("support"),
+            "AsyncSession.queue_info": lambda: session.queue_info("27501"),
         }
         return await awaited_in_turn(calls, seconds)
 

@@ -27,7 +27,8 @@ FIRST = {
     "first reply, httpx alone": """
 import httpx
 client = httpx.Client()
-token = client.post("{0}/connect/token", data={{"grant_type": "client_credentials"}}).json()["access_token"]
+form = {{"grant_type": "visitor", "client_id": "oneplatform_engage", "tenant_id": "7"}}
+token = client.post("{0}/connect/token", data=form).json()["access_token"]
 client.get("{0}/api/conversation", headers={{"Authorization": "Bearer " + token}}).json()
 """,
     "first reply, PuzzelChat": """

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 from puzzel_chat import PuzzelChat, SessionInUse, SQLiteStore
 
 
-def main(base_url: str, solution_id: str, store: str, session_id: str = "") -> None:
+def main(settings: str, store: str, session_id: str = "") -> None:
     """Print the session's id once it is held, and hold it until a line comes; or print that it is in use."""
-    with PuzzelChat(base_url, solution_id, poll_interval=0.05, store=SQLiteStore(store)) as chat:
+    with PuzzelChat(**json.loads(settings), store=SQLiteStore(store)) as chat:
         try:
             session = chat.resume(session_id) if session_id else chat.start("support", wait=20).session
         except SessionInUse as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import json
 import os
 import signal
 import sys
@@ -12,9 +13,10 @@ from collections.abc import Callable
 from typing import Any
 
 from puzzel_chat import Allocation, AsyncPuzzelChat, PuzzelChat, SQLiteStore
+from puzzel_chat.sandbox import Sandbox
 
-BASE_URL, SOLUTION_ID, FILE, LEAVE_WITHIN = sys.argv[2:6]
-SETTINGS: dict[str, Any] = {"base_url": BASE_URL, "solution_id": SOLUTION_ID, "poll_interval": 0.05}
+SETTINGS: dict[str, Any] = json.loads(sys.argv[2])
+FILE, LEAVE_WITHIN = sys.argv[3:5]
 KEPT: list[object] = []
 """What a program still holds when it ends."""
 
@@ -102,7 +104,7 @@ def refresh() -> None:
     session = PuzzelChat(**SETTINGS).connect()
     KEPT.append(session)
     while "puzzel-chat-refresh" not in [thread.name for thread in threading.enumerate()]:
-        session.queue_info("support")
+        session.queue_info(Sandbox.visual_queue_id)
     ready()
 
 
@@ -112,7 +114,7 @@ def stored_refresh() -> None:
     KEPT.append(conversation)
     session = conversation.session
     while "puzzel-chat-refresh" not in [thread.name for thread in threading.enumerate()]:
-        session.queue_info("support")
+        session.queue_info(Sandbox.visual_queue_id)
     os.write(1, f"{session.id}\n".encode())
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
 import sys
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,7 @@ from puzzel_chat import (
     SQLiteStore,
     Store,
 )
+from puzzel_chat.sandbox import Sandbox
 
 
 def refused(kind: type[SessionError], call: Callable[[], object]) -> None:
@@ -39,18 +42,19 @@ def forked(check: Callable[[], None]) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
 
 
-def blocking(base_url: str, solution_id: str, store: Store) -> None:
+def blocking(settings: dict[str, Any], store: Store) -> None:
     """Fork in a `with` block, while other threads poll and hold the session's locks."""
-    with PuzzelChat(base_url, solution_id, poll_interval=0.05, store=store) as chat:
+    with PuzzelChat(**settings, store=store) as chat:
         conversation = chat.start("support", wait=20)
         session = conversation.session
 
         def check() -> None:
-            for call in (session.poll, lambda: session.queue_info("support"), lambda: conversation.send("Hello")):
+            hours = Sandbox.visual_queue_id
+            for call in (session.poll, lambda: session.queue_info(hours), lambda: conversation.send("Hello")):
                 refused(SessionError, call)
             refused(SessionError, lambda: next(conversation.events()))
             refused(SessionError, lambda: conversation.wait_for_agent(1))
-            with PuzzelChat(base_url, solution_id, store=store) as mine:
+            with PuzzelChat(**settings, store=store) as mine:
                 if isinstance(store, SQLiteStore):
                     refused(SessionInUse, lambda: mine.resume(session.id))
                     mine.resume(session.id, shared=True).conversation(conversation.id).send("from the child")
@@ -67,10 +71,10 @@ def blocking(base_url: str, solution_id: str, store: Store) -> None:
     assert store.load(session.id) is None
 
 
-def awaiting(base_url: str, solution_id: str, store: Store) -> None:
+def awaiting(settings: dict[str, Any], store: Store) -> None:
     """Fork between two turns of the loop."""
     loop = asyncio.new_event_loop()
-    chat = AsyncPuzzelChat(base_url, solution_id, poll_interval=0.05, store=store)
+    chat = AsyncPuzzelChat(**settings, store=store)
     conversation = loop.run_until_complete(chat.start("support", wait=20))
     session = conversation.session
 
@@ -91,15 +95,15 @@ def awaiting(base_url: str, solution_id: str, store: Store) -> None:
     loop.close()
 
 
-def careless(base_url: str, solution_id: str, store: Store) -> None:
+def careless(settings: dict[str, Any], store: Store) -> None:
     """End without closing anything: the session goes on, and its mail is free."""
-    session = PuzzelChat(base_url, solution_id, poll_interval=0.05, store=store).start("support", wait=20).session
+    session = PuzzelChat(**settings, store=store).start("support", wait=20).session
     print(session.id, flush=True)
     globals()["kept"] = session
 
 
 if __name__ == "__main__":
-    what, base_url, solution_id, file = sys.argv[1:]
+    what, settings, file = sys.argv[1:]
     what_to_do = {"sync": blocking, "async": awaiting, "careless": careless}[what]
-    what_to_do(base_url, solution_id, SQLiteStore(file) if file else MemoryStore())
+    what_to_do(json.loads(settings), SQLiteStore(file) if file else MemoryStore())
     gc.collect()

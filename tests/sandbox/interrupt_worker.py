@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import json
 import signal
 import sys
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 from attrs import evolve
 
 from puzzel_chat import Conversation, PuzzelChat, Session, SQLiteStore
+from puzzel_chat.sandbox import Sandbox
 from puzzel_chat.testing import VirtualTime
 
 armed = False
@@ -61,7 +63,7 @@ def check(session: Session, store: SQLiteStore) -> None:
                 lock.release()
         if not held:
             assert store.load(session.id) is not None
-            assert session.queue_info("support").is_open
+            assert session.queue_info(Sandbox.visual_queue_id).is_open
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -69,13 +71,13 @@ def check(session: Session, store: SQLiteStore) -> None:
     assert not held, f"still held: {held}"
 
 
-def main(base_url: str, solution_id: str, file: str, seed: str, rounds: str) -> None:
+def main(settings: str, file: str, seed: str, rounds: str) -> None:
     """Interrupt so many chats; print how many were not ended by their own block."""
     global armed
     random, store, missed = Random(seed), SQLiteStore(Path(file)), 0
     signal.signal(signal.SIGALRM, interrupt)
     sys.unraisablehook = drop
-    with PuzzelChat(base_url, solution_id, store=store) as chat:
+    with PuzzelChat(**json.loads(settings), store=store) as chat:
         # Nobody waits, so that interrupts strike where something is done; tokens age quickly.
         chat._parts = evolve(chat._parts, clock=VirtualTime())
         session = chat.connect()

@@ -145,7 +145,7 @@ TALKS: dict[str, Call] = {
     "send": lambda scene: scene.talk.send("Hello"),
     "a send without an answer": lost_send,
     "typing": lambda scene: scene.talk.typing(),
-    "queue_info": lambda scene: scene.talk.session.queue_info("support"),
+    "queue_info": lambda scene: scene.talk.session.queue_info(scene.sandbox.visual_queue_id),
 }
 
 
@@ -204,7 +204,7 @@ def test_a_search_that_is_cancelled_is_left(name: str, puzzel_time: VirtualTime)
                 if not await struck(one, Strike(at), call) and name in ("start", "route"):
                     await _end_all(base)
                 await until_async(lambda: base.sandbox.stats().ended == base.sandbox.stats().routed)
-                assert (await (await base.chat.connect()).queue_info("support")).is_open
+                assert (await (await base.chat.connect()).queue_info(base.sandbox.visual_queue_id)).is_open
 
     asyncio.run(main())
 
@@ -266,7 +266,7 @@ def test_a_second_cancellation_is_the_last(
                 if 0 < strike.at < strike.second <= strike.steps:
                     struck_twice += 1
                     assert strike.steps - strike.second <= UNWINDS_IN, f"it went on for long: {strike}"
-                assert (await (await base.chat.connect()).queue_info("support")).is_open
+                assert (await (await base.chat.connect()).queue_info(base.sandbox.visual_queue_id)).is_open
 
     asyncio.run(main())
     assert struck_twice
@@ -283,8 +283,8 @@ def test_a_cancelled_leader_does_not_take_its_waiters_along(puzzel_time: Virtual
                 puzzel_time.advance(899)
                 refreshes = base.sandbox.stats().refreshes
                 strike = Strike(at)
-                leader = asyncio.ensure_future(_task(strike, session.queue_info("support")))
-                others = [asyncio.ensure_future(session.queue_info("support")) for _ in range(5)]
+                leader = asyncio.ensure_future(_task(strike, session.queue_info(base.sandbox.visual_queue_id)))
+                others = [asyncio.ensure_future(session.queue_info(base.sandbox.visual_queue_id)) for _ in range(5)]
                 await asyncio.wait({leader, *others})
                 assert leader.cancelled() or strike.steps < at
                 assert all(other.result().is_open for other in others)

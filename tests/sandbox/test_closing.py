@@ -40,12 +40,12 @@ def test_closing_lets_a_refresh_land(connect: Connect, tmp_path: Path) -> None:
         chat = connect(**settings(sandbox), store=store)
         session = chat.connect()
         session.conversation("kept").route("support")
-        until(lambda: session.queue_info("support") and sandbox.stats().refreshes)
+        until(lambda: session.queue_info(sandbox.visual_queue_id) and sandbox.stats().refreshes)
         chat.close()
         kept = store.load(session.id)
         assert kept is not None
         assert kept.tokens.generation == 2
-        assert connect(**settings(sandbox), store=store).resume(session.id).queue_info("support").is_open
+        assert connect(**settings(sandbox), store=store).resume(session.id).queue_info(sandbox.visual_queue_id).is_open
         assert sandbox.stats().reuse_detected == 0
     store.close()
 
@@ -56,9 +56,9 @@ def test_closing_during_a_refresh_stops_the_polls(connect: Connect) -> None:
     with Sandbox(script="manual", pace=0, token_life=2.0, faults=(slow,)) as sandbox:
         chat = connect(**settings(sandbox))
         session = chat.connect()
-        until(lambda: session.queue_info("support") and sandbox.stats().refreshes)
+        until(lambda: session.queue_info(sandbox.visual_queue_id) and sandbox.stats().refreshes)
         chat.close()
-        for call in (session.poll, lambda: session.queue_info("support")):
+        for call in (session.poll, lambda: session.queue_info(sandbox.visual_queue_id)):
             with pytest.raises(PuzzelChatError, match="closed"):
                 call()
         assert sandbox.stats().requests.get("pollConversation", 0) == 0
@@ -70,7 +70,7 @@ def test_a_refresh_slower_than_a_token_lives_hangs_nobody(connect: Connect) -> N
     with Sandbox(script="manual", pace=0, token_life=1.0, faults=(slow,)) as sandbox:
         session = connect(**settings(sandbox)).connect()
         time.sleep(1.1)  # the token's own life, on the simulator's real clock
-        assert session.queue_info("support").is_open
+        assert session.queue_info(sandbox.visual_queue_id).is_open
 
 
 def test_an_older_object_does_not_forget_the_chat_of_a_newer_one(connect: Connect) -> None:
@@ -145,7 +145,7 @@ def test_options_share_their_sessions(connect: Connect) -> None:
         session = chat.with_options(poll_interval=1).connect()
         chat.close()
         with pytest.raises(PuzzelChatError, match="closed"):
-            session.queue_info("support")
+            session.queue_info(sandbox.visual_queue_id)
 
 
 def test_leaving_that_failed_is_tried_again_later(connect: Connect) -> None:
@@ -222,9 +222,9 @@ def test_a_refresh_that_is_interrupted_while_it_starts(monkeypatch: pytest.Monke
         sandbox.faults(Fault.revoked("getQueueInfo", times=1))
         monkeypatch.setattr(threading.Thread, "start", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            session.queue_info("support")
+            session.queue_info(sandbox.visual_queue_id)
         monkeypatch.undo()
-        assert session.queue_info("support").is_open
+        assert session.queue_info(sandbox.visual_queue_id).is_open
         assert (sandbox.stats().refreshes, sandbox.stats().reuse_detected) == (1, 0)
 
 

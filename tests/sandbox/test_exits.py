@@ -5,6 +5,7 @@ Real processes and real signals; the sandbox is here, and its ledger tells what 
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from attrs import define
 
+from blocking import settings
 from puzzel_chat import SQLiteStore
 from puzzel_chat._retry import LEAVE_WITHIN
 from puzzel_chat.sandbox import Fault, Sandbox
@@ -71,7 +73,7 @@ def run(sandbox: Sandbox, tmp_path: Path) -> Iterator[Run]:
     started: list[subprocess.Popen[str]] = []
 
     def start(name: str, leave_within: float = LONG, lines: int = 1) -> Program:
-        command = [sys.executable, "-W", "error", str(WORKER), name, sandbox.base_url, sandbox.solution_id]
+        command = [sys.executable, "-W", "error", str(WORKER), name, json.dumps(settings(sandbox))]
         command += [str(tmp_path / "chats.db"), str(leave_within)]
         pipe = subprocess.PIPE
         process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
@@ -134,7 +136,7 @@ def test_an_exit_in_the_middle_of_a_refresh(run: Run, sandbox: Sandbox) -> None:
 def test_a_refresh_lands_before_the_exit(sandbox: Sandbox, tmp_path: Path) -> None:
     """A token that the service has replaced while the program ends is written for the next one."""
     sandbox.faults(Fault.latency(0.7, "connectToken", skip=1))
-    arguments = ["stored_refresh", sandbox.base_url, sandbox.solution_id, str(tmp_path / "chats.db"), str(SOON)]
+    arguments = ["stored_refresh", json.dumps(settings(sandbox)), str(tmp_path / "chats.db"), str(SOON)]
     ran = subprocess.run([sys.executable, str(WORKER), *arguments], capture_output=True, text=True, timeout=30)
     stored = SQLiteStore(tmp_path / "chats.db").tokens(ran.stdout.strip())
     assert stored is not None, ran.stderr

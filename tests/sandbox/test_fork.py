@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -19,7 +20,7 @@ WORKER = Path(__file__).with_name("fork_worker.py")
 
 def run(what: str, sandbox: Sandbox, file: str) -> subprocess.CompletedProcess[str]:
     """Run the worker to its end."""
-    command = [sys.executable, str(WORKER), what, sandbox.base_url, sandbox.solution_id, file]
+    command = [sys.executable, str(WORKER), what, json.dumps(settings(sandbox)), file]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -24,7 +25,7 @@ def test_interrupted_at_random_moments(tmp_path: Path) -> None:
     """
     file = tmp_path / "chats.db"
     with Sandbox(script="helpful", pace=0) as sandbox:
-        command = [sys.executable, str(WORKER), sandbox.base_url, sandbox.solution_id, str(file), "1", str(ROUNDS)]
+        command = [sys.executable, str(WORKER), json.dumps(sandbox.settings), str(file), "1", str(ROUNDS)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=ROUNDS + 30)
         assert (done.returncode, done.stderr[-4000:]) == (0, ""), done.stderr[-4000:]
         assert sandbox.stats().routed == sandbox.stats().ended > ROUNDS / 3

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from attrs import define, field
 
+from blocking import settings
 from hostile import Answer, Asked, Said, Service
 from puzzel_chat import Customer, MemoryStore, PuzzelChatError, Variable
 from puzzel_chat.sandbox import Fault, Sandbox
@@ -34,13 +35,7 @@ def test_a_chat_at_debug_level_tells_no_secret(
         Fault.status(500, "sendMessage", after=True, times=1),
     )
     with Sandbox(client_secret=SECRET, script="helpful", pace=0.02, faults=faults) as sandbox:
-        chat = connect(
-            base_url=sandbox.base_url,
-            solution_id=sandbox.solution_id,
-            client_secret=SECRET,
-            poll_interval=0.05,
-            store=store,
-        )
+        chat = connect(**settings(sandbox, client_secret=SECRET), store=store)
         conversation = chat.start("support", customer={"name": NAME}, variables={"note": WORDS}, wait=20)
         tokens = store._sessions[conversation.session.id].tokens
         shown += [chat, conversation, conversation.session, store._sessions]
@@ -207,7 +202,7 @@ def test_nothing_that_is_repeated_to_us_is_told(
         session = chat.connect()
         conversation = session.conversation("mine")
         calls: list[Callable[[], Any]] = [
-            lambda: session.queue_info("support"),
+            lambda: session.queue_info("27501"),
             lambda: session.time_info("hours"),
             lambda: conversation.route("support", customer=customer, variables=variables, subject=MARKS["subject"]),
             lambda: conversation.wait_for_agent(timeout=20),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import pytest
 
+from blocking import settings
 from puzzel_chat import PollingLoop
 from puzzel_chat.sandbox import Sandbox
 from sandbox.test_polling_loop import Kept, chats, run
@@ -15,12 +17,12 @@ from waiting import until_async
 
 pytest.importorskip("pyreqwest")
 PROGRAM = """
-import asyncio, sys, threading
+import asyncio, json, sys, threading
 from puzzel_chat import AsyncPuzzelChat, ConversationEnded, PollingLoop
 
 async def chat():
     over = asyncio.Event()
-    async with AsyncPuzzelChat(sys.argv[1], sys.argv[2], poll_interval=0.05) as client, PollingLoop(fast=True) as loop:
+    async with AsyncPuzzelChat(**json.loads(sys.argv[1])) as client, PollingLoop(fast=True) as loop:
         conversation = await client.start("support", wait=60)
 
         async def handle(_, event):
@@ -42,7 +44,7 @@ print("done", flush=True)
 def test_the_fast_transport_survives_the_thread_that_it_was_first_used_in() -> None:
     """Event loops in threads, one after the other, each have a loop; the library crashes when its first one ends."""
     with Sandbox(pace=0.01) as sandbox:
-        command = [sys.executable, "-c", PROGRAM, sandbox.base_url, sandbox.solution_id]
+        command = [sys.executable, "-c", PROGRAM, json.dumps(settings(sandbox))]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     # What comes after is the library's way out of the process, which is not looked at here.
     assert ran.stdout == "done\n", ran.stderr

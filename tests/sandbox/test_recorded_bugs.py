@@ -83,7 +83,7 @@ def test_no_lock_is_held_across_a_call(connect: Connect) -> None:
         slow = pool.submit(session.time_info, "support-hours")
         until(lambda: sandbox.stats().requests.get("getTimeInfo"))
         for _ in range(3):
-            assert session.queue_info("support").is_open
+            assert session.queue_info(sandbox.visual_queue_id).is_open
         assert not slow.done()
         assert sandbox.stats().refreshes == 1
         assert slow.result(timeout=20).is_open
@@ -95,10 +95,10 @@ def test_no_call_waits_for_a_refresh_that_is_not_due(connect: Connect, puzzel_ti
     with Sandbox(pace=0, token_life=900, clock=puzzel_time.seconds, faults=(slow,)) as sandbox:
         session = connect(**settings(sandbox)).connect()
         puzzel_time.advance(700)
-        assert session.queue_info("support").is_open
+        assert session.queue_info(sandbox.visual_queue_id).is_open
         until(lambda: sandbox.stats().requests["connectToken"] == 2)
         for _ in range(3):
-            assert session.queue_info("support").is_open
+            assert session.queue_info(sandbox.visual_queue_id).is_open
         assert sandbox.stats().refreshes == 0, "a call waited for the refresh"
 
 
@@ -108,7 +108,7 @@ def test_waiting_for_a_refresh_leaves_the_loop_free() -> None:
     async def scenario(sandbox: Sandbox) -> None:
         async with AsyncPuzzelChat(**settings(sandbox)) as chat, await chat.connect() as session:
             sandbox.faults(Fault.revoked("getQueueInfo", times=1), Fault.latency(0.5, "connectToken"))
-            calls = [asyncio.create_task(session.queue_info("support")) for _ in range(10)]
+            calls = [asyncio.create_task(session.queue_info(sandbox.visual_queue_id)) for _ in range(10)]
             async with asyncio.timeout(20):
                 while sandbox.stats().requests["connectToken"] < 2:
                     await asyncio.sleep(0.01)
@@ -157,9 +157,11 @@ def test_two_owners_of_one_refresh_token_use_it_once(connect: Connect, tmp_path:
         first.conversation("mine").route("support")
         sessions = (first, chats[1].resume(first.id, shared=True))
         for round_ in range(1, 11):
-            assert all(session.queue_info("support").is_open for session in sessions)  # both hold the newest token
+            assert all(
+                session.queue_info(sandbox.visual_queue_id).is_open for session in sessions
+            )  # both hold the newest token
             sandbox.faults(Fault.revoked("getQueueInfo", times=1))
-            answers = [pool.submit(session.queue_info, "support") for session in sessions]
+            answers = [pool.submit(session.queue_info, sandbox.visual_queue_id) for session in sessions]
             assert all(answer.result(timeout=30).is_open for answer in answers)
             assert sandbox.stats().refreshes == round_
         assert sandbox.stats().reuse_detected == 0
@@ -179,7 +181,7 @@ def test_the_right_to_refresh_of_a_dead_process_ends(
         assert store.acquire(session.id, "refresh", "a process that died", puzzel_time.seconds(), 40)
         began = puzzel_time.seconds()
         sandbox.faults(Fault.revoked("getQueueInfo", times=1))
-        assert session.queue_info("support").is_open
+        assert session.queue_info(sandbox.visual_queue_id).is_open
         assert 39 < puzzel_time.seconds() - began < 60
         assert sandbox.stats().refreshes == 1
         chat.close()
@@ -198,7 +200,7 @@ def test_a_rotation_whose_reply_was_lost_keeps_the_session(
         # A poll is never tried again by its call, so that the refresh itself must get through.
         session.poll()
         assert session._state.pace.failures == 0
-        assert session.queue_info("support").is_open
+        assert session.queue_info(sandbox.visual_queue_id).is_open
         assert sandbox.stats().reuse_detected == 0
         assert sandbox.stats().requests["connectToken"] == 4
 
@@ -210,7 +212,7 @@ def test_a_late_401_does_not_spend_the_newer_token(connect: Connect) -> None:
         sandbox.faults(Fault.latency(1.0, "getTimeInfo", times=1), Fault.revoked("getQueueInfo", times=1))
         late = pool.submit(session.time_info, "support-hours")
         until(lambda: sandbox.stats().requests.get("getTimeInfo"))
-        assert session.queue_info("support").is_open
+        assert session.queue_info(sandbox.visual_queue_id).is_open
         assert late.result(timeout=20).is_open
         assert sandbox.stats().requests["getTimeInfo"] == 2, "the late call was not replayed"
         assert sandbox.stats().refreshes == 1
@@ -222,7 +224,7 @@ def test_a_cancelled_leader_takes_nobody_along() -> None:
     async def scenario(sandbox: Sandbox) -> None:
         async with AsyncPuzzelChat(**settings(sandbox)) as chat, await chat.connect() as session:
             sandbox.faults(Fault.revoked("getQueueInfo", times=1), Fault.latency(0.5, "connectToken"))
-            leader = asyncio.create_task(session.queue_info("support"))
+            leader = asyncio.create_task(session.queue_info(sandbox.visual_queue_id))
             while sandbox.stats().requests["connectToken"] < 2:
                 await asyncio.sleep(0.01)
             waiters = [asyncio.create_task(_renewed(session)) for _ in range(5)]
@@ -260,13 +262,13 @@ def test_a_refresh_that_fails_for_now_costs_nothing(connect: Connect, puzzel_tim
         kept = store.tokens(session.id)
         sandbox.faults(Fault.status(status, "connectToken", times=1))
         puzzel_time.advance(700)
-        assert session.queue_info("support").is_open
+        assert session.queue_info(sandbox.visual_queue_id).is_open
         until(lambda: sandbox.stats().faults == 1)
         assert kept is not None
         assert store.tokens(session.id) == kept
         while not sandbox.stats().refreshes:
             puzzel_time.advance(5)
-            assert session.queue_info("support").is_open
+            assert session.queue_info(sandbox.visual_queue_id).is_open
         until(lambda: (tokens := store.tokens(session.id)) and tokens.generation == 2)
         assert sandbox.stats().reuse_detected == 0
 
@@ -279,7 +281,7 @@ def test_the_refresh_token_is_kept_until_there_is_a_new_one(connect: Connect, tm
         session = chat.connect()
         before = store.tokens(session.id)
         sandbox.faults(Fault.revoked("getQueueInfo", times=1), Fault.latency(0.5, "connectToken"))
-        call = pool.submit(session.queue_info, "support")
+        call = pool.submit(session.queue_info, sandbox.visual_queue_id)
         until(lambda: sandbox.stats().requests["connectToken"] == 2)
         assert before is not None
         assert before.refresh

@@ -64,7 +64,7 @@ def test_two_loops_of_retries_never_multiply(connect: Connect, puzzel_time: Virt
         conversation.route("support")
         sandbox.faults(Fault.status(500))
         with pytest.raises(ServerError) as raised:
-            session.queue_info("support")
+            session.queue_info(sandbox.visual_queue_id)
         assert raised.value.attempts == sandbox.stats().requests["getQueueInfo"] == 3
         began = puzzel_time.seconds()
         while puzzel_time.seconds() < began + 120:
@@ -124,7 +124,7 @@ def test_a_cancellation_is_never_tried_again() -> None:
         async with AsyncPuzzelChat(**settings(sandbox)) as chat, await chat.connect() as session:
             before = sandbox.stats().requests.get("getQueueInfo", 0)
             sandbox.faults(*faults)
-            call = asyncio.create_task(session.queue_info("support"))
+            call = asyncio.create_task(session.queue_info(sandbox.visual_queue_id))
             while sandbox.stats().requests.get("getQueueInfo", 0) == before:
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.1)
@@ -152,7 +152,7 @@ def test_no_more_connections_than_we_say(connect: Connect, monkeypatch: pytest.M
 
     with Service(answer) as service, ThreadPoolExecutor(40) as pool:
         session = connect(base_url=service.base_url, solution_id="7").connect()
-        calls = [pool.submit(session.queue_info, "support") for _ in range(40)]
+        calls = [pool.submit(session.queue_info, "27501") for _ in range(40)]
         while service.count("/api/queue") < 4:
             threading.Event().wait(0.01)
         gate.release(1000)
@@ -168,7 +168,7 @@ def test_cancelled_requests_give_their_connections_back(monkeypatch: pytest.Monk
         async with AsyncPuzzelChat(**settings(sandbox, timeout=2)) as chat:
             session = await chat.connect()
             for number in range(150):
-                calls = [asyncio.create_task(session.queue_info("support")) for _ in range(8)]
+                calls = [asyncio.create_task(session.queue_info(sandbox.visual_queue_id)) for _ in range(8)]
                 await asyncio.sleep(0.0005 * (number % 12))
                 for call in calls[number % 3 :: 2]:
                     call.cancel()
@@ -188,7 +188,7 @@ def test_no_secret_is_in_an_address_that_is_logged(connect: Connect, caplog: pyt
             conversation.send("marked-words")
             tokens = conversation.session._state.life.tokens
             sandbox.faults(Fault.revoked("getQueueInfo", times=1))
-            conversation.session.queue_info("support")
+            conversation.session.queue_info(sandbox.visual_queue_id)
     told = [record.getMessage() for record in caplog.records if record.name.startswith("http")]
     hidden = ("marked", tokens.access, tokens.refresh)
     assert [line for line in told if any(word in line for word in hidden)] == []

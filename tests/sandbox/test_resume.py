@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def test_killed_and_resumed(semantics: Semantics) -> None:
 
 def born(sandbox: Sandbox, store: Path, session_id: str = "") -> subprocess.Popen[str]:
     """Start a process that wants the session."""
-    command = [sys.executable, str(WORKER), sandbox.base_url, sandbox.solution_id, str(store), session_id]
+    command = [sys.executable, str(WORKER), json.dumps(settings(sandbox)), str(store), session_id]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
@@ -72,7 +73,7 @@ def test_a_shared_session_does_all_but_take_the_mail(connect: Connect, tmp_path:
     with Sandbox(script="helpful", pace=0.02) as sandbox:
         owner = connect(**settings(sandbox), store=store).connect()
         shared = connect(**settings(sandbox), store=store).resume(owner.id, shared=True)
-        assert shared.queue_info("support").is_open
+        assert shared.queue_info(sandbox.visual_queue_id).is_open
         conversation = shared.conversation("both")
         conversation.route("support")
         conversation.wait_for_agent(20)

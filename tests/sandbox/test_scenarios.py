@@ -158,7 +158,7 @@ def _ten_threads(sandbox: Sandbox) -> int:
     def call(session: Session) -> int:
         count = 0
         while time.monotonic() < deadline:
-            assert session.queue_info("support").is_open
+            assert session.queue_info(sandbox.visual_queue_id).is_open
             count += 1
             time.sleep(0.02)
         return count
@@ -173,7 +173,7 @@ async def _ten_tasks(sandbox: Sandbox) -> int:
     async def call(session: AsyncSession) -> int:
         count = 0
         while time.monotonic() < deadline:
-            assert (await session.queue_info("support")).is_open
+            assert (await session.queue_info(sandbox.visual_queue_id)).is_open
             count += 1
             await asyncio.sleep(0.02)
         return count
@@ -414,7 +414,7 @@ def test_a_token_revoked_early_is_refreshed_once(connect: Connect, helpful: Sand
     """A 401 leads to one refresh and one replay, unseen by the caller."""
     with connect(**settings(helpful)).connect() as session:
         helpful.faults(Fault.revoked("getQueueInfo", times=1))
-        assert session.queue_info("support").is_open
+        assert session.queue_info(helpful.visual_queue_id).is_open
     assert helpful.stats().refreshes == 1
 
 
@@ -428,7 +428,7 @@ def test_a_session_that_the_service_forgot(connect: Connect, helpful: Sandbox) -
     asked = helpful.stats().requests["connectToken"]
     assert helpful.stats().tokens_issued <= 1
     with pytest.raises(SessionExpired):
-        chat.resume(conversation.session.id, shared=True).queue_info("support")
+        chat.resume(conversation.session.id, shared=True).queue_info(helpful.visual_queue_id)
     assert helpful.stats().requests["connectToken"] == asked, "a refused refresh token was sent again"
 
 
@@ -509,7 +509,7 @@ def test_options_change_without_new_connections(connect: Connect, helpful: Sandb
     """`with_options` shares the connections; a misspelt option is named."""
     chat = connect(**settings(helpful))
     with chat.with_options(poll_interval=0.5).connect() as session:
-        hours = session.queue_info("support").time_id
+        hours = session.queue_info(helpful.visual_queue_id).time_id
         assert session.time_info(hours).is_open
     with pytest.raises(ConfigurationError, match="pol_interval"):
         chat.with_options(pol_interval=1)

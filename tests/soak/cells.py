@@ -65,14 +65,14 @@ def _held(cell: Cell, mix: Mix) -> tuple[Counter[str], list[str]]:
     agent_ends, by_steps, by_polls = (random.random() < share for share in (0.5, 0.4, 0.4))
     agent = script(Random(random.random()), cell.said, ends=agent_ends)
     options: dict[str, Any] = {"reuse_grace": GRACE, **mix.server, "faults": mix.faults, "semantics": cell.semantics}
-    with reserved() as port:
+    with reserved() as ports:
         sandbox = Witness(
             script=agent,
-            port=port,
             clock=time.seconds,
             sleep=time.passing,
             pace=0.5,
             seed=random.getrandbits(32),
+            **ports,
             **options,
         )
         with sandbox, client(cell.kind, sandbox, time, mix.timeout) as (chat, tasks):

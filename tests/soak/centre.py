@@ -65,8 +65,7 @@ def _serve(path: str, options: dict[str, Any]) -> None:
     with Path(path).open("rb") as file:
         shared = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     with Sandbox(**options, clock=lambda: float(struct.unpack_from("d", shared)[0])) as sandbox:
-        settings = {"base_url": sandbox.base_url, "solution_id": sandbox.solution_id}
-        print(json.dumps(settings), flush=True)
+        print(json.dumps(sandbox.settings), flush=True)
         sys.stdin.read()
         stats = sandbox.stats()
         told = {"refreshes": stats.refreshes, "reuse": stats.reuse_detected, "requests": dict(stats.requests)}

@@ -25,7 +25,7 @@ def client(kind: Kind, sandbox: Sandbox, time: SoakTime, timeout: float) -> Iter
     loop = Loop() if kind != "sync" else None
     taking = Taking(kind == "fleet", time) if kind in ("loop", "fleet") else None
     make = AsyncPuzzelChat if loop else PuzzelChat
-    chat: Any = make(base_url=sandbox.base_url, solution_id=sandbox.solution_id, timeout=timeout)
+    chat: Any = make(**sandbox.settings, timeout=timeout)
     chat._parts = evolve(chat._parts, clock=time)
     session = chat._session
 

@@ -27,6 +27,7 @@ from puzzel_chat import (
     UnknownMessage,
 )
 from puzzel_chat._retry import LAST_WORDS_WITHIN
+from puzzel_chat.sandbox import Sandbox
 from soak.agent import LAST
 from soak.clock import SoakTime
 from soak.compare import Sent, Talk
@@ -71,7 +72,9 @@ class Customer:
                 return
 
     def _at_once(self, talk: Talk) -> Any:
-        return self.client.start("support", customer={"name": "Ada"}, wait=300, conversation_id=talk.conversation_id)
+        return self.client.start(
+            "support", Sandbox.visual_queue_id, customer={"name": "Ada"}, wait=300, conversation_id=talk.conversation_id
+        )
 
     def _by_steps(self, talk: Talk) -> Any:
         session = self.client.connect()

@@ -109,10 +109,8 @@ def parties(plan: Plan) -> Iterator[list[Party]]:
             random = Random(f"{plan.seed}-{mix.name}-{plan.semantics}-{plan.kind}")
             options: dict[str, Any] = {"reuse_grace": GRACE, **mix.server, "faults": tuple(map(_shorter, mix.faults))}
             agent = script(Random(random.random()), plan.said, ends=place % 2 == 0, speed=SPEED)
-            port = stack.enter_context(reserved())
-            centre = Centre(
-                script=agent, port=port, pace=0.1, seed=place, semantics=plan.semantics, agents=plan.chats, **options
-            )
+            options |= {"agents": plan.chats, **stack.enter_context(reserved())}
+            centre = Centre(script=agent, pace=0.1, seed=place, semantics=plan.semantics, **options)
             opened.append(Party(mix, stack.enter_context(centre)))
         yield opened
 
@@ -143,9 +141,7 @@ async def hold(plan: Plan, held: list[Party]) -> Counter[str]:
     async with AsyncExitStack() as stack:
         for place, party in enumerate(held):
             timeout = max(LEAST_TIMEOUT, min(party.mix.timeout, 10.0))
-            client = AsyncPuzzelChat(
-                party.centre.base_url, party.centre.solution_id, timeout=timeout, poll_interval=PERIOD
-            )
+            client = AsyncPuzzelChat(**party.centre.settings, timeout=timeout, poll_interval=PERIOD)
             await stack.enter_async_context(client)
             party.guests = [
                 Guest(f"{party.mix.name}-{number}", next(manners), client, Random(plan.seed + number), place % 2 == 1)

@@ -22,6 +22,7 @@ from puzzel_chat import (
     SessionExpired,
     TextMessage,
 )
+from puzzel_chat.sandbox import Sandbox
 from soak.agent import LAST
 from soak.compare import Sent, Talk
 from soak.customer import TRIES, TROUBLES, take
@@ -62,7 +63,7 @@ class Guest:
             self.talk = Talk(f"{self.name}-{self.tries}")
             try:
                 self.conversation = await self.client.start(
-                    "support", wait=60, conversation_id=self.talk.conversation_id
+                    "support", Sandbox.visual_queue_id, wait=60, conversation_id=self.talk.conversation_id
                 )
             except PuzzelChatError:
                 await asyncio.sleep(1.0)

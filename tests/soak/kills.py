@@ -111,7 +111,7 @@ def lanes(rounds: int, seed: int, sandbox: Sandbox, semantics: str, folder: Path
             chats = ceil(rounds / len(KINDS) / KILLS_PER_CHAT)
             kills = ceil(SPARE * rounds / len(KINDS) / chats)
         name, place = f"{seed} {semantics} {kind}", str(folder)
-        yield Lane(sandbox.base_url, sandbox.solution_id, place, kind, semantics, chats, kills, name)
+        yield Lane(sandbox.settings, place, kind, semantics, chats, kills, name)
 
 
 def hold(lane: Lane, sandbox: Sandbox, row: Row) -> None:

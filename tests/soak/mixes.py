@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
-from puzzel_chat.sandbox import Fault
+from puzzel_chat.sandbox import Differences, Fault
 
 POLL, SEND, TOKEN = "pollConversation", "sendMessage", "connectToken"
 ROUTE, STATUS, END = "routeConversation", "getRequestStatus", "endConversation"
@@ -116,6 +116,10 @@ MIXES: tuple[Mix, ...] = (
          F.bad_json(every=31), F.nulls(every=29, skip=10), F.bad_item(every=7), F.revoked(POLL, every=23)),
         ((8, "restart", 0), (11, "step", HOUR), (16, "suspend", 60.0), *_outage(22, 25)),
         {"token_life": 30.0}),
+    Mix("no-content", "a poll with nothing new to tell is 204 without a body, and some fail",
+        (F.status(500, POLL, rate=0.05), F.drop(SEND, after=True, every=3)), server={"no_content": True}),
+    Mix("text-cursors", "the cursor is a text of the service's own, and some polls fail",
+        (F.status(500, POLL, rate=0.05), F.bad_item(every=5)), server={"differs": Differences(cursor="text")}),
 )  # fmt: skip
 BY_NAME: Mapping[str, Mix] = {mix.name: mix for mix in MIXES}
 GRACE = 120.0

@@ -41,6 +41,7 @@ from puzzel_chat._async._session import AsyncSession
 from puzzel_chat._loop._members import Handler
 from puzzel_chat._sync._session import Session
 from puzzel_chat._transport import AsyncTransport, Transport
+from puzzel_chat.sandbox import SandboxSettings
 
 WHERE = ("start", "end", "route", "send", "token", "status", "poll")
 START, END, ROUTE, SEND, TOKEN, STATUS, POLL = range(len(WHERE))
@@ -54,8 +55,7 @@ KILLED, SENDS_EVERY, PATIENCE = "killed", 4, 30.0
 class Lane:
     """The chats of one kind that one process holds after each other."""
 
-    base_url: str
-    solution_id: str
+    settings: SandboxSettings
     folder: str
     kind: str
     semantics: str
@@ -116,15 +116,15 @@ def _within(method: Any, moment: Any) -> Any:
 
 
 def _moment(path: str) -> int | None:
-    """Tell an endpoint by the end of its path; None for the poll, whose moment is longer than its request."""
-    ends = {"token": TOKEN, "route": ROUTE, "message": SEND, "end": END}
-    return STATUS if "requestStatus" in path else ends.get(path.rstrip("/").rpartition("/")[2])
+    """Tell an endpoint by a word of its path; None for the poll, whose moment is longer than its request."""
+    words = {"token": TOKEN, "route": ROUTE, "requestStatus": STATUS, "message": SEND, "end": END}
+    return next((words[part] for part in path.split("/") if part in words), None)
 
 
 def live(lane: Lane, name: str, store: Path, notes: Notes, over: bool) -> None:
     """Hold the chat, blocking: take up the session of the store or open one, and note each event once handled."""
     known = kept(store)
-    with PuzzelChat(lane.base_url, lane.solution_id, poll_interval=0.05, store=SQLiteStore(store)) as chat:
+    with PuzzelChat(**lane.settings, poll_interval=0.05, store=SQLiteStore(store)) as chat:
         MOMENTS[START] = 0
         session = chat.resume(known) if known else chat.connect()
         conversation = session.conversation(name)
@@ -146,7 +146,7 @@ def live(lane: Lane, name: str, store: Path, notes: Notes, over: bool) -> None:
 async def live_async(lane: Lane, name: str, store: Path, notes: Notes, over: bool) -> None:
     """The same, awaiting."""
     known = kept(store)
-    async with AsyncPuzzelChat(lane.base_url, lane.solution_id, poll_interval=0.05, store=SQLiteStore(store)) as chat:
+    async with AsyncPuzzelChat(**lane.settings, poll_interval=0.05, store=SQLiteStore(store)) as chat:
         MOMENTS[START] = 0
         session = chat.resume(known) if known else await chat.connect()
         conversation = session.conversation(name)
@@ -184,9 +184,7 @@ async def live_in_loop(lane: Lane, names: list[str], folder: Path, over: bool) -
         notes[conversation.id].add(f"failed {type(error).__name__} {error}")
 
     async with (
-        AsyncPuzzelChat(
-            lane.base_url, lane.solution_id, poll_interval=interval, store=SQLiteStore(folder / f"{lane.kind}.db")
-        ) as chat,
+        AsyncPuzzelChat(**lane.settings, poll_interval=interval, store=SQLiteStore(folder / f"{lane.kind}.db")) as chat,
         PollingLoop(fast=fast, on_failure=failed) as loop,
     ):
         MOMENTS[START] = 0

@@ -188,14 +188,11 @@ def _driver(processes: int, random: Random, seed: int, grace: float, seconds: fl
         path = Path(folder) / "sessions.db"
         clock = lambda: float(board.time.value)  # noqa: E731
         with Sandbox(script="helpful", pace=0, token_life=LIFE, reuse_grace=grace, clock=clock, seed=seed) as sandbox:
-            first = Place(0, sandbox.base_url, sandbox.solution_id, path, "", seed)
+            first = Place(0, sandbox.settings, path, "", seed)
             with client(PuzzelChat, first, board) as chat:
                 session = chat.connect()
                 session.conversation(CHAT).route("support")
-            places = [
-                Place(number, sandbox.base_url, sandbox.solution_id, path, session.id, seed)
-                for number in range(processes)
-            ]
+            places = [Place(number, sandbox.settings, path, session.id, seed) for number in range(processes)]
             driver = Driver(sandbox, board, places, SQLiteStore(path), random, time.monotonic() + seconds)
             try:
                 yield driver

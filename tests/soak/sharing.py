@@ -19,6 +19,7 @@ from puzzel_chat._clock import Clock
 from puzzel_chat._http import Request
 from puzzel_chat._refresh import Refresh
 from puzzel_chat._tokens import Now, TokenSet
+from puzzel_chat.sandbox import Sandbox, SandboxSettings
 
 CHAT = "shared"
 CALLS = ("queue", "hours", "allocation", "typing")
@@ -63,8 +64,7 @@ class Place:
     """Where one process works: its number, the service, the store, and a file for what failed."""
 
     number: int
-    base_url: str
-    solution_id: str
+    settings: SandboxSettings
     store: Path
     session_id: str
     seed: int
@@ -87,7 +87,7 @@ def share(place: Place, board: Board) -> None:
 
 def client(kind: Any, place: Place, board: Board) -> Any:
     """Give a client of either kind that lives in the board's time."""
-    chat = kind(place.base_url, place.solution_id, store=SQLiteStore(place.store))
+    chat = kind(**place.settings, store=SQLiteStore(place.store))
     chat._parts = evolve(chat._parts, clock=BoardTime(board))
     return chat
 
@@ -137,7 +137,7 @@ async def _awaiting(place: Place, board: Board) -> None:
 def _call(session: Any, name: str) -> Any:
     """Make a call that does not poll; with the awaiting client, give what is to be awaited."""
     if name == "queue":
-        return session.queue_info("support")
+        return session.queue_info(Sandbox.visual_queue_id)
     if name == "hours":
         return session.time_info("support-hours")
     conversation = session.conversation(CHAT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -58,9 +58,13 @@ class Witness(Sandbox):
 
 
 @contextmanager
-def reserved() -> Iterator[int]:
-    """Keep a port for a server that goes down and comes back: nobody else is given it meanwhile."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as keeper:
-        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        keeper.bind(("127.0.0.1", 0))
-        yield keeper.getsockname()[1]
+def reserved() -> Iterator[dict[str, int]]:
+    """Keep both ports for a sandbox that goes down and comes back: nobody else is given them meanwhile."""
+    with ExitStack() as kept:
+        ports = {}
+        for name in ("port", "identity_port"):
+            keeper = kept.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            keeper.bind(("127.0.0.1", 0))
+            ports[name] = keeper.getsockname()[1]
+        yield ports

@@ -25,8 +25,9 @@ from puzzel_chat._wire.operations import (
     AnyOperation,
     as_customer,
     as_variables,
-    checked_key,
+    checked_id,
     queue_request,
+    route_request,
     token_request,
 )
 from puzzel_chat._wire.refusals import error_for
@@ -45,13 +46,22 @@ class PuzzelChat(Application[Transport, Session]):
         Raises `ConfigurationError` when the service does not accept the settings, `AuthenticationError`, `NotFound` or
         `ApiError` when it does not accept the visitor, `TransportError`, `RateLimited`, `ServerError`, `ContractError`.
         """
-        settings, identified = self._parts.settings, NOBODY
         if visitor is not None:
-            sign_in = SignIn(checked_visitor(visitor))
-            identified = sign_in.fields(self._reply(AUTHENTICATE, sign_in.request(settings)))
-        asked = self._parts.clock.now()
-        reply = self._reply(TOKEN, token_request(connect_fields(settings, identified)))
-        return self._session(opened(self._parts, reply, asked))
+            checked_visitor(visitor)
+        clock = self._parts.clock
+        attempts = 0
+        while True:
+            attempts += 1
+            try:
+                return self._session(self._opened(visitor))
+            except PuzzelChatError as error:
+                error.attempts = attempts
+                # A token that nobody received opened a session that nobody uses: asking again harms nothing. A visitor
+                # signs in anew, for what identifies one may be good for one token only.
+                decision = again(error, attempts, repeatable=True, uniform=clock.uniform)
+                if decision is None:
+                    raise
+            clock.wait(Event(), decision.delay)
 
     def resume(self, session_id: str, *, shared: bool = False) -> Session:
         """Take up a session of the store, also after the process that had it was killed.
@@ -83,11 +93,13 @@ class PuzzelChat(Application[Transport, Session]):
         `connect`. With `wait=0` it returns as soon as the chat is in the queue. When anything goes wrong nothing stays
         behind: the queue is left and the session closed. Raises what `connect`, `route` and `wait_for_agent` raise.
         """
-        checked_key(queue_key)
-        if visual_queue_id is not None:
-            queue_request(visual_queue_id)
         checked_timeout(wait, "wait")
         customer, variables, subject = as_customer(customer), as_variables(variables), secret_or_none(subject)
+        # What no request can carry is refused before the first one is sent.
+        chosen = "" if conversation_id is None else checked_id("conversation_id", conversation_id)
+        route_request(chosen, queue_key, customer, variables, subject)
+        if visual_queue_id is not None:
+            queue_request(visual_queue_id)
         session = self.connect(visitor=visitor)
         try:
             conversation = session.conversation(conversation_id)
@@ -139,23 +151,19 @@ class PuzzelChat(Application[Transport, Session]):
         self._sessions.add(session)
         return session
 
-    def _reply(self, operation: AnyOperation, request: Request) -> Reply:
-        clock = self._parts.clock
-        attempts = 0
-        while True:
-            attempts += 1
-            try:
-                reply = self._transport.send(request, None)
-                if error := error_for(operation, reply):
-                    raise error
-                return reply
-            except PuzzelChatError as error:
-                error.attempts = attempts
-                # A token that nobody received opened a session that nobody uses: asking again harms nothing.
-                decision = again(error, attempts, repeatable=True, uniform=clock.uniform)
-                if decision is None:
-                    raise
-            clock.wait(Event(), decision.delay)
+    def _opened(self, visitor: Visitor | None) -> SessionState:
+        settings, identified = self._parts.settings, NOBODY
+        if visitor is not None:
+            sign_in = SignIn(visitor)
+            identified = sign_in.fields(self._ask(AUTHENTICATE, sign_in.request(settings)))
+        asked = self._parts.clock.now()
+        return opened(self._parts, self._ask(TOKEN, token_request(connect_fields(settings, identified))), asked)
+
+    def _ask(self, operation: AnyOperation, request: Request) -> Reply:
+        reply = self._transport.send(request, None)
+        if error := error_for(operation, reply):
+            raise error
+        return reply
 
     def _check_hours(self, session: Session, visual_queue_id: str | int) -> None:
         try:

@@ -219,7 +219,8 @@ def _token_error(reply: Reply) -> PuzzelChatError | None:
         return ConfigurationError(setting, f"{meaning} ({word})")
     host, setting = _where(reply)
     if reply.status in (404, 405):
-        return ConfigurationError(setting, f"there is no /connect/token at {host} (status {reply.status})")
+        more = "; set identity_url to the identity service" if setting == "base_url" else ""
+        return ConfigurationError(setting, f"there is no /connect/token at {host} (status {reply.status}){more}")
     if reply.status in (401, 403):
         return ConfigurationError("client_id", f"the token request was refused with status {reply.status}")
     return None
