@@ -42,8 +42,8 @@ check: whole  ## lint, types, layers, known vulnerabilities, and whether generat
 	@$(BIN)/python -m pipeline --check
 	@PYTHONPATH=tests $(BIN)/python -m audit
 
-regenerate: $(READY)  ## judge the API's document (SPEC=address or file) and make generated/ from it
-	@$(BIN)/python -m pipeline $${SPEC:+"$$SPEC"} $${SPEC_NAME:+--name "$$SPEC_NAME"} \
+regenerate: $(READY)  ## judge the API's document (SPEC=address or file; OBSERVED=probe.json) and make generated/ from it
+	@$(BIN)/python -m pipeline $${SPEC:+"$$SPEC"} $${SPEC_NAME:+--name "$$SPEC_NAME"} $${OBSERVED:+--observed "$$OBSERVED"} \
 		$(if $(call yes,$(ACCEPT)),--accept) $(if $(call yes,$(KEEP_ASSUMED)),--keep-assumed) \
 		$(if $(call yes,$(JSON)),--json); code=$$?; [ $$code -eq 10 ] || exit $$code
 

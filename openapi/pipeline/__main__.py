@@ -27,7 +27,7 @@ environment:
                            behind a login
 
 with make:
-  make regenerate [SPEC=<address or file>] [SPEC_NAME=<name>] [ACCEPT=1] [KEEP_ASSUMED=1] [JSON=1]
+  make regenerate [SPEC=<address or file>] [SPEC_NAME=<name>] [OBSERVED=<file>] [ACCEPT=1] [KEEP_ASSUMED=1] [JSON=1]
   make itself ends with 0 for 0 and 10, and fails for the others; the last line says which it was
 
 The full report is .regenerate/report.md.
@@ -57,6 +57,13 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="carry our reconstruction over for the operations of the facade that the document lacks, still marked "
         "as assumed, in openapi/assumed.json",
+    )
+    command.add_argument(
+        "--observed",
+        type=Path,
+        metavar="FILE",
+        help="what `puzzel-chat probe --save FILE` found at a tenant: marks become confirmed, and what contradicts the "
+        "document is named; kept as openapi/observed.json",
     )
     command.add_argument("--json", action="store_true", help="print the report as JSON")
     command.add_argument("--check", action="store_true", help="change nothing, fail when a file is out of date")
@@ -113,6 +120,7 @@ def _run(options: argparse.Namespace, layout: Layout) -> int:
         limit=options.limit,
         accept=options.accept,
         keep_assumed=options.keep_assumed,
+        observed=options.observed,
     )
     report = regenerate(layout, wish, _aside if options.json else print)
     _keep(layout, markdown(report))

@@ -13,6 +13,7 @@ from pipeline.generate import Generated, generate
 from pipeline.intake.convert import is_swagger_2, to_openapi
 from pipeline.intake.decode import decode
 from pipeline.layout import Layout
+from pipeline.observed import Observed, confirm_observed
 from pipeline.overlay import Missed, apply_overlay, read_overlay
 from pipeline.provenance import confirm
 from pipeline.rules.normalise import normalise
@@ -53,8 +54,8 @@ def read(layout: Layout, data: bytes, name: str) -> Read:
     return Read(data, raw, normal, tuple(notes))
 
 
-def correct(layout: Layout, normal: Object, carried: Object) -> Corrected:
-    """Put what is carried over under a document, and apply our corrections."""
+def correct(layout: Layout, normal: Object, carried: Object, observed: Observed | None) -> Corrected:
+    """Put what is carried over under a document, apply our corrections, and mark what a probe has confirmed."""
     document, renamed = put_under(normal, carried)
     actions = read_overlay(layout.overlay)
     ours = {name for action in actions if (name := text(child(action.update), "operationId"))}
@@ -63,7 +64,7 @@ def correct(layout: Layout, normal: Object, carried: Object) -> Corrected:
         f"our schema {name} is carried over as Assumed{name}: the document has another one of that name"
         for name in renamed
     ]
-    document = finish(document, notes.append)
+    document = confirm_observed(finish(document, notes.append), observed)
     return Corrected(document, missed, tuple(notes))
 
 

@@ -13,6 +13,7 @@ from pipeline.judgement.uses import Uses
 from pipeline.judgement.verdict import Absent, absent, findings, kinds, named_otherwise
 from pipeline.judgement.wire_types import read_uses
 from pipeline.layout import Layout
+from pipeline.observed import Observed
 
 NOBODY = Uses((), ())
 
@@ -31,7 +32,7 @@ class New:
     uses: Uses = field(default=NOBODY, repr=False)
 
 
-def propose(layout: Layout, document: Given, old: Old | None, keep: bool) -> New:
+def propose(layout: Layout, document: Given, old: Old | None, keep: bool, observed: Observed | None) -> New:
     """Return the new document.
 
     With `keep`, the operations of the facade that it lacks are carried over of ours; the token endpoint is in any case.
@@ -39,7 +40,7 @@ def propose(layout: Layout, document: Given, old: Old | None, keep: bool) -> New
     normal = document.read.normal
     before = parse(read_bytes(layout.assumed), layout.assumed) if layout.assumed.is_file() else {}
     carried = select(before, missing(before, normal))
-    corrected = correct(layout, normal, carried)
+    corrected = correct(layout, normal, carried, observed)
     if old is None:
         return New(corrected, carried)
     if document.read.data == old.read.data and corrected.document == old.built:
@@ -50,7 +51,7 @@ def propose(layout: Layout, document: Given, old: Old | None, keep: bool) -> New
     if kept:
         ours, _ = put_under(old.read.normal, before)
         carried = select(ours, [*missing(carried, normal), *((call.path, call.method) for call in kept)])
-        corrected = correct(layout, normal, carried)
+        corrected = correct(layout, normal, carried, observed)
     return New(corrected, carried, gone, frozenset(call.name for call in kept), uses)
 
 

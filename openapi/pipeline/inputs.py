@@ -14,6 +14,7 @@ from pipeline.intake.address import address_of, shown
 from pipeline.intake.fetch import Fetched, fetch
 from pipeline.intake.source import RECONSTRUCTION, check_source, read_source, written
 from pipeline.layout import Layout
+from pipeline.observed import Observed, read_observed
 from pipeline.problems import PipelineError
 from pipeline.provenance import is_marked
 
@@ -28,6 +29,7 @@ class Wish:
     limit: float = 30.0
     accept: bool = False
     keep_assumed: bool = False
+    observed: Path | None = None
 
 
 @frozen
@@ -67,6 +69,13 @@ def given(layout: Layout, wish: Wish, say: Say) -> Given:
     count = len(list(operations(raw)))
     say(" ".join([*found.told[:-1], f"Read {found.told[-1]}"]) + f" OpenAPI {raw['openapi']}, {count} operations.")
     return found
+
+
+def observed(layout: Layout, wish: Wish) -> Observed | None:
+    """Return what a probe found: the file that was given, else the one that is kept in the tree."""
+    if wish.observed is not None:
+        return read_observed(wish.observed, str(wish.observed))
+    return read_observed(layout.observed, layout.short(layout.observed)) if layout.observed.is_file() else None
 
 
 def _source(layout: Layout, document: Read, fetched: Fetched) -> bytes:

@@ -51,6 +51,11 @@ class Layout:
         return self.root / "openapi" / "assumed.json"
 
     @property
+    def observed(self) -> Path:
+        """What a probe of a tenant found, when there is such a file."""
+        return self.root / "openapi" / "observed.json"
+
+    @property
     def tools(self) -> Path:
         """The versions of the programs that run on Node."""
         return self.root / "openapi" / "tools"

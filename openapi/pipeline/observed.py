@@ -1,0 +1,191 @@
+"""What a probe of a tenant found: marks become confirmed, and what contradicts the document is named with its lines.
+
+`puzzel-chat probe --save FILE` writes the file, `make regenerate OBSERVED=FILE` takes it in. It is kept beside the
+document, without a value of the service, so that each later run comes to the same marks.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from attrs import asdict, frozen
+
+from pipeline.document import Json, Object, child, edit_operations, items, operations, read_bytes, text
+from pipeline.expected import expected
+from pipeline.judgement.findings import Finding, breaks
+from pipeline.judgement.uses import Place, Row, Uses
+from pipeline.layout import Layout
+from pipeline.overlay import Action, read_overlay
+from pipeline.problems import PipelineError
+from pipeline.provenance import MARK, NOTE
+from pipeline.rules.naming import identifier
+
+FORMAT, VERSION = "puzzel-chat-probe", 1
+ANSWERS = ("confirmed", "differs", "unclear", "not asked")
+SEMANTICS = ("history", "cursor", "drain", None)
+WORD = re.compile(r"[a-z_]{1,40}")
+# Names of types, a status or a content type; never a value.
+KINDS = re.compile(r"[a-z0-9/+. -]{0,80}")
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+SIMULATED = "a probe of the bundled simulator, which confirms nothing of Puzzel"
+
+
+@frozen
+class Difference:
+    """What is not as expected: of the whole answer, or of the member at `pointer`."""
+
+    pointer: str
+    expected: str
+    came: str
+
+
+@frozen
+class Answer:
+    """How one operation answered, asked in this way."""
+
+    method: str
+    path: str
+    answer: str
+    differences: tuple[Difference, ...]
+
+
+@frozen
+class Observed:
+    """What a probe found; `data` is the file as it is kept."""
+
+    date: str
+    simulator: bool
+    semantics: str | None
+    rotation: str | None
+    answers: dict[str, Answer]
+    data: bytes
+
+
+def read_observed(path: Path, name: str) -> Observed:
+    """Read what a probe saved. Raises `PipelineError` when it is something else."""
+    data = read_bytes(path)
+    try:
+        document = json.loads(data)
+        if not isinstance(document, dict) or (document.get("format"), document.get("version")) != (FORMAT, VERSION):
+            raise ValueError
+        answers = {str(operation): _answer(found) for operation, found in child(document, "operations").items()}
+        date, rotation, semantics = text(document, "date"), document.get("rotation"), document.get("semantics")
+        if not DATE.fullmatch(date) or semantics not in SEMANTICS or not _is_word(rotation):
+            raise ValueError
+    except (ValueError, RecursionError):
+        raise PipelineError(f"{name} is not what `puzzel-chat probe --save FILE` writes: give that file.") from None
+    simulator = document.get("simulator") is True
+    facts = {"date": date, "simulator": simulator, "semantics": semantics, "rotation": rotation}
+    return Observed(date, simulator, semantics, rotation, answers, _kept(facts, answers))
+
+
+def _answer(found: Json) -> Answer:
+    node = child(found)
+    differences = tuple(
+        Difference(*(text(child(one), key) for key in ("pointer", "expected", "came")))
+        for one in items(node.get("differences"))
+    )
+    if text(node, "answer") not in ANSWERS or not all(
+        KINDS.fullmatch(word) for one in differences for word in (one.expected, one.came)
+    ):
+        raise ValueError
+    return Answer(text(node, "method"), text(node, "path"), text(node, "answer"), differences)
+
+
+def _is_word(value: Json) -> bool:
+    return value is None or (isinstance(value, str) and WORD.fullmatch(value) is not None)
+
+
+def _kept(facts: dict[str, str | bool | None], answers: dict[str, Answer]) -> bytes:
+    """Write the known members only, so that nothing else of a tenant gets into the tree."""
+    rows = {operation: asdict(answer) for operation, answer in sorted(answers.items())}
+    document = {"format": FORMAT, "version": VERSION, **facts, "operations": rows}
+    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def confirm_observed(document: Object, observed: Observed | None) -> Object:
+    """Mark the operations that answered as the document says."""
+    if observed is None:
+        return document
+    by = "only by the bundled simulator, not Puzzel," if observed.simulator else "by a probe of a tenant"
+
+    def change(label: str, operation: Object) -> Object:
+        answer = observed.answers.get(text(operation, "operationId"))
+        if answer is None or answer.answer != "confirmed" or label != f"{answer.method} {answer.path}":
+            return operation
+        note = f"Confirmed {by} on {observed.date}. {text(operation, NOTE)}".rstrip()
+        return {**operation, MARK: "confirmed", NOTE: note}
+
+    return edit_operations(document, change)
+
+
+def contradictions(layout: Layout, document: Object, observed: Observed | None, uses: Uses) -> Iterator[Finding]:
+    """Yield what the service answered otherwise than the document says, each with the lines to edit."""
+    if observed is None:
+        return
+    rows = {row.operation: row for row in uses.rows}
+    pins = {text(child(one.update), "operationId"): one for one in read_overlay(layout.overlay)}
+    for path, method, operation in operations(document):
+        name = text(operation, "operationId")
+        answer = observed.answers.get(name)
+        if answer is None or (answer.method, answer.path) != (method.upper(), path) or name not in rows:
+            continue
+        expects = expected(document, operation).reply
+        for one in answer.differences if answer.answer == "differs" else ():
+            if not one.pointer or not _agrees(one, expects):
+                yield _contradiction(layout, rows[name], one, uses, pins.get(name))
+
+
+def _agrees(one: Difference, expects: dict[str, str]) -> bool:
+    """Whether the document says by now what the probe met."""
+    known = expects.get(one.pointer)
+    if one.came == "missing" or known is None:
+        return known is None and one.came == "missing"
+    return one.came == "new" or set(one.came.split(" or ")) <= {
+        *known.split(" or "),
+        *(["integer"] * ("number" in known)),
+    }
+
+
+def _contradiction(layout: Layout, row: Row, one: Difference, uses: Uses, pin: Action | None) -> Finding:
+    if not one.pointer:
+        told = f"`{row.operation}` answered {one.came} to the probe, where {one.expected} was expected"
+        pinned = [Place(layout.short(layout.overlay), pin.line)] if pin else []
+        return breaks(row.used_by, told, None, row.place, *pinned)
+    name = one.pointer.rpartition("/")[2]
+    if one.came == "new":
+        told = f"the probe met `{one.pointer}` in the reply of `{row.operation}`, which the document does not have"
+    elif one.came == "missing":
+        told = f"the probe never met `{one.pointer}` in the reply of `{row.operation}`"
+    else:
+        told = f"`{one.pointer}` in the reply of `{row.operation}` is {one.came} to the probe, not {one.expected}"
+    return breaks(row.used_by, told, None, *_lines(row, name, uses))
+
+
+def _lines(row: Row, name: str, uses: Uses) -> list[Place]:
+    """Return where the facade reads a member of that operation's reply."""
+    of_the_field = [use.place for use in uses.uses if use.name == identifier(name)]
+    found = [
+        place for place in (*of_the_field, *uses.keys.get(name, ())) if row.operation in uses.scopes.get(place, ())
+    ]
+    return found or [row.place]
+
+
+def observed_notes(document: Object, observed: Observed | None) -> Iterator[str]:
+    """Yield what else a probe tells, and what of it does not speak of this document."""
+    if observed is None:
+        return
+    if observed.simulator:
+        yield f"openapi/observed.json is {SIMULATED}: it is for a rehearsal, and `make check` refuses it"
+    if observed.semantics:
+        yield f"to the probe a poll gave what `{observed.semantics}` means"
+    if observed.rotation:
+        yield f"to the probe a used refresh token was `{observed.rotation}`"
+    here = {text(one, "operationId"): f"{method.upper()} {path}" for path, method, one in operations(document)}
+    for name, answer in observed.answers.items():
+        asked = f"{answer.method} {answer.path}"
+        if name in here and here[name] != asked:
+            yield f"the probe asked `{name}` as {asked}, and it is {here[name]} here: probe again"
