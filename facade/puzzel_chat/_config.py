@@ -73,6 +73,9 @@ class Address:
         """The host's name or IP address."""
         return urlsplit(self.url).hostname or ""
 
+    def __str__(self) -> str:
+        return f"{self.host} ({self.setting})"
+
 
 @frozen(kw_only=True)
 class Settings:

@@ -103,7 +103,7 @@ def test_a_refused_connection_was_not_sent(send: Send) -> None:
     """Nobody listens: the service cannot have seen the request."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
-    with pytest.raises(TransportError, match=r"could not connect to 127\.0\.0\.1; check base_url") as raised:
+    with pytest.raises(TransportError, match=r"could not connect to 127\.0\.0\.1 \(base_url\); check that") as raised:
         send(f"http://127.0.0.1:{port}", POLL)
     assert raised.value.sent == "no"
 

@@ -35,7 +35,7 @@ UNCONNECTED: dict[str, str] = {
     "invalid peer certificate": "the certificate of {host} is not trusted; have the system or SSL_CERT_FILE trust it",
     "operation timed out": "no connection to {host} in time",
     "deadline has elapsed": "no connection to {host} in time",
-    "": "could not connect to {host}; check {setting} and the network",
+    "": "could not connect to {host}; check that setting and the network",
 }
 CAUGHT = (library.PyreqwestError, zlib.error)
 # The words of the library below it (hyper-util) for this stage; each other stage has words of its own. Should they ever
@@ -49,7 +49,7 @@ def outcome(error: Exception, address: Address, timeout: float, whole: float, ta
     sent, sentence = _unconnected(error) or next(OUTCOMES[base] for base in kind.__mro__ if base in OUTCOMES)
     if isinstance(error, TimeoutError) and taken >= whole:
         return overdue(address, whole, sent)
-    told = sentence.format(host=address.host, setting=address.setting, timeout=timeout)
+    told = sentence.format(host=address, timeout=timeout)
     return no_reply(address, f"{told} ({kind.__name__}).", sent)
 
 

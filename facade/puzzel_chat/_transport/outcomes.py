@@ -15,7 +15,7 @@ from puzzel_chat._transport.logs import shortened_logs
 # Every concrete error of the library that a request can meet, and whether the service may have seen the request.
 # A test enumerates the library's errors and fails when one is missing here.
 OUTCOMES: dict[type[Exception], tuple[Sent, str]] = {
-    httpx.ConnectError: ("no", "could not connect to {host}; check {setting} and the network"),
+    httpx.ConnectError: ("no", "could not connect to {host}; check that setting and the network"),
     httpx.ConnectTimeout: ("no", "no connection to {host} within {timeout:g} s"),
     httpx.PoolTimeout: ("no", "no free connection within {timeout:g} s; too many chats at once for this process"),
     httpx.UnsupportedProtocol: ("no", "the address is not http or https"),
@@ -45,14 +45,14 @@ def mapped_errors(address: Address, timeout: float) -> Iterator[None]:
         kind = httpx.DecodingError if isinstance(error, zlib.error) else type(error)
         row = next(base for base in kind.__mro__ if base in OUTCOMES)
         sent, sentence = OUTCOMES[row]
-        told = sentence.format(host=address.host, setting=address.setting, timeout=timeout)
+        told = sentence.format(host=address, timeout=timeout)
         # The cause's frames hold headers and body as they were written, so it is named and not kept.
         raise no_reply(address, f"{told} ({kind.__name__}).", sent) from None
 
 
 def overdue(address: Address, whole: float, sent: Sent) -> TransportError:
     """Give the error for a request that as a whole took longer than so many seconds."""
-    return no_reply(address, f"{address.host} had not answered in full after {whole:g} s.", sent)
+    return no_reply(address, f"{address} had not answered in full after {whole:g} s.", sent)
 
 
 def no_reply(address: Address, why: str, sent: Sent) -> TransportError:

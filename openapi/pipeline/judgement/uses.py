@@ -42,6 +42,7 @@ class Row:
     """One endpoint of the facade's table: its operationId, the method of the facade that needs it, what it is given.
 
     `levels` is how deep a reply is looked into by names on the wire: the reply itself, and the items of its lists.
+    `host` is the one of the two services that it is sent to.
     """
 
     operation: str
@@ -49,6 +50,7 @@ class Row:
     place: Place
     parameters: frozenset[str] = frozenset()
     levels: int = 2
+    host: str = "communication"
 
 
 @frozen

@@ -17,6 +17,7 @@ from pipeline.overlay import Missed
 from pipeline.private import MARK as PRIVATE
 from pipeline.provenance import MARK
 from pipeline.rules.enums import NAMES
+from pipeline.rules.servers import hosts
 
 CORRECTIONS = "corrections that do not fit"
 COMMAND = "KEEP_ASSUMED=1"
@@ -55,6 +56,7 @@ def findings(
     fields = Fields(old, new, uses)
     found += compare_operations(fields, uses, gone.moved)
     found += new_operations(old, new, [str(call) for call in gone.moved.values()])
+    found += _hosts(new, uses)
     found += _missed(missed, before, gone, fields.replaced, overlay)
     return found
 
@@ -84,6 +86,23 @@ def _lacking(old: Call, row: Row) -> Finding:
 def _kept(old: Call, row: Row) -> Finding:
     sure = text(old.operation, MARK)
     return keeps(row.used_by, f"the document has no {old}; our `{old.name}` is carried over, still {sure}")
+
+
+def _hosts(document: Object, uses: Uses) -> Iterator[Finding]:
+    """Yield the operations whose row names another of the two hosts than the document: a token must not go astray."""
+    common = hosts(document)
+    for name, call in calls(document).items():
+        own = hosts(call.operation)
+        row = next((row for row in uses.rows if row.operation == name), None)
+        if row is None or not (own or common):
+            continue
+        apart = bool(own) and not own & common
+        if apart and row.host == "communication":
+            told = f"{call} is answered elsewhere, at {', '.join(sorted(own))}: say in its row which host it is sent to"
+            yield breaks(row.used_by, told, None, row.place)
+        if not apart and row.host == "identity":
+            told = f"{call} has no host of its own in the document: say in its row which host it is sent to"
+            yield breaks(row.used_by, told, None, row.place)
 
 
 def _missed(

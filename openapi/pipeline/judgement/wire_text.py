@@ -50,7 +50,8 @@ def rows(trees: dict[str, ast.Module]) -> Iterator[tuple[str, Row]]:
             if isinstance(statement, ast.Assign) and isinstance(call, ast.Call) and _name(call.func) == "Operation":
                 constant, place = _name(statement.targets[0]), Place(file, statement.lineno)
                 operation, used_by = _argument(call, 0, "name"), _argument(call, 2, "used_by")
-                yield constant, Row(operation, used_by, place, frozenset(given.get(constant, ())))
+                host = _argument(call, 5, "host") or "communication"
+                yield constant, Row(operation, used_by, place, frozenset(given.get(constant, ())), host=host)
 
 
 def _argument(call: ast.Call, position: int, name: str) -> str:

@@ -20,7 +20,9 @@ def fold_server_path(document: Object, note: Note) -> Object:
         return document
     if len(servers) > 1:
         others = ", ".join(_shown(address(one)) for one in servers[1:])
-        note(f"the document names {len(servers)} servers: the first one counts, and {others} is left out")
+        note(
+            f"the document names {len(servers)} servers: the path of the first one counts, beside it there is {others}"
+        )
     filled = address(servers[0])
     parts = _split(re.sub("[{}]", "", filled))
     root = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "/"
@@ -61,10 +63,17 @@ def address(server: Object) -> str:
     return re.sub(r"\{(\w+)\}", lambda one: text(child(variables, one[1]), "default") or one[0], text(server, "url"))
 
 
+def hosts(node: Object) -> set[str]:
+    """Return the hosts that a document or an operation names."""
+    found = (_split(address(child(one))).hostname for one in items(node.get("servers")))
+    return {host for host in found if host}
+
+
 def _tell_own_servers(document: Object, note: Note) -> None:
-    for path, item in child(document, "paths").items():
-        if items(child(item).get("servers")):
-            note(f"{path} names servers of its own: the client calls it where it calls everything")
-    for path, method, operation in operations(document):
-        if items(operation.get("servers")):
-            note(f"{method.upper()} {path} names servers of its own: the client calls it where it calls everything")
+    common = hosts(document)
+    places = [(path, child(item)) for path, item in child(document, "paths").items()]
+    places += [(f"{method.upper()} {path}", operation) for path, method, operation in operations(document)]
+    for label, node in places:
+        if elsewhere := hosts(node) - common:
+            told = f"{label} is answered at {', '.join(sorted(elsewhere))}"
+            note(f"{told}: its row in facade/puzzel_chat/_wire/operations.py says which host it is sent to")
