@@ -7,6 +7,7 @@ from pipeline.judgement.shapes import Shape
 # What the readers in the facade's `_wire/values.py` take without losing anything; a test asks them.
 READERS = {
     "text": {"string"},
+    "text_or_empty": {"string"},
     "identity": {"string", "integer"},
     "whole": {"integer"},
     "seconds": {"integer", "number"},
