@@ -9,9 +9,11 @@ the names and types of its members. What stands in brackets is noticed by people
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from threading import Event
 from typing import Literal, TypeAlias
 
@@ -19,10 +21,12 @@ from attrs import asdict, define, evolve, field, frozen
 
 from puzzel_chat._clock import Clock
 from puzzel_chat._config import Settings
-from puzzel_chat._errors import PuzzelChatError, RoutingError, SessionExpired
+from puzzel_chat._errors import ApiError, ContractError, PuzzelChatError, RoutingError, SessionExpired
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._models import AllocationStage, Visitor
+from puzzel_chat._models import AllocationStage, TextMessage, Visitor
+from puzzel_chat._models import Event as ChatEvent
 from puzzel_chat._opening import SignIn
+from puzzel_chat._routing import ENDINGS
 from puzzel_chat._sync import Conversation, PuzzelChat, Session
 from puzzel_chat._tokens import connect_fields, refresh_fields
 from puzzel_chat._transport import Transport
@@ -52,7 +56,6 @@ Semantics: TypeAlias = Literal["history", "cursor", "drain"]
 FORMAT, VERSION = "puzzel-chat-probe", 1
 SUBJECT = "Test by puzzel-chat probe, please ignore"
 WORDS = "This is a test by puzzel-chat probe. It ends by itself; please ignore it."
-_STILL_OPEN = "the test chat may still be open: end it in the agents' application"
 MADE_UP = "made-up-by-puzzel-chat-probe"
 AGENT_WITHIN = 60.0
 """Seconds to wait for an agent; without one the walk goes on all the same."""
@@ -60,23 +63,42 @@ MESSAGE_WITHIN = 10.0
 """Seconds of polls in which a message of the chat has to come."""
 LOOK = 1.0
 """Seconds between two looks."""
+CONTENT = "/messages/*/content"
+"""The place of a message's words, without which a message is of no use; its item may lack what other types have."""
+
+# A member's name as programs write it; what else stands as a name, such as an id or a person's, may be a value.
+_NAME = re.compile(r"[A-Za-z_$@][A-Za-z_.]{0,38}\d{0,2}")
+_MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]{1,60}")
+_DEEPEST, _MOST_PLACES = 8, 300
+# Refusals that tell nothing of the path, the method or the body: try again, or under other circumstances.
+_FOR_NOW = frozenset({403, 408, 409, 410, 422, 423, 425, 429})
+_STILL_OPEN = "the test chat may still be open: end it in the agents' application"
 
 
 @frozen
 class Difference:
     """One thing that is not as expected: `pointer` names a member of the reply, "" the reply as a whole.
 
-    `came` is the types that came, "missing", "new", or a status.
+    `came` is the types that came, "missing", "new", or for the whole reply its status, its content type or "not json".
     """
 
     pointer: str
     expected: str
     came: str
 
+    def __str__(self) -> str:
+        if self.came in ("missing", "new"):
+            return f"{self.pointer} is {self.came}"
+        return f"{self.pointer or 'the answer'} is {self.came}, not {self.expected}"
+
 
 @frozen(kw_only=True)
 class Observation:
-    """How one operation answered. `fields` are the names and JSON types of the members of its replies, never values."""
+    """How one operation answered; `told` says it in words.
+
+    `fields` are the names and JSON types of the members of its replies, never values; `*` stands for the items of a
+    list, and for a name that does not look like one.
+    """
 
     operation: OperationInfo
     answer: Answer = "not asked"
@@ -123,40 +145,55 @@ class ProbeReport:
 
 @define
 class Seen:
-    """What is remembered of one operation's replies."""
+    """What is remembered of one operation: of its replies, and of what the walk learnt beside them.
 
+    `made_up` says that it was asked for something that does not exist, so that a refusal is the right answer.
+    """
+
+    asked: int = 0
     statuses: list[int] = field(factory=list)
     content_type: str | None = None
+    whole: str | None = None
     fields: dict[str, set[str]] = field(factory=dict)
     error: PuzzelChatError | None = None
+    made_up: bool = False
+    found: list[Difference] = field(factory=list)
+    notes: list[str] = field(factory=list)
 
     def take(self, reply: Reply) -> None:
         """Remember what a reply is like."""
-        self.statuses.append(reply.status)
         if 200 <= reply.status < 300 and reply.body:
-            self.content_type = reply.headers.get("content-type", "").partition(";")[0].strip().lower() or None
-            for pointer, kind in shape(_document(reply)):
+            self.statuses.insert(0, reply.status)
+            media = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+            self.content_type = media if _MEDIA_TYPE.fullmatch(media) else None
+            self.whole, document = _document(reply)
+            for pointer, kind in islice(shape(document), _MOST_PLACES):
                 self.fields.setdefault(pointer, set()).add(kind)
+        else:
+            self.statuses.append(reply.status)
 
     @property
     def status(self) -> int | None:
-        """The status that counts: a success when there was one."""
+        """The status that counts: that of a success when there was one, with a body before one without."""
         good = [status for status in self.statuses if 200 <= status < 300]
         return next(iter(good or reversed(self.statuses)), None)
 
 
-def _document(reply: Reply) -> object:
+def _document(reply: Reply) -> tuple[str, object]:
     try:
-        return json.loads(reply.body)
+        document = json.loads(reply.body)
     except (ValueError, RecursionError):
-        return None
+        return "not json", None
+    return _kind(document), document
 
 
 def shape(value: object, pointer: str = "") -> Iterator[tuple[str, str]]:
     """Yield the members of a JSON value, each with the name of its type; `*` stands for the items of a list."""
+    if pointer.count("/") >= _DEEPEST:
+        return
     if isinstance(value, dict):
         for name, member in value.items():
-            place = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
+            place = f"{pointer}/{name if _NAME.fullmatch(name) else '*'}"
             yield place, _kind(member)
             yield from shape(member, place)
     elif isinstance(value, list):
@@ -170,30 +207,57 @@ def _kind(value: object) -> str:
     return names.get(type(value), "null")
 
 
+def _level(place: str) -> str:
+    return place.rpartition("/")[0]
+
+
 def differences(expected: OperationInfo, fields: Mapping[str, set[str]]) -> Iterator[Difference]:
     """Yield what of a reply's members contradicts the document.
 
-    A member that is new is no contradiction by itself, and neither is one that may be left out. Where both meet, one
-    may be the other under another name.
+    A member that is new is no contradiction by itself, and neither is one that may be left out. Where both meet, and
+    the type fits, one may be the other under another name.
     """
-    new = [place for place in fields if place not in expected.reply and not place.endswith("/*")]
-    levels = {place.rpartition("/")[0] for place in fields}
-    missing = [
-        place
-        for place in expected.reply
-        if place not in fields and not place.endswith("/*") and place.rpartition("/")[0] in levels
-    ]
-    renamed = {place.rpartition("/")[0] for place in new} & {place.rpartition("/")[0] for place in missing}
-    for place in missing:
-        if place in expected.required or place.rpartition("/")[0] in renamed:
+    renamed: dict[str, None] = {}
+    for place in absent(expected, fields):
+        others = [new for new in added(expected, fields) if _may_be(new, place, expected, fields)]
+        if place in expected.required or others:
             yield Difference(place, expected.reply[place], "missing")
-    for place in new:
-        if place.rpartition("/")[0] in renamed:
-            yield Difference(place, "", "new")
+            renamed.update(dict.fromkeys(others))
+    yield from (Difference(place, "", "new") for place in renamed)
     for place, kinds in fields.items():
         known = expected.reply.get(place, "any").split(" or ")
         if "any" not in known and not _fits(kinds, known):
             yield Difference(place, expected.reply[place], " or ".join(sorted(kinds)))
+
+
+def absent(expected: OperationInfo, fields: Mapping[str, set[str]]) -> list[str]:
+    """Return the members that the document has and the reply has not, where the reply has their object."""
+    levels = {"", *(place for place, kinds in fields.items() if "object" in kinds)}
+    return [
+        place
+        for place in expected.reply
+        if place not in fields and not place.endswith("/*") and _level(place) in levels
+    ]
+
+
+def added(expected: OperationInfo, fields: Mapping[str, set[str]]) -> list[str]:
+    """Return the members that the reply has and the document has not."""
+    return [place for place in fields if place not in expected.reply and not place.endswith("/*")]
+
+
+def _may_be(new: str, place: str, expected: OperationInfo, fields: Mapping[str, set[str]]) -> bool:
+    """Tell whether a new member may be a missing one under another name."""
+    if _level(new) != _level(place):
+        return False
+    if place not in expected.required and _of_several_types(_level(place), expected):
+        return False
+    kinds = fields[new] - {"null"}
+    return bool(kinds) and _fits(kinds, expected.reply[place].split(" or "))
+
+
+def _of_several_types(level: str, expected: OperationInfo) -> bool:
+    """Tell whether the objects there are of several types, so that each lacks what the others have."""
+    return f"{level}/type" in expected.required
 
 
 def _fits(kinds: set[str], known: list[str]) -> bool:
@@ -204,53 +268,83 @@ def judged(operation: OperationInfo, seen: Seen) -> Observation:
     """Judge what an operation answered."""
     fields = {pointer: tuple(sorted(kinds)) for pointer, kinds in seen.fields.items()}
     row = Observation(operation=operation, status=seen.status, content_type=seen.content_type, fields=fields)
+    why = str(seen.error or "")
     if seen.status is None:
-        return evolve(row, answer="not asked" if seen.error is None else "unclear", told=str(seen.error or ""))
+        return evolve(row, answer="unclear" if seen.error else "not asked", told=why)
     if 200 <= seen.status < 300:
         return _success(row, seen)
-    if _refused_as_expected(operation.name, seen):
-        return evolve(row, answer="confirmed", told=_REFUSALS[operation.name])
-    if operation.name == STATUS.name and seen.status == 404:
+    if fine := _refused_as_it_should(operation.name, seen):
+        return evolve(row, answer="confirmed", told=fine)
+    if operation.name == STATUS.name and seen.made_up and seen.status == 404:
         return evolve(row, answer="unclear", told="404, as for an unknown path; with a routed chat it tells more")
-    found = (_unlike(operation, seen.status),)
-    more = f"; {_STILL_OPEN}" if operation.name == END.name else f"; {seen.error}" if seen.error else ""
-    return evolve(row, answer="differs", told=f"{_told(found[0])}{more}", differences=found)
+    more = [_STILL_OPEN] if operation.name == END.name else []
+    if _tells_nothing(operation.name, seen):
+        return evolve(row, answer="unclear", told="; ".join([why or f"the answer is {seen.status}", *more]))
+    found = (_unlike(operation, str(seen.status)), *seen.found)
+    told = [*map(str, found), *_hint(operation.name, seen.error), *more]
+    return evolve(row, answer="differs", told="; ".join(told), differences=found)
 
 
-def _unlike(operation: OperationInfo, status: int) -> Difference:
-    wanted = " or ".join(str(one) for one in operation.statuses if one < 300)
-    return Difference("", wanted, str(status))
+def _refused_as_it_should(name: str, seen: Seen) -> str | None:
+    if name == AUTHENTICATE.name and seen.made_up and seen.status in (401, 403):
+        return "it refuses a token that was made up, as it should; what a good one brings was not asked"
+    if name == ROUTE.name and isinstance(seen.error, RoutingError):
+        return f"it refuses the chat for now, in the words that are expected: {seen.error}"
+    return None
+
+
+def _tells_nothing(name: str, seen: Seen) -> bool:
+    """Tell whether a refusal is about the thing asked for, or about the moment, and not about how it was asked."""
+    status, error = seen.status or 0, seen.error
+    if status in _FOR_NOW or status >= 500:
+        return True
+    if name == AUTHENTICATE.name and status == (400 if seen.made_up else 401):
+        return True
+    # A service that has a word of its own for what it does not find has found the path.
+    return status == 404 and isinstance(error, ApiError) and error.code not in (None, "NotFound")
+
+
+def _hint(name: str, error: PuzzelChatError | None) -> Iterator[str]:
+    """Say more of a refusal: in our words where another id may help, else in the service's word."""
+    if isinstance(error, ApiError) and name in (SEND.name, TYPING.name, END.name, STATUS.name, POLL.name):
+        if error.code and error.code.isascii() and error.code.isalpha():
+            yield f"the service calls it {error.code[:40]}"
+    elif error is not None:
+        yield str(error)
+
+
+def _unlike(operation: OperationInfo, came: str) -> Difference:
+    return Difference("", " or ".join(str(one) for one in operation.statuses if one < 300), came)
 
 
 def _success(row: Observation, seen: Seen) -> Observation:
-    found = list(differences(row.operation, seen.fields))
-    if row.status is not None and row.status not in row.operation.statuses:
-        found.insert(0, _unlike(row.operation, row.status))
-    if seen.content_type and "json" not in seen.content_type:
-        found.append(Difference("", "application/json", seen.content_type))
-    if found:
-        return evolve(row, answer="differs", told="; ".join(map(_told, found)), differences=tuple(found))
-    more = [place for place in seen.fields if place not in row.operation.reply]
-    told = [f"also brings {', '.join(more)}"] if more else []
-    return evolve(row, answer="confirmed", told="; ".join([*told, *([str(seen.error)] if seen.error else [])]))
+    operation, found = row.operation, list(seen.found)
+    if row.status is not None and row.status not in operation.statuses:
+        found.append(_unlike(operation, str(row.status)))
+    if seen.whole is not None and operation.reply:
+        if seen.content_type is None or "json" not in seen.content_type:
+            found.append(Difference("", "application/json", seen.content_type or "of no type"))
+        if seen.whole != "object":
+            found.append(Difference("", "object", seen.whole))
+    if seen.whole == "object" or (seen.whole is None and row.status == 200):
+        found += differences(operation, seen.fields)
+    if not found and isinstance(seen.error, ContractError):
+        # Not seen in names and types: a word or a form that cannot be read.
+        found.append(Difference(seen.error.pointer, operation.reply.get(seen.error.pointer, "object"), "unreadable"))
+    told = [*map(str, found), *_beside(operation, seen, {one.pointer for one in found}), *seen.notes]
+    if seen.error is not None and not found:
+        told.append(str(seen.error))
+    answer: Answer = "differs" if found else "confirmed"
+    return evolve(row, answer=answer, told="; ".join(told), differences=tuple(found))
 
 
-def _told(one: Difference) -> str:
-    if one.came in ("missing", "new"):
-        return f"{one.pointer} is {one.came}"
-    return f"{one.pointer or 'the answer'} is {one.came}, not {one.expected}"
-
-
-_REFUSALS = {
-    AUTHENTICATE.name: "it refuses a token that was made up, as it should",
-    ROUTE.name: "it refuses the chat as the queue is now",
-}
-
-
-def _refused_as_expected(name: str, seen: Seen) -> bool:
-    if name == AUTHENTICATE.name:
-        return seen.status in (400, 401, 403)
-    return name == ROUTE.name and isinstance(seen.error, RoutingError)
+def _beside(operation: OperationInfo, seen: Seen, named: set[str]) -> Iterator[str]:
+    """Say what else came, and what did not come though it might, neither of which contradicts anything."""
+    if more := [place for place in added(operation, seen.fields) if place not in named]:
+        yield f"also brings {', '.join(more)}"
+    lacking = [place for place in absent(operation, seen.fields) if place not in named] if seen.whole else []
+    if less := [place for place in lacking if not _of_several_types(_level(place), operation)]:
+        yield f"does not bring {', '.join(less)}"
 
 
 def rotation(replies: list[Reply]) -> tuple[Policy | None, str | None]:
@@ -295,21 +389,25 @@ def _refused(reply: Reply) -> bool:
 
 
 class Recorder(Transport):
-    """A transport that remembers what replies are like, and the token that was sent last."""
+    """A transport that remembers what replies are like."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.seen = {row.name: Seen() for row in operations()}
-        self.access: str | None = None
         self.simulator = False
 
     def send(self, request: Request, access: str | None, within: float | None = None) -> Reply:
         """Send as `Transport.send` does."""
-        self.access = access or self.access
+        seen = self.seen[request.operation]
+        seen.asked += 1
         reply = super().send(request, access, within)
         self.simulator = self.simulator or "x-simulator" in reply.headers
-        self.seen[request.operation].take(reply)
+        seen.take(reply)
         return reply
+
+    def of(self, operation: AnyOperation) -> Seen:
+        """Return what is remembered of an operation."""
+        return self.seen[operation.name]
 
 
 @define
@@ -318,7 +416,8 @@ class Probe:
 
     `queue_key` names the queue to hold a short test chat in, which people there will notice: it is routed, one message
     is sent, and it is ended whatever happens. `visual_queue_id` asks for that queue's hours. `visitor` signs one in;
-    without it a made-up token has to be refused. Raises `ConfigurationError` as `PuzzelChat` does.
+    without it a made-up token has to be refused. `on_observation` is called with each operation as soon as it is
+    judged. Raises `ConfigurationError` as `PuzzelChat` does.
     """
 
     settings: Settings
@@ -327,26 +426,44 @@ class Probe:
     visitor: Visitor | None = None
     on_observation: Callable[[Observation], object] | None = None
     clock: Clock = field(factory=Clock)
-    _told: dict[str, Observation] = field(factory=dict, init=False)
+    _recorder: Recorder = field(init=False, repr=False)
+    _told: dict[str, Observation] = field(factory=dict, init=False, repr=False)
     _semantics: Semantics | None = field(default=None, init=False)
     _rotation: Policy | None = field(default=None, init=False)
 
-    def run(self) -> ProbeReport:
-        """Walk, and say what was found; `on_observation` is called with each operation as soon as it is judged.
+    def __attrs_post_init__(self) -> None:
+        self._recorder = Recorder(self.settings)
 
-        Interrupted, it ends the test chat and raises the interrupt; what was told until then stays true.
+    @property
+    def simulator(self) -> bool:
+        """Tell whether what has answered so far is the bundled sandbox."""
+        return self._recorder.simulator
+
+    @property
+    def left_open(self) -> bool:
+        """Tell whether the test chat was begun and may not have ended at the service."""
+        begun, ended = self._recorder.of(ROUTE), self._recorder.of(END).status or 0
+        refused = 400 <= (begun.status or 0) < 500
+        return begun.asked > 0 and not refused and not (200 <= ended < 300 or ended in (409, 410))
+
+    def run(self) -> ProbeReport:
+        """Walk, once, and say what was found.
+
+        Raises what `PuzzelChat.connect` raises when no session could be opened and nothing could be asked. Interrupted,
+        it ends the test chat and raises the interrupt; what was told until then stays true.
         """
-        recorder = Recorder(self.settings)
+        recorder = self._recorder
 
         class Recorded(PuzzelChat):
             @classmethod
             def _new_transport(cls, settings: Settings) -> Recorder:
                 return recorder
 
-        with Recorded(**asdict(self.settings)) as chat:
-            self._walk(chat, recorder)
+        with Recorded._of(self.settings, None) as chat:
+            chat._parts = evolve(chat._parts, clock=self.clock)
+            self._walk(chat)
         for row in operations():
-            self._tell(row.name, recorder)
+            self._tell(row.name)
         return ProbeReport(
             observations=tuple(self._told[row.name] for row in operations()),
             semantics=self._semantics,
@@ -354,116 +471,163 @@ class Probe:
             simulator=recorder.simulator,
         )
 
-    def _tell(self, name: str, recorder: Recorder) -> None:
+    def _tell(self, name: str) -> None:
         if name in self._told:
             return
         row = next(row for row in operations() if row.name == name)
-        self._told[name] = judged(row, recorder.seen[name])
+        self._told[name] = judged(row, self._recorder.seen[name])
         if self.on_observation is not None:
             self.on_observation(self._told[name])
 
-    def _walk(self, chat: PuzzelChat, recorder: Recorder) -> None:
-        with _kept(recorder, TOKEN):
-            self._rotation = self._rotate(recorder)
-        session: Session | None = None
-        with _kept(recorder, TOKEN):
+    def _walk(self, chat: PuzzelChat) -> None:
+        token = self._recorder.of(TOKEN)
+        try:
             session = chat.connect()
-        self._tell(TOKEN.name, recorder)
-        if session is None:
+        except ContractError as error:
+            token.error = error
             return
-        with _kept(recorder, AUTHENTICATE):
-            if self.visitor is not None:
-                chat.connect(visitor=self.visitor).close()
-            else:
-                recorder.send(SignIn(Visitor(access_token=MADE_UP)).request(self.settings), None)
-        self._tell(AUTHENTICATE.name, recorder)
+        self._rotate(token)
+        self._sign_in(chat, token)
+        self._tell(TOKEN.name)
+        self._tell(AUTHENTICATE.name)
         with session:
-            self._look(session, recorder)
+            self._look(session)
             if self.queue_key is not None:
-                self._chat(session, self.queue_key, recorder)
+                self._chat(session, self.queue_key)
 
-    def _rotate(self, recorder: Recorder) -> Policy | None:
+    def _rotate(self, token: Seen) -> None:
         """Spend a session of its own to find out what becomes of a used refresh token."""
-        replies = [recorder.send(token_request(connect_fields(self.settings)), None)]
-        while True:
-            policy, refresh = rotation(replies)
-            if refresh is None:
-                return policy
-            replies.append(recorder.send(token_request(refresh_fields(self.settings, refresh)), None))
+        replies: list[Reply] = []
+        request = token_request(connect_fields(self.settings))
+        try:
+            while self._rotation is None:
+                replies.append(self._recorder.send(request, None))
+                self._rotation, refresh = rotation(replies)
+                if refresh is not None:
+                    request = token_request(refresh_fields(self.settings, refresh))
+        except SessionExpired as error:
+            token.found.append(Difference("", "200", str(replies[-1].status)))
+            token.notes.append(str(error))
+        except PuzzelChatError as error:
+            token.notes.append(f"what becomes of a used refresh token was not found out: {error}")
 
-    def _look(self, session: Session, recorder: Recorder) -> None:
+    def _sign_in(self, chat: PuzzelChat, token: Seen) -> None:
+        """Sign the visitor in; without one, a token that is made up has to be refused."""
+        seen = self._recorder.of(AUTHENTICATE)
+        with self._kept(AUTHENTICATE):
+            if self.visitor is None:
+                seen.made_up = True
+                reply = self._recorder.send(SignIn(Visitor(access_token=MADE_UP)).request(self.settings), None)
+                seen.error = error_for(AUTHENTICATE, reply)
+            else:
+                chat.connect(visitor=self.visitor).close()
+        if seen.status == 200 and self.visitor is not None and seen.error is not None and not seen.error.retryable:
+            refused, seen.error = seen.error, None
+            if not isinstance(refused, ContractError):
+                token.found.append(Difference("", "200", str(token.statuses[-1])))
+                token.notes.append(f"the token request of a signed-in visitor is refused: {refused}")
+
+    def _look(self, session: Session) -> None:
         """Ask what nobody notices."""
         time_id: str | None = None
         if self.visual_queue_id is not None:
-            with _kept(recorder, QUEUE):
+            with self._kept(QUEUE):
                 time_id = session.queue_info(self.visual_queue_id).time_id
-        self._tell(QUEUE.name, recorder)
+        self._tell(QUEUE.name)
         if time_id is not None:
-            with _kept(recorder, TIME):
+            with self._kept(TIME):
                 session.time_info(time_id)
-        self._tell(TIME.name, recorder)
-        with _kept(recorder, POLL):
-            session.poll()
+        self._tell(TIME.name)
+        with self._kept(POLL):
+            self._polled(session, None)
         if self.queue_key is None:
-            with _kept(recorder, STATUS):
+            self._recorder.of(STATUS).made_up = True
+            with self._kept(STATUS):
                 session.conversation().allocation()
 
-    def _chat(self, session: Session, queue_key: str, recorder: Recorder) -> None:
+    def _chat(self, session: Session, queue_key: str) -> None:
         """Hold a short chat, and end it whatever happens."""
         # An end that the service does not take must not hide what was found until then.
-        with _kept(recorder, END), session.conversation() as conversation:
-            with _kept(recorder, ROUTE):
+        with self._kept(END), session.conversation() as conversation:
+            with self._kept(ROUTE):
                 conversation.route(queue_key, subject=SUBJECT)
-            self._tell(ROUTE.name, recorder)
-            if recorder.seen[ROUTE.name].error is not None:
+            self._tell(ROUTE.name)
+            if self._recorder.of(ROUTE).error is not None:
                 return
-            with _kept(recorder, STATUS):
+            with self._kept(STATUS):
                 self._wait(conversation)
-            self._tell(STATUS.name, recorder)
-            with _kept(recorder, SEND):
+            self._tell(STATUS.name)
+            before = Poll((), None)
+            with self._kept(POLL):
+                before = self._polled(session, None)
+            with self._kept(SEND):
                 conversation.send(WORDS)
-            self._tell(SEND.name, recorder)
-            with _kept(recorder, TYPING):
+            self._tell(SEND.name)
+            with self._kept(TYPING):
                 conversation.typing()
-            self._tell(TYPING.name, recorder)
-            with _kept(recorder, POLL):
-                self._semantics = self._poll(recorder)
-            self._tell(POLL.name, recorder)
+            self._tell(TYPING.name)
+            with self._kept(POLL):
+                self._semantics = self._poll(session, before)
+            self._tell(POLL.name)
 
     def _wait(self, conversation: Conversation) -> None:
         until = self.clock.monotonic() + AGENT_WITHIN
-        while conversation.allocation().stage is not AllocationStage.ASSIGNED and self.clock.monotonic() < until:
-            self.clock.wait(Event(), LOOK)
-
-    def _poll(self, recorder: Recorder) -> Semantics | None:
-        """Poll until something comes, and then again without and with the cursor."""
-        until = self.clock.monotonic() + MESSAGE_WITHIN
-        while not (first := self._polled(recorder, None)).items:
+        while (stage := conversation.allocation().stage) not in (AllocationStage.ASSIGNED, *ENDINGS):
             if self.clock.monotonic() >= until:
-                return None
+                break
             self.clock.wait(Event(), LOOK)
-        again = self._polled(recorder, None)
+        if stage is not AllocationStage.ASSIGNED:
+            self._recorder.of(STATUS).notes.append(f"no agent took the test chat; last seen {stage.value}")
+
+    def _poll(self, session: Session, before: Poll) -> Semantics | None:
+        """Poll until something comes that was not there before, and see what the polls have in common.
+
+        What was there before the message was sent is compared first: a service may answer an unchanged history with
+        204, which looks as if it had been read and forgotten.
+        """
+        seen, until = self._recorder.of(POLL), self.clock.monotonic() + MESSAGE_WITHIN
+        enough = bool(before.items) and self._recorder.of(SEND).error is not None
+        while _has(before, later := self._polled(session, None)) and not enough:
+            if self.clock.monotonic() >= until:
+                seen.notes.append("the message that was sent did not come in the polls")
+                break
+            self.clock.wait(Event(), LOOK)
+        self._read((*before.events, *later.events))
+        if not (before.items or later.items):
+            return None
+        first, again = (before, later) if before.items else (later, self._polled(session, None))
         if not _has(again, first):
-            return "drain"
-        if again.cursor is None or _has(self._polled(recorder, again.cursor), first):
+            unchanged = 204 in seen.statuses and _has(before, again)
+            return None if unchanged else "drain"
+        if again.cursor is None or _has(self._polled(session, again.cursor), first):
             return "history"
         return "cursor"
 
-    def _polled(self, recorder: Recorder, cursor: str | None) -> Poll:
-        reply = recorder.send(poll_request(cursor), recorder.access)
-        if error := error_for(POLL, reply):
-            raise error
-        return poll(reply)
+    def _read(self, events: tuple[ChatEvent, ...]) -> None:
+        """Look for words in the messages: the document lets them be absent, and then they stand somewhere else."""
+        texts = [event for event in events if isinstance(event, TextMessage)]
+        if not texts or any(text.text for text in texts):
+            return
+        seen, expected = self._recorder.of(POLL), next(row for row in operations() if row.name == POLL.name)
+        if CONTENT in seen.fields:
+            return
+        new = [one for one in added(expected, seen.fields) if _level(one) == _level(CONTENT)]
+        seen.found.append(Difference(CONTENT, expected.reply.get(CONTENT, "string"), "missing"))
+        seen.found += [Difference(one, "", "new") for one in new if "string" in seen.fields[one]]
+
+    def _polled(self, session: Session, cursor: str | None) -> Poll:
+        return poll(session._call(POLL, poll_request(cursor)))
+
+    @contextmanager
+    def _kept(self, operation: AnyOperation) -> Iterator[None]:
+        """Keep an error of the operation for its judgement; the walk goes on."""
+        self._recorder.of(operation).error = None
+        try:
+            yield
+        except PuzzelChatError as error:
+            self._recorder.of(operation).error = error
 
 
 def _has(later: Poll, first: Poll) -> bool:
+    """Tell whether a poll has all that another one had."""
     return {event.id for event in first.events} <= {event.id for event in later.events}
-
-
-@contextmanager
-def _kept(recorder: Recorder, operation: AnyOperation) -> Iterator[None]:
-    """Keep an error of the operation for its judgement; the walk goes on."""
-    try:
-        yield
-    except PuzzelChatError as error:
-        recorder.seen[operation.name].error = error

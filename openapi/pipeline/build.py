@@ -54,7 +54,7 @@ def read(layout: Layout, data: bytes, name: str) -> Read:
     return Read(data, raw, normal, tuple(notes))
 
 
-def correct(layout: Layout, normal: Object, carried: Object, observed: Observed | None) -> Corrected:
+def correct(layout: Layout, normal: Object, carried: Object, observed: Observed | None = None) -> Corrected:
     """Put what is carried over under a document, apply our corrections, and mark what a probe has confirmed."""
     document, renamed = put_under(normal, carried)
     actions = read_overlay(layout.overlay)

@@ -32,7 +32,7 @@ class New:
     uses: Uses = field(default=NOBODY, repr=False)
 
 
-def propose(layout: Layout, document: Given, old: Old | None, keep: bool, observed: Observed | None) -> New:
+def propose(layout: Layout, document: Given, old: Old | None, keep: bool, observed: Observed | None = None) -> New:
     """Return the new document.
 
     With `keep`, the operations of the facade that it lacks are carried over of ours; the token endpoint is in any case.

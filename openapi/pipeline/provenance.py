@@ -9,6 +9,7 @@ from attrs import asdict, field, frozen
 
 from pipeline.document import Json, Object, child, edit_operations, items, operations, text
 from pipeline.expected import expected
+from pipeline.rules.servers import address, shown
 
 MARK, NOTE = "x-provenance", "x-provenance-note"
 CONFIRMED = "Stands in the document that was given as the vendor's."
@@ -99,7 +100,7 @@ def rows(document: Object) -> list[Row]:
 
 
 def _servers(node: Object) -> tuple[str, ...]:
-    return tuple(text(child(one), "url") for one in items(node.get("servers")))
+    return tuple(shown(address(child(one))) for one in items(node.get("servers")))
 
 
 def provenance_module(document: Object) -> str:

@@ -54,6 +54,7 @@ def settings_for(sandbox: Sandbox) -> dict[str, str]:
     """Give the environment of a client of this contact centre, which polls fast."""
     return {
         "PUZZEL_CHAT_BASE_URL": sandbox.base_url,
+        "PUZZEL_CHAT_IDENTITY_URL": sandbox.identity_url,
         "PUZZEL_CHAT_SOLUTION_ID": sandbox.solution_id,
         "PUZZEL_CHAT_POLL_INTERVAL": "0.1",
     }

@@ -145,10 +145,23 @@ def test_a_chat_for_programs(cli: Run, centre: Sandbox) -> None:
 
 def test_a_chat_with_the_sandbox_needs_no_settings(cli: Run) -> None:
     """A newcomer can try at once, also with settings of another service around, and is told that it is a simulator."""
-    ran = cli("chat", "--sandbox", typed="hello\n", env={"PUZZEL_CHAT_CLIENT_ID": "other"})
+    others = {"CLIENT_ID": "other", "REGION": "uk", "QUEUE_KEY": "q_other", "VISUAL_QUEUE_ID": "99"}
+    ran = cli("chat", "--sandbox", typed="hello\n", env={f"PUZZEL_CHAT_{name}": text for name, text in others.items()})
     assert ran.code == 0
     assert "bundled simulator, not Puzzel" in ran.out
     assert "you: hello" in ran.out
+
+
+def test_the_queue_may_stand_in_the_environment(cli: Run, centre: Sandbox) -> None:
+    """Its key and, for the hours, its visual id, which are asked for only then; what is typed wins."""
+    keys = {"PUZZEL_CHAT_QUEUE_KEY": "support"}
+    assert cli("chat", at=centre, typed="hello\n", env=keys).code == 0
+    assert "getQueueInfo" not in centre.stats().requests
+    visual = {"PUZZEL_CHAT_VISUAL_QUEUE_ID": centre.queues()["closed"]}
+    assert cli("chat", at=centre, env={**keys, **visual}).code == 3
+    assert centre.stats().requests["getQueueInfo"] == 1
+    assert cli("chat", "--visual-queue-id", centre.visual_queue_id, at=centre, env={**keys, **visual}).code == 0
+    assert (centre.stats().routed, said(centre, Role.CUSTOMER)) == (2, ["hello"])
 
 
 def test_a_line_after_the_end_is_not_lost_silently(on_pipe: Start, manual: Sandbox) -> None:

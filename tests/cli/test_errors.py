@@ -29,9 +29,10 @@ def one_error(ran: Ran) -> str:
         ("closed", 3, "it opens"),
         ("full", 3, "Try again later"),
         ("nobody", 3, "No agent serves the queue"),
-        ("nonsense", 2, "check the queue id"),
-        ("a/b", 2, "queue_id: must not hold '/'"),
-        ("", 2, "queue_id: must have 1 to 256"),
+        ("nonsense", 2, "check the queue key"),
+        ("27501", 2, "A number is a visual queue id"),
+        ("a/b", 2, "queue_key: must not hold '/'"),
+        ("", 2, "queue_key: must have 1 to 256"),
     ],
 )
 def test_a_chat_that_cannot_start_says_why(cli: Run, centre: Sandbox, queue: str, code: int, advice: str) -> None:
@@ -51,9 +52,10 @@ def test_no_agent_in_time_leaves_the_queue(cli: Run, centre: Sandbox) -> None:
 def test_a_wrong_secret_is_named_and_never_shown(cli: Run) -> None:
     """The setting, its option and its variable, but not its value."""
     with Sandbox(pace=0, client_secret="right") as centre:
-        ran = cli("queue", "support", at=centre, env={"PUZZEL_CHAT_CLIENT_SECRET": "wr0ng-s3cret"})
+        ran = cli("queue", "27501", at=centre, env={"PUZZEL_CHAT_CLIENT_SECRET": "wr0ng-s3cret"})
     assert ran.code == 2
-    assert "--client-secret, PUZZEL_CHAT_CLIENT_SECRET" in one_error(ran)
+    assert "client_secret" in one_error(ran)
+    assert "--client-id, PUZZEL_CHAT_CLIENT_ID" in one_error(ran)
     assert "wr0ng-s3cret" not in ran.out + ran.err
 
 
@@ -62,29 +64,55 @@ def test_a_service_that_is_not_there(cli: Run) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        ran = cli("queue", "support", "--base-url", url, "--solution-id", "1")
+        ran = cli("queue", "27501", "--base-url", url, "--solution-id", "1")
     assert ran.code == 1
     assert "puzzel-chat doctor" in one_error(ran)
 
 
 def test_plain_http_to_another_machine_is_refused(cli: Run) -> None:
     """Nothing is sent, and the option that allows it is named."""
-    ran = cli("queue", "support", "--base-url", "http://chat.example", "--solution-id", "1")
+    ran = cli("queue", "27501", "--base-url", "http://chat.example", "--solution-id", "1")
     assert ran.code == 2
     assert "--allow-insecure-http" in one_error(ran)
 
 
 def test_a_missing_setting_names_option_and_variable(cli: Run) -> None:
     """Both ways to set it, once."""
-    ran = cli("queue", "support", env={"PUZZEL_CHAT_BASE_URL": "https://chat.example"})
+    ran = cli("queue", "27501", env={"PUZZEL_CHAT_BASE_URL": "https://chat.example"})
     assert ran.code == 2
     assert one_error(ran) == "error: solution_id: is missing; pass --solution-id or set PUZZEL_CHAT_SOLUTION_ID"
+
+
+def test_a_missing_address_names_every_way_to_give_it(cli: Run) -> None:
+    """A region is enough; the options and the variables of all three settings are told."""
+    ran = cli("queue", "27501", "--solution-id", "1")
+    told = one_error(ran)
+    assert ran.code == 2
+    for name in ("region", "base_url", "identity_url"):
+        assert f"--{name.replace('_', '-')} (" in told
+        assert f"PUZZEL_CHAT_{name.upper()}" in told
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ({"REGION": "mars"}, "must be one of opo, uk, not 'mars' (--region, PUZZEL_CHAT_REGION)"),
+        ({"REGION": "uk", "BASE_URL": "https://chat.example"}, "names both hosts"),
+        ({"REGION": "uk", "GRANT_TYPE": " "}, "(PUZZEL_CHAT_GRANT_TYPE)"),
+        ({"BASE_URL": "https://chat.example", "IDENTITY_URL": "http://id.example"}, "pass --allow-insecure-http"),
+    ],
+)
+def test_a_wrong_setting_is_told_in_words_of_the_command_line(cli: Run, env: dict[str, str], words: str) -> None:
+    """The option and the variable; of a setting that has no option, the variable."""
+    env = {"PUZZEL_CHAT_SOLUTION_ID": "1", **{f"PUZZEL_CHAT_{name}": text for name, text in env.items()}}
+    ran = cli("queue", "27501", env=env)
+    assert (ran.code, words in one_error(ran)) == (2, True)
 
 
 def test_a_failing_service_is_exit_code_1(cli: Run, centre: Sandbox) -> None:
     """A gateway's error page instead of an answer."""
     centre.faults(Fault.status(500, "getQueueInfo", html=True))
-    ran = cli("queue", "support", at=centre)
+    ran = cli("queue", "27501", at=centre)
     assert (ran.code, "status 500" in one_error(ran)) == (1, True)
 
 
@@ -136,6 +164,6 @@ def test_a_missing_extra_is_told_in_one_line(
 def test_the_service_commands_do_without_the_sandbox(centre: Sandbox, on_pipe: Start, tmp_path: Path) -> None:
     """Who talks to a real service needs neither starlette nor uvicorn."""
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules.update(starlette=None, uvicorn=None)\n")
-    program = on_pipe("queue", "support", "--json", at=centre, env={"PYTHONPATH": str(tmp_path)})
+    program = on_pipe("queue", "27501", "--json", at=centre, env={"PYTHONPATH": str(tmp_path)})
     assert program.wait() == 0
     assert json.loads(program.seen)["state"] == "open"

@@ -59,7 +59,7 @@ def evil(asked: Asked) -> Said:
         return Said({"status": "Assigned", "agent": AUTHOR, "queuePosition": 1})
     if "/api/conversation?" in asked.path or asked.path.endswith("/api/conversation"):
         return Said({"messages": [{**item, "conversationId": ROUTED[0]} for item in ITEMS]})
-    if asked.path.endswith("/route/"):
+    if "/route/" in asked.path:
         ROUTED[:] = [asked.path.split("/")[3]]
     return Said({"id": "m", "sentAt": "2026-01-05T09:00:00Z", "requestId": EVIL, "status": EVIL})
 
@@ -74,9 +74,10 @@ def refusing(asked: Asked) -> Said:
 
 
 COMMANDS = (
-    ["queue", "support"],
-    ["chat", "support", "--wait", "5", "--name", "Kari"],
-    ["doctor", "--queue", "support"],
+    ["queue", "27504"],
+    ["chat", "q_support", "--wait", "5", "--name", "Kari"],
+    ["doctor", "--queue", "27504"],
+    ["probe", "--visual-queue-id", "27504", "--route", "q_support", "--yes"],
 )
 
 
@@ -84,9 +85,10 @@ COMMANDS = (
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 @pytest.mark.parametrize("answer", [evil, refusing])
 def test_no_command_lets_a_service_steer_the_terminal(
-    cli: Run, command: list[str], as_json: list[str], answer: Any
+    cli: Run, command: list[str], as_json: list[str], answer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not a control character of messages, names, queues, files, reasons, errors or ids is printed, nor a secret."""
+    monkeypatch.setattr("puzzel_chat._probe.MESSAGE_WITHIN", 0.2)
     with Service(answer) as service:
         env = {
             "PUZZEL_CHAT_BASE_URL": service.base_url,
@@ -123,7 +125,7 @@ def test_what_a_client_writes_does_not_steer_the_simulators_terminal() -> None:
             second.tell(happening)
 
         with Sandbox(pace=0, on_event=watch) as sandbox:
-            chat = PuzzelChat(sandbox.base_url, sandbox.solution_id, poll_interval=0.05)
+            chat = PuzzelChat(**sandbox.settings, poll_interval=0.05)
             with chat, chat.start("support", customer={"name": EVIL}, wait=20) as conversation:
                 conversation.send(f"Hi{EVIL}")
     assert "Hi" in out.getvalue()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from attrs import astuple
 
 from pipeline.document import parse, read_bytes
 from pipeline.layout import Layout
@@ -38,7 +39,7 @@ AUTHOR = {"author": {"role": 1, "displayName": "Kari"}}
         ({"type": "Event", "event": "AgentJoined", "agent": {"id": "a1"}}, models.EventMessage),
         ({"type": "Event", "event": "SomethingNew"}, models.EventMessage),
         ({"type": "Carousel", "cards": [1, 2]}, models.ChatMessage),
-        ({"type": "Text", "text": "a Text without content"}, models.ChatMessage),
+        ({"type": "Text", "content": None}, models.TextMessage),
     ],
 )
 def test_each_kind_of_message_becomes_its_class(message: dict[str, Any], kind: type) -> None:
@@ -96,9 +97,10 @@ def test_secrets_and_words_are_not_in_a_repr() -> None:
     secret = "s3cr3t"
     hidden = [
         models.ConnectTokenBody.from_dict({"grant_type": "x", "client_secret": secret, "other": secret}),
-        models.TokenReply(access_token=secret, token_type="Bearer", refresh_token=secret, id_token=secret),
-        models.RouteRequest(queue_id="q", variables=[models.Variable(name="n", value=secret, secret=True)]),
-        models.RouteRequest(queue_id="q", customer=models.Customer(name=secret, email=secret)),
+        models.TokenReply(access_token=secret, token_type="Bearer", refresh_token=secret, visitor_id=secret),
+        models.AuthenticateRequest(code_challenge=secret, access_token=secret, id_token=secret),
+        models.AuthenticateReply(user_info_id=secret),
+        models.Variable(name="customerName", value=secret),
         models.SendMessageRequest(content=secret),
         models.PollReply.from_dict({"messages": [{**COMMON, "type": "Text", "content": secret}]}),
         models.PollReply.from_dict({"messages": [{**COMMON, "type": "New", "content": secret}]}),
@@ -107,10 +109,11 @@ def test_secrets_and_words_are_not_in_a_repr() -> None:
 
 
 def test_requests_are_built_as_the_contract_says() -> None:
-    """Paths are quoted, the trailing slash stays, the token is asked for as a form, and None is not sent."""
-    route = route_conversation._get_kwargs("a/b", body=models.RouteRequest(queue_id="support"))
-    assert (route["method"], route["url"]) == ("post", "/api/conversation/a%2Fb/route/")
-    assert (route["json"], route["headers"]) == ({"queueId": "support"}, {"Content-Type": "application/json"})
+    """Paths are quoted, the route's body is a list, the token is asked for as a form, and None is not sent."""
+    route = route_conversation._get_kwargs("a/b", "q/1", body=[models.Variable(name="n", value="v")])
+    assert (route["method"], route["url"]) == ("put", "/api/conversation/a%2Fb/route/q%2F1")
+    assert route["json"] == [{"name": "n", "value": "v", "secret": False}]
+    assert route["headers"] == {"Content-Type": "application/json"}
     body = models.ConnectTokenBody(grant_type="refresh_token", refresh_token="r")
     assert connect_token._get_kwargs(body=body)["data"] == {
         "grant_type": "refresh_token",
@@ -118,13 +121,14 @@ def test_requests_are_built_as_the_contract_says() -> None:
     }
     assert poll_conversation._get_kwargs(after=None)["params"] == {}
     assert poll_conversation._get_kwargs(after="7")["params"] == {"after": "7"}
+    assert poll_conversation._get_kwargs(after=7)["params"] == {"after": 7}
 
 
 def test_the_provenance_table_is_the_document(committed: Layout) -> None:
     """A program that asks how sure an operation is gets what the document says."""
     document = parse(read_bytes(committed.built), committed.built)
-    wanted = {row.operation_id: (row.method, row.path, row.provenance, row.note) for row in rows(document)}
-    assert {key: tuple(row)[1:] for key, row in OPERATIONS.items()} == wanted
+    wanted = {row.operation_id: astuple(row) for row in rows(document)}
+    assert {key: tuple(row) for key, row in OPERATIONS.items()} == wanted
     assert all(key == row.operation_id for key, row in OPERATIONS.items())
 
 

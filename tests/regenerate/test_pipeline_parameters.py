@@ -210,8 +210,9 @@ def test_servers_that_do_not_count_are_told(small: Small) -> None:
     notes: list[str] = []
     servers.fold_server_path({**document, "servers": [{"url": "/"}, {"url": "https://b.example"}]}, notes.append)
     assert notes == [
-        "GET /a names servers of its own: the client calls it where it calls everything",
-        "the document names 2 servers: the first one counts, and https://b.example is left out",
+        "GET /a is answered at other.example: its row in facade/puzzel_chat/_wire/operations.py says which host it is "
+        "sent to",
+        "the document names 2 servers: the path of the first counts, and there is also https://b.example",
     ]
 
 

@@ -70,7 +70,7 @@ def test_every_operation_has_a_module_and_every_file_its_marker(committed: Layou
     """Nothing of the document got lost, and each generated file says how it is made."""
     document = parse(read_bytes(committed.built), committed.built)
     modules = [path for path in committed.package.glob("api/*/*.py") if path.name != "__init__.py"]
-    assert len(modules) == len(list(operations(document))) == 9
+    assert len(modules) == len(list(operations(document))) == 10
     files = snapshot(committed.package)
     assert "py.typed" in files
     assert [name for name, data in files.items() if not data.startswith(marker().encode())] == []
@@ -111,11 +111,13 @@ def test_an_unusable_input_is_told_in_one_sentence(
 
 def test_an_overlay_that_loses_an_operation_is_no_success(checkout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
     """A correction whose path is gone from the document is told with its line, and nothing is put in place."""
-    checkout.overlay.write_text(checkout.overlay.read_text().replace("/api/time/{id}", "/api/times/{id}"))
+    overlay = checkout.overlay.read_text().replace("/api/time/{id}", "/api/times/{id}")
+    checkout.overlay.write_text(overlay)
+    line = next(number for number, text in enumerate(overlay.splitlines(), 1) if "/api/times/{id}" in text)
     assert main(["--root", str(checkout.root)]) == 20
     said = capsys.readouterr().out
     assert "nearest is $['paths']['/api/time/{id}']['get']" in said
-    assert "; edit openapi/overlay.yaml line 31" in said
+    assert f"; edit openapi/overlay.yaml line {line}" in said
     assert not checkout.package.exists()
 
 

@@ -38,7 +38,7 @@ def test_the_facade_fits_its_client(uses: Uses) -> None:
 def test_every_row_of_the_table_is_seen(uses: Uses) -> None:
     """The operations are those of the facade's own table, each with its method and what it is given by name."""
     rows = {row.operation: (row.used_by, row.parameters) for row in uses.rows}
-    assert len(rows) == 9
+    assert len(rows) == 10
     assert rows["sendMessage"] == ("Conversation.send", frozenset({"body"}))
     assert rows["pollConversation"] == ("Session.poll", frozenset({"after"}))
 
@@ -64,15 +64,15 @@ def test_what_a_union_holds_is_read_from_each_of_its_kinds(uses: Uses) -> None:
 
 
 def test_what_may_be_left_out_is_seen(uses: Uses) -> None:
-    """A subject may be missing from the request, the queue never is."""
-    assert [use.always for use in uses.of("RouteRequest", "subject")] == [False]
-    assert [use.always for use in uses.of("RouteRequest", "queue_id")] == [True]
+    """One of a visitor's tokens may be missing from the request, the challenge never is."""
+    assert [use.always for use in uses.of("AuthenticateRequest", "id_token")] == [False]
+    assert [use.always for use in uses.of("AuthenticateRequest", "code_challenge")] == [True]
 
 
 def test_a_value_that_is_read_is_seen_with_its_reader(uses: Uses) -> None:
     """The function that takes the value decides which types it survives."""
     assert {use.reader for use in uses.of("QueueInfo", "opens_at")} == {"when"}
-    assert {use.reader for use in uses.of("RequestStatus", "status")} == {"named"}
+    assert {use.reader for use in uses.of("QueueInfo", "is_open")} == {"flag"}
 
 
 def test_what_is_read_by_its_name_belongs_to_the_operations_that_lead_there(uses: Uses) -> None:

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Layout(root=ROOT)
 FORM, MESSAGE_SCHEMA = "application/x-www-form-urlencoded", {"$ref": "#/components/schemas/SendMessageRequest"}
 MESSAGE = "/api/conversation/{id}/message"
+SIGN_IN = "/api/authenticate/{customerId}"
 TEXT = {"type": "string"}
 Document = dict[str, Any]
 
@@ -137,10 +138,10 @@ PLANTED = [
     ),
     Planted(
         "parameter retyped",
-        lambda d: d["paths"]["/api/conversation"]["get"]["parameters"][0].update(schema={"type": "integer"}),
+        lambda d: d["paths"][SIGN_IN]["post"]["parameters"][1].update(schema={"type": "string"}),
         True,
-        "Session.poll",
-        "the query parameter `after` is an integer now, no longer a string or null",
+        "PuzzelChat.connect",
+        "the query parameter `providerId` is a string now, no longer an integer",
         "facade/puzzel_chat/_wire/operations.py",
     ),
     Planted(
@@ -153,10 +154,10 @@ PLANTED = [
     ),
     Planted(
         "body field made required that may be left out",
-        lambda d: schema(d, "RouteRequest")["required"].append("subject"),
+        lambda d: schema(d, "AuthenticateRequest")["required"].append("idToken"),
         True,
-        "Conversation.route",
-        "the body field `subject` of `RouteRequest` is required now, and the facade may leave it out",
+        "PuzzelChat.connect",
+        "the body field `idToken` of `AuthenticateRequest` is required now, and the facade may leave it out",
         "facade/puzzel_chat/_wire/operations.py",
     ),
     Planted(
@@ -234,17 +235,17 @@ PLANTED = [
     ),
     Planted(
         "reply field made nullable",
-        lambda d: fields(d, "SendMessageReply")["sentAt"].update(nullable=True),
+        lambda d: fields(d, "QueueInfo")["id"].update(nullable=True),
         False,
-        "Conversation.send",
-        "the reply field `sentAt` may be null now",
+        "Session.queue_info",
+        "the reply field `id` may be null now",
     ),
     Planted(
         "reply field no longer promised",
-        lambda d: schema(d, "RequestStatus")["required"].remove("status"),
+        lambda d: schema(d, "QueueInfo")["required"].remove("id"),
         False,
-        "Conversation.allocation",
-        "the reply field `status` of `RequestStatus` may be missing now",
+        "Session.queue_info",
+        "the reply field `id` of `QueueInfo` may be missing now",
     ),
     Planted(
         "reply field added",
@@ -290,7 +291,7 @@ PLANTED = [
     ),
     Planted(
         "response status dropped",
-        lambda d: d["paths"]["/api/conversation/{id}/route/"]["post"]["responses"].pop("409"),
+        lambda d: d["paths"]["/api/conversation/{id}/route/{queueKey}"]["put"]["responses"].pop("409"),
         False,
         "Conversation.route",
         "the status 409 is not documented any more; when it comes, it is judged as before",
@@ -398,10 +399,10 @@ PLANTED = [
     ),
     Planted(
         "parameter that takes more",
-        lambda d: d["paths"]["/api/conversation"]["get"]["parameters"][0].update(schema={}),
+        lambda d: d["paths"][SIGN_IN]["post"]["parameters"][1].update(schema={}),
         False,
-        "Session.poll",
-        "the query parameter `after` is anything now, no longer a string or null",
+        "PuzzelChat.connect",
+        "the query parameter `providerId` is anything now, no longer an integer",
     ),
     Planted(
         "body field that takes more",
@@ -412,10 +413,12 @@ PLANTED = [
     ),
     Planted(
         "body field of classes that takes anything",
-        lambda d: fields(d, "RouteRequest").update(variables={}),
+        lambda d: d["paths"]["/api/conversation/{id}/route/{queueKey}"]["put"]["requestBody"].update(
+            content={"application/json": {"schema": {"type": "array", "items": {}}}}
+        ),
         True,
         "Conversation.route",
-        "the body field `variables` is anything now, no longer a list or null",
+        "what a list of the body holds is anything now, no longer `Variable`",
         "facade/puzzel_chat/_wire/operations.py",
     ),
     Planted(
@@ -438,7 +441,7 @@ PLANTED = [
         lambda d: rename_field(d, "PollReply", "cursor", "Cursor"),
         True,
         "Session.poll",
-        "the reply field `cursor` of `PollReply` is now `Cursor`",
+        "the reply field `cursor` of `PollReply` is gone; new beside it: `Cursor`",
         "facade/puzzel_chat/_wire/replies.py",
     ),
     Planted(
@@ -461,7 +464,7 @@ PLANTED = [
         lambda d: fields(d, "RouteReply").update(status={"type": "integer"}),
         True,
         "Conversation.route",
-        "the reply field `status` is an integer now, no longer `AllocationStatus`",
+        "the reply field `status` is an integer now, no longer `AllocationStatus` or null",
         "facade/puzzel_chat/_wire/replies.py",
     ),
     Planted(
@@ -469,7 +472,7 @@ PLANTED = [
         lambda d: fields(d, "RouteReply").update(status=TEXT),
         False,
         "Conversation.route",
-        "the reply field `status` is a string now, no longer `AllocationStatus`",
+        "the reply field `status` is a string now, no longer `AllocationStatus` or null",
     ),
     Planted(
         "body field whose values are listed",

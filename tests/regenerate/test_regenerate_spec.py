@@ -135,14 +135,14 @@ def test_the_edits_made_first_let_the_document_in(here: Layout, tmp_path: Path) 
 def test_the_type_checker_has_the_last_word(here: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What the documents alone do not tell, that the facade cannot do with a null, is found under its method."""
 
-    def event_may_be_null(document: Document) -> None:
-        _, own = document["components"]["schemas"]["EventMessage"]["allOf"]
-        own["properties"]["event"]["nullable"] = True
+    def options_may_be_null(document: Document) -> None:
+        _, own = document["components"]["schemas"]["OptionsMessage"]["allOf"]
+        own["properties"]["options"]["items"] = {"allOf": [own["properties"]["options"]["items"]], "nullable": True}
 
     before = tree(here)
-    assert run(here, planted(tmp_path, event_may_be_null)) == 20
+    assert run(here, planted(tmp_path, options_may_be_null)) == 20
     said = capsys.readouterr().out
-    told = r"x the type checker says: .*None.*\"value\"; edit facade/puzzel_chat/_wire/items\.py line \d+\n"
+    told = r"x the type checker says: .*Option \| None.*; edit facade/puzzel_chat/_wire/items\.py line \d+\n"
     assert re.search(r"  Session\.poll\n    " + told, said)
     assert tree(here) == before
 
@@ -184,7 +184,7 @@ def test_the_readme_says_what_is_confirmed(here: Layout, tmp_path: Path) -> None
     assert run(here, planted(tmp_path, lambda _: None, unmarked=True)) == 10
     table = [line for line in here.readme.read_text().splitlines() if line.startswith("| `")]
     marked = {line.split(" | ")[0].strip("| `"): line.split(" | ")[2] for line in table if " /" in line}
-    assert len(marked) == 9
+    assert len(marked) == 10
     assert set(marked.values()) == {"confirmed"}
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from puzzel_chat import __version__
 from puzzel_chat.cli._exits import EXIT_CODES, CliError, Exit, complain, exit_code
-from puzzel_chat.cli._help import CHAT, DEMO, DOCTOR, QUEUE, ROOT, sandbox_help
+from puzzel_chat.cli._help import CHAT, DEMO, DOCTOR, PROBE, QUEUE, ROOT, sandbox_help
 from puzzel_chat.cli._output import Output
-from puzzel_chat.cli._settings import BaseUrl, ClientId, ClientSecret, Given, Insecure, Json, SolutionId, Timeout
+from puzzel_chat.cli._settings import PREFIX, Given, Json, QueueKey, visual_queue_id_option, with_settings
 
 EPILOG = "\b\n" + EXIT_CODES
 WIDTH = {"max_content_width": 80, "help_option_names": ["-h", "--help"]}
@@ -48,9 +49,13 @@ def demo(json: Json = False) -> None:
 
 
 @app.command(help=CHAT, short_help="Hold a chat with an agent.", epilog=EPILOG)
+@with_settings
 def chat(
-    queue: Annotated[
-        str | None, typer.Argument(metavar="QUEUE", help="Id of the queue to ask.", show_default=False)
+    context: typer.Context,
+    given: Given,
+    queue_key: QueueKey = None,
+    visual_queue_id: Annotated[
+        str | None, visual_queue_id_option("--visual-queue-id", "Look at the hours of this queue first.")
     ] = None,
     wait: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for an agent.", min=0)] = 120.0,
     name: Annotated[str | None, typer.Option("--name", metavar="TEXT", help="Your name, for the agent.")] = None,
@@ -64,42 +69,48 @@ def chat(
     sandbox: Annotated[
         bool, typer.Option("--sandbox", help="Chat with the bundled simulator, started for this chat.")
     ] = False,
-    base_url: BaseUrl = None,
-    solution_id: SolutionId = None,
-    client_id: ClientId = None,
-    client_secret: ClientSecret = None,
-    timeout: Timeout = None,
-    allow_insecure_http: Insecure = False,
     json: Json = False,
 ) -> None:
     """Hold a chat."""
     from puzzel_chat.cli._chat import Wish
     from puzzel_chat.cli._chat_start import pairs, run_chat
 
-    if queue is None and not sandbox:
-        raise CliError("say which queue: puzzel-chat chat QUEUE; or try --sandbox")
-    given = Given(base_url, solution_id, client_id, client_secret, timeout, allow_insecure_http)
+    if sandbox:
+        # The environment speaks of another service's queues.
+        queue_key = queue_key if _typed(context, "queue_key") else "support"
+        visual_queue_id = visual_queue_id if _typed(context, "visual_queue_id") else None
+    if queue_key is None:
+        raise CliError(f"say which queue: puzzel-chat chat QUEUE_KEY, or {PREFIX}QUEUE_KEY; or try --sandbox")
     customer = {key: value for key, value in (("name", name), ("email", email)) if value}
-    wish = Wish(queue if queue is not None else "support", wait, linger, customer, pairs(variable or []))
+    wish = Wish(queue_key, visual_queue_id, wait, linger, customer, pairs(variable or []))
     raise typer.Exit(run_chat(None if sandbox else given, wish, Output(json)))
 
 
+def _typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 @app.command(help=QUEUE, short_help="Show the opening hours and load of a queue.", epilog=EPILOG)
+@with_settings
 def queue(
-    queue: Annotated[str, typer.Argument(metavar="ID", show_default=False, help="Id of the queue.")],
-    base_url: BaseUrl = None,
-    solution_id: SolutionId = None,
-    client_id: ClientId = None,
-    client_secret: ClientSecret = None,
-    timeout: Timeout = None,
-    allow_insecure_http: Insecure = False,
+    given: Given,
+    visual_queue_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="VISUAL_QUEUE_ID",
+            help=f"Visual id of the queue, a number. [{PREFIX}VISUAL_QUEUE_ID]",
+            envvar=f"{PREFIX}VISUAL_QUEUE_ID",
+            show_envvar=False,
+            show_default=False,
+        ),
+    ],
     json: Json = False,
 ) -> None:
     """Show a queue."""
     from puzzel_chat.cli._queue import show_queue
 
-    given = Given(base_url, solution_id, client_id, client_secret, timeout, allow_insecure_http)
-    show_queue(given, queue, Output(json))
+    show_queue(given, visual_queue_id, Output(json))
 
 
 @app.command(help=sandbox_help(), short_help="Start a simulated contact centre (not Puzzel).", epilog=EPILOG)
@@ -112,9 +123,16 @@ def sandbox(
             help="What a poll gives: history (all), cursor (what follows it) or drain (what was not read yet).",
         ),
     ] = "cursor",
+    no_content: Annotated[
+        bool, typer.Option("--no-content", help="Answer a poll that has nothing new with 204, without a body.")
+    ] = False,
     port: Annotated[
         int, typer.Option(metavar="NUMBER", help="Port on loopback; 0 takes a free one.", min=0, max=65535)
     ] = 0,
+    identity_port: Annotated[
+        int, typer.Option(metavar="NUMBER", help="Port of the identity host; 0 takes a free one.", min=0, max=65535)
+    ] = 0,
+    one_port: Annotated[bool, typer.Option("--one-port", help="Serve both hosts on one port.")] = False,
     token_life: Annotated[
         float, typer.Option(metavar="SECONDS", help="How long an access token lives.", min=0.1)
     ] = 900.0,
@@ -133,29 +151,46 @@ def sandbox(
     """Start a contact centre."""
     from puzzel_chat.cli._sandbox import Centre, run_sandbox
 
-    centre = Centre(script, semantics, port, token_life, pace, ahead, tuple(fault or ()), person)
+    if one_port and identity_port:
+        raise CliError("say --one-port or --identity-port, not both")
+    ports = (port, None if one_port else identity_port)
+    centre = Centre(script, semantics, no_content, *ports, token_life, pace, ahead, tuple(fault or ()), person)
     raise typer.Exit(run_sandbox(centre, Output(json)))
 
 
 @app.command(help=DOCTOR, short_help="Check the settings and the way to the service.", epilog=EPILOG)
+@with_settings
 def doctor(
-    queue: Annotated[str | None, typer.Option(metavar="ID", help="Ask for this queue, too.")] = None,
-    rotation: Annotated[
-        bool, typer.Option("--rotation", help="Find out what becomes of a used refresh token; spends a session.")
-    ] = False,
-    base_url: BaseUrl = None,
-    solution_id: SolutionId = None,
-    client_id: ClientId = None,
-    client_secret: ClientSecret = None,
-    timeout: Timeout = None,
-    allow_insecure_http: Insecure = False,
+    given: Given,
+    queue: Annotated[str | None, visual_queue_id_option("--queue", "Ask for the hours of this queue, too.")] = None,
     json: Json = False,
 ) -> None:
     """Look at everything."""
     from puzzel_chat.cli._doctor import run_doctor
 
-    given = Given(base_url, solution_id, client_id, client_secret, timeout, allow_insecure_http)
-    raise typer.Exit(run_doctor(given, queue, rotation, Output(json)))
+    raise typer.Exit(run_doctor(given, queue, Output(json)))
+
+
+@app.command(help=PROBE, short_help="Find out which assumptions hold at a tenant.", epilog=EPILOG)
+@with_settings
+def probe(
+    given: Given,
+    visual_queue_id: Annotated[
+        str | None, visual_queue_id_option("--visual-queue-id", "Ask for the hours of this queue, too.")
+    ] = None,
+    route: Annotated[
+        str | None, typer.Option(metavar="QUEUE_KEY", help="Hold a test chat in this queue; people there see it.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Hold it without a question before.")] = False,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what was found, for make regenerate OBSERVED=FILE.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Walk through the service."""
+    from puzzel_chat.cli._probe import Walk, run_probe
+
+    raise typer.Exit(run_probe(given, Walk(visual_queue_id, route, yes, save), Output(json)))
 
 
 def run() -> int:

@@ -35,7 +35,8 @@ What you write goes to the agent when you press Enter.
 class Wish:
     """What the customer wants; times in seconds."""
 
-    queue_id: str
+    queue_key: str
+    visual_queue_id: str | None = None
     wait: float = 120.0
     linger: float = 0.0
     customer: Mapping[str, str] = field(factory=dict[str, str], repr=False)
@@ -44,7 +45,9 @@ class Wish:
 
 async def hold(chat: AsyncPuzzelChat, wish: Wish, face: Face, output: Output) -> Exit:
     """Hold the chat and give the exit code; whatever happens, the queue is left or the chat ended first."""
-    conversation = await chat.start(wish.queue_id, customer=wish.customer, variables=wish.variables, wait=0)
+    conversation = await chat.start(
+        wish.queue_key, wish.visual_queue_id, customer=wish.customer, variables=wish.variables, wait=0
+    )
     talking = False
     try:
         async with conversation:

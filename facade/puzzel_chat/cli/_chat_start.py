@@ -34,7 +34,7 @@ async def _held(given: Given | None, wish: Wish, face: Face, output: Output) -> 
         else:
             sandbox = stack.enter_context(started(Sandbox))
             face.say(f'{NOTICE}; write "help" to the agent')
-            chat = AsyncPuzzelChat(sandbox.base_url, sandbox.solution_id, poll_interval=0.5)
+            chat = AsyncPuzzelChat(**sandbox.settings, poll_interval=0.5)
         await stack.enter_async_context(chat)
         return await hold(chat, wish, face, output)
 

@@ -70,13 +70,13 @@ class Demo:
 
     async def _play(self) -> None:
         sandbox = self.sandbox
-        async with AsyncPuzzelChat(sandbox.base_url, sandbox.solution_id, poll_interval=0.2) as chat:
+        async with AsyncPuzzelChat(**sandbox.settings, poll_interval=0.2) as chat:
             session = await chat.connect()
             self.steps.done("session", "session opened: one token, which is the session")
             await self._ask_hours(session)
             conversation = session.conversation()
             self.conversation_id = conversation.id
-            await conversation.route(sandbox.queue_id, customer={"name": "Ada"})
+            await conversation.route(sandbox.queue_key, customer={"name": "Ada"})
             self.steps.done("routed", "routed: the contact centre looks for an agent")
             await self._wait_for_agent(conversation)
             async with conversation:
@@ -91,9 +91,9 @@ class Demo:
         return compare(sent, [(event.id, event.version) for event in messages], ledger)
 
     async def _ask_hours(self, session: AsyncSession) -> None:
-        info = await session.queue_info(self.sandbox.queue_id)
+        info = await session.queue_info(self.sandbox.visual_queue_id)
         if info.is_open:
-            self.steps.done("queue", f'queue "{info.id}" is open, {info.agents_ready} agents are ready')
+            self.steps.done("queue", f"queue {info.id} is open, {info.agents_ready} agents are ready")
 
     async def _wait_for_agent(self, conversation: AsyncConversation) -> None:
         """Look often, so that every state is seen; `wait_for_agent` would look every few seconds."""

@@ -1,26 +1,38 @@
-"""`puzzel-chat doctor`: the settings, the way to the service, and how sure each operation is."""
+"""`puzzel-chat doctor`: the settings, the way to both hosts, and how sure each operation is."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Literal
 
-from attrs import asdict
+from attrs import evolve, frozen
 
-from puzzel_chat import PuzzelChat, PuzzelChatError, Rotation, Session, Settings, operations
+from puzzel_chat import PuzzelChat, PuzzelChatError, Session, Settings, operations
 from puzzel_chat.cli._exits import DOCTOR_HINT, Exit, exit_code, in_words
 from puzzel_chat.cli._output import Output
 from puzzel_chat.cli._queue import ANSWERS
-from puzzel_chat.cli._reach import Step, reach, simulator
-from puzzel_chat.cli._rotation import rotation_words
+from puzzel_chat.cli._reach import Step, place, reach, simulator
 from puzzel_chat.cli._settings import Given, shown
 
 MARKS = {True: "ok", False: "FAILED", None: "--"}
 STYLES = {True: "green", False: "bold red", None: "dim"}
+PROVENANCE = ("documented", "observed", "assumed", "confirmed")
 
 
-def run_doctor(given: Given, queue_id: str | None, rotation: bool, output: Output) -> Exit:
+@frozen
+class Host:
+    """One of the two hosts of the service, or both where one place serves both; `setting` says what chose it."""
+
+    role: Literal["communication", "identity", "both"]
+    url: str
+    name: str
+    setting: str
+
+
+def run_doctor(given: Given, visual_queue_id: str | None, output: Output) -> Exit:
     """Print everything that can be found out, and give the worst that was found."""
     output.say("Settings", "bold")
     for row in shown(given):
@@ -28,7 +40,7 @@ def run_doctor(given: Given, queue_id: str | None, rotation: bool, output: Outpu
             {"setting": row.name, "value": row.value, "source": row.source}, _setting(row.name, row.value, row.source)
         )
     output.say("\nService", "bold")
-    code = _service(given, queue_id, rotation, output)
+    code = _service(given, visual_queue_id, output)
     output.say("\nOperations, and how sure we are of each", "bold")
     _operations(output)
     return code
@@ -38,76 +50,94 @@ def _setting(name: str, value: str, source: str) -> str:
     return f"  {name:20} {value}" + ("" if source == "default" else f"  ({source})")
 
 
-def _service(given: Given, queue_id: str | None, rotation: bool, output: Output) -> Exit:
+def hosts(settings: Settings) -> Iterator[Host]:
+    """Give the hosts to reach: two, or one that is both."""
+    found = [settings.address("communication"), settings.address("identity")]
+    both = place(found[0].url) == place(found[1].url)
+    for one in found[:1] if both else found:
+        yield Host("both" if both else one.name, one.url, one.host, one.setting)
+
+
+def _service(given: Given, visual_queue_id: str | None, output: Output) -> Exit:
     try:
         settings = Settings.from_env(**given.set_options())
     except PuzzelChatError as error:
-        _show(Step("settings", False, in_words(error)), output)
+        _show(Step("settings", False, in_words(error)), None, output)
         return exit_code(error) or Exit.USAGE
-    steps = reach(settings.base_url, settings.timeout)
+    reached = {host.role: _reached(host, settings.timeout, output) for host in hosts(settings)}
+    code = Exit.FINE if all(reached.values()) else Exit.FAILED
+    if not reached.get("identity", reached.get("both")):
+        return code
+    asked = visual_queue_id if reached.get("communication", True) else None
+    return _calls(given, settings, asked, output) or code
+
+
+def _reached(host: Host, timeout: float, output: Output) -> bool:
+    """Show how far one gets to a host."""
+    words = "communication and identity" if host.role == "both" else host.role
+    output.say(f"  {words} host: {host.name}, set by {host.setting}")
+    steps = reach(host.url, timeout)
     for step in steps:
-        _show(step, output)
+        _show(step, host, output)
     if steps[-1].fine is False:
-        return Exit.FAILED
-    _tell_simulator(settings, output)
-    return _calls(given, queue_id, rotation, output)
-
-
-def _tell_simulator(settings: Settings, output: Output) -> None:
-    notice = simulator(settings.base_url, settings.timeout)
+        return False
+    notice = simulator(host.url, timeout)
     if notice is not None:
-        output.show({"step": "simulator", "fine": None, "told": notice}, f"  note    this is the {notice}", "bold")
+        output.show(
+            {"step": "simulator", "fine": None, "told": notice, **_of(host)}, f"  note    this is the {notice}", "bold"
+        )
+    return True
 
 
-def _calls(given: Given, queue_id: str | None, rotation: bool, output: Output) -> Exit:
-    """Open a session; ask for the queue when one is named, and for the rotation when that is wanted."""
-    name = "token"
+def _calls(given: Given, settings: Settings, visual_queue_id: str | None, output: Output) -> Exit:
+    """Open a session, and ask for the queue when one is named."""
+    host = list(hosts(settings))[-1]
+    step = Step("token", True, f"a session was opened at {host.name}")
     try:
         with ExitStack() as stack:
             chat = stack.enter_context(PuzzelChat.from_env(store=None, **given.set_options()))
             session = stack.enter_context(chat.connect())
-            _show(Step(name, True, "a session was opened"), output)
-            if queue_id is not None:
-                name = "queue"
-                _show(_queue(session, queue_id), output)
-            if rotation:
-                name = "rotation"
-                _tell_rotation(chat.rotation_policy(), output)
+            _show(step, host, output)
+            if visual_queue_id is not None:
+                host, step = next(hosts(settings)), evolve(step, name="queue")
+                _show(_queue(session, visual_queue_id), host, output)
     except PuzzelChatError as error:
-        _show(Step(name, False, in_words(error).removesuffix(DOCTOR_HINT)), output)
+        _show(evolve(step, fine=False, told=in_words(error).removesuffix(DOCTOR_HINT)), host, output)
         return exit_code(error) or Exit.FAILED
     return Exit.FINE
 
 
-def _queue(session: Session, queue_id: str) -> Step:
-    return Step("queue", True, f"{queue_id} is {ANSWERS[session.queue_info(queue_id).is_open]}")
+def _queue(session: Session, visual_queue_id: str) -> Step:
+    return Step("queue", True, f"{visual_queue_id} is {ANSWERS[session.queue_info(visual_queue_id).is_open]}")
 
 
-def _tell_rotation(found: Rotation, output: Output) -> None:
-    told, means = rotation_words(found)
-    _show(Step("rotation", True, told), output, {"means": means, **asdict(found)})
-    output.say(textwrap.indent(textwrap.fill(means, 59), " " * 21))
-
-
-def _show(step: Step, output: Output, more: Mapping[str, object] | None = None) -> None:
+def _show(step: Step, host: Host | None, output: Output) -> None:
     lines = textwrap.wrap(step.told, 59) or [""]
     told = f"\n{'':21}".join(lines)
-    output.show(
-        {"step": step.name, "fine": step.fine, "told": step.told, **(more or {})},
-        f"  {MARKS[step.fine]:7} {step.name:10} {told}",
-        STYLES[step.fine],
-    )
+    record = {"step": step.name, "fine": step.fine, "told": step.told, **(_of(host) if host else {})}
+    output.show(record, f"  {MARKS[step.fine]:7} {step.name:10} {told}", STYLES[step.fine])
+
+
+def _of(host: Host) -> dict[str, object]:
+    return {"host": host.role, "address": host.name, "setting": host.setting}
 
 
 def _operations(output: Output) -> None:
-    for row in operations():
+    rows = operations()
+    for row in rows:
         record = {
             "operation": row.name,
             "method": row.method,
             "path": row.path,
+            "host": row.host,
             "provenance": row.provenance,
             "used_by": row.used_by,
             "note": row.note,
         }
-        output.show(record, f"  {row.provenance:10}  {row.method:4} {row.path:35} {row.used_by}")
+        output.show(record, f"  {row.provenance:10}  {row.method:4} {row.path}")
+        output.say(f"{'':14}{row.host} host, {row.used_by}")
         output.say(textwrap.fill(row.note, 78, initial_indent=" " * 14, subsequent_indent=" " * 14), "dim")
+    counted = Counter(row.provenance for row in rows)
+    told = ", ".join(f"{counted[mark]} {mark}" for mark in PROVENANCE)
+    counts = {mark: counted[mark] for mark in PROVENANCE}
+    output.show({"step": "summary", "operations": len(rows), **counts}, f"\n{len(rows)} operations: {told}", "bold")

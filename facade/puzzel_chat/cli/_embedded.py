@@ -18,4 +18,5 @@ def started(make: Callable[P, Sandbox], *args: P.args, **kwargs: P.kwargs) -> Sa
     except (ImportError, ValueError) as error:
         raise CliError(str(error)) from None
     except OSError as error:
-        raise CliError(f"the sandbox cannot listen there ({error.strerror}); choose another --port, or 0") from None
+        told = f"the sandbox cannot listen there ({error.strerror}); choose another --port or --identity-port, or 0"
+        raise CliError(told) from None

@@ -16,8 +16,10 @@ from puzzel_chat import (
     QueueClosed,
     RoutingError,
     SessionExpired,
+    Settings,
     TransportError,
 )
+from puzzel_chat.cli._settings import OPTIONS, PREFIX
 from puzzel_chat.cli._words import clock_time, one_line
 
 
@@ -29,6 +31,7 @@ class Exit(IntEnum):
     USAGE = 2
     NO_AGENT = 3
     LOST = 4
+    DIFFERS = 5
     INTERRUPTED = 130
 
 
@@ -39,6 +42,7 @@ Exit codes:
   2    wrong usage or settings; an unknown queue; an extra not installed
   3    the queue is closed or full, the chat was refused, or no agent came
   4    a message was lost, or it is not known whether it arrived
+  5    the service differs from what is assumed of it (probe)
   130  interrupted with Ctrl-C"""
 
 
@@ -59,8 +63,15 @@ CODES: tuple[tuple[type[PuzzelChatError], Exit], ...] = (
     (ConversationClosed, Exit.LOST),
     (PuzzelChatError, Exit.FAILED),
 )
+# What the library says of its arguments, and what the command line calls them.
+IN_OPTIONS = (
+    ("name a region (", "name a region with --region ("),
+    ("base_url (PUZZEL", "--base-url (PUZZEL"),
+    ("identity_url (PUZZEL", "--identity-url (PUZZEL"),
+    ("set identity_url to", "set --identity-url to"),
+    ("set allow_insecure_http=True (PUZZEL_CHAT_ALLOW_INSECURE_HTTP=true)", "pass --allow-insecure-http"),
+)
 DOCTOR_HINT = " `puzzel-chat doctor` shows how far it gets."
-OPTIONS = frozenset({"base_url", "solution_id", "client_id", "client_secret", "timeout", "allow_insecure_http"})
 
 
 def exit_code(error: BaseException) -> Exit | None:
@@ -77,13 +88,13 @@ def exit_code(error: BaseException) -> Exit | None:
 def in_words(error: BaseException) -> str:
     """Give an error as a sentence for the one who typed the command: what is wrong, what to do."""
     words = one_line(str(error))
-    if isinstance(error, ConfigurationError) and error.setting in OPTIONS:
+    if isinstance(error, ConfigurationError):
         return _with_option(words, error.setting)
     if isinstance(error, AgentWaitTimeout):
         return words.replace("wait longer,", "wait longer with --wait,")
     if isinstance(error, QueueClosed):
         when = f"; it opens {clock_time(error.opens_at)}" if error.opens_at else ""
-        return f"The queue is closed{when}. Start the chat then; `puzzel-chat queue ID` shows the hours."
+        return f"The queue is closed{when}. Start the chat then; `puzzel-chat queue VISUAL_QUEUE_ID` shows the hours."
     if isinstance(error, SessionExpired):
         return "The service no longer takes the session's token. Start again."
     if isinstance(error, TransportError):
@@ -93,11 +104,18 @@ def in_words(error: BaseException) -> str:
 
 def _with_option(words: str, setting: str) -> str:
     """Tell an error about a setting in the words of the command line."""
-    flag, variable = f"--{setting.replace('_', '-')}", f"PUZZEL_CHAT_{setting.upper()}"
-    told = words.replace("pass it or", f"pass {flag} or")
+    if setting not in Settings.__annotations__:
+        return words
+    flag, variable = f"--{setting.replace('_', '-')}", f"{PREFIX}{setting.upper()}"
+    if setting not in OPTIONS:
+        return words if variable in words else f"{words} ({variable})"
+    told = words.replace("pass it or", f"pass {flag} or").replace("name a region (", "name a region with --region (")
     told = told.replace(
-        "set allow_insecure_http=True (PUZZEL_CHAT_ALLOW_INSECURE_HTTP=true)", "pass --allow-insecure-http"
+        f"set allow_insecure_http=True ({PREFIX}ALLOW_INSECURE_HTTP=true)", "pass --allow-insecure-http"
     )
+    told = told.replace("set identity_url to", "set --identity-url to")
+    for name in ("base_url", "identity_url"):
+        told = told.replace(f"{name} ({PREFIX}{name.upper()})", f"--{name.replace('_', '-')} ({PREFIX}{name.upper()})")
     return told if told != words else f"{words} ({flag}, {variable})"
 
 

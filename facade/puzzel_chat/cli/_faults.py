@@ -12,6 +12,7 @@ from puzzel_chat.sandbox import Fault
 OPERATIONS: Mapping[str, str] = {
     "any": "*",
     "token": "connectToken",
+    "visitor": "authenticateVisitor",
     "queue": "getQueueInfo",
     "route": "routeConversation",
     "status": "getRequestStatus",

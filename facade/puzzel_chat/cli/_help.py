@@ -7,8 +7,8 @@ import textwrap
 from puzzel_chat.sandbox import SCRIPTS
 
 ROOT = """\
-Talk to a Puzzel contact centre: hold a chat, look at a queue, check the way to the service, or start a simulated
-contact centre to try it all with.
+Talk to a Puzzel contact centre: hold a chat, look at a queue, check the way to the service, find out what the service
+is like, or start a simulated contact centre to try it all with.
 
 \b
 Try it at once, without any settings:
@@ -16,27 +16,43 @@ Try it at once, without any settings:
   puzzel-chat chat --sandbox
 
 \b
-With a service (or what `puzzel-chat sandbox` prints):
-  export PUZZEL_CHAT_BASE_URL=https://chat.example
+With the service; the first two lines are all that most need:
+  export PUZZEL_CHAT_REGION=uk
   export PUZZEL_CHAT_SOLUTION_ID=12345
-  export PUZZEL_CHAT_CLIENT_SECRET=...
   puzzel-chat doctor
-  puzzel-chat chat support
+  puzzel-chat queue 27504
+  puzzel-chat chat q_support
+
+\b
+There are three ids; whoever runs the contact centre knows them:
+  solution id      the tenant, a short number
+  queue key        names a queue to chat with, such as q_support
+  visual queue id  names the same queue for its opening hours, a number
 
 \b
 Every setting has an environment variable; an option wins over it:
-  PUZZEL_CHAT_BASE_URL             address of the service
+  PUZZEL_CHAT_REGION               opo or uk: says where both hosts are
+  PUZZEL_CHAT_BASE_URL             address, when it is no region's
+  PUZZEL_CHAT_IDENTITY_URL         the host for tokens, when it is another
   PUZZEL_CHAT_SOLUTION_ID          id of the solution (the tenant)
-  PUZZEL_CHAT_CLIENT_ID            client id, when it is not the solution id
-  PUZZEL_CHAT_CLIENT_SECRET        client secret
+  PUZZEL_CHAT_GRANT_TYPE           grant to ask with; visitor unless set
+  PUZZEL_CHAT_CLIENT_ID            oneplatform_engage unless set
+  PUZZEL_CHAT_TENANT_ID            the solution id unless set
+  PUZZEL_CHAT_CLIENT_SECRET        client secret, when there is one
   PUZZEL_CHAT_SCOPE                scope to ask for
   PUZZEL_CHAT_TOKEN_FIELDS         more token form fields: a=1,b=2
   PUZZEL_CHAT_TIMEOUT              seconds to connect, and for each read
   PUZZEL_CHAT_POLL_INTERVAL        seconds between two polls
   PUZZEL_CHAT_ALLOW_INSECURE_HTTP  true allows plain http to other machines
 
-This is not a product of Puzzel. What the vendor documents of the API and what is assumed is told by
-`puzzel-chat doctor`.
+\b
+These are defaults of arguments:
+  PUZZEL_CHAT_QUEUE_KEY            the queue of `chat`
+  PUZZEL_CHAT_VISUAL_QUEUE_ID      the queue of `queue`, `doctor`, `probe`,
+                                   and the opening hours of `chat`
+
+This is not a product of Puzzel. What the vendor documents of the API, what was observed and what is assumed is told
+by `puzzel-chat doctor`; whether it is true of a tenant is told by `puzzel-chat probe`.
 """
 
 DEMO = """\
@@ -56,46 +72,53 @@ The exit code is 0 only if nothing was lost, duplicated or out of order and ever
 """
 
 CHAT = """\
-Hold a chat with an agent of QUEUE.
+Hold a chat with an agent of the queue QUEUE_KEY.
 
 While you wait, a line shows your position, the estimated wait and the time. Then write; what comes in appears
 above your line. /end or Ctrl-D ends the chat, /help tells more. Ctrl-C while waiting leaves the queue, while
 chatting ends the chat.
+
+With --visual-queue-id the opening hours are looked at first; without it, a closed queue refuses the chat.
 
 Without a terminal, lines of standard input are sent one after the other, and at the end of input the chat is ended.
 
 \b
 Examples:
   puzzel-chat chat --sandbox
-  puzzel-chat chat support --name Ada --variable order=1234
-  echo "Where is my order?" | puzzel-chat chat support --linger 30
+  puzzel-chat chat q_support --name Ada --variable order=1234
+  puzzel-chat chat q_support --visual-queue-id 27504
+  echo "Where is my order?" | puzzel-chat chat q_support --linger 30
 
-The service is set with the options below or their environment variables, which are named with them.
+The service is set with the options below or their environment variables, which are named with them; a region and a
+solution id are enough.
 """
 
 QUEUE = """\
-Show the opening hours and the load of a queue.
+Show the opening hours and the load of the queue VISUAL_QUEUE_ID.
 
-The state is open, closed or unknown, and the answer says how old it is. A closed queue is an answer like any
-other: the exit code is 0.
+That id is a number; the key of a queue, such as q_support, is for `puzzel-chat chat`. The state is open, closed or
+unknown, and the answer says how old it is. A closed queue is an answer like any other: the exit code is 0.
 
 \b
 Examples:
-  puzzel-chat queue support
-  puzzel-chat queue support --json
+  puzzel-chat queue 27504
+  puzzel-chat queue 27504 --region uk --solution-id 12345 --json
 """
 
 _SANDBOX = """\
 Start a simulated contact centre on this machine (not Puzzel) and print what goes on in it until Ctrl-C.
 
-It prints its address, its queues and the lines that set the environment of a client. It has a queue for each way of
-not getting an agent. It needs the extra: pip install "puzzel-chat[sandbox]"
+It prints its two addresses, its queues and the lines that set the environment of a client. It has a queue for each way
+of not getting an agent. It needs the extra: pip install "puzzel-chat[sandbox]"
+
+As the service, it has two hosts: one for tokens, one for the rest. Here they are two ports, or one with --one-port.
 
 \b
 Examples:
   puzzel-chat sandbox
   puzzel-chat sandbox --person
-  puzzel-chat sandbox --port 8808 --script decline --ahead 3 --pace 2
+  puzzel-chat sandbox --port 8808 --identity-port 8809
+  puzzel-chat sandbox --one-port --script decline --ahead 3 --pace 2
   puzzel-chat sandbox --fault poll:503:0.05 --fault send:lost:x1
 
 \b
@@ -104,7 +127,8 @@ Scripts:
 
 \b
 Faults are OPERATION:WHAT[=SECONDS][:RATE][:xTIMES], with
-  OPERATION  any, token, queue, route, status, poll, send, typing, end, time
+  OPERATION  any, token, visitor, queue, route, status, poll, send,
+             typing, end, time
   WHAT       an HTTP status (429=3 asks to retry after 3 s), latency=SECONDS,
              slow=SECONDS, drop, lost (done, but no reply), html, truncate,
              bad-json, wrong-types, unknown-enum, bad-item, nulls, revoked
@@ -117,18 +141,56 @@ No setting is read from the environment.
 DOCTOR = """\
 Show the settings, how far they get, and how sure we are of each operation.
 
-Tells where each setting comes from (secrets only as set or not set), then tries the address, the connection, TLS,
-a token and, with --queue, a queue, and says when the service is the bundled simulator. At the end each operation
-of the API is listed: documented by the vendor, assumed, or confirmed, and the method of the library that uses it.
-
-With --rotation it also uses a refresh token twice, in a session of its own that is spent for this, and tells whether
-a lost reply or a second process can cost you a session. Ask for it once; it looks like an attack to some services.
+Tells where each setting comes from (secrets only as set or not set). Then it tries the way to both hosts of the
+service (address, connection, TLS), says which setting chose each, asks for a token at the identity host and, with
+--queue, for a queue's hours, and says when the service is the bundled simulator. At the end each operation of the API
+is listed: its host, the method of the library that uses it, and whether it is documented by the vendor, observed in
+public code, assumed, or confirmed.
 
 \b
 Examples:
   puzzel-chat doctor
-  puzzel-chat doctor --rotation
-  puzzel-chat doctor --queue support --json
+  puzzel-chat doctor --region uk --solution-id 12345
+  puzzel-chat doctor --queue 27504 --json
+
+Whether what is assumed is true of your tenant is found out by `puzzel-chat probe`.
+"""
+
+PROBE = """\
+Walk through the service and say which of our assumptions hold there.
+
+For whoever has a tenant: much of what this library expects of the service is documented by nobody. The probe makes the
+requests of a chat, with the settings of the environment or the options below, and says of each operation whether it
+answered as expected, and what came instead: status, content type, names and types of the members, never their values.
+It also finds out what a poll gives, and what becomes of a used refresh token: for that it uses one twice, in a session
+of its own, which can look like an attack to some services.
+
+People notice nothing of it, unless --route names a queue: then a short test chat is held there. It waits up to a minute
+for an agent, sends one line that says what it is, and is ended, whatever happens. You are asked before.
+
+\b
+Answers:
+  confirmed  as the library expects it
+  DIFFERS    otherwise; the lines below it say what came
+  unclear    refused or failed in a way that says nothing of the contract
+  not asked  it needs --visual-queue-id, or --route
+
+\b
+Examples:
+  puzzel-chat probe
+  puzzel-chat probe --visual-queue-id 27504
+  puzzel-chat probe --visual-queue-id 27504 --route q_test --save probe.json
+  make regenerate OBSERVED=probe.json
+
+What --save writes holds no token, id, address or word of a person. `make regenerate` takes it, in a checkout of
+puzzel-chat: what was confirmed is marked so, and what differs is named with the lines to edit.
+
+\b
+To sign a visitor in as well, set one of these (they are no options, since
+others on this machine can read those):
+  PUZZEL_CHAT_VISITOR_ACCESS_TOKEN  a token of your identity provider
+  PUZZEL_CHAT_VISITOR_ID_TOKEN      or an id token of it
+  PUZZEL_CHAT_VISITOR_PROVIDER_ID   which provider, when there are several
 """
 
 

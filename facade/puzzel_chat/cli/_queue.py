@@ -12,10 +12,10 @@ from puzzel_chat.cli._words import clock_time, duration, one_line
 ANSWERS = {True: "open", False: "closed", None: "unknown (the service does not say)"}
 
 
-def show_queue(given: Given, queue_id: str, output: Output) -> None:
+def show_queue(given: Given, visual_queue_id: str, output: Output) -> None:
     """Ask once and print the answer, with its age."""
     with PuzzelChat.from_env(store=None, **given.set_options()) as chat, chat.connect() as session:
-        info = session.queue_info(queue_id)
+        info = session.queue_info(visual_queue_id)
     output.record(_record(info))
     for name, value in rows(info, datetime.now(UTC)):
         output.say(f"{name:15} {value}")

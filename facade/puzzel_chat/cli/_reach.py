@@ -27,10 +27,15 @@ class Step:
     told: str
 
 
-def reach(base_url: str, timeout: float) -> list[Step]:
+def place(address: str) -> tuple[str, int]:
+    """Give the host and the port that an address leads to."""
+    url = urlsplit(address)
+    return url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
+
+
+def reach(address: str, timeout: float) -> list[Step]:
     """Resolve, connect and shake hands, as far as that goes; a step after a failed one is not tried."""
-    url = urlsplit(base_url)
-    host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
+    url, (host, port) = urlsplit(address), place(address)
     if proxy := _proxy(url, host):
         return [Step("network", None, f"goes through the proxy {proxy}")]
     steps: list[Step] = []
@@ -44,9 +49,9 @@ def reach(base_url: str, timeout: float) -> list[Step]:
     return steps
 
 
-def simulator(base_url: str, timeout: float) -> str | None:
+def simulator(address: str, timeout: float) -> str | None:
     """Give what the bundled simulator says of itself, None for any other service."""
-    url = urlsplit(base_url)
+    url = urlsplit(address)
     kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
     connection = kind(url.hostname or "", url.port, timeout=timeout)
     try:

@@ -35,7 +35,9 @@ class Centre:
 
     script: str = "helpful"
     semantics: Semantics = "cursor"
+    no_content: bool = False
     port: int = 0
+    identity_port: int | None = 0
     token_life: float = 900.0
     pace: float = 0.3
     ahead: int = 0
@@ -87,7 +89,9 @@ def run_sandbox(centre: Centre, output: Output) -> Exit:
         Sandbox,
         "manual" if centre.person else centre.script,
         semantics=centre.semantics,
+        no_content=centre.no_content,
         port=centre.port,
+        identity_port=centre.identity_port,
         token_life=centre.token_life,
         pace=centre.pace,
         ahead=centre.ahead,
@@ -124,26 +128,28 @@ def _tick(sandbox: Sandbox, stop: threading.Event) -> None:
 
 
 def _introduce(sandbox: Sandbox, output: Output) -> None:
-    exports = {"PUZZEL_CHAT_BASE_URL": sandbox.base_url, "PUZZEL_CHAT_SOLUTION_ID": sandbox.solution_id}
+    queues = dict(sandbox.queues())
+    exports = {
+        "PUZZEL_CHAT_BASE_URL": sandbox.base_url,
+        "PUZZEL_CHAT_IDENTITY_URL": sandbox.identity_url,
+        "PUZZEL_CHAT_SOLUTION_ID": sandbox.solution_id,
+        "PUZZEL_CHAT_QUEUE_KEY": sandbox.queue_key,
+        "PUZZEL_CHAT_VISUAL_QUEUE_ID": sandbox.visual_queue_id,
+    }
     output.record(
-        {
-            "event": "listening",
-            "notice": NOTICE,
-            "base_url": sandbox.base_url,
-            "solution_id": sandbox.solution_id,
-            "queues": list(QUEUES),
-            "environment": exports,
-        }
+        {"event": "listening", "notice": NOTICE, **sandbox.settings, "queues": queues, "environment": exports}
     )
     output.say(f"This is the {NOTICE}.\n", "bold")
-    output.say(f"Base URL     {sandbox.base_url}")
-    output.say(f"Solution id  {sandbox.solution_id}")
-    for index, (queue_id, words) in enumerate(QUEUES.items()):
-        output.say(f"{'' if index else 'Queues':12} {queue_id:14} {words}")
+    output.say(f"Communication  {sandbox.base_url}")
+    output.say(f"Identity       {sandbox.identity_url}")
+    output.say(f"Solution id    {sandbox.solution_id}")
+    output.say(f"\n{'Queue key':14} {'visual id':10}")
+    for key, visual_id in queues.items():
+        output.say(f"{key:14} {visual_id:10} {QUEUES.get(key, '')}".rstrip())
     output.say("\nIn the shell of the client:\n")
     for name, value in exports.items():
         output.say(f"  export {name}={value}")
-    output.say(f"\nThen, for example: puzzel-chat chat {sandbox.queue_id}\nCtrl-C stops it.\n")
+    output.say(f"\nThen, for example: puzzel-chat chat {sandbox.queue_key}\nCtrl-C stops it.\n")
 
 
 def _sum_up(sandbox: Sandbox, output: Output) -> None:

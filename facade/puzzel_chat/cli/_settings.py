@@ -2,57 +2,95 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Annotated, Any
 
 import typer
-from attrs import asdict, frozen
-from typer.models import OptionInfo
+from attrs import asdict, field, fields, frozen, resolve_types
 
 from puzzel_chat import Settings
 
 PREFIX = "PUZZEL_CHAT_"
 SECRET = frozenset({"client_secret", "token_fields"})
+ADDRESSES = frozenset({"base_url", "identity_url"})
 
-
-def _option(name: str, metavar: str | None, words: str) -> OptionInfo:
-    flag, told = f"--{name.replace('_', '-')}", f"{words} [{PREFIX}{name.upper()}]"
-    option: OptionInfo = typer.Option(flag, metavar=metavar, help=told, show_default=False)
-    return option
-
-
-BaseUrl = Annotated[str | None, _option("base_url", "URL", "Address of the service, such as https://chat.example.")]
-SolutionId = Annotated[str | None, _option("solution_id", "ID", "Id of the solution (the tenant).")]
-ClientId = Annotated[str | None, _option("client_id", "ID", "Client id, when it is not the solution id.")]
-ClientSecret = Annotated[
-    str | None,
-    _option("client_secret", "SECRET", "Client secret; better set in the environment, where others cannot read it."),
-]
-Timeout = Annotated[
-    float | None, _option("timeout", "SECONDS", "Seconds to connect, and for each read and write; 10 unless set.")
-]
-Insecure = Annotated[
-    bool, _option("allow_insecure_http", None, "Allow plain http to another machine, where it can be read on the way.")
-]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one object a line.")]
+QueueKey = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="QUEUE_KEY",
+        help=f"Key of the queue to ask, such as q_support. [{PREFIX}QUEUE_KEY]",
+        envvar=f"{PREFIX}QUEUE_KEY",
+        show_envvar=False,
+        show_default=False,
+    ),
+]
+
+
+def visual_queue_id_option(flag: str, words: str) -> Any:
+    """Return an option for a visual queue id, which may stand in the environment, too."""
+    variable = f"{PREFIX}VISUAL_QUEUE_ID"
+    told = f"{words} [{variable}]"
+    return typer.Option(flag, metavar="ID", help=told, envvar=variable, show_envvar=False, show_default=False)
+
+
+def _option(metavar: str | None, words: str, default: object = None) -> Any:
+    return field(default=default, metadata={"metavar": metavar, "words": words})
 
 
 @frozen
 class Given:
     """What was given as options; None for what was not."""
 
-    base_url: str | None = None
-    solution_id: str | None = None
-    client_id: str | None = None
-    client_secret: str | None = None
-    timeout: float | None = None
-    allow_insecure_http: bool = False
+    region: str | None = _option("NAME", "Region of the service, which says where its two hosts are: opo or uk.")
+    base_url: str | None = _option("URL", "Address of the service (of its communication host), instead of a region.")
+    identity_url: str | None = _option("URL", "Address of its identity host, when that is not the base URL.")
+    solution_id: str | None = _option("ID", "Id of the solution (the tenant), such as 12345.")
+    client_id: str | None = _option("ID", "Client id; oneplatform_engage unless set.")
+    tenant_id: str | None = _option("ID", "Tenant id in the token request; the solution id unless set.")
+    client_secret: str | None = _option(
+        "SECRET", "Client secret; better set in the environment, where others cannot read it."
+    )
+    timeout: float | None = _option("SECONDS", "Seconds to connect, and for each read and write; 10 unless set.")
+    allow_insecure_http: bool = _option(
+        None, "Allow plain http to another machine, where it can be read on the way.", default=False
+    )
 
     def set_options(self) -> dict[str, object]:
         """Give only those that were given."""
         return {name: value for name, value in asdict(self).items() if value not in (None, False)}
+
+
+OPTIONS = tuple(one.name for one in fields(Given))
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of the settings to a command, which gets them as its argument `given`."""
+
+    @wraps(command)
+    def run(**options: Any) -> None:
+        given = Given(**{name: options.pop(name) for name in OPTIONS})
+        command(given=given, **options)
+
+    own = inspect.signature(command, eval_str=True).parameters
+    names = [*(name for name in own if name != "given"), *OPTIONS]
+    options = {one.name: _parameter(one) for one in fields(resolve_types(Given))}
+    signature = inspect.Signature([options.get(name) or own[name] for name in names])
+    run.__signature__ = signature  # type: ignore[attr-defined]  # what `inspect.signature` looks at
+    run.__annotations__ = {name: one.annotation for name, one in signature.parameters.items()}
+    return run
+
+
+def _parameter(one: Any) -> inspect.Parameter:
+    told = f"{one.metadata['words']} [{PREFIX}{one.name.upper()}]"
+    flag = f"--{one.name.replace('_', '-')}"
+    option = typer.Option(flag, metavar=one.metadata["metavar"], help=told, show_default=False)
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return inspect.Parameter(one.name, kind, default=one.default, annotation=Annotated[one.type, option])
 
 
 @frozen
@@ -67,7 +105,8 @@ class Shown:
 def shown(given: Given, environment: Mapping[str, str] | None = None) -> list[Shown]:
     """Give every setting, where it came from, and its value unless that is secret."""
     env = os.environ if environment is None else environment
-    return [_shown(attribute, given.set_options(), env) for attribute in Settings.__annotations__]
+    options = given.set_options()
+    return [_shown(name, options, env) for name in Settings.__annotations__]
 
 
 def _shown(name: str, options: Mapping[str, object], env: Mapping[str, str]) -> Shown:
@@ -75,13 +114,23 @@ def _shown(name: str, options: Mapping[str, object], env: Mapping[str, str]) -> 
     if name in options:
         return Shown(name, _masked(name, str(options[name])), f"option --{name.replace('_', '-')}")
     if env.get(variable):
-        return Shown(name, _masked(name, env[variable]), f"environment {variable}")
-    return Shown(name, _default(name), "default")
+        winner = _overruled(name, options)
+        source = f"environment {variable}" + (f", overruled by {winner}" if winner else "")
+        return Shown(name, _masked(name, env[variable]), source)
+    region = options.get("region") or (env.get(f"{PREFIX}REGION") and "base_url" not in options)
+    return Shown(name, "the region's" if region and name in ADDRESSES else _default(name), "default")
+
+
+def _overruled(name: str, options: Mapping[str, object]) -> str | None:
+    """Return the option that takes the place of a variable: a region that of addresses, an address that of a region."""
+    if name in ADDRESSES and "region" in options:
+        return "--region"
+    return "--base-url" if name == "region" and "base_url" in options else None
 
 
 def _masked(name: str, value: str) -> str:
     """Hide secrets, also those that an address should not hold and is refused for."""
-    if name == "base_url":
+    if name in ADDRESSES:
         begin, _, rest = value.partition("://")
         host = re.split(r"[?#]", rest or begin, maxsplit=1)[0].rpartition("@")[2]
         return f"{begin}://{host}" if rest else host
@@ -89,5 +138,13 @@ def _masked(name: str, value: str) -> str:
 
 
 def _default(name: str) -> str:
-    defaults = {"timeout": "10", "poll_interval": "1", "allow_insecure_http": "no", "client_id": "the solution id"}
+    defaults = {
+        "identity_url": "the base URL",
+        "grant_type": "visitor",
+        "client_id": "oneplatform_engage",
+        "tenant_id": "the solution id",
+        "timeout": "10",
+        "poll_interval": "1",
+        "allow_insecure_http": "no",
+    }
     return defaults.get(name, "not set")

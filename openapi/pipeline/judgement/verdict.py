@@ -89,7 +89,7 @@ def _kept(old: Call, row: Row) -> Finding:
 
 
 def _hosts(document: Object, uses: Uses) -> Iterator[Finding]:
-    """Yield the operations whose row names another of the two hosts than the document: a token must not go astray."""
+    """Yield the operations whose row names another of the two hosts than the document, which may know of one only."""
     common = hosts(document)
     for name, call in calls(document).items():
         own = hosts(call.operation)
@@ -101,8 +101,9 @@ def _hosts(document: Object, uses: Uses) -> Iterator[Finding]:
             told = f"{call} is answered elsewhere, at {', '.join(sorted(own))}: say in its row which host it is sent to"
             yield breaks(row.used_by, told, None, row.place)
         if not apart and row.host == "identity":
-            told = f"{call} has no host of its own in the document: say in its row which host it is sent to"
-            yield breaks(row.used_by, told, None, row.place)
+            yield keeps(
+                row.used_by, f"{call} has no host of its own in the document; it is still sent to the identity host"
+            )
 
 
 def _missed(

@@ -19,10 +19,8 @@ def fold_server_path(document: Object, note: Note) -> Object:
     if not servers:
         return document
     if len(servers) > 1:
-        others = ", ".join(_shown(address(one)) for one in servers[1:])
-        note(
-            f"the document names {len(servers)} servers: the path of the first one counts, beside it there is {others}"
-        )
+        others = ", ".join(shown(address(one)) for one in servers[1:])
+        note(f"the document names {len(servers)} servers: the path of the first counts, and there is also {others}")
     filled = address(servers[0])
     parts = _split(re.sub("[{}]", "", filled))
     root = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "/"
@@ -31,7 +29,7 @@ def fold_server_path(document: Object, note: Note) -> Object:
     return _folded(document, parts, root, note)
 
 
-def _shown(filled: str) -> str:
+def shown(filled: str) -> str:
     """Return an address as it may be told: without a user, a password or what follows its path."""
     return re.sub(r"//[^/@]*@", "//", re.split(r"[?#]", filled, maxsplit=1)[0])
 

@@ -1,12 +1,18 @@
-"""What a rotation policy is, and what it means for whoever runs chats, in plain words."""
+"""What a probe found out about polls and refresh tokens, and what it means for whoever runs chats, in plain words."""
 
 from __future__ import annotations
 
-from puzzel_chat import Rotation
-
 STORE = "Several processes on one session must share one store."
 
-WORDS: dict[str, tuple[str, str]] = {
+SEMANTICS: dict[str, tuple[str, str]] = {
+    "history": ("A poll gives the whole history, each time.", "A lost reply costs nothing; long chats cost traffic."),
+    "cursor": ("A poll gives what follows the cursor.", "A lost reply costs nothing: the next poll brings it again."),
+    "drain": (
+        "A poll gives what this token has not read yet.",
+        "A lost reply loses its messages; no client can get them back.",
+    ),
+}
+ROTATION: dict[str, tuple[str, str]] = {
     "no_refresh_token": (
         "The service gives no refresh token.",
         "A session ends with its token, and a chat cannot last longer than that.",
@@ -33,13 +39,3 @@ WORDS: dict[str, tuple[str, str]] = {
         f" with an old token. {STORE}",
     ),
 }
-SPENT = "A session of its own was opened and spent to find this out."
-
-
-def rotation_words(found: Rotation) -> tuple[str, str]:
-    """Give what was found, and what it means."""
-    told, means = WORDS[found.policy]
-    lives = "The service does not say how long a token lives."
-    if found.expires_in is not None:
-        lives = f"A token lives {found.expires_in:g} seconds."
-    return f"{told} {lives}", f"{means} {SPENT}"
