@@ -27,6 +27,8 @@ from puzzel_chat._models import AllocationStage, TextMessage, Visitor
 from puzzel_chat._models import Event as ChatEvent
 from puzzel_chat._opening import SignIn
 from puzzel_chat._routing import ENDINGS
+from puzzel_chat._state import Parts
+from puzzel_chat._store import MemoryStore
 from puzzel_chat._sync import Conversation, PuzzelChat, Session
 from puzzel_chat._tokens import connect_fields, refresh_fields
 from puzzel_chat._transport import Transport
@@ -410,6 +412,13 @@ class Recorder(Transport):
         return self.seen[operation.name]
 
 
+class Recorded(PuzzelChat):
+    """A client over a transport that remembers."""
+
+    def __init__(self, parts: Parts, recorder: Recorder) -> None:
+        self._assemble(parts, recorder)
+
+
 @define
 class Probe:
     """A walk through a service, to find out which of the assumptions about it hold there.
@@ -452,15 +461,7 @@ class Probe:
         Raises what `PuzzelChat.connect` raises when no session could be opened and nothing could be asked. Interrupted,
         it ends the test chat and raises the interrupt; what was told until then stays true.
         """
-        recorder = self._recorder
-
-        class Recorded(PuzzelChat):
-            @classmethod
-            def _new_transport(cls, settings: Settings) -> Recorder:
-                return recorder
-
-        with Recorded._of(self.settings, None) as chat:
-            chat._parts = evolve(chat._parts, clock=self.clock)
+        with Recorded(Parts(self.settings, MemoryStore(), self.clock), self._recorder) as chat:
             self._walk(chat)
         for row in operations():
             self._tell(row.name)
@@ -468,7 +469,7 @@ class Probe:
             observations=tuple(self._told[row.name] for row in operations()),
             semantics=self._semantics,
             rotation=self._rotation,
-            simulator=recorder.simulator,
+            simulator=self._recorder.simulator,
         )
 
     def _tell(self, name: str) -> None:

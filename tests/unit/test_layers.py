@@ -41,7 +41,7 @@ LAYERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     (
         "probe",
         ("_probe",),
-        (BASE, "cores", "clock", "wire", "transport", "state", "sync"),
+        (BASE, "cores", "clock", "wire", "transport", "stores", "state", "sync"),
     ),
     ("public", ("",), (BASE, "wire", "stores", "sync", "async", "loop", "probe")),
     ("sandbox", ("sandbox",), ()),
