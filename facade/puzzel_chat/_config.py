@@ -147,7 +147,7 @@ class Settings:
     def from_env(cls, **overrides: object) -> Settings:
         """Read `PUZZEL_CHAT_*` variables; a keyword given here, unless None, wins over its variable.
 
-        A region given here wins over addresses in the environment, and an address over a region there.
+        A region given here wins over addresses in the environment, and `base_url` over a region there.
         `PUZZEL_CHAT_TOKEN_FIELDS` is a list such as `audience=chat,tenant=7`. Raises `ConfigurationError`.
         """
         given = {name: value for name, value in overrides.items() if value is not None}

@@ -31,7 +31,7 @@ LAST_REPLIES = 2
 """Replies without an end after which a chat that we closed is over: the first may be to a poll sent before that."""
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _NOT_CONTENT = frozenset({"conversation_id", "id", "sent_at", "author", "raw", "version", "problem"})
-_NOT_CONTENT_RAW = frozenset({"sentAt", "author"})
+_NOT_CONTENT_RAW = frozenset({"sentAt", "author", "eventId"})
 
 
 def fingerprint(event: Event) -> str:

@@ -12,12 +12,12 @@ from puzzel_chat._config import Settings
 from puzzel_chat._errors import InvalidArgument, SessionNotFound, StoreError
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._mail import Mail
-from puzzel_chat._models import Visitor
+from puzzel_chat._models import Customer, Variable, Visitor
 from puzzel_chat._secrets import Secret
 from puzzel_chat._state import Parts, SessionState
 from puzzel_chat._stored import token_set
 from puzzel_chat._tokens import VISITOR_FIELDS, Now, challenge
-from puzzel_chat._wire.operations import authenticate_request
+from puzzel_chat._wire.operations import authenticate_request, checked_id, queue_request, route_request
 from puzzel_chat._wire.replies import grant, signed_in
 
 
@@ -26,6 +26,21 @@ def checked_visitor(visitor: object) -> Visitor:
     if not isinstance(visitor, Visitor):
         raise InvalidArgument("visitor", "must be a Visitor, such as Visitor(access_token=…)")
     return visitor
+
+
+def check_start(
+    queue_key: str,
+    visual_queue_id: str | int | None,
+    conversation_id: str | None,
+    customer: Customer | None,
+    variables: tuple[Variable, ...],
+    subject: str | None,
+) -> None:
+    """Refuse what no request of a start can carry, before the first one is sent; raises `InvalidArgument`."""
+    chosen = "" if conversation_id is None else checked_id("conversation_id", conversation_id)
+    route_request(chosen, queue_key, customer, variables, subject)
+    if visual_queue_id is not None:
+        queue_request(visual_queue_id)
 
 
 @frozen

@@ -42,8 +42,8 @@ MUTATIONS = (
         5,
         "no new refresh token in the reply: the old one stays",
         "_tokens.py",
-        "refresh=fresh.refresh or self.refresh",
-        "refresh=fresh.refresh",
+        "fresh.refresh or self.refresh, fresh.visitor_id",
+        "fresh.refresh, fresh.visitor_id",
     ),
     Mutation(
         5,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -28,14 +29,13 @@ def refused(setting: str, **values: object) -> str:
     return str(raised.value)
 
 
-@pytest.mark.parametrize("setting", ["base_url", "solution_id"])
 @pytest.mark.parametrize("value", [None, ""])
-def test_a_missing_setting_is_told_with_its_variable(setting: str, value: object) -> None:
+def test_a_missing_setting_is_told_with_its_variable(value: object) -> None:
     """The message says which one, and which environment variable would set it."""
-    assert f"PUZZEL_CHAT_{setting.upper()}" in refused(setting, **{setting: value})
+    assert "PUZZEL_CHAT_SOLUTION_ID" in refused("solution_id", solution_id=value)
 
 
-@pytest.mark.parametrize("setting", ["solution_id", "client_id", "client_secret", "scope"])
+@pytest.mark.parametrize("setting", ["solution_id", "grant_type", "client_id", "tenant_id", "client_secret", "scope"])
 @pytest.mark.parametrize("value", [7, "   ", "a\nb", "a\x00", b"7"])
 def test_a_text_setting_must_be_a_text_of_one_line(setting: str, value: object) -> None:
     """Another type, blanks and control characters are refused."""
@@ -60,7 +60,7 @@ def test_the_bounds_themselves_are_good(setting: str, low: float, high: float) -
 @pytest.mark.parametrize(
     "value",
     ["a=b", ["a"], {"a": 1}, {1: "a"}]
-    + [{name: "x"} for name in ("grant_type", "client_id", "client_secret", "scope", "refresh_token")],
+    + [{name: "x"} for name in ("grant_type", "client_id", "tenant_id", "client_secret", "scope", "refresh_token")],
 )
 def test_token_fields_must_be_strings_and_not_the_grants_own(value: object) -> None:
     """Any form field can be added but those that make up the grant, which have settings of their own."""
@@ -121,6 +121,7 @@ def test_token_fields_are_kept_as_they_were_checked() -> None:
 def test_an_address_that_cannot_be_one_is_refused(url: object) -> None:
     """Scheme, host and port must be there, and nothing that would change what is sent or show a password."""
     assert "secret" not in refused("base_url", base_url=url)
+    assert "secret" not in refused("identity_url", identity_url=url)
 
 
 @pytest.mark.parametrize(
@@ -128,9 +129,11 @@ def test_an_address_that_cannot_be_one_is_refused(url: object) -> None:
 )
 @pytest.mark.parametrize("kind", [PuzzelChat, AsyncPuzzelChat])
 def test_an_address_that_the_http_library_refuses_is_our_error(kind: type[Any], url: str) -> None:
-    """A host name that cannot be is told as `base_url`, and no error of another library comes out."""
+    """A host name that cannot be is told as its setting, and no error of another library comes out."""
     with pytest.raises(ConfigurationError, match=r"^base_url: "):
         kind(base_url=url, solution_id="7")
+    with pytest.raises(ConfigurationError, match=r"^identity_url: "):
+        kind(**GOOD, identity_url=url)
 
 
 @pytest.mark.parametrize(
@@ -145,9 +148,10 @@ def test_plain_http_is_for_loopback(url: str) -> None:
 @pytest.mark.parametrize("url", ["http://chat.example", "http://10.0.0.1", "http://[2001:db8::1]", "http://0.0.0.0"])
 def test_plain_http_to_another_machine_must_be_asked_for(url: str) -> None:
     """It would show tokens and chats to the network, so it is refused unless the caller says that it is theirs."""
-    message = refused("base_url", base_url=url)
-    assert "allow_insecure_http=True" in message
-    assert Settings(base_url=url, solution_id="7", allow_insecure_http=True).base_url == url
+    for setting in ("base_url", "identity_url"):
+        assert "allow_insecure_http=True" in refused(setting, **{setting: url})
+        allowed = Settings.checked(**{**GOOD, setting: url, "allow_insecure_http": True})
+        assert getattr(allowed, setting) == url
 
 
 def test_a_name_that_only_looks_like_loopback_is_not() -> None:
@@ -184,8 +188,11 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
     """Each has one variable, named after it, and its text is read as what the setting is."""
     texts = {
         "base_url": "http://chat.example",
+        "identity_url": "http://id.example",
         "solution_id": "7",
+        "grant_type": "client_credentials",
         "client_id": "c",
+        "tenant_id": "t",
         "client_secret": "s",
         "scope": "chat",
         "token_fields": " audience = chat , tenant=7,note=a=b",
@@ -193,13 +200,16 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
         "poll_interval": "0.5",
         "allow_insecure_http": "Yes",
     }
-    assert set(texts) == set(Settings.__annotations__)
+    assert {*texts, "region"} == set(Settings.__annotations__)
     for name, text in texts.items():
         monkeypatch.setenv(ENV_PREFIX + name.upper(), text)
     assert Settings.from_env() == Settings(
         base_url="http://chat.example",
+        identity_url="http://id.example",
         solution_id="7",
+        grant_type="client_credentials",
         client_id="c",
+        tenant_id="t",
         client_secret="s",
         scope="chat",
         token_fields={"audience": "chat", "tenant": "7", "note": "a=b"},
@@ -207,6 +217,10 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
         poll_interval=0.5,
         allow_insecure_http=True,
     )
+    for name in ("base_url", "identity_url"):
+        monkeypatch.delenv(env_name(name))
+    monkeypatch.setenv("PUZZEL_CHAT_REGION", "uk")
+    assert Settings.from_env().region == "uk"
 
 
 def test_a_keyword_wins_over_its_variable_unless_it_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +270,7 @@ def test_the_client_checks_before_it_opens_anything() -> None:
     for kind in (PuzzelChat, AsyncPuzzelChat):
         with pytest.raises(ConfigurationError, match="solution_id"):
             kind(base_url="https://chat.example")
-        with pytest.raises(ConfigurationError, match="base_url"):
+        with pytest.raises(ConfigurationError, match=r"^region: is missing; .*base_url"):
             kind.from_env(solution_id="7")
 
 
@@ -268,3 +282,136 @@ def test_a_client_with_other_options_keeps_the_rest() -> None:
         assert other._parts.store is chat._parts.store
         with pytest.raises(ConfigurationError, match="poll_interval"):
             chat.with_options(poll_interval=0)
+
+
+# Which hosts
+
+
+@pytest.mark.parametrize(
+    ("region", "communication", "identity"),
+    [
+        ("opo", "https://app-commsrv.puzzel.com", "https://app-consumeridp.puzzel.com"),
+        ("uk", "https://uk-commsrv.puzzel.com", "https://uk-consumeridp.puzzel.com"),
+    ],
+)
+@pytest.mark.parametrize("spelt", [str, str.upper, " {} ".format])
+def test_a_region_names_both_of_the_vendors_hosts(
+    region: str, communication: str, identity: str, spelt: Callable[[str], str]
+) -> None:
+    """The four addresses are those of the vendor's own page; case and blanks around the region do not matter."""
+    settings = Settings.checked(solution_id="7", region=spelt(region))
+    assert (settings.region, settings.base_url, settings.identity_url) == (region, communication, identity)
+    assert [settings.address(name).url for name in ("communication", "identity")] == [communication, identity]
+    assert [settings.address(name).setting for name in ("communication", "identity")] == ["region", "region"]
+
+
+@pytest.mark.parametrize("region", ["us", "", "  ", "uk2", "opo,uk", 7, True, ["uk"], b"uk"])
+def test_a_region_that_does_not_exist_is_told_with_those_that_do(region: object) -> None:
+    """The message lists the regions; nothing is guessed."""
+    assert "opo, uk" in refused("region", region=region, base_url="")
+
+
+@pytest.mark.parametrize("kind", [PuzzelChat, AsyncPuzzelChat])
+@pytest.mark.parametrize("given", [{}, {"base_url": None}, {"base_url": ""}, {"region": None, "identity_url": ""}])
+def test_neither_a_region_nor_an_address_is_one_clear_error(kind: type[Any], given: dict[str, Any]) -> None:
+    """It names the setting, what could stand there, and both variables."""
+    for make in (kind, kind.from_env):
+        with pytest.raises(ConfigurationError, match=r"^region: is missing; .*opo, uk") as raised:
+            make(solution_id="7", **given)
+        assert raised.value.setting == "region"
+        for name in ("region", "base_url", "identity_url"):
+            assert env_name(name) in str(raised.value)
+
+
+def test_an_identity_host_alone_is_told_as_the_missing_other_one() -> None:
+    """The communication host cannot be guessed from it."""
+    assert env_name("base_url") in refused("base_url", base_url="", identity_url="https://id.example")
+
+
+@pytest.mark.parametrize("setting", ["base_url", "identity_url"])
+def test_a_region_and_another_address_contradict_each_other(setting: str) -> None:
+    """The error names the address that does not belong to the region; the region's own may be said twice."""
+    given = {"solution_id": "7", "region": "uk"}
+    with pytest.raises(ConfigurationError, match=f"^{setting}: the region 'uk' names both hosts") as raised:
+        Settings.checked(**given, **{setting: "https://chat.example"})
+    assert raised.value.setting == setting
+    region = Settings.checked(**given)
+    assert Settings.checked(**given, base_url=region.base_url, identity_url=region.identity_url) == region
+
+
+def test_an_identity_host_without_tls_is_refused() -> None:
+    """It gets the secrets; only this machine's own may be spoken to without TLS, whatever the other host is."""
+    assert "plain http to id.example" in refused("identity_url", identity_url="http://id.example")
+    assert Settings(**GOOD, identity_url="http://127.0.0.1:8001").identity_url == "http://127.0.0.1:8001"
+
+
+def test_one_address_serves_both_hosts_unless_the_other_is_given() -> None:
+    """Each host knows the setting to change when it is wrong."""
+    one = Settings(**GOOD)
+    assert one.identity_url == one.base_url == "https://chat.example"
+    assert one.address("identity").setting == one.address("communication").setting == "base_url"
+    two = Settings(**GOOD, identity_url=" https://id.example/eu/ ")
+    assert (two.address("identity").url, two.address("identity").setting) == ("https://id.example/eu", "identity_url")
+    assert str(two.address("identity")) == "id.example (identity_url)"
+    assert str(two.address("communication")) == "chat.example (base_url)"
+
+
+ADDRESSES: dict[str, Any] = {"base_url": "https://chat.example", "identity_url": "https://id.example"}
+
+
+def test_a_region_given_wins_over_addresses_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In code over the environment, and in other options over the first ones; so one client can move to a region."""
+    region = Settings(solution_id="7", region="uk")
+    assert Settings(solution_id="7", **ADDRESSES).replace(region="uk") == region
+    with PuzzelChat(solution_id="7", **ADDRESSES) as chat:
+        assert chat.with_options(region="uk")._parts.settings == region
+    for name, address in ADDRESSES.items():
+        monkeypatch.setenv(env_name(name), address)
+    assert Settings.from_env(solution_id="7", region="uk") == region
+
+
+def test_an_address_given_wins_over_a_region_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other way round: no request goes to the region's hosts any more, the identity host's included."""
+    region = Settings(solution_id="7", region="uk")
+    one: dict[str, Any] = {"base_url": "https://chat.example"}
+    for given in (one, ADDRESSES):
+        expected = Settings(solution_id="7", **given)
+        assert region.replace(**given) == expected
+        with PuzzelChat(solution_id="7", region="uk") as chat:
+            assert chat.with_options(**given)._parts.settings == expected
+        monkeypatch.setenv("PUZZEL_CHAT_REGION", "uk")
+        assert Settings.from_env(solution_id="7", **given) == expected
+
+
+def test_one_region_takes_the_place_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both hosts change, and the chosen one is the last that was given."""
+    uk = Settings(solution_id="7", region="uk")
+    assert Settings(solution_id="7", region="opo").replace(region="uk") == uk
+    monkeypatch.setenv("PUZZEL_CHAT_REGION", "opo")
+    assert Settings.from_env(solution_id="7", region="uk") == uk
+
+
+def test_the_identity_host_follows_the_other_unless_it_is_one_of_its_own() -> None:
+    """A changed base_url never leaves tokens to be asked for at the host of before, which nobody named."""
+    assert Settings(**GOOD).replace(base_url="https://new.example").identity_url == "https://new.example"
+    own = Settings(solution_id="7", **ADDRESSES).replace(base_url="https://new.example")
+    assert (own.base_url, own.identity_url) == ("https://new.example", "https://id.example")
+    assert own.replace(identity_url="https://new.example").address("identity").setting == "base_url"
+
+
+def test_other_options_for_the_hosts_have_connections_of_their_own() -> None:
+    """A client with another address never uses the pool of the first, and one with another pace shares it."""
+    with PuzzelChat(**GOOD) as chat:
+        for given in ({"base_url": "https://new.example"}, {"identity_url": "https://id.example"}, {"region": "uk"}):
+            with chat.with_options(**given) as other:
+                assert other._transport is not chat._transport
+        assert chat.with_options(poll_interval=2)._transport is chat._transport
+
+
+def test_no_secret_is_in_the_repr_of_settings() -> None:
+    """The client's secret and added fields are masked, in the settings and in the client."""
+    given = {**GOOD, "client_secret": "gr4n1te", "token_fields": {"audience": "b4s4lt"}}
+    with PuzzelChat(**given) as chat:
+        for shown in (repr(Settings(**given)), repr(chat), repr(chat._parts)):
+            assert "gr4n1te" not in shown
+            assert "b4s4lt" not in shown

@@ -29,6 +29,7 @@ def test_an_echo_without_an_id_is_found_by_its_words(client_id: str | None) -> N
     expected = Expected("mine", "Hello")
     assert expected.matches(echo(1, "Hello", client_id))
     assert not expected.matches(echo(1, "Hello", client_id, author=Author(role=Role.AGENT)))
+    assert not expected.matches(echo(1, "Hello", client_id, author=Author())), "nobody knows whose words these are"
     assert not expected.matches(echo(1, "Hello!", client_id))
 
 

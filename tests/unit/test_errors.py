@@ -141,6 +141,16 @@ def test_every_error_tells_its_message_once(error: PuzzelChatError) -> None:
     assert error.request_id in (None, "r")
 
 
+def test_an_error_of_a_request_keeps_its_host() -> None:
+    """Of none it is None; where a request was made, every copy of the error says which host was asked."""
+    assert all(error.host is None for error in EXAMPLES)
+    error = ServerError("500", status=500)
+    error.host = "identity"
+    for twin in (copy.copy(error), pickle.loads(pickle.dumps(error)), _errors.twin(error)):
+        assert twin.host == "identity"
+    assert ServerError("500", status=500).host is None
+
+
 def test_the_messages_of_the_checked_ones_begin_with_what_is_wrong() -> None:
     """A setting, an argument or an operation comes first."""
     assert str(ConfigurationError("base_url", "is missing")) == "base_url: is missing"

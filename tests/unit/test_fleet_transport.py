@@ -31,6 +31,7 @@ from puzzel_chat._http import Reply, Request
 from puzzel_chat._transport import fleet
 from puzzel_chat._transport.fleet import FleetTransport
 from puzzel_chat._transport.fleet_outcomes import CAUGHT, OUTCOMES, outcome
+from puzzel_chat._transport.pools import reachable
 from puzzel_chat._wire.replies import poll
 
 POLL = Request(operation="pollConversation", method="GET", path="/api/conversation", query="after=CURSOR")
@@ -124,13 +125,14 @@ def test_the_library_has_the_errors_that_we_think() -> None:
 
 @pytest.mark.parametrize("kind", library_errors(), ids=lambda kind: kind.__name__)
 def test_every_error_of_the_library_becomes_ours(kind: type[Exception]) -> None:
-    """Each class of the library is caught and maps to a TransportError with the right `sent`."""
+    """Each class of the library is caught and maps to a TransportError with the right `sent` and host."""
     expected: Sent = "no" if kind.__name__ in ("PoolTimeoutError", "BuilderError") else "maybe"
     raised = kind("raised", {"causes": None, "doc": "", "pos": 0})
     assert isinstance(raised, CAUGHT)
-    ours = outcome(raised, "chat.example", 10.0, 30.0, 0.0)
-    assert ours.sent == expected
+    ours = outcome(raised, settings("https://chat.example").address("communication"), 10.0, 30.0, 0.0)
+    assert (ours.sent, ours.host) == (expected, "communication")
     assert str(ours).startswith("No reply: ")
+    assert str(ours).count("chat.example") == str(ours).count("chat.example (base_url)")
 
 
 def reset(connection: socket.socket, after: bytes = b"") -> None:
@@ -196,7 +198,7 @@ def test_a_connection_that_does_not_come_about_was_not_sent(send: Send) -> None:
         for one in waiting:
             one.setblocking(False)
             assert one.connect_ex(full.getsockname()) in (0, errno.EINPROGRESS)
-        with pytest.raises(TransportError, match=r"no connection to 127\.0\.0\.1 in time") as raised:
+        with pytest.raises(TransportError, match=r"no connection to 127\.0\.0\.1 \(base_url\) in time") as raised:
             send(f"http://127.0.0.1:{full.getsockname()[1]}", POLL, timeout=0.3)
         for one in waiting:
             one.close()
@@ -225,7 +227,10 @@ def encrypting() -> Iterator[str]:
 @over_fleet
 def test_tls_is_verified(send: Send) -> None:
     """A certificate that nobody has signed whom the system knows is refused before anything is sent."""
-    with encrypting() as address, pytest.raises(TransportError, match="of localhost is not trusted") as raised:
+    with (
+        encrypting() as address,
+        pytest.raises(TransportError, match=r"of localhost \(base_url\) is not trusted") as raised,
+    ):
         send(address, POLL)
     assert raised.value.sent == "no"
 
@@ -277,7 +282,7 @@ def test_nothing_is_logged_and_no_error_holds_the_request(caplog: pytest.LogCapt
             good, bad = FleetTransport(settings(service.address), 5), FleetTransport(settings(dropping.address), 5)
             assert (await good.send(POLL, SECRET)).status == 200
             failed = await asyncio.gather(bad.send(POLL, SECRET), return_exceptions=True)
-            assert SECRET not in repr((good, vars(good), good._built(POLL, SECRET, 1.0)))
+            assert SECRET not in repr((good, vars(good), good._built(good._hosts["communication"], POLL, SECRET, 1.0)))
             await good.aclose()
             await bad.aclose()
         return [one for one in failed if isinstance(one, BaseException)]
@@ -439,7 +444,7 @@ def test_another_event_loop_is_refused() -> None:
 
     async def once() -> None:
         async with Service(answers) as service:
-            transport._settings = settings(service.address)
+            transport._hosts = reachable(settings(service.address))
             await transport.send(POLL, SECRET)
 
     transport = FleetTransport(settings("http://127.0.0.1:1"), 5)
@@ -460,7 +465,7 @@ def test_a_forked_process_is_refused() -> None:
 
     async def parent() -> None:
         async with Service(answers) as service:
-            transport._settings = settings(service.address)
+            transport._hosts = reachable(settings(service.address))
             await transport.send(POLL, SECRET)
             assert in_a_fork(lambda: asyncio.run(child())) == 0
             assert (await transport.send(POLL, SECRET)).status == 200

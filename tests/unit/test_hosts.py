@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 from collections import Counter, deque
 from collections.abc import Callable
@@ -14,9 +15,17 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
+from puzzel_chat import AsyncSession, MemoryStore, PollingLoop
+from puzzel_chat._config import HostName, Settings
 from puzzel_chat._errors import ContractError, NotFound, PuzzelChatError, RateLimited, ServerError, TransportError
 from puzzel_chat._hosts import BURST, CHANCE, FEW, HEADROOM, LEAST, REFRESHES_WITHIN, Host
+from puzzel_chat._loop._members import Service
 from puzzel_chat._polling import BUNCH, GRID, Pace
+from puzzel_chat._secrets import Secret
+from puzzel_chat._state import Parts, SessionState
+from puzzel_chat._tokens import TokenSet
+from puzzel_chat._transport import AsyncTransport
+from puzzel_chat.testing import VirtualTime
 
 REFUSED = TransportError("refused", sent="no")
 Answer = Callable[[float], tuple[float, PuzzelChatError | None]]
@@ -228,3 +237,105 @@ def test_polls_come_on_a_grid_that_divides_the_period(period: float, rate: float
     pace.failed(REFUSED, first, random.uniform)
     due = first + pace.delay(first, random.uniform)
     assert due / pace.grid == pytest.approx(round(due / pace.grid), abs=1e-3)
+
+
+def told(host: HostName, retry_after: float = 30.0) -> RateLimited:
+    """What one of the two hosts says when it has had enough."""
+    error = RateLimited("too many", status=429, retry_after=retry_after)
+    error.host = host
+    return error
+
+
+def two_hosts(sessions: int = 1000) -> Service:
+    """A service whose tokens come from another host than its messages, with sessions that are polled each second."""
+    service = Service(Host(1000), Host(1000), None)
+    for _ in range(sessions):
+        service.joined(1.0)
+    return service
+
+
+def test_a_retry_after_of_the_identity_host_stops_no_poll() -> None:
+    """A poll that failed because a token was due says nothing about the host of the messages: all others go on."""
+    service = two_hosts()
+    for place in range(200):
+        now = 10.0 + 0.01 * place
+        assert service.host.pause(now) == 0.0
+        service.host.began()
+        service.ended(now, 0.1, told("identity"))
+    assert (service.host.pause(12.0), service.host.health, service.host.under_way) == (0.0, 1.0, 0)
+    assert service.identity.pause(12.0) == 0.0, "the keeper of the token has told it, once and not for each poll"
+
+
+def test_a_retry_after_of_the_polled_host_stops_its_polls_and_no_refresh() -> None:
+    """The other way round: a token can be refreshed while no poll is made."""
+    service = two_hosts()
+    service.host.began()
+    service.ended(10.0, 0.1, told("communication"))
+    assert service.host.pause(10.0) == 30.0
+    assert service.identity.may_refresh(10.0)
+
+
+def test_a_retry_after_of_the_identity_host_holds_back_what_can_wait() -> None:
+    """No session there begins a refresh that could wait, until the time is over; polls are made meanwhile."""
+    service = two_hosts()
+    service.identity.told(10.0, told("identity"))
+    assert not service.identity.may_refresh(10.0)
+    assert not service.identity.may_refresh(39.9)
+    assert service.host.pause(10.0) == 0.0
+    assert service.identity.may_refresh(40.0)
+
+
+def test_refreshes_of_two_hosts_take_turns_by_the_sessions_there() -> None:
+    """The identity host counts who is polled elsewhere with its tokens, and forgets who has left."""
+    service = two_hosts(2000)
+    assert service.identity.sessions == service.host.sessions == 2000
+    first = sum(service.identity.may_refresh(now / 100) for now in range(100))
+    assert 0 < first <= 2 * 2000 / REFRESHES_WITHIN
+    for _ in range(2000):
+        service.left(1.0)
+    assert (service.identity.sessions, service.host.sessions) == (0, 0)
+
+
+@pytest.mark.parametrize("host", ["identity", "communication"])
+def test_one_host_for_both_is_spared_as_one(host: HostName) -> None:
+    """Where one address gives tokens and messages, what it asks for holds for polls and refreshes alike."""
+    one = Host(1000)
+    service = Service(one, one, None)
+    service.joined(1.0)
+    assert one.sessions == 1
+    one.began()
+    service.ended(10.0, 0.1, told(host))
+    assert one.pause(10.0) == 30.0
+    assert not one.may_refresh(10.0)
+    service.left(1.0)
+    assert one.sessions == 0
+
+
+def test_two_services_with_one_identity_host_spare_it_together() -> None:
+    """A Retry-After of the host that gives tokens to both holds for the sessions of both, and for no other host."""
+
+    async def scenario() -> None:
+        async with PollingLoop(fast=False) as loop:
+
+            def session(chat: str, identity: str) -> AsyncSession:
+                settings = Settings(solution_id="7", base_url=f"https://{chat}.example", identity_url=identity)
+                parts = Parts(settings, MemoryStore(), VirtualTime())
+                tokens = TokenSet(access=Secret("a"), obtained=parts.clock.now())
+                return AsyncSession(SessionState.opened(chat, parts, tokens), AsyncTransport(settings))
+
+            one, two, other, alone = (
+                loop._service(session(chat, identity))
+                for chat, identity in (
+                    ("one", "https://id.example"),
+                    ("two", "https://id.example"),
+                    ("other", "https://other-id.example"),
+                    ("alone", "https://alone.example"),
+                )
+            )
+            one.identity.told(10.0, told("identity"))
+            assert not two.identity.may_refresh(10.0)
+            assert two.host.pause(10.0) == other.host.pause(10.0) == 0.0
+            assert other.identity.may_refresh(10.0)
+            assert alone.identity is alone.host
+
+    asyncio.run(scenario())

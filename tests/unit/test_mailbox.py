@@ -132,10 +132,11 @@ def test_another_spelling_of_the_time_is_no_edit() -> None:
 
 
 def test_another_author_of_an_unknown_type_is_no_edit() -> None:
-    """Also of a message whose type nobody knows, who wrote it and when is no content; the rest is."""
+    """Also of a message whose type nobody knows, who wrote it, when and at which place is no content; the rest is."""
     box = inbox()
     raw = {"id": "1", "type": "Carousel", "author": {"role": 1}, "sentAt": "2026-01-05T09:00:00Z", "cards": [1]}
-    for changed in ({}, {"author": {"role": 9}}, {"sentAt": "2026-01-05T10:00:00+01:00"}, {"cards": [2]}):
+    other_time = {"sentAt": "2026-01-05T10:00:00+01:00"}
+    for changed in ({}, {"author": {"role": 9}}, other_time, {"eventId": 9}, {"cards": [2]}):
         box.accept([UnknownMessage(conversation_id="a", id="1", type="Carousel", raw={**raw, **changed})], None)
     assert [type(event) for event in take_all(box)] == [UnknownMessage, MessageEdited]
 

@@ -15,21 +15,30 @@ from typing import Any, cast
 from urllib.parse import parse_qs
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 
 from blocking import Blocking, Loop, settings
+from hostile import Asked, Said
+from hostile import Service as LocalService
 from puzzel_chat import (
+    ApiError,
     AsyncSession,
+    AuthenticationError,
+    ConfigurationError,
     MemoryStore,
+    NotFound,
     PermissionDenied,
+    RateLimited,
     ServerError,
     Session,
     SessionExpired,
     StoreError,
     TransportError,
+    Visitor,
     _exit,
 )
 from puzzel_chat._config import Settings
+from puzzel_chat._hosts import Host
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._opening import restored
 from puzzel_chat._owners import owner_name
@@ -37,7 +46,7 @@ from puzzel_chat._refresh import LEASE
 from puzzel_chat._secrets import Secret
 from puzzel_chat._state import Parts, SessionState
 from puzzel_chat._store import StoredTokens
-from puzzel_chat._tokens import Now, TokenSet
+from puzzel_chat._tokens import Now, TokenSet, challenge
 from puzzel_chat._transport import AsyncTransport, Transport
 from puzzel_chat.sandbox import Fault, Sandbox
 from puzzel_chat.testing import VirtualTime
@@ -88,7 +97,7 @@ class Service:
         self.used.append(str(access))
         if str(access) in self.refused:
             return Reply(status=401, headers={}, body=b"")
-        return Reply(status=200, headers=JSON, body=b'{"id": "support", "isOpen": true}')
+        return Reply(status=200, headers=JSON, body=b'{"id": 27504, "isOpen": true}')
 
     def arrived(self, access: str | None) -> None:
         """Note a refresh, or do what the test wants at a call."""
@@ -173,7 +182,7 @@ def test_an_expired_token_is_refreshed_before_the_call(bench: Bench) -> None:
     session = bench.session(bench.state())
     bench.clock.advance(601)
     bench.service.answers = [tokens_reply(2)]
-    assert session.queue_info("support").is_open
+    assert session.queue_info("27504").is_open
     assert (bench.service.sent, bench.service.used) == (["r1"], ["a2"])
 
 
@@ -185,7 +194,7 @@ def test_a_lost_reply_to_a_rotation_is_asked_for_again(bench: Bench) -> None:
     session = bench.session(bench.state())
     bench.clock.advance(601)
     bench.service.answers = [LOST, LOST, tokens_reply(2)]
-    assert session.queue_info("support").is_open
+    assert session.queue_info("27504").is_open
     assert bench.service.sent == ["r1"] * 3
 
 
@@ -195,7 +204,7 @@ def test_after_ten_seconds_without_an_answer_it_is_no_longer_asked_for(bench: Be
     bench.clock.advance(601)
     bench.service.answers = [LOST] * 100
     with pytest.raises(TransportError):
-        session.queue_info("support")
+        session.queue_info("27504")
     assert len(bench.service.sent) == 21  # at 0, 0.5 … 10 s; the retries of the call fall into the pause of 5 s
 
 
@@ -210,7 +219,7 @@ def test_a_machine_that_slept_does_not_ask_for_a_lost_reply(bench: Bench) -> Non
 
     bench.service.held = sleeps
     bench.service.answers = [LOST, tokens_reply(2)]
-    session.queue_info("support")
+    session.queue_info("27504")
     bench.settled(session)
     assert bench.service.sent == ["r1"]
 
@@ -233,7 +242,7 @@ def test_a_token_that_died_while_its_refresh_landed_is_not_replayed(bench: Bench
     bench.service.held = lambda: not stalled
     bench.service.answers = [tokens_reply(2), tokens_reply(3)]
     bench.clock.advance(400)
-    assert session.queue_info("support").is_open
+    assert session.queue_info("27504").is_open
     assert bench.service.sent == ["r1", "r2"]
     assert bench.service.used == ["a1", "a3"]
 
@@ -253,7 +262,7 @@ def test_a_refused_refresh_token_that_another_process_has_replaced(bench: Bench)
 
     bench.service.held = other_process
     bench.service.answers = [REFUSED]
-    session.queue_info("support")
+    session.queue_info("27504")
     bench.settled(session)
     assert (state.life.dead, state.life.tokens.access, bench.service.sent) == (None, "b2", ["r1"])
 
@@ -265,14 +274,14 @@ def test_a_session_that_one_process_found_dead_is_dead_for_all(bench: Bench, fou
     if found == "while a refresh is not due":
         bench.clock.advance(599)
         bench.service.answers = [DOWN]
-        second.queue_info("support")
+        second.queue_info("27504")
         bench.settled(second)
     bench.clock.advance(10 if found == "by a 401" else 601)
     bench.service.refused = {"a1"}
     bench.service.answers, bench.service.sent[:] = [REFUSED], []
     for session in (first, first, second, second):
         with pytest.raises(SessionExpired, match=r"connect\(\)"):
-            session.queue_info("support")
+            session.queue_info("27504")
     assert bench.service.sent == ["r1"]
 
 
@@ -281,12 +290,12 @@ def test_an_error_is_not_raised_while_another_process_has_a_token(bench: Bench) 
     first, second = bench.session(bench.state()), bench.session(bench.again())
     bench.clock.advance(599)
     bench.service.answers = [DOWN, tokens_reply(2)]
-    first.queue_info("support")
+    first.queue_info("27504")
     bench.settled(first)
-    second.queue_info("support")
+    second.queue_info("27504")
     bench.clock.advance(2)
     bench.service.refused = {"a1"}
-    assert first.queue_info("support").is_open
+    assert first.queue_info("27504").is_open
     assert bench.service.sent == ["r1", "r1"]
 
 
@@ -302,7 +311,7 @@ def test_new_tokens_are_stored_before_anyone_has_them(bench: Bench, monkeypatch:
     monkeypatch.setattr(bench.parts.store, "save_tokens", watched)
     bench.clock.advance(601)
     bench.service.answers = [tokens_reply(2)]
-    session.queue_info("support")
+    session.queue_info("27504")
     assert seen == [(2, 1, [])]
 
 
@@ -319,7 +328,7 @@ def test_a_store_that_fails_costs_neither_the_token_nor_the_callers(
     bench.clock.advance(601)
     bench.service.answers = [tokens_reply(2)]
     monkeypatch.setattr(bench.parts.store, "save_tokens", fails)
-    assert session.queue_info("support").is_open
+    assert session.queue_info("27504").is_open
     assert bench.parts.store.acquire("s", "refresh", "another", bench.clock.now().wall, LEASE) != "another"
 
 
@@ -330,7 +339,7 @@ def test_a_process_killed_while_refreshing_holds_the_others_up_for_its_lease(ben
     assert bench.parts.store.acquire("s", "refresh", "the process that was killed", bench.clock.now().wall, LEASE)
     began = bench.clock.monotonic()
     bench.service.answers = [tokens_reply(2)]
-    assert session.queue_info("support").is_open
+    assert session.queue_info("27504").is_open
     assert bench.service.used == ["a2"]
     assert LEASE <= bench.clock.monotonic() - began <= LEASE + 1
 
@@ -349,7 +358,7 @@ def test_a_second_try_keeps_the_lease(bench: Bench) -> None:
     bench.service.held = slow
     bench.clock.advance(601)
     bench.service.answers = [LOST, tokens_reply(2)]
-    assert session.queue_info("support").is_open
+    assert session.queue_info("27504").is_open
     assert late == [False, False]
 
 
@@ -378,7 +387,7 @@ def test_a_refresh_is_waited_for_once() -> None:
     session = Session(bench.state(), cast(Transport, service))
     service.held = lambda: bool(hanging)
     bench.clock.advance(400)
-    session.queue_info("support")
+    session.queue_info("27504")
     assert [thread for thread in _exit.REFRESHES if thread is session._keeper._flight]
     flight = session._keeper._flight
     session._keeper.close(bench.clock.monotonic())
@@ -403,11 +412,11 @@ def test_no_lock_is_held_while_a_call_is_under_way(bench: Bench) -> None:
     bench.service.on_call = first_hangs
     bench.service.answers = [tokens_reply(2)]
     with ThreadPoolExecutor(1) as pool:
-        stuck = pool.submit(session.queue_info, "support")
+        stuck = pool.submit(session.queue_info, "27504")
         while not hangs:
             time.sleep(0.001)
         bench.clock.advance(601)
-        assert session.queue_info("support").is_open
+        assert session.queue_info("27504").is_open
         assert stuck.result().is_open
     assert bench.service.sent == ["r1"]
 
@@ -423,7 +432,7 @@ def test_a_cancelled_leader_takes_nobody_with_it() -> None:
         bench.clock.advance(601)
         waiting = [True]
         service.held = lambda: bool(waiting)
-        leader, other = (asyncio.create_task(session.queue_info("support")) for _ in range(2))
+        leader, other = (asyncio.create_task(session.queue_info("27504")) for _ in range(2))
         for _ in range(20):
             await asyncio.sleep(0)
         leader.cancel()
@@ -434,12 +443,224 @@ def test_a_cancelled_leader_takes_nobody_with_it() -> None:
     assert asyncio.run(scenario()) == (True, ["r1"])
 
 
+BARE = b"invalid_grant"
+DRESSES: dict[str, Said] = {
+    "JSON": Said({"error": "invalid_grant"}, 400),
+    "JSON with 401": Said({"error": "invalid_grant", "error_description": "Gone."}, 401),
+    "JSON with 200": Said({"error": "invalid_grant"}, 200),
+    "JSON as text": Said({"error": "invalid_grant"}, 400, media="text/plain; charset=utf-8"),
+    "JSON as a page": Said({"error": "invalid_grant"}, 400, media="text/html"),
+    "a form": Said(b"error=invalid_grant&error_description=Gone.", 400, media="application/x-www-form-urlencoded"),
+    "a form with 200": Said(b"error=invalid_grant", 200, media="text/plain"),
+    "the bare word": Said(BARE, 400, media="text/plain"),
+    "the bare word as JSON": Said("invalid_grant", 400),
+    "the bare word with 200": Said(BARE + b"\n", 200, media="text/html"),
+}
+
+
+def renamed(dress: str, word: str) -> Said:
+    """One of the dresses, with another of the standard's words in it."""
+    said = DRESSES[dress]
+    text = json.dumps(said.body) if not isinstance(said.body, bytes) else said.body.decode()
+    return evolve(said, body=text.replace("invalid_grant", word).encode())
+
+
+@pytest.mark.parametrize("dress", DRESSES)
+def test_a_refused_refresh_token_is_sent_once_however_it_was_refused(
+    connect: Connect, puzzel_time: VirtualTime, dress: str
+) -> None:
+    """One request, then `SessionExpired` for good: as `text/plain` it was once asked again 51 times in half an hour."""
+
+    def tokens(asked: Asked) -> Said:
+        first = {"access_token": "a1", "refresh_token": "r1", "expires_in": 600, "visitor_id": "ada"}
+        return DRESSES[dress] if "grant_type=refresh_token" in asked.body else Said(first)
+
+    with LocalService(tokens) as identity, LocalService(lambda asked: Said({"id": 27504})) as communication:
+        session = connect(base_url=communication.base_url, identity_url=identity.base_url, solution_id="7").connect()
+        puzzel_time.advance(601)
+        for _ in range(30):
+            with pytest.raises(SessionExpired, match=r"connect\(\)"):
+                session.queue_info("27504")
+            puzzel_time.advance(60)
+        assert [asked.path for asked in identity.asked] == ["/connect/token"] * 2
+        assert communication.asked == []
+
+
+@pytest.mark.parametrize(
+    ("word", "setting", "dress"),
+    [
+        *(("invalid_client", "client_id", dress) for dress in DRESSES),
+        ("unsupported_grant_type", "grant_type", "JSON"),
+        ("invalid_scope", "scope", "JSON"),
+        ("invalid_request", "token_fields", "JSON"),
+        ("invalid_grant", "solution_id", "JSON"),
+    ],
+)
+def test_a_refused_token_request_is_sent_once_and_names_the_setting(
+    connect: Connect, word: str, setting: str, dress: str
+) -> None:
+    """Nothing that only the settings can mend is asked twice, however the service says it."""
+    with (
+        LocalService(lambda asked: renamed(dress, word)) as identity,
+        LocalService(lambda asked: Said()) as communication,
+    ):
+        chat = connect(base_url=communication.base_url, identity_url=identity.base_url, solution_id="7")
+        with pytest.raises(ConfigurationError, match=f"^{setting}: .*{word}") as raised:
+            chat.connect()
+        assert (raised.value.setting, raised.value.attempts, raised.value.host) == (setting, 1, "identity")
+        assert [asked.path for asked in identity.asked] == ["/connect/token"]
+        assert communication.asked == []
+
+
+def test_a_token_is_asked_for_and_refreshed_with_the_visitors_form(connect: Connect, puzzel_time: VirtualTime) -> None:
+    """Over real HTTP: the first request and the refresh as the settings say, and the token goes to the other host."""
+
+    def tokens(asked: Asked) -> Said:
+        number = len(identity.asked)
+        return Said({"access_token": f"a{number}", "refresh_token": f"r{number}", "expires_in": 600})
+
+    with LocalService(tokens) as identity, LocalService(lambda asked: Said({"id": 27504})) as communication:
+        chat = connect(base_url=communication.base_url, identity_url=identity.base_url, solution_id="7")
+        session = chat.connect()
+        puzzel_time.advance(601)
+        session.queue_info("27504")
+        first, refresh = (parse_qs(asked.body) for asked in identity.asked)
+        client = {"client_id": ["oneplatform_engage"], "tenant_id": ["7"]}
+        assert first == {**client, "grant_type": ["visitor"]}
+        assert refresh == {**client, "grant_type": ["refresh_token"], "refresh_token": ["r1"]}
+        assert all("authorization" not in asked.headers for asked in identity.asked)
+        assert [asked.headers["authorization"] for asked in communication.asked] == ["Bearer a2"]
+
+
+def test_a_signed_in_visitor_is_identified_before_the_token_is_asked_for(
+    connect: Connect, puzzel_time: VirtualTime
+) -> None:
+    """Over real HTTP: PKCE ties both requests together, no bearer is sent, and a refresh says nothing of it."""
+
+    def answer(asked: Asked) -> Said:
+        if asked.path.startswith("/api/authenticate/"):
+            return Said({"userInfoId": "u1"})
+        return Said({"access_token": "a1", "refresh_token": "r1", "expires_in": 600})
+
+    with LocalService(answer) as identity, LocalService(lambda asked: Said({"id": 27504})) as communication:
+        chat = connect(base_url=communication.base_url, identity_url=identity.base_url, solution_id="7")
+        session = chat.connect(visitor=Visitor(id_token="t1", provider_id=3))
+        puzzel_time.advance(601)
+        session.queue_info("27504")
+        signed, token, refresh = identity.asked
+        assert (signed.method, signed.path) == ("POST", "/api/authenticate/7?providerId=3")
+        told, form = json.loads(signed.body), parse_qs(token.body)
+        assert told == {"codeChallenge": challenge(form["code_verifier"][0]), "idToken": "t1"}
+        assert form["user_info_id"] == ["u1"]
+        assert not {"user_info_id", "code_verifier"} & parse_qs(refresh.body).keys()
+        assert all("authorization" not in asked.headers for asked in identity.asked)
+        assert "t1" not in "".join(asked.body + asked.path for asked in (token, refresh, *communication.asked))
+
+
+def test_a_visitor_signs_in_anew_when_the_token_has_to_be_asked_for_again(
+    connect: Connect, puzzel_time: VirtualTime
+) -> None:
+    """What identifies a visitor may be good for one token request only; each try has a verifier of its own."""
+
+    def answer(asked: Asked) -> Said:
+        if asked.path.startswith("/api/authenticate/"):
+            return Said({"userInfoId": f"u{len(identity.asked)}"})
+        return Said({}, 503, {"Retry-After": "1"}) if len(identity.asked) < 4 else Said({"access_token": "a1"})
+
+    with LocalService(answer) as identity:
+        chat = connect(base_url=identity.base_url, solution_id="7", token_fields={"visitor": "{user_info_id}"})
+        assert chat.connect(visitor=Visitor(access_token="t1")).visitor_id is None
+        first, _, second, token = identity.asked
+        assert json.loads(first.body)["codeChallenge"] != json.loads(second.body)["codeChallenge"]
+        form = parse_qs(token.body)
+        assert form["visitor"] == ["u3"]
+        assert challenge(form["code_verifier"][0]) == json.loads(second.body)["codeChallenge"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (400, "BadRequest", ApiError),
+        (401, "InvalidToken", AuthenticationError),
+        (404, "ProviderNotFound", NotFound),
+        (404, "CustomerNotFound", NotFound),
+    ],
+)
+def test_a_visitor_who_is_refused_gets_no_session(
+    connect: Connect, status: int, code: str, kind: type[ApiError]
+) -> None:
+    """One request, a typed error, and no token is asked for: nobody chats under a name that may not be theirs."""
+    refused = Said({"title": "No.", "status": status, "code": code}, status, media="application/problem+json")
+    with LocalService(lambda asked: refused) as identity:
+        chat = connect(base_url=identity.base_url, solution_id="7")
+        with pytest.raises(kind) as raised:
+            chat.connect(visitor=Visitor(access_token="t1"))
+        assert (type(raised.value), raised.value.code, raised.value.host) == (kind, code, "identity")
+        assert [asked.path for asked in identity.asked] == ["/api/authenticate/7"]
+
+
+def test_the_visitor_is_the_same_after_refreshes_that_do_not_name_it(bench: Bench) -> None:
+    """In the session, in the store, and in another object of the same session."""
+    state = bench.state()
+    state.life.tokens = evolve(state.life.tokens, visitor_id=Secret("ada"))
+    session = bench.session(state)
+    for number in (2, 3, 4):
+        bench.clock.advance(601)
+        bench.service.answers = [tokens_reply(number)]
+        session.queue_info("27504")
+    assert session.visitor_id == "ada"
+    assert bench.session(bench.again()).visitor_id == "ada"
+    bench.clock.advance(601)
+    bench.service.answers = [tokens_reply(5, visitor_id="kari")]
+    session.queue_info("27504")
+    assert session.visitor_id == "kari"
+
+
+def test_refreshes_that_can_wait_are_held_back_by_the_identity_host() -> None:
+    """What one session's refresh is told holds for all that a loop polls; calls go on meanwhile, none is lost."""
+
+    async def scenario() -> None:
+        parts = Parts(Settings(base_url="https://chat.example", solution_id="7"), MemoryStore(), Night())
+        busy = Reply(status=429, headers={"retry-after": "60"}, body=b"")
+        service = AsyncService([busy, tokens_reply(2), tokens_reply(3)])
+        turns, clock = Host(1000, sessions=1000), cast(Night, parts.clock)
+
+        def session(name: str) -> AsyncSession:
+            tokens = TokenSet(access=Secret("a1"), refresh=Secret(f"r-{name}"), ttl=600, obtained=clock.now())
+            made = AsyncSession(SessionState.opened(name, parts, tokens), cast(AsyncTransport, service))
+            made._keeper.turns = turns
+            return made
+
+        one, other = session("one"), session("other")
+
+        async def call(session: AsyncSession) -> None:
+            assert (await session.queue_info("27504")).id == "27504"
+            while session._state.life.flight:
+                await asyncio.sleep(0)
+
+        clock.advance(400)
+        await call(one)
+        clock.advance(30)
+        await call(other)
+        assert service.sent == ["r-one"]
+        clock.advance(31)
+        await call(other)
+        assert service.sent == ["r-one", "r-other"]
+        # One that must be refreshed now asks all the same.
+        turns.told(clock.monotonic(), RateLimited("wait", status=429, retry_after=100))
+        clock.advance(115)
+        await call(one)
+        assert service.sent == ["r-one", "r-other", "r-one"]
+
+    asyncio.run(scenario())
+
+
 def test_a_403_never_refreshes(connect: Connect) -> None:
     """The token is good and the action is not allowed: nothing is renewed."""
     with Sandbox(pace=0) as sandbox, connect(**settings(sandbox)).connect() as session:
         sandbox.faults(Fault.status(403, "getQueueInfo"))
         with pytest.raises(PermissionDenied):
-            session.queue_info("support")
+            session.queue_info(sandbox.visual_queue_id)
         assert sandbox.stats().refreshes == 0
         assert sandbox.stats().requests["connectToken"] == 1
 
@@ -452,13 +673,13 @@ def test_a_storm_of_401s_with_a_token_endpoint_that_is_down(connect: Connect, pu
         began = puzzel_time.monotonic()
         for _ in range(40):
             with pytest.raises(ServerError):
-                session.queue_info("support")
+                session.queue_info(sandbox.visual_queue_id)
         passed = puzzel_time.monotonic() - began
         asked = sandbox.stats().requests["connectToken"] - 1
         assert 1 <= asked <= 3 + passed / 30
         sandbox.faults()
         puzzel_time.advance(30)
-        assert session.queue_info("support").is_open
+        assert session.queue_info(sandbox.visual_queue_id).is_open
 
 
 @pytest.mark.parametrize(("grace", "lives"), [(60.0, True), (15.0, False), (0.0, False)])
@@ -474,19 +695,19 @@ def test_a_process_killed_between_the_rotation_and_its_write(
     with Sandbox(pace=0, clock=puzzel_time.seconds, token_life=600, reuse_grace=grace) as sandbox:
         chat = connect(**settings(sandbox), store=store)
         session = chat.connect()
-        session.conversation("kept").route("support")
+        session.conversation("kept").route(sandbox.queue_key)
         puzzel_time.advance(590)
         doomed = connect(**settings(sandbox), store=_copied(store, session.id)).resume(session.id)
         assert store.acquire(session.id, "refresh", "the process that is killed", puzzel_time.seconds(), LEASE)
-        doomed.queue_info("support")
+        doomed.queue_info(sandbox.visual_queue_id)
         assert sandbox.stats().refreshes == 1
         others = [session, chat.resume(session.id, shared=True)]
         for other in others:
             if lives:
-                assert other.queue_info("support").is_open
+                assert other.queue_info(sandbox.visual_queue_id).is_open
             else:
                 with pytest.raises(SessionExpired):
-                    other.queue_info("support")
+                    other.queue_info(sandbox.visual_queue_id)
         assert sandbox.stats().reuse_detected == (0 if lives else 1)
 
 
@@ -500,13 +721,13 @@ def test_a_process_of_this_machine_that_was_killed_while_refreshing_is_not_waite
     with Sandbox(pace=0, clock=puzzel_time.seconds, token_life=600, reuse_grace=15) as sandbox:
         chat = connect(**settings(sandbox), store=store)
         session = chat.connect()
-        session.conversation("kept").route("support")
+        session.conversation("kept").route(sandbox.queue_key)
         puzzel_time.advance(590)
         doomed = connect(**settings(sandbox), store=_copied(store, session.id)).resume(session.id)
         owner = owner_name().replace(f"/{os.getpid()}/", f"/{gone.pid}/")
         assert store.acquire(session.id, "refresh", owner, puzzel_time.seconds(), LEASE) == owner
-        doomed.queue_info("support")
-        assert session.queue_info("support").is_open
+        doomed.queue_info(sandbox.visual_queue_id)
+        assert session.queue_info(sandbox.visual_queue_id).is_open
         assert (sandbox.stats().refreshes, sandbox.stats().reuse_detected) == (1, 0)
 
 

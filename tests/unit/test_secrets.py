@@ -20,20 +20,21 @@ from httpcore._backends.sync import SyncStream
 
 import puzzel_chat
 from answering import server
-from puzzel_chat import AsyncPuzzelChat, PuzzelChat, PuzzelChatError
+from puzzel_chat import AsyncPuzzelChat, InvalidArgument, PuzzelChat, PuzzelChatError, _opening
 from puzzel_chat import _models as models
 from puzzel_chat._clock import Clock
 from puzzel_chat._config import Settings
 from puzzel_chat._delivery import Expected
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._mailbox import Entry, Mailbox
+from puzzel_chat._opening import SignIn
 from puzzel_chat._polling import Inbox
 from puzzel_chat._refresh import Refresh
 from puzzel_chat._secrets import Secret, SecretBytes, secret_or_none
 from puzzel_chat._state import Parts, SessionState
 from puzzel_chat._store import MemoryStore, StoredConversation, StoredSession, StoredTokens, Waiting
-from puzzel_chat._tokens import Now, TokenLife, TokenSet
-from puzzel_chat._wire.operations import POLL, route_request, send_request, token_request
+from puzzel_chat._tokens import Now, TokenLife, TokenSet, connect_fields
+from puzzel_chat._wire.operations import POLL, authenticate_request, route_request, send_request, token_request
 from puzzel_chat._wire.refusals import error_for
 from puzzel_chat._wire.replies import Grant, Poll
 from telling import told_by
@@ -76,9 +77,9 @@ MODELS = [
     for name in puzzel_chat.__all__
     if inspect.isclass(value := getattr(puzzel_chat, name)) and value.__module__ == models.__name__ and attrs.has(value)
 ]
-# A queue, a time module and a policy are the tenant's, not a person's: their names may be shown.
-TENANTS = ("QueueInfo", "TimeInfo", "Variable", "OperationInfo", "Rotation")
-PERSONAL = [kind for kind in MODELS if kind.__name__ not in TENANTS]
+# A queue and a time module are the tenant's, not a person's: their names may be shown.
+TENANTS = ("QueueInfo", "TimeInfo", "Variable")
+PERSONAL = [kind for kind in MODELS if kind.__name__ not in (*TENANTS, "Visitor")]
 
 
 @pytest.mark.parametrize("kind", PERSONAL, ids=lambda kind: kind.__name__)
@@ -97,6 +98,35 @@ def test_a_variable_and_a_queue_show_their_names_only() -> None:
     assert MARK not in repr(models.TimeInfo(id="x", fetched_at=WHEN, raw={"a": MARK}))
 
 
+@pytest.mark.parametrize("which", ["access_token", "id_token"])
+def test_a_visitors_token_is_a_secret_like_ours(which: str) -> None:
+    """The token of the customer's own identity provider is masked wherever a visitor is shown."""
+    visitor = models.Visitor(**{which: TOKEN}, provider_id=3)
+    assert getattr(visitor, which) == TOKEN
+    for shown in (repr(visitor), str(visitor), repr([visitor]), repr(attrs.asdict(visitor))):
+        assert TOKEN not in shown
+
+
+@pytest.mark.parametrize(
+    ("wrong", "argument"),
+    [
+        ({}, "visitor"),
+        ({"access_token": TOKEN, "id_token": TOKEN}, "visitor"),
+        ({"access_token": ""}, "access_token"),
+        ({"access_token": "  "}, "access_token"),
+        ({"id_token": TOKEN.encode()}, "id_token"),
+        ({"id_token": TOKEN, "provider_id": TOKEN}, "provider_id"),
+        ({"id_token": TOKEN, "provider_id": True}, "provider_id"),
+    ],
+)
+def test_a_wrong_visitor_is_told_without_its_token(wrong: dict[str, Any], argument: str) -> None:
+    """Neither token, both, or one that is none: the error names the argument, before anything is sent."""
+    with pytest.raises(InvalidArgument) as raised:
+        models.Visitor(**wrong)
+    assert raised.value.argument == argument
+    assert TOKEN not in str(raised.value)
+
+
 def test_a_secret_hides_itself_and_works_as_a_string() -> None:
     """Only `str()` and formatting give it, which is what a request needs."""
     for secret in (Secret(TOKEN), secret_or_none(TOKEN), SecretBytes(TOKEN.encode())):
@@ -112,7 +142,9 @@ def test_a_secret_hides_itself_and_works_as_a_string() -> None:
 
 def tokens() -> TokenSet:
     """A token set with secrets."""
-    return TokenSet(access=Secret(TOKEN), refresh=Secret(f"r-{TOKEN}"), obtained=Now(0.0, 0.0))
+    return TokenSet(
+        access=Secret(TOKEN), refresh=Secret(f"r-{TOKEN}"), obtained=Now(0.0, 0.0), visitor_id=Secret(f"v-{TOKEN}")
+    )
 
 
 def settings() -> Settings:
@@ -124,7 +156,9 @@ def settings() -> Settings:
 
 def stored() -> StoredTokens:
     """Stored tokens with secrets."""
-    return StoredTokens(access=Secret(TOKEN), refresh=Secret(TOKEN), generation=1, ttl=1.0, obtained=0.0)
+    return StoredTokens(
+        access=Secret(TOKEN), refresh=Secret(TOKEN), generation=1, ttl=1.0, obtained=0.0, visitor_id=Secret(TOKEN)
+    )
 
 
 def internals() -> Iterator[object]:
@@ -136,7 +170,13 @@ def internals() -> Iterator[object]:
     state.inbox.box("c").note_message(message)
     yield from (tokens(), settings(), stored(), TokenLife(tokens()), state, parts)
     yield Refresh(state, "owner", tokens(), Now(0.0, 0.0))
-    yield Grant(Secret(TOKEN), Secret(TOKEN), None)
+    yield Grant(Secret(TOKEN), Secret(TOKEN), None, Secret(TOKEN))
+    visitor = models.Visitor(access_token=TOKEN)
+    yield SignIn(visitor, Secret(TOKEN))
+    yield SignIn(visitor, Secret(TOKEN)).request(settings())
+    yield SignIn(visitor, Secret(TOKEN)).fields(Reply(status=200, body=json.dumps({"userInfoId": TOKEN}).encode()))
+    yield token_request(connect_fields(settings(), {"user_info_id": Secret(TOKEN), "code_verifier": Secret(TOKEN)}))
+    yield authenticate_request("7", models.Visitor(id_token=TOKEN), "x")
     yield Poll((message,), None)
     yield from (Entry(1, message), Expected("m", MARK), Mailbox("c", messages={"1": message}), Inbox())
     yield Reply(status=200, headers={"x": MARK}, body=TOKEN.encode())
@@ -195,19 +235,28 @@ Connect = Callable[[str], object]
 
 
 @pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Connect:
-    """Open a session with either client and make one call; secrets are in its settings, tries follow at once."""
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which of the two clients."""
+    return str(request.param)
+
+
+@pytest.fixture(params=["unknown", "signed in"])
+def connect(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kind: str) -> Connect:
+    """Open a session for a visitor and make one call; secrets are in settings and visitor, tries follow at once."""
     monkeypatch.setattr(Clock, "uniform", lambda self, low, high: low)
+    monkeypatch.setattr(_opening, "token_urlsafe", lambda size: TOKEN)
+    visitor = models.Visitor(id_token=TOKEN) if request.param == "signed in" else None
+    secrets: dict[str, Any] = {"client_secret": TOKEN, "token_fields": {"password": TOKEN}}
 
     def blocking(base_url: str) -> object:
-        with PuzzelChat(base_url, "7", client_secret=TOKEN, token_fields={"password": TOKEN}) as chat:
-            return chat.connect().queue_info("support")
+        with PuzzelChat(base_url, "7", **secrets) as chat:
+            return chat.connect(visitor=visitor).queue_info("27504")
 
     async def awaited(base_url: str) -> object:
-        async with AsyncPuzzelChat(base_url, "7", client_secret=TOKEN, token_fields={"password": TOKEN}) as chat:
-            return await (await chat.connect()).queue_info("support")
+        async with AsyncPuzzelChat(base_url, "7", **secrets) as chat:
+            return await (await chat.connect(visitor=visitor)).queue_info("27504")
 
-    return blocking if request.param == "sync" else lambda base_url: asyncio.run(awaited(base_url))
+    return blocking if kind == "sync" else lambda base_url: asyncio.run(awaited(base_url))
 
 
 def failing(connect: Connect, base_url: str) -> str:
@@ -238,7 +287,7 @@ def test_a_refused_connection_shows_no_secret(connect: Connect) -> None:
     ],
 )
 def test_a_failing_token_request_shows_no_secret(connect: Connect, answer: bytes | None) -> None:
-    """Whatever the service answers, no frame shows what was sent."""
+    """Whatever the service answers to that, or to who the visitor is, no frame shows what was sent."""
     with in_turn(answer) as base_url:
         assert TOKEN not in failing(connect, base_url)
 
@@ -258,12 +307,14 @@ def test_a_bad_token_reply_shows_no_token(connect: Connect, document: object) ->
         assert TOKEN not in failing(connect, base_url)
 
 
-@pytest.mark.parametrize("stalls_at", [b"POST /connect", b"grant_type", b"Bearer"])
+@pytest.mark.parametrize(
+    "stalls_at", [b"POST /api/authenticate", b"codeChallenge", b"POST /connect", b"grant_type", b"Bearer"]
+)
 def test_a_connection_that_stalls_while_writing_shows_no_secret(
     connect: Connect, monkeypatch: pytest.MonkeyPatch, stalls_at: bytes
 ) -> None:
     """The HTTP library's frames hold headers and body while they are written; no chain of causes may show them."""
-    good = http({"access_token": TOKEN, "refresh_token": f"r-{TOKEN}", "expires_in": 600})
+    good = http({"access_token": TOKEN, "refresh_token": f"r-{TOKEN}", "expires_in": 600, "userInfoId": TOKEN})
     write, write_async = SyncStream.write, AnyIOStream.write
 
     def writes(self: SyncStream, data: bytes, timeout: float | None = None) -> None:
@@ -290,7 +341,7 @@ def test_a_failing_call_shows_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
         with in_turn(good, bad) as base_url, PuzzelChat(base_url, "7") as chat:
             session = chat.connect()
             with pytest.raises(PuzzelChatError) as raised:
-                session.queue_info("support")
+                session.queue_info("27504")
             assert TOKEN not in told_by(raised.value)
 
 

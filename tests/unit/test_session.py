@@ -45,10 +45,13 @@ class AsyncScript(Script):
         return super().send(request, access, within)
 
 
-def brings(*ids: str, status: int = 200) -> Reply:
+NOTHING = Reply(status=204)
+
+
+def brings(*ids: str, status: int = 200, cursor: object = None) -> Reply:
     """A poll's reply with these lines of text in chat "a"."""
     common = {"type": "Text", "conversationId": "a", "version": 1, "sentAt": "2026-11-23T12:00:00Z", "content": "Hello"}
-    body = json.dumps({"messages": [{**common, "id": one} for one in ids], "cursor": None}).encode()
+    body = json.dumps({"messages": [{**common, "id": one} for one in ids], "cursor": cursor}).encode()
     return Reply(status=status, headers={"content-type": "application/json"}, body=body)
 
 
@@ -99,6 +102,41 @@ def test_polling_an_item_that_comes_and_goes_brings_it_once(poll: Poll) -> None:
     state.routed("a", None)
     turns = (brings("1"), brings("2"), brings("1"), brings(), brings("2", "1"))
     assert [event.id for event in poll(state, *turns, times=5)] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        (brings("1"), brings("1"), brings("1", "2"), brings("1", "2")),
+        (brings("1", cursor=1), brings("2", cursor=2), brings(cursor=2), brings(cursor=2)),
+        (brings("1"), brings("2"), brings(), brings()),
+    ],
+    ids=["history", "cursor", "drain"],
+)
+def test_polling_with_nothing_new_goes_on(poll: Poll, turns: tuple[Reply, ...]) -> None:
+    """A 204 is an answer and no failure, however many there are, in all three semantics: three once ended a chat."""
+    state = opened()
+    state.routed("a", None)
+    mixed = [one for turn in turns for one in (turn, NOTHING, NOTHING, NOTHING, NOTHING)]
+    found = poll(state, NOTHING, NOTHING, NOTHING, NOTHING, *mixed, times=len(mixed) + 4)
+    assert [type(event).__name__ for event in found] == ["TextMessage"] * 2
+    assert [event.id for event in found] == ["1", "2"]
+
+
+def test_polling_asks_after_the_last_cursor_that_was_told() -> None:
+    """A number, zero too; a reply without one, or a 204, leaves it, and so does a crash."""
+    state = opened()
+    state.routed("a", None)
+    given = (brings(cursor=0), brings("1", cursor=1), NOTHING, brings("2"), brings("3", cursor="k"), brings(cursor=7))
+    script = Script(*given)
+    session = Session(state, cast(Transport, script))
+    for _ in given:
+        session.poll()
+    session.poll()
+    queries = ["", "after=0", "after=1", "after=1", "after=1", "after=k", "after=7"]
+    assert [request.query for request in script.requests] == queries
+    state.mail.give_back()
+    assert restored(state.parts, "s").poll_request().query == "after=7"
 
 
 def test_polling_a_resumed_session_gives_what_was_not_handled(poll: Poll) -> None:

@@ -46,6 +46,15 @@ INSERT INTO conversation VALUES ('s', 'c', 'r', 0, 1);
 INSERT INTO waiting VALUES ('s', 7, '{"id": "7"}');
 INSERT INTO seen VALUES ('s', 'c', '6', '1:mark');
 """
+# What the second version had beside that.
+VERSION_2 = f"""
+{VERSION_1}
+ALTER TABLE session ADD COLUMN mail_owner TEXT;
+ALTER TABLE session ADD COLUMN mail_until REAL;
+UPDATE session SET mail_owner='somebody', mail_until=150.0;
+PRAGMA user_version=2;
+"""
+VERSIONS = {1: VERSION_1, 2: VERSION_2}
 
 
 @pytest.fixture
@@ -54,11 +63,17 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "sessions.db"
 
 
+@pytest.fixture(params=VERSIONS)
+def older(request: pytest.FixtureRequest) -> int:
+    """Each version before the present one."""
+    return int(request.param)
+
+
 @pytest.fixture
-def old(path: Path) -> Path:
-    """A file of version 1 with one session."""
+def old(path: Path, older: int) -> Path:
+    """A file of that version with one session."""
     db = sqlite3.connect(path)
-    db.executescript("PRAGMA journal_mode=WAL;" + VERSION_1)
+    db.executescript("PRAGMA journal_mode=WAL;" + VERSIONS[older])
     db.close()
     return path
 
@@ -95,8 +110,8 @@ def child(work: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def test_a_file_of_the_first_version_is_brought_up_to_date(old: Path, tmp_path: Path) -> None:
-    """Everything in it stays, the right to refresh too, and its tables are then those of a new file."""
+def test_a_file_of_an_older_version_is_brought_up_to_date(old: Path, older: int, tmp_path: Path) -> None:
+    """Everything in it stays, each right too, and its tables are then those of a new file."""
     store = SQLiteStore(old)
     found = store.load("s")
     assert found is not None
@@ -105,26 +120,30 @@ def test_a_file_of_the_first_version_is_brought_up_to_date(old: Path, tmp_path: 
     assert found.waiting == {7: Waiting(seq=7, raw={"id": "7"})}
     assert found.seen == {"c": [("6", "1:mark")]}
     assert store.acquire("s", "refresh", "me", 149.0, 60.0) == "somebody"
-    assert store.acquire("s", "mail", "me", 149.0, 60.0) == "me"
+    assert store.acquire("s", "mail", "me", 149.0, 60.0) == ("me" if older == 1 else "somebody")
+    named = evolve(TOKENS, generation=2, visitor_id=Secret("ada"))
+    store.save_tokens("s", named)
+    assert store.tokens("s") == named
     store.close()
     SQLiteStore(tmp_path / "new.db").close()
-    assert version(old) == version(tmp_path / "new.db") == 2
+    assert version(old) == version(tmp_path / "new.db") == 3
     assert schema(old) == schema(tmp_path / "new.db")
 
 
-def test_a_migration_is_done_wholly_or_not_at_all(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What fails in the middle leaves a file of version 1, which the next process brings up to date."""
+def test_a_migration_is_done_wholly_or_not_at_all(old: Path, older: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails in the middle leaves a file of the older version, which the next process brings up to date."""
     before = schema(old)
     with monkeypatch.context() as broken:
-        broken.setattr(_database, "_FROM_1", _database._FROM_1 + "; INSERT INTO nothing VALUES (1)")
+        # A column that is there already fails, after those before it were added.
+        broken.setitem(_database._ADDED, older, (*_database._ADDED[older], "cursor TEXT"))
         with pytest.raises(ConfigurationError):
             SQLiteStore(old)
-    assert (version(old), schema(old)) == (1, before)
+    assert (version(old), schema(old)) == (older, before)
     SQLiteStore(old).close()
-    assert version(old) == 2
+    assert version(old) == 3
 
 
-def test_a_process_that_is_killed_while_migrating_leaves_version_1(old: Path) -> None:
+def test_a_process_that_is_killed_while_migrating_leaves_the_older_version(old: Path, older: int) -> None:
     """SIGKILL between two statements of the migration is undone by whoever opens the file next."""
 
     class Killed(sqlite3.Connection):
@@ -140,13 +159,13 @@ def test_a_process_that_is_killed_while_migrating_leaves_version_1(old: Path) ->
         SQLiteStore(old)
 
     assert child(work) == -9
-    assert version(old) == 1
+    assert version(old) == older
     SQLiteStore(old).close()
-    assert version(old) == 2
+    assert version(old) == 3
 
 
 def test_a_process_of_the_older_version_goes_on(old: Path) -> None:
-    """A statement of version 1 still fits the file that a newer process has brought up to date under it."""
+    """A statement of an older version still fits the file that a newer process has brought up to date under it."""
     db = sqlite3.connect(old, isolation_level=None)
     SQLiteStore(old).close()
     db.execute("INSERT INTO session (id, access, generation, ttl, obtained) VALUES ('t', 'a', 1, 1.0, 1.0)")

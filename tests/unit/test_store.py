@@ -87,6 +87,22 @@ def test_tokens_that_come_back_hide_themselves(make: Make) -> None:
     assert "ref-1" not in repr(found)
 
 
+def test_the_visitor_is_kept_with_the_tokens(make: Make) -> None:
+    """Who the service takes the customer for survives the process, is masked, and goes with a later generation."""
+    make().save_tokens("s", evolve(TOKENS, visitor_id=Secret("ada-1815")))
+    found = make().load("s")
+    assert found is not None
+    assert found.tokens.visitor_id == "ada-1815"
+    for shown in (repr(found), repr(make().tokens("s")), repr(evolve(found.tokens, generation=2))):
+        assert "ada-1815" not in shown
+    make().save_tokens("s", evolve(TOKENS, generation=2, visitor_id=Secret("kari-1")))
+    tokens = make().tokens("s")
+    assert tokens is not None
+    assert tokens.visitor_id == "kari-1"
+    make().save_tokens("t", TOKENS)
+    assert make().tokens("t") == TOKENS
+
+
 def test_a_token_set_without_a_refresh_token_is_kept(make: Make) -> None:
     """None stays None."""
     make().save_tokens("s", evolve(TOKENS, refresh=None))
@@ -385,7 +401,7 @@ def test_another_version_is_refused(path: Path) -> None:
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version=9")
     db.close()
-    with pytest.raises(ConfigurationError, match="has version 9, and this puzzel-chat knows 1 to 2"):
+    with pytest.raises(ConfigurationError, match="has version 9, and this puzzel-chat knows 1 to 3"):
         SQLiteStore(path)
 
 

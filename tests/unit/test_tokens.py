@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 from attrs import evolve
 from hypothesis import strategies as st
@@ -17,6 +20,9 @@ from puzzel_chat._errors import (
     SessionExpired,
     TransportError,
 )
+from puzzel_chat._http import Reply
+from puzzel_chat._models import Visitor
+from puzzel_chat._opening import SignIn
 from puzzel_chat._secrets import Secret
 from puzzel_chat._stored import from_stored, to_stored, token_set
 from puzzel_chat._tokens import (
@@ -25,6 +31,7 @@ from puzzel_chat._tokens import (
     Step,
     TokenLife,
     TokenSet,
+    challenge,
     connect_fields,
     freshness,
     refresh_fields,
@@ -36,7 +43,7 @@ HOUR = 3600.0
 BEGIN = Now(1000.0, 1_800_000_000.0)
 BROKEN = TransportError("No reply: it broke.", sent="maybe")
 OVER = SessionExpired("Refused.")
-WRONG = ConfigurationError("client_secret", "invalid_client")
+WRONG = ConfigurationError("client_id", "invalid_client")
 
 
 def later(monotonic: float, wall: float | None = None) -> Now:
@@ -315,14 +322,30 @@ def test_a_stored_token_ages_on_the_wall_clock_only() -> None:
     assert from_stored(stored, Now(5.0, BEGIN.wall - HOUR), 0.0).age(Now(5.0, BEGIN.wall - HOUR)) == 0
 
 
-def test_the_first_request_uses_the_clients_own_credentials() -> None:
-    """The grant is client_credentials, the client id is the solution id unless set, extra fields go along."""
-    plain = Settings(base_url="https://chat.example", solution_id="7")
-    assert connect_fields(plain) == {"grant_type": "client_credentials", "client_id": "7"}
-    full = plain.replace(client_id="c", client_secret="s", scope="x", token_fields={"audience": "chat"})
+PLAIN = Settings(base_url="https://chat.example", solution_id="7")
+VISITOR = {"grant_type": "visitor", "client_id": "oneplatform_engage", "tenant_id": "7"}
+IDENTIFIED = {"user_info_id": "u1", "code_verifier": "v1"}
+
+
+def test_the_first_request_is_a_visitors() -> None:
+    """The grant is visitor, the client is the vendor's web client, the tenant is the solution; there is no secret."""
+    assert connect_fields(PLAIN) == VISITOR
+
+
+def test_each_field_of_the_first_request_has_a_setting() -> None:
+    """Whoever has other credentials can say so, and fields of their own go along."""
+    full = PLAIN.replace(
+        grant_type="client_credentials",
+        client_id="c",
+        tenant_id="t",
+        client_secret="s",
+        scope="x",
+        token_fields={"audience": "chat"},
+    )
     assert connect_fields(full) == {
         "grant_type": "client_credentials",
         "client_id": "c",
+        "tenant_id": "t",
         "client_secret": "s",
         "scope": "x",
         "audience": "chat",
@@ -331,13 +354,106 @@ def test_the_first_request_uses_the_clients_own_credentials() -> None:
 
 def test_a_refresh_sends_the_refresh_token() -> None:
     """The grant is refresh_token (documented), with the same client fields."""
-    settings = Settings(base_url="https://chat.example", solution_id="7", token_fields={"audience": "chat"})
-    assert refresh_fields(settings, "r1") == {
+    assert refresh_fields(PLAIN, "r1") == {**VISITOR, "grant_type": "refresh_token", "refresh_token": "r1"}
+    full = PLAIN.replace(
+        grant_type="client_credentials",
+        client_id="c",
+        tenant_id="t",
+        client_secret="s",
+        scope="x",
+        token_fields={"audience": "chat"},
+    )
+    assert refresh_fields(full, "r1") == {
         "grant_type": "refresh_token",
-        "client_id": "7",
-        "refresh_token": "r1",
+        "client_id": "c",
+        "tenant_id": "t",
+        "client_secret": "s",
+        "scope": "x",
         "audience": "chat",
+        "refresh_token": "r1",
     }
+
+
+def test_a_signed_in_visitor_is_named_in_the_first_request() -> None:
+    """What the identity service gave and the PKCE verifier go along under names that are assumed."""
+    assert connect_fields(PLAIN, IDENTIFIED) == {**VISITOR, **IDENTIFIED}
+
+
+@pytest.mark.parametrize(
+    ("fields", "sent"),
+    [
+        ({"visitor": "{user_info_id}"}, {"visitor": "u1", "code_verifier": "v1"}),
+        ({"verifier": "{code_verifier}"}, {"user_info_id": "u1", "verifier": "v1"}),
+        ({"visitor": "{user_info_id}", "verifier": "{code_verifier}"}, {"visitor": "u1", "verifier": "v1"}),
+        ({"assertion": "id:{user_info_id};v:{code_verifier}"}, {"assertion": "id:u1;v:v1"}),
+        ({"a": "{user_info_id}", "b": "{user_info_id}"}, {"a": "u1", "b": "u1", "code_verifier": "v1"}),
+        ({"audience": "chat"}, {**IDENTIFIED, "audience": "chat"}),
+        ({"note": "{visitor}"}, {**IDENTIFIED, "note": "{visitor}"}),
+    ],
+)
+def test_what_names_the_visitor_can_be_sent_in_other_fields(fields: dict[str, str], sent: dict[str, str]) -> None:
+    """A field of `token_fields` that asks for it takes the place of the assumed name."""
+    settings = PLAIN.replace(token_fields=fields)
+    assert connect_fields(settings, IDENTIFIED) == {**VISITOR, **sent}
+
+
+@pytest.mark.parametrize("value", ["{user_info_id}", "{code_verifier}", "id:{user_info_id};v:{code_verifier}"])
+def test_a_field_about_the_visitor_is_sent_for_nobody_else(value: str) -> None:
+    """Neither for a visitor whom nobody knows nor in a refresh: there is nothing to put in it."""
+    settings = PLAIN.replace(token_fields={"visitor": value, "audience": "chat"})
+    assert connect_fields(settings) == {**VISITOR, "audience": "chat"}
+    refresh = {**VISITOR, "grant_type": "refresh_token", "refresh_token": "r1", "audience": "chat"}
+    assert refresh_fields(settings, "r1") == refresh
+
+
+def test_what_names_the_visitor_is_masked_wherever_it_is_put() -> None:
+    """The verifier and the visitor's id are shown by no tool that prints the form."""
+    settings = PLAIN.replace(token_fields={"assertion": "id:{user_info_id};v:{code_verifier}"})
+    identified = {name: Secret(value) for name, value in IDENTIFIED.items()}
+    for form in (connect_fields(settings, identified), connect_fields(PLAIN, identified)):
+        assert "u1" not in repr(form)
+        assert "v1" not in repr(form)
+
+
+def test_the_challenge_is_that_of_the_standard() -> None:
+    """RFC 7636 appendix B: the S256 challenge of its example verifier."""
+    assert challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk") == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+
+
+def test_each_sign_in_has_a_verifier_of_its_own() -> None:
+    """Of 43 characters and more that no form must quote (RFC 7636 section 4.1), never twice, and masked."""
+    made = [SignIn(Visitor(access_token="t")) for _ in range(50)]
+    assert len({one.verifier for one in made}) == 50
+    assert all(re.fullmatch(r"[A-Za-z0-9._~-]{43,128}", one.verifier) for one in made)
+    assert made[0].verifier not in repr(made[0])
+
+
+def test_a_sign_in_sends_the_challenge_of_its_verifier_and_hands_the_verifier_on() -> None:
+    """So the service can tell that the token request comes from whoever identified the visitor."""
+    sign_in = SignIn(Visitor(id_token="t", provider_id=3))
+    request = sign_in.request(PLAIN)
+    assert json.loads(request.body or b"") == {"codeChallenge": challenge(sign_in.verifier), "idToken": "t"}
+    came = Reply(status=200, body=b'{"userInfoId": "u1"}')
+    assert sign_in.fields(came) == {"user_info_id": "u1", "code_verifier": sign_in.verifier}
+
+
+def test_the_visitor_stays_the_same_through_refreshes_that_do_not_name_it() -> None:
+    """A reply without `visitor_id` leaves the one that we have, thirty times over; one with another replaces it."""
+    present = evolve(tokens(), visitor_id=Secret("ada"))
+    for _ in range(30):
+        present = present.successor(tokens())
+    assert (present.generation, present.visitor_id) == (31, "ada")
+    assert from_stored(to_stored(present), BEGIN, 0.0).visitor_id == "ada"
+    named = present.successor(evolve(tokens(), visitor_id=Secret("kari")))
+    assert named.visitor_id == "kari"
+
+
+def test_the_visitor_is_the_one_that_the_reply_names() -> None:
+    """It is masked in the set's repr, and there is none when the reply names none."""
+    named = token_set(Grant(Secret("a1"), None, None, Secret("ada")), BEGIN, 0.0)
+    assert named.visitor_id == "ada"
+    assert "ada" not in repr(named)
+    assert token_set(Grant(Secret("a1"), None, None), BEGIN, 0.0).visitor_id is None
 
 
 class TokenMachine(Machine):

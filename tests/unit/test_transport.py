@@ -6,21 +6,25 @@ import inspect
 import socket
 import ssl
 import threading
-from collections.abc import Callable
-from contextlib import closing
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext, suppress
 
 import httpx
 import pytest
 
 from answering import says, server
+from hostile import Said, Service
 from puzzel_chat._config import Settings
-from puzzel_chat._errors import ConfigurationError, Sent, TransportError
+from puzzel_chat._errors import ConfigurationError, ContractError, Sent, TransportError
 from puzzel_chat._http import Reply, Request
+from puzzel_chat._models import Visitor
 from puzzel_chat._transport.messages import headers
 from puzzel_chat._transport.outcomes import OUTCOMES, mapped_errors
 from puzzel_chat._transport.pools import new_client
 from puzzel_chat._wire.operations import (
     OPERATIONS,
+    authenticate_request,
     end_request,
     poll_request,
     queue_request,
@@ -34,6 +38,7 @@ from puzzel_chat._wire.operations import (
 from puzzel_chat._wire.refusals import error_for
 
 POLL = Request(operation="pollConversation", method="GET", path="/api/conversation")
+CHAT = Settings(base_url="https://chat.example", solution_id="7").address("communication")
 SECRET = "s3cr3t-token"
 
 # Written here once more, so that a change of one side alone is seen.
@@ -87,15 +92,17 @@ def test_the_library_has_the_errors_that_we_think() -> None:
 def test_every_error_of_the_library_becomes_ours(kind: type[Exception]) -> None:
     """Each class of the library maps to a TransportError with the right `sent`, and a sentence about the host."""
     expected: Sent = "no" if kind.__name__ in NOT_SENT else "maybe"
-    with pytest.raises(TransportError, match=r"^No reply: .*\.$") as raised, mapped_errors("chat.example", 10.0):
+    with pytest.raises(TransportError, match=r"^No reply: .*\.$") as raised, mapped_errors(CHAT, 10.0):
         raise example(kind)
     assert raised.value.sent == expected
     assert raised.value.retryable
+    assert raised.value.host == "communication"
+    assert str(raised.value).count("chat.example") == str(raised.value).count("chat.example (base_url)")
 
 
 def test_other_errors_pass_untouched() -> None:
     """A bug is not a network failure."""
-    with pytest.raises(ZeroDivisionError), mapped_errors("chat.example", 10.0):
+    with pytest.raises(ZeroDivisionError), mapped_errors(CHAT, 10.0):
         raise ZeroDivisionError
 
 
@@ -152,7 +159,8 @@ def test_a_broken_answer_may_have_been_acted_on(send: Send, reply: str) -> None:
 
 
 REQUESTS = {
-    "connectToken": token_request({"grant_type": "client_credentials", "client_secret": SECRET}),
+    "connectToken": token_request({"grant_type": "visitor", "client_secret": SECRET}),
+    "authenticateVisitor": authenticate_request("7", Visitor(id_token=SECRET), "x"),
     "getQueueInfo": queue_request("q"),
     "getTimeInfo": time_request("t"),
     "routeConversation": route_request("c", "q"),
@@ -171,18 +179,99 @@ def test_every_operation_has_an_example() -> None:
 
 @pytest.mark.parametrize("operation", REQUESTS)
 def test_a_redirect_carries_nothing_to_another_host(send: Send, operation: str) -> None:
-    """No kind of redirect is followed, for any operation; the error says which setting to change, and to what."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as elsewhere:
-        elsewhere.setblocking(False)
-        to = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/api"
+    """No kind of redirect is followed, for any operation; the error says which setting to change, and to what.
+
+    Neither a third host nor the other one of the two is asked.
+    """
+    row = OPERATIONS[operation]
+    setting = "identity_url" if row.host == "identity" else "base_url"
+    with nobody_asked() as elsewhere, nobody_asked() as other:
         for status in (301, 302, 303, 307, 308):
-            with server(says(f"HTTP/1.1 {status} Moved\nLocation: {to}\nContent-Length: 0\n\n")) as base_url:
-                reply = send(base_url, REQUESTS[operation])
-            error = error_for(OPERATIONS[operation], reply)
+            head = f"HTTP/1.1 {status} Moved\nLocation: {elsewhere}/api\nContent-Length: 0\n\n"
+            with server(says(head)) as asked:
+                hosts = {"base_url": other, "identity_url": other, setting: asked}
+                reply = send(hosts["base_url"], REQUESTS[operation], identity_url=hosts["identity_url"])
+            error = error_for(row, reply)
             assert isinstance(error, ConfigurationError)
-            assert "base_url: the service redirects to 127.0.0.1; set the address" in str(error)
+            assert str(error).startswith(f"{setting}: 127.0.0.1 redirects to 127.0.0.1; set the address")
+            assert error.host == row.host
+
+
+@contextmanager
+def nobody_asked() -> Iterator[str]:
+    """A host that fails the test when anything was sent to it."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        listening.setblocking(False)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         with pytest.raises(BlockingIOError):
-            elsewhere.accept()
+            listening.accept()
+
+
+@pytest.mark.parametrize("operation", REQUESTS)
+def test_a_request_goes_to_the_host_of_its_operation(send: Send, operation: str) -> None:
+    """The identity host gives tokens and identifies visitors; all else, and no token, goes to the other one."""
+    with Service(lambda asked: Said()) as identity, Service(lambda asked: Said()) as communication:
+        reply = send(communication.base_url, REQUESTS[operation], identity_url=identity.base_url)
+    hosts = {"identity": identity, "communication": communication}
+    asked = hosts.pop(OPERATIONS[operation].host)
+    assert [one.method for one in asked.asked] == [REQUESTS[operation].method]
+    assert not next(iter(hosts.values())).asked
+    assert reply.address is not None
+    assert (reply.address.name, reply.address.url) == (OPERATIONS[operation].host, asked.base_url)
+    assert (OPERATIONS[operation].host == "identity") == (operation in ("connectToken", "authenticateVisitor"))
+
+
+FAILURES: dict[str, Callable[[socket.socket], None] | None] = {
+    "nobody there": None,
+    "closed": lambda connection: None,
+    "silent": lambda connection: suppressed(lambda: connection.recv(1)),
+    "cut short": says("HTTP/1.1 200 OK\nContent-Length: 100\n\n{"),
+    "no HTTP": says("SSH-2.0-nothing\n\n"),
+    "too slow": lambda connection: suppressed(lambda: trickle(connection)),
+}
+
+
+def suppressed(work: Callable[[], object]) -> None:
+    """Do something, though the client may have gone meanwhile."""
+    with suppress(OSError):
+        work()
+
+
+def trickle(connection: socket.socket) -> None:
+    """Send a body that does not end, bit by bit, until the client has gone."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n")
+    for _ in range(400):
+        connection.sendall(b"x")
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("operation", ["connectToken", "pollConversation"])
+def test_an_error_names_the_host_that_failed_and_its_setting(send: Send, operation: str, failure: str) -> None:
+    """There are two hosts, so "no reply" alone would send somebody to the wrong one; programs read `host`."""
+    row, answer = OPERATIONS[operation], FAILURES[failure]
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        gone = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    with nobody_asked() as other, nullcontext(gone) if answer is None else server(answer) as failing:
+        failing = failing.replace("127.0.0.1", "localhost")
+        setting = "identity_url" if row.host == "identity" else "base_url"
+        hosts = {"base_url": other, "identity_url": other, setting: failing}
+        with pytest.raises(TransportError) as raised:
+            send(hosts["base_url"], REQUESTS[operation], identity_url=hosts["identity_url"], timeout=0.3)
+    assert f"localhost ({setting})" in str(raised.value)
+    assert "127.0.0.1" not in str(raised.value)
+    assert raised.value.host == row.host
+
+
+@pytest.mark.parametrize("operation", ["connectToken", "pollConversation"])
+def test_a_reply_that_is_not_read_names_its_host(send: Send, operation: str) -> None:
+    """One that is packed as nobody asked for breaks the contract of one of the two."""
+    with (
+        server(says("HTTP/1.1 200 OK\nContent-Encoding: br\nContent-Length: 2\n\n{}")) as base_url,
+        pytest.raises(ContractError, match="only gzip") as raised,
+    ):
+        send(base_url, REQUESTS[operation])
+    assert raised.value.host == OPERATIONS[operation].host
 
 
 def test_cookies_are_never_sent_back(send: Send) -> None:

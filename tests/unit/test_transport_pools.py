@@ -12,15 +12,18 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Any
 
+import httpx
 import pytest
 
 from answering import says, server
 from forking import in_a_fork
-from puzzel_chat._config import Settings
+from puzzel_chat._config import HostName, Settings
 from puzzel_chat._errors import SessionError, TransportError
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._transport import AsyncTransport, Transport, pools
 from puzzel_chat._transport.awaiting import _here
+from puzzel_chat._transport.pools import new_client
+from puzzel_chat._wire.operations import token_request
 from soak import cancellations
 
 POLL = Request(operation="pollConversation", method="GET", path="/api/conversation")
@@ -334,34 +337,79 @@ def test_this_machine_is_not_reached_through_a_proxy(
     with closing(socket.create_server(("127.0.0.1", 0))) as proxy, server(says(OK)) as address:
         monkeypatch.setenv(variable, f"http://127.0.0.1:{proxy.getsockname()[1]}")
         assert send(address, POLL, timeout=5).body == b"{}"
+        assert send(address, POLL, timeout=5, identity_url="https://id.example").body == b"{}"
         proxy.setblocking(False)
         with pytest.raises(BlockingIOError):
             proxy.accept()
+
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+FORMS = [
+    "http://127.0.0.1:{}",
+    "http://localhost:{}",
+    "http://[::1]:{}",
+    "https://chat.localhost",
+    "http://LOCALHOST:{}",
+]
+
+
+@pytest.mark.parametrize("mine", FORMS)
+def test_every_name_of_this_machine_is_reached_without_a_proxy(monkeypatch: pytest.MonkeyPatch, mine: str) -> None:
+    """Whichever of the two hosts it is, however it is written, and whatever port the other one has."""
+    monkeypatch.setenv("ALL_PROXY", "http://proxy.example:8080")
+    here = mine.format(8001)
+    for hosts in ((here, "https://id.example"), ("https://chat.example", here), (here, mine.format(8002))):
+        client = new_client(httpx.Client, settings(hosts[0], identity_url=hosts[1]))
+        for host in hosts:
+            direct = client._transport_for_url(httpx.URL(f"{host}/connect/token")) is client._transport
+            assert direct == (not host.endswith(".example"))
+
+
+@pytest.mark.parametrize("send", ["sync", "async"], indirect=True)
+@pytest.mark.parametrize("here", ["communication", "identity"])
+def test_each_host_is_judged_for_itself(monkeypatch: pytest.MonkeyPatch, send: Send, here: HostName) -> None:
+    """One on this machine is reached directly though the other is far away and goes through the proxy."""
+    requests = {"communication": POLL, "identity": token_request({"grant_type": "visitor"})}
+    there: HostName = "identity" if here == "communication" else "communication"
+    with proxy() as (address, heard), server(says(OK)) as mine:
+        for variable in PROXIES:
+            monkeypatch.setenv(variable, address)
+        hosts = {here: mine, there: "https://far.example"}
+        assert send(hosts["communication"], requests[here], identity_url=hosts["identity"], timeout=5).body == b"{}"
+        assert heard == []
+        with pytest.raises(TransportError, match=r"the proxy on the way to far\.example"):
+            send(hosts["communication"], requests[there], identity_url=hosts["identity"], timeout=5)
+    assert heard[0].startswith("CONNECT far.example:443 ")
+
+
+@contextmanager
+def proxy() -> Iterator[tuple[str, list[str]]]:
+    """A proxy that refuses one request, or whoever ends it; gives its address and what it hears."""
+    heard: list[str] = []
+
+    def serve() -> None:
+        with suppress(OSError), closing(listening.accept()[0]) as connection:
+            heard.append(connection.recv(65536).decode())
+            says("HTTP/1.1 502 Bad Gateway\nContent-Length: 0\n\n")(connection)
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", heard
+        with suppress(OSError):
+            listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
 
 
 def test_another_machine_is_reached_through_the_proxy_of_the_environment(
     monkeypatch: pytest.MonkeyPatch, send: Send
 ) -> None:
     """Who must use a proxy sets HTTPS_PROXY; the token goes through it encrypted, so the proxy sees only the host."""
-    heard: list[str] = []
-
-    def refuse(connection: socket.socket) -> None:
-        says("HTTP/1.1 502 Bad Gateway\nContent-Length: 0\n\n")(connection)
-
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-
-        def serve() -> None:
-            connection, _ = listening.accept()
-            with closing(connection):
-                heard.append(connection.recv(65536).decode())
-                refuse(connection)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{listening.getsockname()[1]}")
-        with pytest.raises(TransportError, match=r"the proxy on the way to chat\.example refused") as raised:
-            send("https://chat.example", POLL, timeout=5)
-        thread.join()
+    with proxy() as (address, heard):
+        monkeypatch.setenv("HTTPS_PROXY", address)
+        told = r"the proxy on the way to chat\.example \(base_url\) refused"
+        with pytest.raises(TransportError, match=told) as raised:
+            send("https://chat.example", POLL, timeout=5, identity_url="http://127.0.0.1:1")
     assert heard[0].startswith("CONNECT chat.example:443 ")
     assert "s3cr3t-token" not in heard[0]
     assert raised.value.sent == "no"

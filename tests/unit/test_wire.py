@@ -7,14 +7,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, quote
+from typing import Any, cast
+from urllib.parse import parse_qs, quote, urlencode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from puzzel_chat import operations
+from puzzel_chat._config import Settings
 from puzzel_chat._errors import (
     ApiError,
     AuthenticationError,
@@ -51,9 +52,11 @@ from puzzel_chat._models import (
     TextMessage,
     UnknownMessage,
     Variable,
+    Visitor,
 )
 from puzzel_chat._wire import items, replies
 from puzzel_chat._wire.operations import (
+    AUTHENTICATE,
     END,
     LONGEST_ID,
     OPERATIONS,
@@ -68,6 +71,7 @@ from puzzel_chat._wire.operations import (
     AnyOperation,
     as_customer,
     as_variables,
+    authenticate_request,
     checked_id,
     checked_text,
     end_request,
@@ -89,6 +93,7 @@ DOCUMENT = Path(__file__).parents[2] / "openapi" / "puzzel-chat.json"
 JSON = {"content-type": "application/json; charset=utf-8"}
 PROBLEM = {"content-type": "application/problem+json"}
 WRONG = [7, "7", True, [], {}, None, 1.5, ["x"]]
+NO_IDS: list[object] = ["", None, [], {}, True, 1.5]
 
 
 def reply(document: object, status: int = 200, **headers: str) -> Reply:
@@ -122,14 +127,15 @@ def line(**changed: object) -> dict[str, Any]:
 
 
 def test_every_operation_builds_what_the_document_says() -> None:
-    """Each row's request has the method and the path of the document, filled in."""
+    """Each row's request has the method, the path of the document, filled in, and goes to the host of its row."""
     built = {
         request.operation: request
         for request in (
-            token_request({"grant_type": "client_credentials"}),
+            token_request({"grant_type": "visitor"}),
+            authenticate_request("7", Visitor(id_token="t"), "x"),
             queue_request("q"),
             time_request("t"),
-            route_request("c", "q"),
+            route_request("c", "k"),
             status_request("c"),
             poll_request(None),
             send_request("c", "Hello", "m"),
@@ -141,7 +147,18 @@ def test_every_operation_builds_what_the_document_says() -> None:
     for name, request in built.items():
         known = THEIRS[name]
         assert request.method == known.method
-        assert request.path in {known.path.replace("{id}", one) for one in "qtc"}
+        assert request.path in {known.path.format(id=one, customerId="7", queueKey="k") for one in "qtc"}
+        assert request.host == OPERATIONS[name].host
+
+
+@pytest.mark.parametrize(("host", "kind"), [("identity", "consumeridp"), ("communication", "commsrv")])
+def test_each_row_goes_to_the_host_that_the_document_names(host: str, kind: str) -> None:
+    """The vendor's two identity hosts give tokens and identify visitors, its communication hosts do all else."""
+    mine = {name for name, row in OPERATIONS.items() if row.host == host}
+    theirs = {name for name, row in THEIRS.items() if all(f"-{kind}.puzzel.com" in server for server in row.servers)}
+    assert mine == theirs
+    assert ("connectToken" in mine) == ("authenticateVisitor" in mine) == (host == "identity")
+    assert {row.host for row in operations() if row.name in mine} == {host}
 
 
 def test_the_rows_the_table_and_the_document_are_the_same_operations() -> None:
@@ -164,7 +181,7 @@ def test_what_we_know_of_each_operation_is_public() -> None:
     told = {row.name: row for row in operations()}
     assert set(told) == set(OPERATIONS)
     for row in told.values():
-        assert row.provenance in ("documented", "assumed", "confirmed")
+        assert row.provenance in ("documented", "observed", "assumed", "confirmed")
         assert row.note.endswith(".")
         kind, _, method = row.used_by.partition(".")
         public = __import__("puzzel_chat")
@@ -174,8 +191,9 @@ def test_what_we_know_of_each_operation_is_public() -> None:
 
 
 def test_repeatable_is_what_may_be_done_twice() -> None:
-    """Only looking, typing and ending are the same when done twice."""
+    """Only looking, saying who one is, typing and ending are the same when done twice."""
     assert {row.name for row in OPERATIONS.values() if row.repeatable} == {
+        "authenticateVisitor",
         "getQueueInfo",
         "getTimeInfo",
         "getRequestStatus",
@@ -186,36 +204,88 @@ def test_repeatable_is_what_may_be_done_twice() -> None:
 
 def test_a_token_request_is_a_form_with_every_field() -> None:
     """OAuth wants a form (RFC 6749 section 4.4.2), and fields that the document does not name go along."""
-    sent = token_request({"grant_type": "client_credentials", "client_id": "ø&=", "audience": "chat x"})
+    sent = token_request({"grant_type": "visitor", "client_id": "ø&=", "tenant_id": "7", "audience": "chat x"})
     assert sent.content_type == "application/x-www-form-urlencoded"
     assert sent.body is not None
     assert parse_qs(sent.body.decode()) == {
-        "grant_type": ["client_credentials"],
+        "grant_type": ["visitor"],
         "client_id": ["ø&="],
+        "tenant_id": ["7"],
         "audience": ["chat x"],
     }
 
 
-def test_a_route_request_holds_what_was_given_and_nothing_else() -> None:
-    """Fields that were not given are left out, not sent as null."""
-    bare = route_request("c", "q")
-    assert bare.body is not None
-    assert json.loads(bare.body) == {"queueId": "q"}
-    full = route_request("c", "q", Customer(name="Ada"), (Variable("order", "17", secret=True),), "Late")
-    assert full.body is not None
-    assert json.loads(full.body) == {
-        "queueId": "q",
-        "customer": {"name": "Ada"},
-        "variables": [{"name": "order", "value": "17", "secret": True}],
-        "subject": "Late",
-    }
-    assert (full.path, full.content_type) == ("/api/conversation/c/route/", "application/json")
+@pytest.mark.parametrize(
+    ("visitor", "query", "body"),
+    [
+        (Visitor(access_token="t"), "", {"accessToken": "t"}),
+        (Visitor(id_token="t"), "", {"idToken": "t"}),
+        (Visitor(id_token="t", provider_id=3), "providerId=3", {"idToken": "t"}),
+        (Visitor(id_token="t", provider_id=0), "providerId=0", {"idToken": "t"}),
+    ],
+)
+def test_a_visitor_is_identified_by_one_token_and_a_challenge(visitor: Visitor, query: str, body: object) -> None:
+    """As documented: the solution id in the path, the provider in the query when given, exactly one token as JSON."""
+    sent = authenticate_request("a b", visitor, "x")
+    assert (sent.method, sent.path, sent.query) == ("POST", "/api/authenticate/a%20b", query)
+    assert (sent.host, sent.content_type) == ("identity", "application/json")
+    assert json.loads(sent.body or b"") == {"codeChallenge": "x", **cast(dict[str, str], body)}
+
+
+def test_a_route_request_is_a_put_on_the_queue_key_with_a_list() -> None:
+    """As observed: the key stands in the path, and with nothing to tell the body is an empty list."""
+    sent = route_request("c", "q_support")
+    assert (sent.method, sent.path, sent.query) == ("PUT", "/api/conversation/c/route/q_support", "")
+    assert (sent.host, sent.content_type) == ("communication", "application/json")
+    assert json.loads(sent.body or b"") == []
+
+
+def test_customer_and_subject_are_items_of_the_route_beside_the_callers_own() -> None:
+    """Each has its name; what was not given is left out, and `secret` is said only of what is."""
+    ada = Customer(id="17", name="Ada", email="ada@chat.example", phone="+47 1")
+    own = (Variable("order", "5"), Variable("card", "9", secret=True))
+    assert json.loads(route_request("c", "q", ada, own, "Late").body or b"") == [
+        {"name": "customerId", "value": "17"},
+        {"name": "customerName", "value": "Ada"},
+        {"name": "customerEmail", "value": "ada@chat.example"},
+        {"name": "customerPhone", "value": "+47 1"},
+        {"name": "subject", "value": "Late"},
+        {"name": "order", "value": "5"},
+        {"name": "card", "value": "9", "secret": True},
+    ]
+    assert json.loads(route_request("c", "q", Customer(name="Ada")).body or b"") == [
+        {"name": "customerName", "value": "Ada"}
+    ]
+
+
+@pytest.mark.parametrize("name", ["customerId", "customerName", "customerEmail", "customerPhone", "subject"])
+def test_a_variable_that_says_the_same_as_an_argument_is_refused(name: str) -> None:
+    """Which of two values the agent would see is not known; alone, such a name is the caller's to use."""
+    ada, own = Customer(id="17", name="Ada", email="ada@chat.example", phone="1"), (Variable(name, "Grunnfjell"),)
+    with pytest.raises(InvalidArgument, match=f"^variables: '{name}' is there already") as raised:
+        route_request("c", "q", ada, own, "Late")
+    assert "Grunnfjell" not in str(raised.value)
+    assert json.loads(route_request("c", "q", variables=own).body or b"") == [{"name": name, "value": "Grunnfjell"}]
+
+
+def test_a_number_where_a_queue_key_belongs_gets_a_hint() -> None:
+    """It is likely the queue's other id, for the opening hours, where a number is taken."""
+    for number in (27504, 0):
+        with pytest.raises(InvalidArgument, match=r"^queue_key: .*visual_queue_id"):
+            route_request("c", number)  # type: ignore[arg-type]  # that is the point
+    assert queue_request(27504).path == queue_request("27504").path == "/api/queue/info/27504"
+    for bad in (True, None, "", 1.5):
+        with pytest.raises(InvalidArgument, match=r"^queue_key: "):
+            route_request("c", bad)  # type: ignore[arg-type]  # that is the point
+        with pytest.raises(InvalidArgument, match=r"^visual_queue_id: "):
+            queue_request(bad)  # type: ignore[arg-type]  # that is the point
 
 
 def test_a_poll_asks_after_the_cursor() -> None:
     """Without a cursor nothing is said; with one it is quoted."""
     assert poll_request(None).query == ""
     assert parse_qs(poll_request("a&b=ø ").query) == {"after": ["a&b=ø "]}
+    assert poll_request("0").query == "after=0"
 
 
 def test_a_text_is_sent_as_the_html_that_shows_it() -> None:
@@ -239,6 +309,8 @@ BUILDERS: list[Callable[[str], Request]] = [
     status_request,
     end_request,
     lambda one: route_request(one, "q"),
+    lambda one: route_request("x", one),
+    lambda one: authenticate_request(one, Visitor(id_token="t"), "x"),
     lambda one: send_request(one, "Hello", "m"),
     lambda one: typing_request(one, True),
 ]
@@ -256,14 +328,14 @@ def test_an_odd_id_stays_one_segment(build: Callable[[str], Request], odd: str) 
 @pytest.mark.parametrize("bad", ["", "a/b", "..", ".", "a\\b", "a\nb", "a\x00", "\ud800", "x" * 257, 7, None, b"c"])
 def test_an_id_that_could_leave_its_place_is_refused(bad: object) -> None:
     """Slashes, dots alone, control characters, nothing, too much, or no string: the error names the argument."""
-    with pytest.raises(InvalidArgument, match=r"^queue_id: "):
-        checked_id("queue_id", bad)
+    with pytest.raises(InvalidArgument, match=r"^time_id: "):
+        checked_id("time_id", bad)
 
 
 def test_ids_of_any_usual_form_are_taken() -> None:
     """Integers as strings, keys, uuids and the longest allowed."""
     for good in ("27504", "q_support", "6f1c2c1e-0f9e-4b1a-9d55-0d9f3f1c2b1a", "x" * LONGEST_ID, "a.b", "..."):
-        assert checked_id("queue_id", good) == good
+        assert checked_id("time_id", good) == good
 
 
 @pytest.mark.parametrize("bad", ["", "  \n", None, 7, b"x"])
@@ -384,13 +456,44 @@ def test_a_text_that_cannot_be_written_is_made_writable() -> None:
 
 
 def test_a_token_reply_gives_its_tokens() -> None:
-    """Access, refresh and life time; the token type may be missing."""
+    """Access, refresh, life time and the visitor; all but the first may be missing."""
     given_ = replies.grant(
-        reply({"access_token": "a", "token_type": "Bearer", "expires_in": 900, "refresh_token": "r"})
+        reply(
+            {
+                "access_token": "a",
+                "token_type": "Bearer",
+                "expires_in": 900,
+                "refresh_token": "r",
+                "scope": "chat",
+                "visitor_id": "ada",
+            }
+        )
     )
-    assert (given_.access, given_.refresh, given_.expires_in) == ("a", "r", 900.0)
+    assert (given_.access, given_.refresh, given_.expires_in, given_.visitor_id) == ("a", "r", 900.0, "ada")
+    assert "ada" not in repr(given_)
     bare = replies.grant(reply({"access_token": "a"}))
-    assert (bare.refresh, bare.expires_in) == (None, None)
+    assert (bare.refresh, bare.expires_in, bare.visitor_id) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("visitor", "expected"), [("ada", "ada"), (17, "17"), (0, "0"), ("", None), (None, None), (True, None), ([], None)]
+)
+def test_a_visitors_id_is_a_text_or_none(visitor: object, expected: str | None) -> None:
+    """A number counts as one, and what can be no id never costs the token."""
+    assert replies.grant(reply({"access_token": "a", "visitor_id": visitor})).visitor_id == expected
+
+
+@pytest.mark.parametrize(("found", "expected"), [("u1", "u1"), (17, "17")])
+def test_an_identified_visitor_has_an_id(found: object, expected: str) -> None:
+    """A word or a number, masked; without one the reply breaks the contract."""
+    signed = replies.signed_in(reply({"userInfoId": found}))
+    assert signed == expected
+    assert expected not in repr(signed)
+    for bad in NO_IDS:
+        with pytest.raises(ContractError, match="authenticateVisitor"):
+            replies.signed_in(reply({"userInfoId": bad}))
+    with pytest.raises(ContractError, match="authenticateVisitor"):
+        replies.signed_in(reply({}))
 
 
 @pytest.mark.parametrize(
@@ -430,6 +533,7 @@ def test_a_reply_without_a_usable_token_breaks_the_contract(access: object) -> N
 
 CONVERTERS: list[tuple[AnyOperation, Callable[[Reply], object]]] = [
     (TOKEN, replies.grant),
+    (AUTHENTICATE, replies.signed_in),
     (QUEUE, lambda one: replies.queue_info(one, NOW)),
     (TIME, lambda one: replies.time_info(one, NOW)),
     (ROUTE, lambda one: replies.routed(one, NOW)),
@@ -446,10 +550,16 @@ CONVERTERS: list[tuple[AnyOperation, Callable[[Reply], object]]] = [
 def test_a_reply_that_is_no_object_breaks_the_contract(
     operation: AnyOperation, convert: Callable[[Reply], object], body: bytes
 ) -> None:
-    """Empty, HTML, cut, a list, a number, no text, or too deep: always ContractError, naming the operation."""
+    """Empty, HTML, cut, a list, a number, no text, or too deep: always ContractError, naming the operation and host.
+
+    Only a route may have an empty reply: what it would say is not known and not needed.
+    """
+    if operation is ROUTE and not body.strip():
+        return
     with pytest.raises(ContractError) as raised:
         convert(Reply(status=200, headers=JSON, body=body))
     assert (raised.value.operation, raised.value.pointer) == (operation.name, "")
+    assert raised.value.host == operation.host
 
 
 @pytest.mark.parametrize(("operation", "convert"), CONVERTERS, ids=lambda one: getattr(one, "name", ""))
@@ -465,6 +575,9 @@ def test_a_reply_that_is_no_object_breaks_the_contract(
                 "sentAt",
                 "agent",
                 "access_token",
+                "visitor_id",
+                "userInfoId",
+                "requestId",
                 "expires_in",
                 "cursor",
                 "estimatedWaitSeconds",
@@ -540,11 +653,41 @@ def test_a_new_stage_is_unknown_and_still_told() -> None:
     assert (found.stage, found.queue_position, found.raw["status"]) == (AllocationStage.UNKNOWN, 4, "Parked")
 
 
-@pytest.mark.parametrize("status", [7, None, [], {}, ...])
+@pytest.mark.parametrize("document", [{}, {"status": None}])
+def test_a_stage_that_is_not_told_is_unknown(document: dict[str, object]) -> None:
+    """Without a status nothing is known of the search, and that is no reason to stop it."""
+    found = replies.allocation(reply({**document, "queuePosition": 4}), NOW)
+    assert (found.stage, found.queue_position) == (AllocationStage.UNKNOWN, 4)
+    assert replies.routed(reply({**document, "requestId": "r"}), NOW)[0].stage is AllocationStage.UNKNOWN
+
+
+@pytest.mark.parametrize("status", [7, [], {}, True, 1.5])
 def test_a_stage_that_is_no_word_breaks_the_contract(status: object) -> None:
-    """Without a status nothing is known of the search."""
-    with pytest.raises(ContractError, match="getRequestStatus"):
-        replies.allocation(reply({} if status is ... else {"status": status}), NOW)
+    """A status of another type shows that the reply is not the one that we know."""
+    with pytest.raises(ContractError, match="getRequestStatus") as raised:
+        replies.allocation(reply({"status": status}), NOW)
+    assert raised.value.pointer == "/status"
+    with pytest.raises(ContractError, match="routeConversation"):
+        replies.routed(reply({"status": status}), NOW)
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+@pytest.mark.parametrize("body", [b"", b" \r\n", b"{}"])
+def test_any_success_of_a_route_counts(status: int, body: bytes) -> None:
+    """As observed: whatever 2xx it is, and also without a word, the conversation is in the service's hands."""
+    came = Reply(status=status, headers=JSON, body=body)
+    assert error_for(ROUTE, came) is None
+    found, request_id = replies.routed(came, NOW)
+    assert (found.stage, found.fetched_at, request_id) == (AllocationStage.UNKNOWN, NOW, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("r", "r"), (17, "17"), (None, None), ("", None), ([], None), (True, None), (..., None)]
+)
+def test_a_route_may_give_a_request_id(value: object, expected: str | None) -> None:
+    """A word or a number; anything else counts as none, for the conversation's own id does as well."""
+    document = {"status": "Queued"} | ({} if value is ... else {"requestId": value})
+    assert replies.routed(reply(document), NOW)[1] == expected
 
 
 def test_an_allocation_is_read_with_its_agent() -> None:
@@ -595,14 +738,13 @@ def test_a_sent_message_comes_back_as_ours() -> None:
         "m",
         Role.CUSTOMER,
     )
-    for bad in (
-        {},
-        {"id": "", "sentAt": "2026-11-23T12:00:00Z"},
-        {"id": 7, "sentAt": "2026-11-23T12:00:00Z"},
-        {"id": "9"},
-    ):
+    bare = replies.sent_message(reply({"id": 9}), "c", "m", "Hello")
+    assert (bare.id, bare.sent_at, bare.text) == ("9", None, "Hello")
+    for bad in NO_IDS:
         with pytest.raises(ContractError):
-            replies.sent_message(reply(bad), "c", "m", "Hello")
+            replies.sent_message(reply({"id": bad}), "c", "m", "Hello")
+    with pytest.raises(ContractError):
+        replies.sent_message(reply({"sentAt": "2026-11-23T12:00:00Z"}), "c", "m", "Hello")
 
 
 # Items of a poll
@@ -615,6 +757,38 @@ def test_a_poll_is_read_in_its_order() -> None:
     empties: list[dict[str, object]] = [{}, {"messages": None, "cursor": None}, {"messages": []}]
     for empty in empties:
         assert replies.poll(reply(empty)) == replies.Poll((), None)
+
+
+@pytest.mark.parametrize("last", [None, replies.Poll((), "17"), replies.poll(reply({"messages": [line()]}))])
+def test_no_content_means_nothing_new(last: replies.Poll | None) -> None:
+    """A 204 has no body to be read, and says neither an item nor a cursor."""
+    assert error_for(POLL, Reply(status=204)) is None
+    assert replies.poll(Reply(status=204), last) == replies.Poll((), None)
+
+
+def test_after_no_content_the_rest_is_still_told_from_what_came_before() -> None:
+    """A service that answers 204 between two histories gives each message once."""
+    first = replies.poll(reply({"messages": [line(id="1")]}))
+    nothing = replies.poll(Reply(status=204), first)
+    after = replies.poll(reply({"messages": [line(id="1"), line(id="2")]}), nothing)
+    assert [event.id for event in after.events] == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("cursor", "after"),
+    [(17, "after=17"), (0, "after=0"), ("17", "after=17"), ("k", "after=k"), (2**70, f"after={2**70}")],
+)
+def test_a_cursor_is_a_number_or_a_word(cursor: object, after: str) -> None:
+    """The next poll says it as it came; zero, the place before the first event, is a cursor too."""
+    found = replies.poll(reply({"messages": [], "cursor": cursor})).cursor
+    assert poll_request(found).query == after
+
+
+@pytest.mark.parametrize("cursor", [None, "", True, False, [], {}, 1.5, ...])
+def test_what_can_be_no_cursor_is_none(cursor: object) -> None:
+    """The items beside it are told all the same."""
+    found = replies.poll(reply({"messages": [line()]} | ({} if cursor is ... else {"cursor": cursor})))
+    assert (found.cursor, len(found.events)) == (None, 1)
 
 
 def test_of_a_reply_that_repeats_the_last_one_only_the_rest_is_read() -> None:
@@ -723,22 +897,23 @@ def test_the_end_says_by_whom() -> None:
         line(type=...),
         line(type=7),
         line(type=[]),
-        line(content=...),
-        line(content=None),
         line(content=7),
         line(id=...),
-        line(id=7),
         line(id=None),
+        line(id=True),
+        line(conversationId=...),
         line(conversationId=None),
         line(version="x", sentAt=None),
         line(sentAt="soon"),
         line(sentAt="0001-01-01T00:00:00+01:00"),
         line(sentAt="9999-12-31T23:59:59-01:00"),
-        line(type="Options", options=None),
-        line(type="Options", options=[{"id": "y"}]),
+        line(type="Options", options=7),
+        line(type="Options", options=[{"label": "Yes"}]),
         line(type="Options", options=["y"]),
-        line(type="File", fileName=None, url=None),
+        line(type="File", fileName=7),
+        line(type="File", url=[]),
         line(type="Event"),
+        line(type="Event", event=None),
         line(type="Event", event=7),
         {},
         7,
@@ -754,6 +929,74 @@ def test_an_item_that_is_new_or_damaged_is_told_and_kept(item: object) -> None:
     assert found.id
     assert found.raw == (item if isinstance(item, dict) else {"value": item})
     assert isinstance(after, TextMessage)
+
+
+# What a message of each kind may leave out, or have as null: all but type, id and conversation id.
+OPTIONAL = ("eventId", "version", "sentAt", "author")
+MESSAGES: list[tuple[dict[str, Any], type[Event], tuple[str, ...]]] = [
+    (line(eventId=7), TextMessage, (*OPTIONAL, "clientMessageId", "content")),
+    (
+        line(type="Options", eventId=7, content="?", options=[{"id": "y", "label": "Yes"}]),
+        OptionsMessage,
+        (*OPTIONAL, "content", "options"),
+    ),
+    (
+        line(type="File", eventId=7, fileName="a.pdf", url="https://chat.example/f", size=7, contentType="text/plain"),
+        FileMessage,
+        (*OPTIONAL, "fileName", "url", "size", "contentType"),
+    ),
+    (line(type="Event", eventId=7, event="AgentJoined", agent={"id": "k"}), AgentJoined, (*OPTIONAL, "agent")),
+    (line(type="Event", eventId=7, event="AgentLeft", agent={"id": "k"}), AgentLeft, (*OPTIONAL, "agent")),
+    (line(type="Event", eventId=7, event="AgentTyping", isTyping=True), AgentTyping, (*OPTIONAL, "isTyping")),
+    (
+        line(type="Event", eventId=7, event="ConversationEnded", endedBy=1, reason="done"),
+        ConversationEnded,
+        (*OPTIONAL, "endedBy", "reason"),
+    ),
+]
+
+
+@given(data=st.data(), case=st.sampled_from(MESSAGES))
+def test_a_message_is_what_it_is_whatever_is_left_out(
+    data: st.DataObject, case: tuple[dict[str, Any], type[Event], tuple[str, ...]]
+) -> None:
+    """Without any of the members that are guessed, left out or null, it comes through as its own kind and in order."""
+    whole, kind, optional = case
+    absent = data.draw(st.dictionaries(st.sampled_from(optional), st.sampled_from([None, ...])))
+    item = {name: value for name, value in {**whole, **absent}.items() if value is not ...}
+    found = items.event(item)
+    assert type(found) is kind
+    assert (found.id, found.conversation_id, found.raw) == ("1", "c", item)
+    assert found.version == (1 if "version" in absent else 2)
+    assert (found.sent_at is None) == ("sentAt" in absent)
+    assert found.author == (Author() if "author" in absent else Author(role=Role.AGENT, id="k", name="Kari"))
+    for name in {"content", "options", "fileName", "url"} & absent.keys():
+        ours = {"content": "html", "fileName": "file_name"}.get(name, name)
+        assert getattr(found, ours, "") in ("", ())
+
+
+def test_a_message_of_three_members_is_a_message() -> None:
+    """What identifies it is all that must be there."""
+    bare = {"type": "Text", "id": "1", "conversationId": "c"}
+    assert items.event(bare) == TextMessage(id="1", conversation_id="c")
+
+
+@pytest.mark.parametrize("author", [{}, {"role": None, "id": None, "displayName": None}, {"displayName": "Kari"}])
+def test_an_author_may_say_as_little_as_it_likes(author: dict[str, object]) -> None:
+    """Whoever wrote it, the message is told; a role that is not said is unknown."""
+    found = items.event(line(author=author))
+    assert isinstance(found, TextMessage)
+    assert (found.author.role, found.author.name) == (Role.UNKNOWN, author.get("displayName"))
+
+
+def test_ids_of_messages_may_be_numbers() -> None:
+    """The vendor's own stream counts its events (related); as texts they fit every caller and every store."""
+    found = items.event(line(id=7, conversationId=8, author={"role": 1, "id": 9}))
+    assert isinstance(found, TextMessage)
+    assert (found.id, found.conversation_id, found.author.id) == ("7", "8", "9")
+    asked = items.event(line(type="Options", options=[{"id": 1, "label": "Yes"}]))
+    assert isinstance(asked, OptionsMessage)
+    assert asked.options == (Option(id="1", label="Yes"),)
 
 
 def test_an_unknown_item_without_an_id_is_known_again() -> None:
@@ -807,6 +1050,7 @@ def test_each_status_has_its_error(status: int, kind: type[ApiError]) -> None:
     assert isinstance(found, ApiError)
     assert (found.status, found.code, found.title, found.detail) == (status, "Code", "T", "D")
     assert str(found).startswith(f"getRequestStatus: status {status} (Code).")
+    assert found.host == "communication"
 
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
@@ -817,7 +1061,9 @@ def test_each_status_has_its_error(status: int, kind: type[ApiError]) -> None:
 def test_no_error_page_breaks_the_judgement(operation: AnyOperation, status: int, body: bytes) -> None:
     """HTML, cut JSON and nonsense give an error of ours too."""
     for headers in (JSON, {"content-type": "text/html"}, {}):
-        assert isinstance(error_for(operation, Reply(status=status, headers=headers, body=body)), PuzzelChatError)
+        found = error_for(operation, Reply(status=status, headers=headers, body=body))
+        assert isinstance(found, PuzzelChatError)
+        assert found.host == operation.host
 
 
 @pytest.mark.parametrize(
@@ -851,9 +1097,13 @@ def test_gone_means_the_chat_is_over(operation: AnyOperation) -> None:
 def test_a_missing_thing_says_what_to_check() -> None:
     """404 names the next step of each operation."""
     for operation, word in (
-        (QUEUE, "queue id"),
+        (AUTHENTICATE, "provider_id"),
+        (AUTHENTICATE, "solution_id"),
+        (QUEUE, "visual queue id, a number"),
+        (QUEUE, "A queue key is for routing"),
         (TIME, "time id"),
-        (ROUTE, "queue id"),
+        (ROUTE, "queue key"),
+        (ROUTE, "A number is a visual queue id"),
         (STATUS, "route()"),
         (SEND, "route()"),
     ):
@@ -861,51 +1111,134 @@ def test_a_missing_thing_says_what_to_check() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "setting"),
+    ("status", "code", "kind"),
     [
-        ("invalid_client", "client_secret"),
-        ("unauthorized_client", "client_id"),
-        ("invalid_scope", "scope"),
-        ("invalid_request", "token_fields"),
-        ("unsupported_grant_type", "token_fields"),
-        ("invalid_grant", "solution_id"),
+        (400, None, ApiError),
+        (401, "InvalidToken", AuthenticationError),
+        (403, None, PermissionDenied),
+        (404, "ProviderNotFound", NotFound),
+        (404, "CustomerNotFound", NotFound),
+        (429, None, RateLimited),
+        (503, None, ServerError),
     ],
 )
-@pytest.mark.parametrize("status", [400, 401])
-def test_each_oauth_error_names_the_setting_to_look_at(word: str, setting: str, status: int) -> None:
-    """RFC 6749 section 5.2, in the words of our settings."""
-    found = error_for(TOKEN, reply({"error": word, "error_description": "x"}, status))
+def test_each_refusal_of_a_visitor_has_its_error(status: int, code: str | None, kind: type[ApiError]) -> None:
+    """The status decides, the code is kept, and no token that the service repeats is told."""
+    found = error_for(AUTHENTICATE, problem(status, code, title="Bad token gr4n1te-gr4n1te-gr4n1te"))
+    assert type(found) is kind
+    assert isinstance(found, ApiError)
+    assert (found.status, found.code, found.host) == (status, code, "identity")
+    assert "gr4n1te" not in str(found)
+
+
+SETTINGS = {
+    "invalid_client": "client_id",
+    "unauthorized_client": "client_id",
+    "invalid_scope": "scope",
+    "invalid_request": "token_fields",
+    "unsupported_grant_type": "grant_type",
+    "invalid_grant": "solution_id",
+}
+words = st.sampled_from(list(SETTINGS))
+descriptions = st.none() | st.text(max_size=40)
+
+
+@st.composite
+def dressed(draw: st.DrawFn, word: str, statuses: tuple[int, ...] = (200, 400, 401, 403)) -> Reply:
+    """An OAuth error as JSON, as a form or as the bare word, under any content type."""
+    document = {"error": word} | ({"error_description": said} if (said := draw(descriptions)) is not None else {})
+    bodies = [json.dumps(document), json.dumps(document, indent=2), urlencode(document), word, f" {word}\r\n"]
+    bodies.append(json.dumps(word))  # what this framework makes of a bare word for who asks for JSON
+    media = ["application/json", "application/problem+json", "text/plain; charset=utf-8", "text/html"]
+    media += ["application/x-www-form-urlencoded", "application/octet-stream", ""]
+    labelled = draw(st.sampled_from(media))
+    return Reply(
+        status=draw(st.sampled_from(statuses)),
+        headers={"content-type": labelled} if labelled else {},
+        body=draw(st.sampled_from(bodies)).encode(),
+    )
+
+
+@given(data=st.data(), word=words)
+def test_each_oauth_error_names_the_setting_to_look_at(data: st.DataObject, word: str) -> None:
+    """RFC 6749 section 5.2, in the words of our settings, whatever the error comes as and also with status 200."""
+    found = error_for(TOKEN, data.draw(dressed(word)))
     assert isinstance(found, ConfigurationError)
-    assert found.setting == setting
+    assert (found.setting, found.host, found.retryable) == (SETTINGS[word], "identity", False)
     assert word in str(found)
 
 
-@pytest.mark.parametrize(("status", "kind"), [(429, RateLimited), (500, ServerError), (503, ServerError)])
-@pytest.mark.parametrize("word", ["invalid_grant", "invalid_request", "temporarily_unavailable", "slow_down"])
-def test_a_service_that_is_busy_refuses_no_token(status: int, kind: type[ApiError], word: str) -> None:
+@given(data=st.data(), word=words)
+def test_only_a_refused_grant_ends_a_session_in_whatever_dress(data: st.DataObject, word: str) -> None:
+    """On a refresh, invalid_grant means that it is over; each other error stays what it is."""
+    found = error_for(TOKEN, data.draw(dressed(word)))
+    assert found is not None
+    if word == "invalid_grant":
+        assert isinstance(refresh_error(found), SessionExpired)
+    else:
+        assert refresh_error(found) is found
+
+
+@given(data=st.data(), word=words | st.sampled_from(["temporarily_unavailable", "slow_down"]))
+def test_a_service_that_is_busy_refuses_no_token(data: st.DataObject, word: str) -> None:
     """A 429 or 5xx passes, whatever word stands in it: a 503 must never end a session."""
-    found = error_for(TOKEN, reply({"error": word}, status))
-    assert isinstance(found, kind)
+    busy = data.draw(dressed(word, (429, 500, 502, 503, 520)))
+    found = error_for(TOKEN, busy)
+    assert type(found) is (RateLimited if busy.status == 429 else ServerError)
     assert not isinstance(refresh_error(found), SessionExpired)
 
 
-def test_an_address_without_a_token_endpoint_is_a_wrong_address() -> None:
-    """404 and 405 on connect/token mean base_url, a bare 401 or 403 the credentials."""
-    for status, setting in ((404, "base_url"), (405, "base_url"), (401, "client_secret"), (403, "client_secret")):
-        found = error_for(TOKEN, Reply(status=status))
-        assert isinstance(found, ConfigurationError)
-        assert found.setting == setting
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"access_token": "a", "error": None},
+        {"access_token": "a", "scope": "invalid_grant"},
+        {"access_token": "invalid_grant"},
+        {"access_token": "a", "error": "", "error_description": "invalid_client"},
+    ],
+)
+def test_a_word_elsewhere_in_a_token_reply_is_no_error(document: dict[str, object]) -> None:
+    """Only the member that the standard names counts, and a token is a token whatever it reads like."""
+    assert error_for(TOKEN, reply(document)) is None
+    assert replies.grant(reply(document)).access
 
 
-def test_only_a_refused_grant_ends_a_session() -> None:
-    """On a refresh, invalid_grant means that it is over; everything else stays what it is."""
-    over = error_for(TOKEN, reply({"error": "invalid_grant"}, 400))
-    assert over is not None
-    assert isinstance(refresh_error(over), SessionExpired)
-    for word in ("invalid_client", "invalid_scope", "invalid_request"):
-        other = error_for(TOKEN, reply({"error": word}, 400))
-        assert other is not None
-        assert refresh_error(other) is other
+@pytest.mark.parametrize(
+    "operation", [row for row in OPERATIONS.values() if row is not TOKEN], ids=lambda one: one.name
+)
+def test_an_oauth_error_means_nothing_to_other_operations(operation: AnyOperation) -> None:
+    """A word of the token endpoint in another reply neither ends a session nor blames a setting."""
+    found = error_for(operation, reply({"error": "invalid_grant"}, 400))
+    assert type(found) is ApiError
+
+
+@pytest.mark.parametrize(
+    ("chosen", "setting"),
+    [
+        ({"region": "uk"}, "region"),
+        ({"base_url": "https://id.example"}, "base_url"),
+        ({"base_url": "https://chat.example", "identity_url": "https://id.example"}, "identity_url"),
+    ],
+)
+@pytest.mark.parametrize("status", [404, 405])
+def test_an_address_without_a_token_endpoint_is_a_wrong_address(
+    status: int, chosen: dict[str, Any], setting: str
+) -> None:
+    """404 and 405 on connect/token name the host, and the setting that chose it."""
+    address = Settings(solution_id="7", **chosen).address("identity")
+    found = error_for(TOKEN, Reply(status=status, address=address))
+    assert isinstance(found, ConfigurationError)
+    assert found.setting == setting
+    assert f"no /connect/token at {address.host}" in str(found)
+    assert ("set identity_url" in str(found)) == (setting == "base_url")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_bare_refusal_of_the_token_request_is_about_the_client(status: int) -> None:
+    """Without a word of the service, the client id is the first thing to look at."""
+    found = error_for(TOKEN, Reply(status=status))
+    assert isinstance(found, ConfigurationError)
+    assert found.setting == "client_id"
 
 
 @pytest.mark.parametrize(
@@ -973,11 +1306,25 @@ def test_a_redirect_is_a_wrong_address(status: int, location: str, told: str) ->
     assert "token" not in str(found)
 
 
+@pytest.mark.parametrize(
+    ("operation", "host"), [(TOKEN, "id.example (identity_url)"), (POLL, "chat.example (base_url)")]
+)
+def test_a_redirect_names_the_host_that_redirects_and_its_setting(operation: AnyOperation, host: str) -> None:
+    """There are two hosts, and only one of them has moved."""
+    settings = Settings(solution_id="7", base_url="https://chat.example", identity_url="https://id.example")
+    address = settings.address(operation.host)
+    found = error_for(operation, Reply(status=307, address=address, headers={"location": "https://new.example/"}))
+    assert isinstance(found, ConfigurationError)
+    assert str(address) == host
+    assert str(found).startswith(f"{address.setting}: {address.host} redirects to new.example")
+    assert found.host == operation.host
+
+
 # What of a reply may be shown
 
 
 # Their requests or replies hold tokens, the customer's words and name, or an agent's name.
-WORDY = [TOKEN, POLL, SEND, ROUTE, STATUS]
+WORDY = [TOKEN, AUTHENTICATE, POLL, SEND, ROUTE, STATUS]
 PRIVATE = [row for row in OPERATIONS.values() if row.private]
 MARK = "Grunnfjell"
 documents = st.recursive(

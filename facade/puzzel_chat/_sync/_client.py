@@ -10,7 +10,7 @@ from puzzel_chat._config import Settings
 from puzzel_chat._errors import PuzzelChatError
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._models import Customer, Variable, Visitor
-from puzzel_chat._opening import SignIn, checked_visitor, opened, restored
+from puzzel_chat._opening import SignIn, check_start, checked_visitor, opened, restored
 from puzzel_chat._retry import LEAVE_WITHIN, again
 from puzzel_chat._routing import check_hours, checked_timeout, unknown_hours
 from puzzel_chat._secrets import secret_or_none
@@ -25,9 +25,6 @@ from puzzel_chat._wire.operations import (
     AnyOperation,
     as_customer,
     as_variables,
-    checked_id,
-    queue_request,
-    route_request,
     token_request,
 )
 from puzzel_chat._wire.refusals import error_for
@@ -95,11 +92,7 @@ class PuzzelChat(Application[Transport, Session]):
         """
         checked_timeout(wait, "wait")
         customer, variables, subject = as_customer(customer), as_variables(variables), secret_or_none(subject)
-        # What no request can carry is refused before the first one is sent.
-        chosen = "" if conversation_id is None else checked_id("conversation_id", conversation_id)
-        route_request(chosen, queue_key, customer, variables, subject)
-        if visual_queue_id is not None:
-            queue_request(visual_queue_id)
+        check_start(queue_key, visual_queue_id, conversation_id, customer, variables, subject)
         session = self.connect(visitor=visitor)
         try:
             conversation = session.conversation(conversation_id)

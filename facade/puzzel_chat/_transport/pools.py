@@ -24,7 +24,7 @@ def reachable(settings: Settings) -> dict[HostName, Address]:
     hosts = {name: settings.address(name) for name in get_args(HostName)}
     for address in hosts.values():
         try:
-            httpx.URL(address.url)
+            _ = httpx.URL(address.url).host  # some names that cannot be are found out only here
         except (httpx.InvalidURL, ValueError):
             raise ConfigurationError(address.setting, "is not an address that can be reached") from None
     return hosts

@@ -74,7 +74,8 @@ _NEXT_STEP = {
         400: "The service does not take this request; check the visitor's token and provider_id.",
         401: "The service does not accept the visitor's token; sign the visitor in again.",
         403: "The service does not accept the visitor's token; sign the visitor in again.",
-        404: "There is no such identity provider or solution; check provider_id and solution_id.",
+        404: "There is no such identity provider or solution, or no identity service; check provider_id, solution_id"
+        " and identity_url.",
     },
     QUEUE.name: {404: "There is no such queue; check the visual queue id, a number. A queue key is for routing."},
     TIME.name: {404: "There is no such time module; check the time id."},
@@ -236,6 +237,8 @@ def _oauth_error(body: bytes) -> str:
     except (ValueError, RecursionError):
         # As a form, or as the bare word.
         document = dict(parse_qsl(written)) or {"error": written}
+    if isinstance(document, str):
+        document = {"error": document}
     try:
         return text(TokenError.from_dict(document).error) or ""
     except (KeyError, TypeError, ValueError):

@@ -26,6 +26,7 @@ from puzzel_chat_api.models import AllocationStatus
 from puzzel_chat_api.types import Unset
 
 _Model = TypeVar("_Model")
+_Search = TypeVar("_Search", theirs.RouteReply, theirs.RequestStatus)
 
 _STAGES: dict[object, AllocationStage] = {
     AllocationStatus.QUEUED: AllocationStage.QUEUED,
@@ -138,11 +139,15 @@ def time_info(reply: Reply, now: datetime) -> ours.TimeInfo:
     )
 
 
-def _stage(operation: AnyOperation, reply: Reply, status: object) -> AllocationStage:
-    """Give a stage; unknown when none is told, for that is no reason to stop a search."""
-    if not isinstance(status, AllocationStatus | Unset | None):
-        raise misfit(operation, reply, "this is no word", "/status")
-    return named(_STAGES, status, AllocationStage.UNKNOWN)
+def _search(
+    operation: AnyOperation, reply: Reply, parse: Callable[[Mapping[str, Any]], _Search]
+) -> tuple[_Search, dict[str, Any], AllocationStage]:
+    """Parse a reply with a stage in it: unknown when none is told, for that is no reason to stop a search."""
+    found, raw = _parsed(operation, reply, parse)
+    if isinstance(found.status, AllocationStatus | Unset | None):
+        return found, raw, named(_STAGES, found.status, AllocationStage.UNKNOWN)
+    del found  # tools that show locals would show what came in the word's place
+    raise misfit(operation, reply, "this is no word", "/status")
 
 
 def routed(reply: Reply, now: datetime) -> tuple[ours.Allocation, str | None]:
@@ -152,16 +157,15 @@ def routed(reply: Reply, now: datetime) -> tuple[ours.Allocation, str | None]:
     """
     if not reply.body.strip():
         return ours.Allocation(stage=AllocationStage.UNKNOWN, fetched_at=now), None
-    found, raw = _parsed(ROUTE, reply, theirs.RouteReply.from_dict)
-    stage = _stage(ROUTE, reply, found.status)
+    found, raw, stage = _search(ROUTE, reply, theirs.RouteReply.from_dict)
     return ours.Allocation(stage=stage, fetched_at=now, raw=raw), identity(found.request_id)
 
 
 def allocation(reply: Reply, now: datetime) -> ours.Allocation:
     """Give the state of the search for an agent."""
-    found, raw = _parsed(STATUS, reply, theirs.RequestStatus.from_dict)
+    found, raw, stage = _search(STATUS, reply, theirs.RequestStatus.from_dict)
     return ours.Allocation(
-        stage=_stage(STATUS, reply, found.status),
+        stage=stage,
         queue_position=whole(found.queue_position),
         estimated_wait=seconds(found.estimated_wait_seconds),
         agent=agent(found.agent),

@@ -99,12 +99,16 @@ class VisitorBook:
         """Return the visitor id for a token request: of a signed-in visitor, or a new one.
 
         Raises:
-            TokenRefusal: invalid_grant: used before, too old, or without the verifier of its challenge.
+            TokenRefusal: invalid_grant: used before, too old, or without the verifier of its challenge;
+                invalid_request: handed over in fields of other names.
 
         """
         named, proof = self._fields
         key, verifier = form.get(named), form.get(proof)
         if key is None and verifier is None:
+            # Taken for somebody unknown, a signed-in visitor would never learn why.
+            if not self._pending.keys().isdisjoint(form.values()):
+                raise TokenRefusal(400, "invalid_request", f"a signed-in visitor comes with {named} and {proof}")
             return self._new_id()
         pending = self._pending.pop(key or "", None)
         if pending is None or now >= pending.expires or not _proves(verifier or "", pending.challenge):

@@ -23,13 +23,14 @@ import pytest
 if TYPE_CHECKING:
     from puzzel_chat.sandbox import Sandbox
     from puzzel_chat.testing._cassette import cassette_config, unplayed
-    from puzzel_chat.testing._scrub import HOST, Scrubber
+    from puzzel_chat.testing._scrub import HOST, IDENTITY_HOST, Scrubber
     from puzzel_chat.testing._time import VirtualTime
 
-__all__ = ["HOST", "Scrubber", "VirtualTime", "cassette_config", "unplayed"]
+__all__ = ["HOST", "IDENTITY_HOST", "Scrubber", "VirtualTime", "cassette_config", "unplayed"]
 
-_HOMES = {"HOST": "_scrub", "Scrubber": "_scrub", "VirtualTime": "_time"}
+_HOMES = {"HOST": "_scrub", "IDENTITY_HOST": "_scrub", "Scrubber": "_scrub", "VirtualTime": "_time"}
 _SHELLS = ("_sync", "_async")
+_CREDENTIALS = ("grant_type", "client_id", "client_secret")
 _MARKER = "puzzel_sandbox(script='helpful', **options): the options of puzzel_chat.sandbox.Sandbox for this test"
 
 
@@ -77,10 +78,9 @@ def puzzel_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 def puzzel_chat_settings(request: pytest.FixtureRequest, puzzel_sandbox: Sandbox) -> dict[str, Any]:
     """Give a client's keyword arguments for the test's sandbox: `PuzzelChat(**puzzel_chat_settings)`."""
     _, options = _marked(request)
-    secrets = {name: options[name] for name in ("client_id", "client_secret") if options.get(name) is not None}
+    asked = {name: options[name] for name in _CREDENTIALS if options.get(name) is not None}
     interval = 1.0 if "puzzel_time" in request.fixturenames else 0.05
-    own = {"base_url": puzzel_sandbox.base_url, "solution_id": puzzel_sandbox.solution_id, "poll_interval": interval}
-    return {**own, **secrets}
+    return {**puzzel_sandbox.settings, "poll_interval": interval, **asked}
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@
         ...  # a chat; record it once with --record-mode=rewrite
         assert not unplayed(vcr)
 
+The client that replays is made with `base_url=HOST, identity_url=IDENTITY_HOST`, and with the `grant_type` of the
+recording; it needs no other setting that the recorded one had.
 A body is shown as a structure only when exactly the recorded bytes can be made of it again.
 """
 
@@ -26,14 +28,16 @@ from puzzel_chat.testing._scrub import Scrubber
 
 FORMAT = "puzzel.yaml"
 """The format's name at vcrpy; pytest-recording takes it for the end of the file's name too."""
-MATCH_ON = ("method", "path", "query", "headers", "body")
+MATCH_ON = ("method", "host", "path", "query", "headers", "body")
 """What tells a request from another, after scrubbing. Of the headers only the content type and the token are left."""
 _ABOUT = "# Recorded by puzzel-chat; secrets are replaced, other headers left out. Record anew: --record-mode=rewrite\n"
 
 
-def cassette_config(*, base_url: str | None = None, replace: Mapping[str, str] | None = None) -> dict[str, Any]:
+def cassette_config(
+    *, base_url: str | None = None, identity_url: str | None = None, replace: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Give what the fixture `vcr_config` of pytest-recording returns, with a new `Scrubber` of these arguments."""
-    scrubber = Scrubber(base_url=base_url, replace=replace)
+    scrubber = Scrubber(base_url=base_url, identity_url=identity_url, replace=replace)
     return {
         "serializer": FORMAT,
         "match_on": MATCH_ON,

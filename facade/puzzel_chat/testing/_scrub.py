@@ -2,12 +2,16 @@
 
 What is kept is named here and everything else goes, so that a field nobody has thought of does not leak.
 
-    always       tokens, secrets, client ids, cookies, other form fields and headers, the host
+    always       tokens, secrets, who the visitor is, client ids, the solution id where a token is asked for, cookies,
+                 other form fields and headers, the hosts
     also, when   every string of a reply that is not an id, a time or a word of the contract,
     not ours     unless the test itself wrote it (replies that say they come from the simulator keep theirs)
 
 A value is replaced by `scrubbed-FIELD-NUMBER`, the same one wherever it comes again: a cassette still shows which
 token was used. A value of eight letters and more is also replaced inside longer texts. Scrubbing twice changes nothing.
+
+Of a service that has one address for everything the requests for a token go to `IDENTITY_HOST` all the same, so that
+every cassette is replayed by a client with `base_url=HOST, identity_url=IDENTITY_HOST`.
 """
 
 from __future__ import annotations
@@ -19,20 +23,32 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 HOST = "https://puzzel.example"
+"""What a cassette shows for the communication service."""
+IDENTITY_HOST = "https://identity.puzzel.example"
+"""What a cassette shows for the identity service."""
 SIMULATOR = "x-simulator"
 _FORM = "application/x-www-form-urlencoded"
 _PLACEHOLDER = re.compile(r"scrubbed-[a-zA-Z_-]+-\d+")
-_SECRET = re.compile(r"(?i)token|secret|passw|api_?key|credential|assertion|cookie|authori[sz]ation|client_?id|^scope$")
+_SECRET = re.compile(
+    r"(?i)token|secret|passw|api_?key|credential|assertion|cookie|authori[sz]ation|client_?id|tenant_?id|^scope$"
+    r"|visitor_?id|user_?info_?id|code_?verifier|code_?challenge"
+)
 # What a form may show. Further fields are left out, so that a replay needs no credentials to look the same.
-_FORM_FIELDS = frozenset({"grant_type", "client_id", "refresh_token"})
+_FORM_FIELDS = frozenset({"grant_type", "client_id", "tenant_id", "refresh_token", "user_info_id", "code_verifier"})
 _HARMLESS = frozenset({"grant_type", "token_type", "expires_in"})
 _REQUEST_HEADERS = ("content-type", "authorization")
 _REPLY_HEADERS = ("content-type", "retry-after", "x-request-id", SIMULATOR)
 _CONTRACT = frozenset(
-    {"id", "requestId", "conversationId", "queueId", "timeId", "clientMessageId", "cursor"}
-    | {"type", "status", "event", "contentType", "code", "error", "token_type"}
+    {"id", "requestId", "conversationId", "eventId", "timeId", "clientMessageId", "cursor"}
+    | {"type", "status", "event", "contentType", "code", "error", "token_type", "item_name"}
     | {"sentAt", "opensAt", "closesAt", "nextChange"}
 )
+_OAUTH_ERRORS = frozenset(
+    {"invalid_request", "invalid_client", "invalid_grant", "invalid_scope"}
+    | {"unauthorized_client", "unsupported_grant_type"}
+)
+_SIGN_IN = "/api/authenticate/"
+_IDENTITY_PATH = re.compile(rf"/connect/token$|{_SIGN_IN}[^/]+$")
 _IN_BROKEN_JSON = re.compile(r'"([^"]*)"(\s*:\s*)"((?:[^"\\]|\\.)*)')
 _LONG = 8
 
@@ -40,12 +56,19 @@ _LONG = 8
 class Scrubber:
     """Scrubs one recording; give its two methods to vcrpy as `before_record_request` and `before_record_response`.
 
-    `base_url` is what the recorded requests begin with (their host unless given). `replace` names further values and
-    what stands for them, such as a tenant's queue id: they are replaced where they are a whole value or path segment.
+    `base_url` and `identity_url` are the client's settings of these names. Without them a request's path tells which
+    service it is for. `replace` names further values and what stands for them, such as a tenant's queue key: they are
+    replaced where they are a whole value or path segment.
     """
 
-    def __init__(self, *, base_url: str | None = None, replace: Mapping[str, str] | None = None) -> None:
-        self._base_url = base_url
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        identity_url: str | None = None,
+        replace: Mapping[str, str] | None = None,
+    ) -> None:
+        self._addresses = _addresses(base_url, identity_url)
         self._known: dict[str, str] = dict(replace or {})
         self._own: set[str] = set()
 
@@ -78,13 +101,22 @@ class Scrubber:
 
     def _uri(self, uri: str) -> str:
         parts = urlsplit(uri)
-        path = parts.path
-        if self._base_url and uri.startswith(self._base_url):
-            path = path.removeprefix(urlsplit(self._base_url).path.rstrip("/"))
+        host, path = self._place(uri)
+        before, sign_in, customer = path.rpartition(_SIGN_IN)
+        if sign_in:
+            path = f"{before}{sign_in}{self._secret('tenant_id', unquote(customer))}"
         segments = "/".join(quote(self._text(unquote(segment)), safe="") for segment in path.split("/"))
         pairs = [(name, self._named(name, value)) for name, value in parse_qsl(parts.query, keep_blank_values=True)]
-        host = urlsplit(HOST)
-        return urlunsplit((host.scheme, host.netloc, segments, urlencode(pairs), ""))
+        return urlunsplit((*urlsplit(host)[:2], segments, urlencode(pairs), ""))
+
+    def _place(self, uri: str) -> tuple[str, str]:
+        """Give the host that stands for a request's, and the path below its address."""
+        path = urlsplit(uri).path
+        by_path = IDENTITY_HOST if _IDENTITY_PATH.search(path) else HOST
+        for address, host in self._addresses.items():
+            if uri.startswith(f"{address}/"):
+                return host or by_path, path.removeprefix(urlsplit(address).path)
+        return by_path, path
 
     def _request_body(self, content_type: str, body: bytes | None) -> bytes:
         text = (body or b"").decode("utf-8", "replace")
@@ -120,7 +152,7 @@ class Scrubber:
             return [self._value(name, item, keep=keep) for item in value]
         if not isinstance(value, str):
             return self._number(name, value)
-        plain = keep or name in _CONTRACT or value in self._own or _is_secret(name)
+        plain = keep or name in _CONTRACT or value in self._own or value in _OAUTH_ERRORS or _is_secret(name)
         return self._named(name, value) if plain else self._secret("words", value)
 
     def _number(self, name: str, value: Any) -> Any:
@@ -169,10 +201,23 @@ def _is_secret(name: str) -> bool:
     return name not in _HARMLESS and _SECRET.search(name) is not None
 
 
+def _addresses(base_url: str | None, identity_url: str | None) -> dict[str, str | None]:
+    """Give the host that stands for each known address, None where the path decides; the longest address first."""
+    own, identity = ((url or "").rstrip("/") for url in (base_url, identity_url))
+    given = {own: HOST, identity: IDENTITY_HOST} if identity not in ("", own) else {own: None}
+    # What is scrubbed already stays where it was sent, so that a token for the wrong host finds nothing to replay.
+    known = {HOST: HOST, IDENTITY_HOST: IDENTITY_HOST, **given}
+    return {url: known[url] for url in sorted(known, key=len, reverse=True) if url}
+
+
 def _told(document: Mapping[str, Any]) -> dict[str, str]:
-    """Give the fields that their neighbours make private: the id of a person, the value of a secret variable."""
-    person = {"id": "person"} if "displayName" in document else {}
-    return {**person, "value": "secret_value"} if document.get("secret") is True else person
+    """Give the fields whose neighbours say what they are: the id of a person, the name and value of an item."""
+    told = {"id": "person"} if "displayName" in document else {}
+    if {"name", "value"} <= document.keys():
+        told["name"] = "item_name"
+        if document.get("secret") is True or _is_secret(str(document["name"])):
+            told["value"] = "secret_value"
+    return told
 
 
 def _dumped(document: Any) -> bytes:
@@ -180,7 +225,10 @@ def _dumped(document: Any) -> bytes:
 
 
 def _shape(text: str) -> bytes:
-    """Keep of an unreadable body only what it was: nothing, a page, or broken JSON."""
+    """Keep of an unreadable body only what it was: nothing, an OAuth error, a page, or broken JSON."""
+    error = dict(parse_qsl(text)).get("error", text.strip())
+    if error in _OAUTH_ERRORS:
+        return f"error={error}".encode()
     begin = text.lstrip()[:1]
     if begin == "<":
         return b"<!doctype html><title>scrubbed</title>"

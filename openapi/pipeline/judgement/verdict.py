@@ -17,7 +17,7 @@ from pipeline.overlay import Missed
 from pipeline.private import MARK as PRIVATE
 from pipeline.provenance import MARK
 from pipeline.rules.enums import NAMES
-from pipeline.rules.servers import hosts
+from pipeline.rules.servers import common_hosts, hosts
 
 CORRECTIONS = "corrections that do not fit"
 COMMAND = "KEEP_ASSUMED=1"
@@ -90,7 +90,7 @@ def _kept(old: Call, row: Row) -> Finding:
 
 def _hosts(document: Object, uses: Uses) -> Iterator[Finding]:
     """Yield the operations whose row names another of the two hosts than the document, which may know of one only."""
-    common = hosts(document)
+    common = common_hosts(document)
     for name, call in calls(document).items():
         own = hosts(call.operation)
         row = next((row for row in uses.rows if row.operation == name), None)

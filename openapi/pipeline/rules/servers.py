@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterator
 from urllib.parse import SplitResult, urlsplit
 
-from pipeline.document import Object, child, items, operations, text
+from pipeline.document import METHODS, Object, child, items, operations, text
 from pipeline.rules.walk import Note, without
 
 # Hosts that a template or a developer's machine leaves in a document.
@@ -13,11 +15,24 @@ NOWHERE = re.compile(r"localhost|127\.\d+\.\d+\.\d+|0\.0\.0\.0|::1|(.*\.)?exampl
 
 
 def fold_server_path(document: Object, note: Note) -> Object:
-    """Put the path of the first server in front of every path, and tell which base_url its address suggests."""
-    servers = [child(one) for one in items(document.get("servers"))]
+    """Put the path of the first server in front of every path, and tell which base_url its address suggests.
+
+    For an operation with servers of its own, those count instead.
+    """
     _tell_own_servers(document, note)
+    prefix = _common_path(document, note)
+    paths: Object = {}
+    for path, item in child(document, "paths").items():
+        for place, part in _placed(path, child(item), prefix):
+            paths[place] = {**child(paths, place), **part}
+    folded = {**document, "paths": paths} if "paths" in document else document
+    return _rooted(folded) if prefix != "/" else folded
+
+
+def _common_path(document: Object, note: Note) -> str:
+    servers = [child(one) for one in items(document.get("servers"))]
     if not servers:
-        return document
+        return "/"
     if len(servers) > 1:
         others = ", ".join(shown(address(one)) for one in servers[1:])
         note(f"the document names {len(servers)} servers: the path of the first counts, and there is also {others}")
@@ -26,7 +41,14 @@ def fold_server_path(document: Object, note: Note) -> Object:
     root = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "/"
     if parts.netloc and "{" not in filled and not NOWHERE.fullmatch(parts.hostname or ""):
         note(f"the document's server suggests base_url {root}")
-    return _folded(document, parts, root, note)
+    prefix = _path(servers[0])
+    paths = [path for path, _, operation in operations(document) if "servers" not in operation]
+    if prefix != "/" and all(path.startswith(f"{prefix}/") for path in paths):
+        note(f"the document's server ends in {prefix}, and so begins every path: it is not written twice")
+        return "/"
+    if prefix != "/":
+        note(f"the document's server has the path {prefix}: it now begins every path")
+    return prefix
 
 
 def shown(filled: str) -> str:
@@ -41,18 +63,32 @@ def _split(filled: str) -> SplitResult:
         return urlsplit("")
 
 
-def _folded(document: Object, parts: SplitResult, root: str, note: Note) -> Object:
-    prefix = "/" + parts.path.strip("/")
-    paths = child(document, "paths")
-    if prefix == "/":
-        return document
-    if all(path.startswith(f"{prefix}/") for path in paths):
-        note(f"the document's server ends in {prefix}, and so begins every path: it is not written twice")
-        return document
-    note(f"the document's server has the path {prefix}: it now begins every path")
-    first = {**without(child(items(document["servers"])[0]), "variables"), "url": root}
-    moved: Object = {f"{prefix}/{path.lstrip('/')}": item for path, item in paths.items()}
-    return {**document, "servers": [first, *items(document["servers"])[1:]], "paths": moved}
+def _path(server: Object) -> str:
+    return "/" + _split(re.sub("[{}]", "", address(server))).path.strip("/")
+
+
+def _placed(path: str, item: Object, prefix: str) -> Iterator[tuple[str, Object]]:
+    """Yield where a path's operations are found, those apart that have servers of their own."""
+    own = [name for name in METHODS if items(child(item, name).get("servers"))]
+    for name in own:
+        operation = child(item, name)
+        below = _path(child(items(operation["servers"])[0]))
+        written = below == "/" or path.startswith(f"{below}/")
+        yield (path, {name: operation}) if written else (_under(below, path), {name: _rooted(operation)})
+    if len(own) < len(item) or not own:
+        yield _under(prefix, path), without(item, *own)
+
+
+def _under(prefix: str, path: str) -> str:
+    return path if prefix == "/" else f"{prefix}/{path.lstrip('/')}"
+
+
+def _rooted(node: Object) -> Object:
+    """Return a document or an operation whose first server has lost its path."""
+    first, *others = items(node["servers"])
+    parts = _split(re.sub("[{}]", "", address(child(first))))
+    root = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "/"
+    return {**node, "servers": [{**without(child(first), "variables"), "url": root}, *others]}
 
 
 def address(server: Object) -> str:
@@ -67,11 +103,15 @@ def hosts(node: Object) -> set[str]:
     return {host for host in found if host}
 
 
+def common_hosts(document: Object) -> set[str]:
+    """Return the hosts of the document; where it names none for all of it, those that most operations name."""
+    named = Counter(frozenset(hosts(operation)) for *_, operation in operations(document))
+    return hosts(document) or set(max(named, key=lambda one: named[one], default=()))
+
+
 def _tell_own_servers(document: Object, note: Note) -> None:
-    common = hosts(document)
-    places = [(path, child(item)) for path, item in child(document, "paths").items()]
-    places += [(f"{method.upper()} {path}", operation) for path, method, operation in operations(document)]
-    for label, node in places:
-        if elsewhere := hosts(node) - common:
-            told = f"{label} is answered at {', '.join(sorted(elsewhere))}"
+    common = common_hosts(document)
+    for path, method, operation in operations(document):
+        if elsewhere := hosts(operation) - common:
+            told = f"{method.upper()} {path} is answered at {', '.join(sorted(elsewhere))}"
             note(f"{told}: its row in facade/puzzel_chat/_wire/operations.py says which host it is sent to")

@@ -9,7 +9,7 @@ SECTIONS = ("parameters", "responses", "requestBodies", "pathItems")
 
 
 def write_parts_where_used(document: Object, _note: Note) -> Object:
-    """Replace references to parameters, responses and bodies by what they lead to, and move a path's parameters in."""
+    """Replace references to parameters, responses and bodies, and move in what a path says for all its operations."""
     paths: Object = {path: _whole_item(document, item) for path, item in child(document, "paths").items()}
     result = {**document, "paths": paths} if "paths" in document else document
     components = child(document, "components")
@@ -23,9 +23,12 @@ def _whole_item(document: Object, item: Json) -> Json:
     if not isinstance(item, dict):
         return item
     shared = [followed(document, one) for one in items(item.get("parameters"))]
+    servers = {"servers": item["servers"]} if "servers" in item else {}
     return {
-        key: _whole_operation(document, value, shared) if key in METHODS and isinstance(value, dict) else value
-        for key, value in without(item, "parameters").items()
+        key: _whole_operation(document, {**servers, **value}, shared)
+        if key in METHODS and isinstance(value, dict)
+        else value
+        for key, value in without(item, "parameters", "servers").items()
     }
 
 
