@@ -27,7 +27,7 @@ from puzzel_chat import PuzzelChat, QueueClosed, TextMessage
 
 with PuzzelChat(solution_id="12345", **HOSTS) as chat:                      # or PuzzelChat.from_env()
     try:
-        conversation = chat.start("support", visual_queue_id="27501", customer={"name": "Ada"}, wait=120, on_progress=print)
+        conversation = chat.start("support", "27501", customer={"name": "Ada"}, wait=120, on_progress=print)
     except QueueClosed as closed:
         print("open again", closed.opens_at)
     else:
@@ -44,7 +44,7 @@ from puzzel_chat import AsyncPuzzelChat, QueueClosed, TextMessage
 async def main():
     async with AsyncPuzzelChat(solution_id="12345", **HOSTS) as chat:
         try:
-            conversation = await chat.start("support", visual_queue_id="27501", customer={"name": "Ada"}, wait=120, on_progress=print)
+            conversation = await chat.start("support", "27501", customer={"name": "Ada"}, wait=120, on_progress=print)
         except QueueClosed as closed:
             print("open again", closed.opens_at)
         else:
