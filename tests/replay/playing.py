@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Any, cast
 from uuid import uuid4
 
+import pytest
 import vcr  # type: ignore[import-untyped]  # vcrpy has no types
 from attrs import asdict
 
 from blocking import Blocking, Loop
 from puzzel_chat import AsyncPuzzelChat, PuzzelChat, Settings
 from puzzel_chat.sandbox import Sandbox
-from puzzel_chat.testing import HOST, VirtualTime, cassette_config
+from puzzel_chat.testing import HOST, IDENTITY_HOST, VirtualTime, cassette_config
 from puzzel_chat.testing._cassette import prepare
-from replay.scenarios import Scenario, Stage
+from replay.scenarios import CHAT, Scenario, Stage
 
 CASSETTES = Path(__file__).parent / "cassettes"
 KINDS = ("sync", "async")
-QUEUE = "support"
-QUEUE_VARIABLE = "PUZZEL_CHAT_QUEUE_ID"
+QUEUE, VISUAL_QUEUE = "support", "27501"
+RECORDED: Mapping[str, Any] = {"base_url": HOST, "identity_url": IDENTITY_HOST, "solution_id": "12345"}
+"""The settings of a client that plays against a cassette."""
 RUN = uuid4().hex
 
 
@@ -41,31 +43,42 @@ def client(kind: str, **settings: Any) -> Iterator[PuzzelChat]:
             loop.stop()
 
 
-def play(scenario: Scenario, kind: str, time: VirtualTime, base_url: str = HOST) -> None:
-    """Play a scenario against a recording, or against what listens at `base_url`."""
-    with client(kind, **{"base_url": base_url, "solution_id": "12345", **scenario.settings}) as chat:
-        scenario.play(Stage(chat, time, QUEUE))
+def play(
+    scenario: Scenario,
+    kind: str,
+    time: VirtualTime,
+    settings: Mapping[str, Any] = RECORDED,
+    visitor_token: str = "a token that nobody reads",
+) -> None:
+    """Play a scenario against a recording, or against what those settings lead to."""
+    with client(kind, **{**settings, **scenario.settings}) as chat:
+        scenario.play(Stage(chat, time, QUEUE, VISUAL_QUEUE, visitor_token=visitor_token))
 
 
 def play_on_sandbox(scenario: Scenario, time: VirtualTime) -> None:
     """Play a scenario against a sandbox that lives in the same time as the client."""
     with Sandbox(**{"pace": 1, "clock": time.seconds, **scenario.sandbox}) as sandbox:
-        play(scenario, "sync", time, sandbox.base_url)
+        play(scenario, "sync", time, sandbox.settings, sandbox.visitor_token())
 
 
 def tenant() -> Settings | None:
     """Give the settings of the tenant in `PUZZEL_CHAT_*`, if there is one."""
-    return Settings.from_env() if os.environ.get("PUZZEL_CHAT_BASE_URL") else None
+    named = any(os.environ.get(f"PUZZEL_CHAT_{name}") for name in ("REGION", "BASE_URL"))
+    return Settings.from_env() if named else None
 
 
-def tenant_queue() -> str:
-    """Give the id of the tenant's queue to ask in."""
-    return os.environ.get(QUEUE_VARIABLE, QUEUE)
+def tenant_ids(scenario: Scenario) -> tuple[str, str, str]:
+    """Give a tenant's queue key and visual queue id, and a conversation id that it has not met yet."""
+    queue = [os.environ.get(f"PUZZEL_CHAT_{name}", "") for name in ("QUEUE_KEY", "VISUAL_QUEUE_ID")]
+    if not all(queue):
+        pytest.fail("a tenant's queue is named by PUZZEL_CHAT_QUEUE_KEY and PUZZEL_CHAT_VISUAL_QUEUE_ID", pytrace=False)
+    return queue[0], queue[1], f"{scenario.name}-{RUN}"
 
 
-def tenant_chat(scenario: Scenario) -> str:
-    """Give a conversation id that the tenant has not met yet."""
-    return f"{scenario.name}-{RUN}"
+def tenant_config(scenario: Scenario, settings: Settings) -> dict[str, Any]:
+    """Give the settings of a cassette that is recorded from a tenant."""
+    ids = dict(zip(tenant_ids(scenario), (QUEUE, VISUAL_QUEUE, CHAT), strict=True))
+    return cassette_config(base_url=settings.base_url, identity_url=settings.identity_url, replace=ids)
 
 
 def play_on_tenant(scenario: Scenario, settings: Settings, time: VirtualTime, patch: Any) -> None:
@@ -77,7 +90,7 @@ def play_on_tenant(scenario: Scenario, settings: Settings, time: VirtualTime, pa
 
     patch.setattr(time, "wait", wait)
     with client("sync", **asdict(settings)) as chat:
-        scenario.play(Stage(chat, time, tenant_queue(), tenant_chat(scenario)))
+        scenario.play(Stage(chat, time, *tenant_ids(scenario)))
 
 
 @contextmanager

@@ -24,7 +24,9 @@ def test_a_chat_on_the_sandbox(kind: str, puzzel_chat_settings: dict[str, Any], 
     """The fixtures give a contact centre that answers, and what a client needs to reach it."""
     with (
         client(kind, **puzzel_chat_settings) as chat,
-        chat.start(puzzel_sandbox.queue_id, wait=10, conversation_id="chat") as conversation,
+        chat.start(
+            puzzel_sandbox.queue_key, puzzel_sandbox.visual_queue_id, wait=10, conversation_id="chat"
+        ) as conversation,
     ):
         assert isinstance(talk(conversation, "end chat")[-1], ConversationEnded)
     assert puzzel_sandbox.stats().ended == 1
@@ -42,13 +44,21 @@ def test_two_minutes_pass_at_once(kind: str, puzzel_chat_settings: dict[str, Any
     assert time.monotonic() - really < 10
 
 
-@pytest.mark.puzzel_sandbox(client_id="ada", client_secret="open sesame")
+@pytest.mark.puzzel_sandbox(client_id="ada", client_secret="open sesame", grant_type="client_credentials")
 def test_the_settings_fit_the_marker(puzzel_chat_settings: dict[str, Any]) -> None:
     """Credentials given to the sandbox are given to the client, and are asked for."""
     with PuzzelChat(**puzzel_chat_settings) as chat:
         chat.connect()
     with PuzzelChat(**{**puzzel_chat_settings, "client_secret": "wrong"}) as chat, pytest.raises(ConfigurationError):
         chat.connect()
+
+
+@pytest.mark.puzzel_sandbox(identity_port=None)
+def test_one_address_is_enough(puzzel_chat_settings: dict[str, Any], puzzel_sandbox: Sandbox) -> None:
+    """The marker may ask for a sandbox with both services at one address."""
+    assert puzzel_chat_settings["base_url"] == puzzel_chat_settings["identity_url"]
+    with PuzzelChat(**puzzel_chat_settings) as chat:
+        assert chat.connect().queue_info(puzzel_sandbox.visual_queue_id).is_open
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -80,7 +90,7 @@ sys.exit(pytest.main(["-q", "-p", "puzzel_chat.testing", "-p", "no:cacheprovider
 """
 A_USERS_TESTS = """
 import pytest
-from puzzel_chat.testing import HOST, Scrubber, VirtualTime, cassette_config, unplayed
+from puzzel_chat.testing import HOST, IDENTITY_HOST, Scrubber, VirtualTime, cassette_config, unplayed
 
 def test_plain():
     assert cassette_config()["before_record_request"]

@@ -1,7 +1,8 @@
 """Every scenario under both clients from one cassette, without network and without waiting.
 
 `--record-mode=rewrite` records anew with the blocking client: from an embedded sandbox, or from the tenant named in
-`PUZZEL_CHAT_*` and `PUZZEL_CHAT_QUEUE_ID`. Without that option a request that is not in the cassette fails.
+`PUZZEL_CHAT_*`, in its queue `PUZZEL_CHAT_QUEUE_KEY` and `PUZZEL_CHAT_VISUAL_QUEUE_ID`. Without that option a request
+that is not in the cassette fails.
 """
 
 from __future__ import annotations
@@ -15,19 +16,18 @@ from typing import Any
 import pytest
 from vcr.errors import CannotOverwriteExistingCassetteException  # type: ignore[import-untyped]  # vcrpy has no types
 
-from puzzel_chat.testing import VirtualTime, cassette_config, unplayed
+from puzzel_chat.testing import HOST, VirtualTime, cassette_config, unplayed
 from puzzel_chat.testing._cassette import ReadableYaml
 from replay.playing import (
     CASSETTES,
     KINDS,
-    QUEUE,
+    RECORDED,
     cassette,
     play,
     play_on_sandbox,
     play_on_tenant,
     tenant,
-    tenant_chat,
-    tenant_queue,
+    tenant_config,
 )
 from replay.scenarios import SCENARIOS, Scenario
 
@@ -61,8 +61,7 @@ def vcr_config(scenario: Scenario, records: bool) -> dict[str, Any]:
     if settings and scenario.needs:
         pytest.skip(f"needs {scenario.needs}, which a tenant does not give")
     if settings:
-        ids = {tenant_queue(): QUEUE, tenant_chat(scenario): "chat"}
-        return cassette_config(base_url=settings.base_url, replace=ids)
+        return tenant_config(scenario, settings)
     return cassette_config() if records else {**cassette_config(), "record_mode": "none"}
 
 
@@ -125,7 +124,7 @@ def test_an_unplayed_interaction_is_told(changed: Changed, puzzel_time: VirtualT
     """A recorded request that is no longer made is named."""
     with cassette(changed(lambda tape: tape.append(tape[-1]))) as tape:
         play(SCENARIOS["token_refresh"], "sync", puzzel_time)
-    assert unplayed(tape) == ["5: GET https://puzzel.example/api/queue/info/support"]
+    assert unplayed(tape) == ["5: GET https://puzzel.example/api/queue/info/27501"]
 
 
 def test_another_token_is_another_request(changed: Changed, puzzel_time: VirtualTime) -> None:
@@ -136,6 +135,21 @@ def test_another_token_is_another_request(changed: Changed, puzzel_time: Virtual
 
     with cassette(changed(with_the_old_token)), pytest.raises(CannotOverwriteExistingCassetteException):
         play(SCENARIOS["token_refresh"], "sync", puzzel_time)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_token_request_to_the_wrong_host_is_another_request(kind: str, puzzel_time: VirtualTime) -> None:
+    """A client that asks the communication host for a token finds nothing to replay."""
+    path = CASSETTES / "token_refresh.puzzel.yaml"
+    with cassette(path), pytest.raises(CannotOverwriteExistingCassetteException):
+        play(SCENARIOS["token_refresh"], kind, puzzel_time, {**RECORDED, "identity_url": HOST})
+
+
+def test_several_polls_in_a_row_have_no_content() -> None:
+    """The chat of `poll_no_content` goes on after more empty polls in a row than a chat survives unreadable ones."""
+    tape = ReadableYaml.deserialize((CASSETTES / "poll_no_content.puzzel.yaml").read_text())["interactions"]
+    polls = [one["response"]["status"]["code"] for one in tape if "/api/conversation?" in one["request"]["uri"]]
+    assert "204 204 204 200" in " ".join(map(str, polls))
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=list(SCENARIOS))
