@@ -110,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    do_GET = do_POST = _respond
+    do_GET = do_POST = do_PUT = _respond
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

@@ -26,10 +26,15 @@ from pipeline.rules.naming import identifier
 FORMAT, VERSION = "puzzel-chat-probe", 1
 ANSWERS = ("confirmed", "differs", "unclear", "not asked")
 SEMANTICS = ("history", "cursor", "drain", None)
-WORD = re.compile(r"[a-z_]{1,40}")
-# Names of types, a status or a content type; never a value.
-KINDS = re.compile(r"[a-z0-9/+. -]{0,80}")
+ROTATIONS = ("no_refresh_token", "kept", "same_reply", "new_reply", "refused", "revoked", None)
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+# What may stand in the file: calls, names of members and types, statuses, content types. Never a value.
+METHOD = re.compile(r"[A-Z]{3,7}")
+OPERATION = re.compile(r"[A-Za-z_]{1,60}\d{0,2}")
+PATH = re.compile(r"(/([A-Za-z_.-]{1,40}\d{0,2}|\{\w{1,40}\}))+/?")
+POINTER = re.compile(r"(/([A-Za-z_$@][A-Za-z_.]{0,38}\d{0,2}|\*))*")
+KIND = r"(object|array|string|integer|number|boolean|null|any|[1-5]\d\d)"
+KINDS = re.compile(rf"({KIND}( or {KIND})*|missing|new|unreadable|not json|of no type|[a-z]+/[a-z0-9.+-]{{1,60}})?")
 SIMULATED = "a probe of the bundled simulator, which confirms nothing of Puzzel"
 
 
@@ -71,13 +76,21 @@ def read_observed(path: Path, name: str) -> Observed:
         document = json.loads(data)
         if not isinstance(document, dict) or (document.get("format"), document.get("version")) != (FORMAT, VERSION):
             raise ValueError
-        answers = {str(operation): _answer(found) for operation, found in child(document, "operations").items()}
-        date, rotation, semantics = text(document, "date"), document.get("rotation"), document.get("semantics")
-        if not DATE.fullmatch(date) or semantics not in SEMANTICS or not _is_word(rotation):
+        found = document.get("operations")
+        date, simulator = text(document, "date"), document.get("simulator")
+        rotation, semantics = document.get("rotation"), document.get("semantics")
+        if not (
+            isinstance(found, dict)
+            and all(map(OPERATION.fullmatch, found))
+            and DATE.fullmatch(date)
+            and isinstance(simulator, bool)
+            and semantics in SEMANTICS
+            and rotation in ROTATIONS
+        ):
             raise ValueError
+        answers = {operation: _answer(answer) for operation, answer in found.items()}
     except (ValueError, RecursionError):
         raise PipelineError(f"{name} is not what `puzzel-chat probe --save FILE` writes: give that file.") from None
-    simulator = document.get("simulator") is True
     facts = {"date": date, "simulator": simulator, "semantics": semantics, "rotation": rotation}
     return Observed(date, simulator, semantics, rotation, answers, _kept(facts, answers))
 
@@ -88,15 +101,16 @@ def _answer(found: Json) -> Answer:
         Difference(*(text(child(one), key) for key in ("pointer", "expected", "came")))
         for one in items(node.get("differences"))
     )
-    if text(node, "answer") not in ANSWERS or not all(
-        KINDS.fullmatch(word) for one in differences for word in (one.expected, one.came)
+    answer = Answer(text(node, "method"), text(node, "path"), text(node, "answer"), differences)
+    if not (
+        METHOD.fullmatch(answer.method)
+        and PATH.fullmatch(answer.path)
+        and answer.answer in ANSWERS
+        and all(POINTER.fullmatch(one.pointer) for one in differences)
+        and all(KINDS.fullmatch(word) for one in differences for word in (one.expected, one.came))
     ):
         raise ValueError
-    return Answer(text(node, "method"), text(node, "path"), text(node, "answer"), differences)
-
-
-def _is_word(value: Json) -> bool:
-    return value is None or (isinstance(value, str) and WORD.fullmatch(value) is not None)
+    return answer
 
 
 def _kept(facts: dict[str, str | bool | None], answers: dict[str, Answer]) -> bytes:

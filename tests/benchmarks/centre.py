@@ -1,7 +1,8 @@
 """The bench's contact centre, in a process of its own: `python -m benchmarks.centre JSON` prints its port.
 
-It speaks what a chat needs of the contract, both hosts at one address, and to who runs the bench at `POST /bench`: `{"do": NAME, ...}` calls the
-method of that name. Its clock, CLOCK_MONOTONIC, is that of every process here. One session has one conversation.
+It speaks what a chat needs of the contract, as both hosts at one address, and to who runs the bench at `POST /bench`:
+`{"do": NAME, ...}` calls the method of that name. Its clock, CLOCK_MONOTONIC, is that of every process here. One
+session has one conversation.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -15,9 +15,18 @@ from pipeline.document import operations as walk
 from pipeline.judgement.uses import Uses
 from pipeline.judgement.wire_types import read_uses
 from pipeline.layout import Layout
-from pipeline.observed import confirm_observed, contradictions, observed_notes, read_observed
+from pipeline.observed import (
+    ANSWERS,
+    ROTATIONS,
+    SEMANTICS,
+    confirm_observed,
+    contradictions,
+    observed_notes,
+    read_observed,
+)
 from pipeline.problems import PipelineError
 from puzzel_chat import operations
+from puzzel_chat._probe import Answer, Policy, Semantics
 
 ROOT = Path(__file__).resolve().parents[2]
 SEND = "/api/conversation/{id}/message"
@@ -157,9 +166,16 @@ def test_the_simulator_confirms_nothing_of_puzzel(
         {"version": 2},
         {"date": "yesterday"},
         {"semantics": "push"},
-        {"rotation": "Secret-123"},
+        {"rotation": "secret"},
+        {"simulator": "no"},
+        {"operations": {"sendMessage": "confirmed"}},
+        {"operations": {"ada@chat.example": {"method": "POST", "path": SEND, "answer": "confirmed"}}},
         {"operations": {"sendMessage": {"method": "POST", "path": SEND, "answer": "perhaps"}}},
         {"operations": differing(("/id", "string", "eyJhbGciOiJIUzI1NiJ9"))},
+        {"operations": differing(("/id", "string", "ada lovelace"))},
+        {"operations": differing(("/id", "4711", "string"))},
+        {"operations": differing(("/visitors/0f1e2d3c4b5a", "", "new"))},
+        {"operations": differing(("", "200", "404"), path="/api/conversation/0f1e2d3c4b5a/message")},
     ],
 )
 def test_a_file_of_another_kind_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
@@ -167,6 +183,22 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, changes: dict[str, An
     file = Path(saved(tmp_path / "probe.json", **changes))
     with pytest.raises(PipelineError, match="is not what `puzzel-chat probe --save FILE` writes: give that file"):
         read_observed(file, "probe.json")
+
+
+@pytest.mark.parametrize("data", [b"{", b"[]", b"\xff", b'{"format": "puzzel-chat-probe", "version": 1}'])
+def test_what_is_no_such_document_is_refused(tmp_path: Path, data: bytes) -> None:
+    """Neither broken JSON nor a document without operations is taken for a probe's."""
+    file = tmp_path / "probe.json"
+    file.write_bytes(data)
+    with pytest.raises(PipelineError, match="give that file"):
+        read_observed(file, "probe.json")
+
+
+def test_the_words_are_those_of_the_probe() -> None:
+    """What the probe may find out is what is read here."""
+    assert (*get_args(Policy), None) == ROTATIONS
+    assert {*get_args(Semantics), None} == set(SEMANTICS)
+    assert set(get_args(Answer)) == set(ANSWERS)
 
 
 def test_no_file_is_a_sentence(tmp_path: Path) -> None:

@@ -216,6 +216,37 @@ def test_servers_that_do_not_count_are_told(small: Small) -> None:
     ]
 
 
+def test_an_operation_with_a_server_of_its_own_has_that_servers_path(small: Small) -> None:
+    """The document's path is not put before it, and what shares its path stays where it was."""
+    document = with_path(small(), "/a", servers=[{"url": "https://idp.example/id"}])
+    child(document, "paths", "/a")["delete"] = child(small(), "paths", "/things/{id}", "get")
+    found = servers.fold_server_path({**document, "servers": [{"url": "https://chat.example/api"}]}, print)
+    placed = {path: (method, operation.get("servers")) for path, method, operation in operations(found)}
+    assert placed == {"/id/a": ("get", [{"url": "https://idp.example"}]), "/api/a": ("delete", None)}
+    assert found["servers"] == [{"url": "https://chat.example"}]
+    assert servers.fold_server_path(found, print) == found
+
+
+def test_the_servers_of_a_path_are_those_of_its_operations(small: Small) -> None:
+    """Each operation says where it is answered, be that written at its path."""
+    document = with_path(small(), "/a")
+    child(document, "paths", "/a")["servers"] = [{"url": "https://idp.example"}]
+    found = shared.write_parts_where_used(document, print)
+    assert list(child(found, "paths", "/a")) == ["get"]
+    assert child(found, "paths", "/a", "get")["servers"] == [{"url": "https://idp.example"}]
+
+
+def test_without_servers_of_its_own_a_document_is_where_most_of_it_is(small: Small) -> None:
+    """Only what stands apart from most operations is told."""
+    named = {"/a": "chat", "/b": "chat", "/token": "idp"}
+    paths: Object = {path: {"get": {"servers": [{"url": f"https://{name}.example"}]}} for path, name in named.items()}
+    document: Object = {**small(), "paths": paths}
+    notes: list[str] = []
+    servers.fold_server_path(document, notes.append)
+    assert [note.partition(":")[0] for note in notes] == ["GET /token is answered at idp.example"]
+    assert servers.common_hosts(document) == {"chat.example"}
+
+
 def test_a_whole_document_with_a_template_keeps_its_parameter(small: Small) -> None:
     """Through all rules, the declared type of `{id:int}` is still there."""
     document = with_path(small("3.0.1"), "/a/{id:int}", parameter("Id", "path", {"type": "integer"}))

@@ -560,6 +560,29 @@ PLANTED = [
         "the value `1` of `AuthorRole` is written `2` now, under the same name",
         "facade/puzzel_chat/_wire/items.py",
     ),
+    Planted(
+        "operation answered at another host",
+        lambda d: d["paths"][MESSAGE]["post"].update(servers=[{"url": "https://messages.example/"}]),
+        True,
+        "Conversation.send",
+        f"POST {MESSAGE} is answered elsewhere, at messages.example: say in its row which host it is sent to",
+        "facade/puzzel_chat/_wire/operations.py",
+    ),
+    Planted(
+        "path answered at another host",
+        lambda d: d["paths"][MESSAGE].update(servers=[{"url": "https://messages.example/"}]),
+        True,
+        "Conversation.send",
+        f"POST {MESSAGE} is answered elsewhere, at messages.example: say in its row which host it is sent to",
+        "facade/puzzel_chat/_wire/operations.py",
+    ),
+    Planted(
+        "operation of the identity host that names it no more",
+        lambda d: d["paths"][SIGN_IN]["post"].pop("servers"),
+        False,
+        "PuzzelChat.connect",
+        f"POST {SIGN_IN} has no host of its own in the document; it is still sent to the identity host",
+    ),
 ]
 
 
@@ -618,6 +641,16 @@ def test_a_change_is_told_in_one_sentence_under_its_method(planted: Planted, ups
     if planted.breaks:
         assert [place.file for place in told[0].edits][:1] == [planted.edit]
         assert all(place.line > 0 for place in told[0].edits)
+
+
+def test_hosts_may_be_named_at_each_operation(upstream: Document) -> None:
+    """It is the same to the facade whether the document names the common host once or each time."""
+    document = copy.deepcopy(upstream)
+    servers = document.pop("servers")
+    for path in document["paths"].values():
+        for operation in path.values():
+            operation.setdefault("servers", servers)
+    assert judged(document)[0] == []
 
 
 def test_a_line_to_edit_is_where_the_facade_does_it(upstream: Document) -> None:

@@ -112,9 +112,9 @@ def test_the_first_run_moves_nothing_and_reports(that_day: Day) -> None:
 @pytest.mark.parametrize(
     ("method", "told"),
     [
-        ("Conversation.send", "POST /api/v1/conversation/{conversationId}/messages looks like it"),
-        ("Conversation.end", "DELETE /api/v1/conversation/{conversationId} looks like it"),
-        ("Conversation.typing", "PUT /api/v1/conversation/{conversationId}/typing-state looks like it"),
+        ("Conversation.send", "POST /api/conversation/{conversationId}/messages looks like it"),
+        ("Conversation.end", "DELETE /api/conversation/{conversationId} looks like it"),
+        ("Conversation.typing", "PUT /api/conversation/{conversationId}/typing-state looks like it"),
         ("Conversation.typing", "the body field `isTyping` of `TypingRequest` is now `active`"),
         ("Conversation.send", "`PostMessageRequest` takes the place of `SendMessageRequest`"),
         ("Conversation.send", "the reply field `sentAt` of `SendMessageReply` is now `createdAt`"),
@@ -198,7 +198,7 @@ def test_the_edited_facade_takes_the_document_in(that_day: Day) -> None:
 
 
 def test_each_operation_keeps_its_host(that_day: Day) -> None:
-    """The identity host's two operations stay there, one by the document, one carried over, and no finding is about it."""
+    """The identity host keeps its two operations, one by the document and one carried over; no finding is told."""
     built = that_day.layout.built
     marked = rows(parse(read_bytes(built), built))
     identity = {row.operation_id for row in marked if any("consumeridp" in one for one in row.servers)}

@@ -13,18 +13,12 @@ from email.utils import parsedate_to_datetime
 import httpx
 import pytest
 
+from bare import Customer
 from puzzel_chat.sandbox import Fault, Sandbox, Scene, Script, Step
 from puzzel_chat.testing import VirtualTime
 
-ROUTE = "/api/conversation/chat/route/"
-
-
-def opened(sandbox: Sandbox) -> httpx.Client:
-    """Give a bare HTTP client with a session."""
-    http = httpx.Client(base_url=sandbox.base_url, timeout=5, trust_env=False)
-    form = {"grant_type": "client_credentials", "client_id": sandbox.solution_id}
-    http.headers["Authorization"] = f"Bearer {http.post('/connect/token', data=form).json()['access_token']}"
-    return http
+ROUTE = f"/api/conversation/chat/route/{Sandbox.queue_key}"
+HOURS = f"/api/queue/info/{Sandbox.visual_queue_id}"
 
 
 @pytest.fixture
@@ -37,8 +31,8 @@ def sandbox() -> Iterator[Sandbox]:
 @pytest.fixture
 def http(sandbox: Sandbox) -> Iterator[httpx.Client]:
     """A client with an open session."""
-    with closing(opened(sandbox)) as http:
-        yield http
+    with closing(Customer(sandbox)) as customer:
+        yield customer.http
 
 
 @pytest.mark.parametrize(
@@ -56,7 +50,7 @@ def test_a_broken_connection_gives_no_reply(sandbox: Sandbox, http: httpx.Client
     """A reset or cut connection gives no reply, on its side of the effect, and the next request is answered."""
     sandbox.faults(fault)
     with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
-        http.post(ROUTE, json={"queueId": "support"})
+        http.put(ROUTE, json=[])
     assert sandbox.stats().routed == routed
     assert http.get("/api/conversation").status_code == 200
 
@@ -65,7 +59,7 @@ def test_a_reset_is_one_on_the_wire(sandbox: Sandbox) -> None:
     """The connection is reset, not closed: a bare socket hears ECONNRESET."""
     sandbox.faults(Fault.reset("getQueueInfo"))
     with socket.create_connection(("127.0.0.1", int(sandbox.base_url.rpartition(":")[2]))) as bare:
-        bare.sendall(b"GET /api/queue/info/support HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        bare.sendall(f"GET {HOURS} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
         with pytest.raises(ConnectionResetError):
             bare.recv(1)
 
@@ -75,7 +69,7 @@ def test_a_request_that_is_never_answered(sandbox: Sandbox, http: httpx.Client, 
     """The server holds the request until the client gives up, and then the effect is as the fault says."""
     sandbox.faults(Fault.hang("routeConversation", after=after, times=1))
     with pytest.raises(httpx.ReadTimeout):
-        http.post(ROUTE, json={"queueId": "support"}, timeout=0.3)
+        http.put(ROUTE, json=[], timeout=0.3)
     assert sandbox.stats().routed == after
 
 
@@ -92,12 +86,12 @@ def test_an_endless_reply(sandbox: Sandbox, http: httpx.Client) -> None:
 def test_a_swollen_reply_still_says_the_same(sandbox: Sandbox, http: httpx.Client, fault: Fault, size: int) -> None:
     """10 MiB as they are, or 64 MiB in some kilobytes, hold the reply that belongs there."""
     sandbox.faults(fault)
-    with http.stream("GET", "/api/queue/info/support") as reply:
+    with http.stream("GET", HOURS) as reply:
         packed = len(b"".join(reply.iter_raw())) if "content-encoding" in reply.headers else None
         body = b"" if packed else reply.read()
     assert packed is None or packed < 100_000
-    reply = http.get("/api/queue/info/support")
-    assert reply.json()["id"] == "support"
+    reply = http.get(HOURS)
+    assert reply.json()["id"] == Sandbox.visual_queue_id
     assert size < len(reply.content) < size + 1000
     assert body in (b"", reply.content)
 
@@ -107,13 +101,13 @@ def test_what_takes_time_takes_the_injected_time() -> None:
     virtual = VirtualTime()
     with (
         Sandbox(pace=0, clock=virtual.seconds, sleep=virtual.passing) as sandbox,
-        closing(opened(sandbox)) as http,
+        closing(Customer(sandbox)) as customer,
     ):
         before, began = virtual.seconds(), time.monotonic()
         sandbox.faults(
             Fault.latency(3000), Fault.slow_body(600), Fault.status(503, retry_after=30, as_date=True, after=True)
         )
-        reply = http.get("/api/queue/info/support")
+        reply = customer.http.get(HOURS)
         assert virtual.seconds() - before == 3600
         assert time.monotonic() - began < 60
         date, until = (parsedate_to_datetime(reply.headers[name]) for name in ("Date", "Retry-After"))
@@ -123,9 +117,8 @@ def test_what_takes_time_takes_the_injected_time() -> None:
 
 def test_a_token_may_promise_more_than_it_keeps() -> None:
     """`token_promise` is what `expires_in` says, whatever the token's life is."""
-    with Sandbox(token_life=1, token_promise=600) as sandbox, httpx.Client(trust_env=False) as http:
-        form = {"grant_type": "client_credentials", "client_id": sandbox.solution_id}
-        assert http.post(f"{sandbox.base_url}/connect/token", data=form).json()["expires_in"] == 600
+    with Sandbox(token_life=1, token_promise=600) as sandbox, closing(Customer(sandbox)) as customer:
+        assert customer.tokens["expires_in"] == 600
 
 
 def test_a_script_of_ones_own() -> None:
@@ -135,9 +128,9 @@ def test_a_script_of_ones_own() -> None:
         yield Step("say", f"{scene.agent} says so.", delay=0)
 
     with Sandbox(Script("own", "says one thing", notice=False, joins=joins), pace=0) as sandbox:
-        with closing(opened(sandbox)) as http:
-            http.post(ROUTE, json={"queueId": "support"})
-            http.get("/api/conversation")
+        with closing(Customer(sandbox)) as customer:
+            customer.route()
+            customer.poll()
         assert [entry.content for entry in sandbox.ledger()["chat"] if entry.type == "Text"] == ["Kari says so."]
 
 

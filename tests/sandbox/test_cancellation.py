@@ -17,7 +17,7 @@ import pytest
 from attrs import define, evolve
 
 from blocking import settings
-from puzzel_chat import AgentWaitTimeout, AsyncConversation, AsyncPuzzelChat, Event, TextMessage
+from puzzel_chat import AgentWaitTimeout, AsyncConversation, AsyncPuzzelChat, Event, TextMessage, Visitor
 from puzzel_chat._async._ending import AsyncEnding
 from puzzel_chat.sandbox import Fault, Sandbox
 from puzzel_chat.testing import VirtualTime
@@ -125,6 +125,11 @@ async def block(scene: Scene) -> None:
         await conversation.send("Hello")
 
 
+def ada(scene: Scene) -> Visitor:
+    """Give a visitor who is signed in elsewhere."""
+    return Visitor(access_token=scene.sandbox.visitor_token())
+
+
 async def given_up(scene: Scene) -> None:
     """Wait for an agent in vain."""
     with pytest.raises(AgentWaitTimeout):
@@ -132,13 +137,16 @@ async def given_up(scene: Scene) -> None:
 
 
 SEARCHES: dict[str, tuple[Callable[[Scene], Awaitable[None]], Call]] = {
-    "start": (nothing, lambda scene: scene.chat.start("support", wait=20)),
+    "start": (nothing, lambda scene: scene.chat.start("support", scene.sandbox.visual_queue_id, wait=20)),
+    "start signed in": (nothing, lambda scene: scene.chat.start("support", visitor=ada(scene), wait=20)),
     "block": (nothing, block),
     "route": (opened, lambda scene: scene.talk.route("support")),
     "wait_for_agent": (routed, given_up),
     "allocation_updates": (routed, updates),
     "end": (talking, lambda scene: scene.talk.end()),
 }
+BEGIN = ("start", "start signed in", "route")
+"""What leaves a chat behind when it comes to its end."""
 TALKS: dict[str, Call] = {
     "events": some_events,
     "poll": lambda scene: scene.talk.session.poll(),
@@ -196,12 +204,12 @@ def test_a_search_that_is_cancelled_is_left(name: str, puzzel_time: VirtualTime)
     async def main() -> None:
         async with scene(puzzel_time) as base:
             steps = await counted(base, prepare, call)
-            if name in ("start", "route"):
+            if name in BEGIN:
                 await _end_all(base)
             for at in range(1, steps + 1):
                 one = evolve(base)
                 await prepare(one)
-                if not await struck(one, Strike(at), call) and name in ("start", "route"):
+                if not await struck(one, Strike(at), call) and name in BEGIN:
                     await _end_all(base)
                 await until_async(lambda: base.sandbox.stats().ended == base.sandbox.stats().routed)
                 assert (await (await base.chat.connect()).queue_info(base.sandbox.visual_queue_id)).is_open

@@ -11,6 +11,7 @@ import pytest
 
 from hostile import Asked, Said, Service
 from puzzel_chat import (
+    ConfigurationError,
     ContractError,
     ConversationEnded,
     InvalidArgument,
@@ -18,6 +19,7 @@ from puzzel_chat import (
     SQLiteStore,
     TextMessage,
     UnknownMessage,
+    Visitor,
 )
 from puzzel_chat.testing import VirtualTime
 
@@ -83,7 +85,8 @@ def test_no_argument_leaves_its_place_in_an_address(connect: Connect, puzzel_tim
         calls: tuple[tuple[Callable[[], Any], str], ...] = (
             (lambda: session.queue_info(hostile), "/api/queue/info/{}"),
             (lambda: session.time_info(hostile), "/api/time/{}"),
-            (lambda: session.conversation(hostile).route("support"), "/api/conversation/{}/route/"),
+            (lambda: session.conversation(hostile).route("support"), "/api/conversation/{}/route/support"),
+            (lambda: session.conversation("mine").route(hostile), "/api/conversation/mine/route/{}"),
             (lambda: session.conversation(hostile).allocation(), "/api/allocation/requestStatus/{}"),
             (lambda: session.conversation(hostile).send("x"), "/api/conversation/{}/message"),
             (lambda: session.conversation(hostile).typing(), "/api/conversation/{}/typing"),
@@ -97,10 +100,27 @@ def test_no_argument_leaves_its_place_in_an_address(connect: Connect, puzzel_tim
                 assert len(service.asked) == before
                 continue
             for asked in service.asked[before:]:
-                begin, end = path.split("{}")
-                segment = asked.path.removeprefix(begin).removesuffix(end)
-                assert "/" not in segment
-                assert unquote(segment) == hostile
+                check_segment(asked.path, path, hostile)
+
+
+def check_segment(asked: str, path: str, hostile: str) -> None:
+    """Check that a path is the one that was meant, with this as one segment of it."""
+    begin, end = path.split("{}")
+    segment = asked.removeprefix(begin).removesuffix(end)
+    assert "/" not in segment
+    assert unquote(segment) == hostile
+
+
+@pytest.mark.parametrize("hostile", HOSTILE, ids=ascii)
+def test_a_solution_id_does_not_leave_its_place_either(connect: Connect, hostile: str) -> None:
+    """A signed-in visitor's first request names the solution in its path, to the letter, or is not sent."""
+    with Service(centre(authenticate={"userInfoId": "u"})) as service:
+        try:
+            connect(base_url=service.base_url, solution_id=hostile).connect(visitor=Visitor(access_token="a"))
+        except (InvalidArgument, ConfigurationError):
+            assert service.asked == []
+        else:
+            check_segment(service.asked[0].path, "/api/authenticate/{}", hostile)
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=ascii)
@@ -152,7 +172,7 @@ def test_ids_of_the_service_are_only_names(
         assert {asked.path.partition("?")[0] for asked in service.asked} <= {
             "/connect/token",
             "/api/conversation",
-            "/api/conversation/mine/route/",
+            "/api/conversation/mine/route/support",
         }
         chat.close()
     store.close()

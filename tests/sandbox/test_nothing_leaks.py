@@ -36,7 +36,8 @@ def test_a_chat_at_debug_level_tells_no_secret(
     )
     with Sandbox(client_secret=SECRET, script="helpful", pace=0.02, faults=faults) as sandbox:
         chat = connect(**settings(sandbox, client_secret=SECRET), store=store)
-        conversation = chat.start("support", customer={"name": NAME}, variables={"note": WORDS}, wait=20)
+        hours = sandbox.visual_queue_id
+        conversation = chat.start("support", hours, customer={"name": NAME}, variables={"note": WORDS}, wait=20)
         tokens = store._sessions[conversation.session.id].tokens
         shown += [chat, conversation, conversation.session, store._sessions]
         with conversation:

@@ -70,7 +70,11 @@ def test_a_whole_chat(connect: Connect, helpful: Sandbox) -> None:
     chat = connect(**settings(helpful))
     stages = []
     conversation = chat.start(
-        "support", customer={"name": "Ada"}, wait=20, on_progress=lambda a: stages.append(a.stage)
+        "support",
+        helpful.visual_queue_id,
+        customer={"name": "Ada"},
+        wait=20,
+        on_progress=lambda a: stages.append(a.stage),
     )
     with conversation:
         seen = []
@@ -263,10 +267,10 @@ def test_leaving_the_block_ends_the_chat_once(connect: Connect, helpful: Sandbox
 @pytest.mark.parametrize(
     ("queue", "error", "says"),
     [
-        ("closed", QueueClosed, "It opens"),
+        ("closed", QueueClosed, "it opens"),
         ("full", QueueFull, "Try again later"),
         ("nobody", RoutingRefused, "Offer another way"),
-        ("no-such-queue", NotFound, "check the queue id"),
+        ("no-such-queue", NotFound, "check the queue key"),
         ("../support", InvalidArgument, "must not hold '/'"),
         ("..", InvalidArgument, "nor be '.'"),
         ("", InvalidArgument, "1 to 256 characters"),
@@ -275,16 +279,18 @@ def test_leaving_the_block_ends_the_chat_once(connect: Connect, helpful: Sandbox
 def test_a_start_that_is_refused(
     connect: Connect, helpful: Sandbox, queue: str, error: type[Exception], says: str
 ) -> None:
-    """Each refusal has its own type and says what to do."""
-    with pytest.raises(error, match=re.escape(says)):
-        connect(**settings(helpful)).start(queue, wait=5)
+    """Each refusal has its own type and says what to do, whether the hours are asked for or not."""
+    chat = connect(**settings(helpful))
+    for hours in {None, helpful.queues().get(queue)}:
+        with pytest.raises(error, match=f"(?i){re.escape(says)}"):
+            chat.start(queue, hours, wait=5)
 
 
 def test_a_closed_queue_says_when_it_opens(connect: Connect, helpful: Sandbox) -> None:
     """`QueueClosed.opens_at` is the service's own time, from the opening hours and from a refused route alike."""
     chat = connect(**settings(helpful))
     with pytest.raises(QueueClosed) as from_hours:
-        chat.start("closed")
+        chat.start("closed", helpful.queues()["closed"])
     with chat.connect() as session, pytest.raises(QueueClosed) as from_route:
         session.conversation().route("closed")
     assert from_hours.value.opens_at == from_route.value.opens_at is not None
@@ -293,29 +299,45 @@ def test_a_closed_queue_says_when_it_opens(connect: Connect, helpful: Sandbox) -
 def test_unknown_hours_do_not_stop_a_chat(connect: Connect, helpful: Sandbox) -> None:
     """A queue that does not tell its hours, or whose hours cannot be had, is simply asked."""
     chat = connect(**settings(helpful))
-    chat.start("unknown-hours", wait=20).end()
+    chat.start("unknown-hours", helpful.queues()["unknown-hours"], wait=20).end()
     helpful.faults(Fault.status(500, "getQueueInfo"))
-    chat.start("support", wait=20).end()
+    chat.start("support", helpful.visual_queue_id, wait=20).end()
+
+
+def test_hours_are_asked_for_only_when_their_id_is_given(connect: Connect, helpful: Sandbox) -> None:
+    """`start()` without a visual queue id makes no request for opening hours; with one it makes one."""
+    chat = connect(**settings(helpful))
+    for hours, asked in ((None, 0), (helpful.visual_queue_id, 1), (int(helpful.visual_queue_id), 2)):
+        chat.start("support", hours, wait=20).end()
+        assert helpful.stats().requests.get("getQueueInfo", 0) == asked
 
 
 def test_a_wrong_secret(connect: Connect) -> None:
     """A refused secret is a matter of configuration and names the setting, without the secret."""
     with Sandbox(client_secret="right", pace=0.02) as sandbox:
         chat = connect(**settings(sandbox, client_secret="wrong-as-can-be"))
-        with pytest.raises(ConfigurationError, match="client_secret: the service does not accept") as caught:
+        with pytest.raises(
+            ConfigurationError, match="client_id: the service does not accept this client_id, or this client_secret"
+        ) as caught:
             chat.connect()
         assert "wrong-as-can-be" not in repr(caught.value)
         connect(**settings(sandbox, client_secret="right")).connect()
 
 
 def test_an_unreachable_host(connect: Connect) -> None:
-    """A host that does not answer is a `TransportError` that was certainly not sent, after three attempts."""
-    with Sandbox() as sandbox:
-        address = sandbox.base_url
-    with pytest.raises(TransportError, match="check base_url") as caught:
-        connect(base_url=address, solution_id="12345").connect()
-    assert caught.value.sent == "no"
-    assert caught.value.attempts == 3
+    """A host that does not answer is a `TransportError` that was certainly not sent, and names host and setting."""
+    with Sandbox() as gone, Sandbox() as sandbox:
+        missing, good = gone.settings, sandbox.settings
+        gone.close()
+        one = {"base_url": missing["base_url"], "solution_id": "12345"}
+        for address, host, setting in (
+            (one, "identity", "base_url"),
+            ({**good, "identity_url": missing["identity_url"]}, "identity", "identity_url"),
+            ({**good, "base_url": missing["base_url"]}, "communication", "base_url"),
+        ):
+            with pytest.raises(TransportError, match=rf"127\.0\.0\.1 \({setting}\); check that setting") as caught:
+                connect(**address).connect().queue_info(sandbox.visual_queue_id)
+            assert (caught.value.host, caught.value.sent, caught.value.attempts) == (host, "no", 3)
 
 
 def test_plain_http_is_refused(connect: Connect) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -243,7 +244,9 @@ def test_a_route_that_is_given_up(connect: Connect, centre: Callable[..., Sandbo
                 continue
             sandbox.faults(lose("routeConversation"), Fault.status(500, "getRequestStatus"))
             routed = sandbox.stats().routed
-            with pytest.raises(PuzzelChatError), session.conversation() as conversation:
+            # Any success counts as routed, also one that tells nothing.
+            given_up = nullcontext() if name == "200 nulls after" else pytest.raises(PuzzelChatError)
+            with given_up, session.conversation() as conversation:
                 conversation.route("support")
             assert sandbox.stats().routed - routed == arrives, name
             assert sandbox.stats().ended == sandbox.stats().routed, name

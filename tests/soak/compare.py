@@ -12,6 +12,8 @@ from puzzel_chat.sandbox import Entry, Semantics
 
 Key = tuple[str, int]
 """A message's id and its version; an edit is a version of its own."""
+PLANTED: Key = ("17", 1)
+"""The bad item that the fault of that name plants."""
 
 
 @define
@@ -71,8 +73,8 @@ def messages(delivered: Sequence[Key], truth: Truth) -> Counter[str]:
     """Count what was stored, delivered, lost, delivered twice, out of order, or never stored at all."""
     stored = [(entry.id, entry.version) for entry in truth.entries if entry.type != "Event"]
     events = {entry.id for entry in truth.entries if entry.type == "Event"}
-    # An event that a fault made unreadable comes as an unknown message; a planted bad item has an id of ours.
-    ours = [key for key in delivered if key[0] not in events and not (truth.planted and key[0].startswith("unknown-"))]
+    # An event that a fault made unreadable comes as an unknown message, and so does an item that one planted.
+    ours = [key for key in delivered if key[0] not in events and not (truth.planted and key == PLANTED)]
     figures: Counter[str] = Counter(stored=len(stored), delivered=len(set(ours) & set(stored)))
     figures["strangers"] = len(set(ours) - set(stored))
     figures["doubled"] = len(delivered) - len(set(delivered))

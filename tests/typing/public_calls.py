@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator
 from datetime import datetime
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 from puzzel_chat import (
     Agent,
@@ -39,7 +39,6 @@ from puzzel_chat import (
     QueueInfo,
     RateLimited,
     Role,
-    Rotation,
     RoutingRefused,
     Session,
     Settings,
@@ -50,6 +49,7 @@ from puzzel_chat import (
     TransportError,
     UnknownMessage,
     Variable,
+    Visitor,
     is_message,
     operations,
 )
@@ -69,9 +69,13 @@ def making() -> PuzzelChat:
     store: Store = MemoryStore()
     store = SQLiteStore("sessions.db")
     chat = PuzzelChat("https://chat.example", "7")
+    chat = PuzzelChat(solution_id="7", region="uk")
     chat = PuzzelChat(
         base_url="https://chat.example",
+        identity_url="https://identity.example",
         solution_id="7",
+        grant_type="client_credentials",
+        tenant_id="t",
         client_id="c",
         client_secret="s",
         scope="chat",
@@ -91,11 +95,13 @@ def making() -> PuzzelChat:
 def talking(chat: PuzzelChat) -> None:
     """Hold a chat, blocking."""
     assert_type(chat.connect(), Session)
+    assert_type(chat.connect(visitor=Visitor(access_token="a")), Session)
     assert_type(chat.resume("s"), Session)
     assert_type(chat.resume("s", shared=True), Session)
-    assert_type(chat.rotation_policy(), Rotation)
     conversation = chat.start(
-        "support",
+        "q_support",
+        visual_queue_id="27504",
+        visitor=Visitor(id_token="i", provider_id=2),
         customer={"name": "Ada"},
         variables={"order": "17"},
         subject="Late",
@@ -104,7 +110,9 @@ def talking(chat: PuzzelChat) -> None:
         conversation_id="c",
     )
     assert_type(conversation, Conversation)
-    chat.start("support", customer=Customer(name="Ada"), variables=[Variable("order", "17", secret=True)], wait=0)
+    chat.start(
+        "q_support", 27504, customer=Customer(name="Ada"), variables=[Variable("order", "17", secret=True)], wait=0
+    )
     with conversation as entered:
         assert_type(entered, Conversation)
         assert_type(entered.send("Hello"), TextMessage)
@@ -125,16 +133,17 @@ def routing(session: Session) -> None:
     with session as entered:
         assert_type(entered, Session)
     assert_type(session.id, str)
+    assert_type(session.visitor_id, str | None)
     assert_type(session.conversations, tuple[Conversation, ...])
     assert_type(session.poll(), list[Event])
-    info = session.queue_info("support")
+    info = session.queue_info("27504")
     assert_type(info, QueueInfo)
     assert_type(info.is_open, bool | None)
     assert_type(info.opens_at, datetime | None)
     assert_type(session.time_info("office"), TimeInfo)
     conversation = session.conversation()
     assert_type(session.conversation("c"), Conversation)
-    assert_type(conversation.route("support", customer=Customer(email="ada@chat.example")), Allocation)
+    assert_type(conversation.route("q_support", customer=Customer(email="ada@chat.example")), Allocation)
     assert_type(conversation.allocation(), Allocation)
     assert_type(conversation.wait_for_agent(60, print), Allocation)
     assert_type(conversation.allocation_updates(timeout=60), Iterator[Allocation])
@@ -146,11 +155,12 @@ async def talking_async(chat: AsyncPuzzelChat) -> None:
     assert_type(AsyncPuzzelChat.from_env(store=MemoryStore()), AsyncPuzzelChat)
     assert_type(chat.with_options(timeout=3), AsyncPuzzelChat)
     assert_type(await chat.connect(), AsyncSession)
+    assert_type(await chat.connect(visitor=Visitor(id_token="i")), AsyncSession)
     assert_type(chat.resume("s"), AsyncSession)
     assert_type(chat.resume("s", shared=True), AsyncSession)
     async with chat as entered_chat:
         assert_type(entered_chat, AsyncPuzzelChat)
-    conversation = await chat.start("support", customer={"name": "Ada"}, wait=120, on_progress=told)
+    conversation = await chat.start("q_support", "27504", customer={"name": "Ada"}, wait=120, on_progress=told)
     assert_type(conversation, AsyncConversation)
     async with conversation as entered:
         assert_type(entered, AsyncConversation)
@@ -170,11 +180,12 @@ async def routing_async(session: AsyncSession) -> None:
     """Ask for an agent step by step, awaiting."""
     async with session as entered:
         assert_type(entered, AsyncSession)
+    assert_type(session.visitor_id, str | None)
     assert_type(await session.poll(), list[Event])
-    assert_type(await session.queue_info("support"), QueueInfo)
+    assert_type(await session.queue_info(27504), QueueInfo)
     assert_type(await session.time_info("office"), TimeInfo)
     conversation = session.conversation("c")
-    assert_type(await conversation.route("support"), Allocation)
+    assert_type(await conversation.route("q_support"), Allocation)
     assert_type(await conversation.allocation(), Allocation)
     assert_type(await conversation.wait_for_agent(60, on_progress=told), Allocation)
     async for allocation in conversation.allocation_updates():
@@ -223,7 +234,7 @@ def hearing(event: Event) -> None:
 def failing(chat: PuzzelChat) -> datetime | float | str | None:
     """Act on errors by their attributes."""
     try:
-        chat.start("support")
+        chat.start("q_support")
     except QueueClosed as closed:
         return closed.opens_at
     except AgentWaitTimeout as late:
@@ -245,6 +256,7 @@ def failing(chat: PuzzelChat) -> datetime | float | str | None:
         assert_type(error.retryable, bool)
         assert_type(error.request_id, str | None)
         assert_type(error.attempts, int)
+        assert_type(error.host, Literal["identity", "communication"] | None)
     return None
 
 

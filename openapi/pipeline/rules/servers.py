@@ -36,11 +36,9 @@ def _common_path(document: Object, note: Note) -> str:
     if len(servers) > 1:
         others = ", ".join(shown(address(one)) for one in servers[1:])
         note(f"the document names {len(servers)} servers: the path of the first counts, and there is also {others}")
-    filled = address(servers[0])
-    parts = _split(re.sub("[{}]", "", filled))
-    root = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "/"
-    if parts.netloc and "{" not in filled and not NOWHERE.fullmatch(parts.hostname or ""):
-        note(f"the document's server suggests base_url {root}")
+    host = _parts(servers[0]).hostname
+    if host and "{" not in address(servers[0]) and not NOWHERE.fullmatch(host):
+        note(f"the document's server suggests base_url {_root(servers[0])}")
     prefix = _path(servers[0])
     paths = [path for path, _, operation in operations(document) if "servers" not in operation]
     if prefix != "/" and all(path.startswith(f"{prefix}/") for path in paths):
@@ -63,13 +61,22 @@ def _split(filled: str) -> SplitResult:
         return urlsplit("")
 
 
+def _parts(server: Object) -> SplitResult:
+    return _split(re.sub("[{}]", "", address(server)))
+
+
 def _path(server: Object) -> str:
-    return "/" + _split(re.sub("[{}]", "", address(server))).path.strip("/")
+    return "/" + _parts(server).path.strip("/")
+
+
+def _root(server: Object) -> str:
+    parts = _parts(server)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "/"
 
 
 def _placed(path: str, item: Object, prefix: str) -> Iterator[tuple[str, Object]]:
     """Yield where a path's operations are found, those apart that have servers of their own."""
-    own = [name for name in METHODS if items(child(item, name).get("servers"))]
+    own = [name for name in item if name in METHODS and items(child(item, name).get("servers"))]
     for name in own:
         operation = child(item, name)
         below = _path(child(items(operation["servers"])[0]))
@@ -86,9 +93,7 @@ def _under(prefix: str, path: str) -> str:
 def _rooted(node: Object) -> Object:
     """Return a document or an operation whose first server has lost its path."""
     first, *others = items(node["servers"])
-    parts = _split(re.sub("[{}]", "", address(child(first))))
-    root = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "/"
-    return {**node, "servers": [{**without(child(first), "variables"), "url": root}, *others]}
+    return {**node, "servers": [{**without(child(first), "variables"), "url": _root(child(first))}, *others]}
 
 
 def address(server: Object) -> str:

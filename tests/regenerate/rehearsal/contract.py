@@ -63,7 +63,9 @@ def _message(value: object) -> object:
         return value
     options = value.get("options")
     return {
-        **_renamed(value, {"id": "id", "conversationId": "conversationId", "version": "revision"}),
+        **_renamed(
+            value, {"id": "id", "conversationId": "conversationId", "eventId": "sequence", "version": "revision"}
+        ),
         **_renamed(value, {"sentAt": "createdAt", "clientMessageId": "correlationId", "content": "body"}),
         **_renamed(value, {"fileName": "fileName", "url": "fileUrl", "contentType": "contentType"}),
         **_renamed(value, {"size": "fileSize", "isTyping": "typing", "reason": "reason"}),
@@ -77,10 +79,10 @@ def _message(value: object) -> object:
 
 
 def _messages(reply: Document) -> Document:
-    items = reply.get("messages")
+    items, cursor = reply.get("messages"), reply.get("cursor")
     return {
         "items": [_message(one) for one in items] if isinstance(items, list) else items,
-        "next": reply.get("cursor"),
+        "next": str(cursor) if isinstance(cursor, int) else cursor,
     }
 
 
@@ -114,65 +116,56 @@ def _nothing(_reply: Document) -> None:
     return None
 
 
-Names: TypeAlias = "Mapping[str, str | tuple[str, Names]]"
-"""Members of a request in the new contract, each with its name in the old one and, for an object, its own members."""
-
-CONTACT: Names = {"externalId": "id", "fullName": "name", "emailAddress": "email", "phoneNumber": "phone"}
-PARAMETER: Names = {"key": "name", "value": "value", "hidden": "secret"}
-ROUTE: Names = {
-    "visualQueueId": "queueId",
-    "contact": ("customer", CONTACT),
-    "parameters": ("variables", PARAMETER),
-    "topic": "subject",
-}
-
-
-def _old(value: Any, names: Names) -> Any:
+def _old(value: object, names: Mapping[str, str]) -> object:
     """Give a request in the old names; a member that the contract lacks gets a name that is refused."""
     if isinstance(value, list):
         return [_old(one, names) for one in value]
     if not isinstance(value, Mapping):
         return value
-    found: dict[str, Any] = {}
-    for name, one in value.items():
-        to = names.get(name, f"unknown {name}")
-        found[to if isinstance(to, str) else to[0]] = one if isinstance(to, str) else _old(one, to[1])
-    return found
+    return {names.get(name, f"unknown {name}"): one for name, one in value.items()}
 
 
 @frozen
 class Rule:
-    """One operation: how it is asked for, its place in the sandbox, its members, and what becomes of its reply."""
+    """One operation: how it is asked for, its place in the sandbox, its members, and what becomes of its reply.
+
+    `old_path` names the parts of the path that stand for `ID` by their number, as in a regular expression.
+    """
 
     method: str
     path: str
     old_method: str
     old_path: str
     reply: Callable[[Document], Document | None] = _same
-    body: Names | None = None
+    body: Mapping[str, str] | None = None
     query: Mapping[str, str] = field(factory=dict[str, str])
 
     def old(self, method: str, path: str) -> str | None:
         """Give the sandbox's path for a request, or None when this is not its operation."""
         found = re.fullmatch(re.escape(self.path).replace("ID", "([^/]+)"), path)
-        return (
-            self.old_path.replace("ID", found[1] if found.groups() else "") if found and method == self.method else None
-        )
+        return found.expand(self.old_path) if found and method == self.method else None
 
 
-API = "/api/v1"
-CHAT = f"{API}/conversation"
+CHAT = "/api/conversation"
 # The document has one operation more, a look at a conversation; nobody asks for it, so the sandbox does not answer it.
 RULES = (
     Rule("POST", "/connect/token", "POST", "/connect/token"),
-    Rule("GET", f"{API}/queue/info/ID", "GET", "/api/queue/info/ID", _queue),
-    Rule("GET", f"{API}/allocation/requestStatus/ID", "GET", "/api/allocation/requestStatus/ID", _status),
-    Rule("GET", CHAT, "GET", "/api/conversation", _messages, query={"sinceId": "after"}),
-    Rule("DELETE", f"{CHAT}/ID", "POST", "/api/conversation/ID/end"),
-    Rule("POST", f"{CHAT}/ID/route/", "POST", "/api/conversation/ID/route/", _nothing, ROUTE),
-    Rule("PUT", f"{CHAT}/ID/typing-state", "POST", "/api/conversation/ID/typing", body={"active": "isTyping"}),
     Rule(
-        *("POST", f"{CHAT}/ID/messages", "POST", "/api/conversation/ID/message"),
+        *("POST", "/api/authenticate/ID", "POST", r"/api/authenticate/\1"),
+        query={"providerId": "providerId"},
+    ),
+    Rule("GET", "/api/queue/info/ID", "GET", r"/api/queue/info/\1", _queue),
+    Rule("GET", "/api/allocation/requestStatus/ID", "GET", r"/api/allocation/requestStatus/\1", _status),
+    Rule("GET", CHAT, "GET", "/api/conversation", _messages, query={"sinceId": "after"}),
+    Rule("DELETE", f"{CHAT}/ID", "POST", r"/api/conversation/\1/end"),
+    Rule(
+        *("PUT", f"{CHAT}/ID/route/ID", "PUT", r"/api/conversation/\1/route/\2"),
+        reply=_nothing,
+        body={"key": "name", "value": "value", "hidden": "secret"},
+    ),
+    Rule("PUT", f"{CHAT}/ID/typing-state", "POST", r"/api/conversation/\1/typing", body={"active": "isTyping"}),
+    Rule(
+        *("POST", f"{CHAT}/ID/messages", "POST", r"/api/conversation/\1/message"),
         reply=_posted,
         body={"text": "content", "correlationId": "clientMessageId"},
     ),
@@ -229,7 +222,7 @@ def _routed(scope: Message) -> tuple[Rule | None, Message]:
     return None, {**scope, "path": NOWHERE}
 
 
-def _body_in_old_names(receive: Receive, names: Names) -> Receive:
+def _body_in_old_names(receive: Receive, names: Mapping[str, str]) -> Receive:
     async def read() -> Message:
         message = await receive()
         body = message.get("body", b"")
@@ -249,7 +242,7 @@ def _in_new_names(held: list[Message], rule: Rule) -> list[Message]:
     start, body = held[0], b"".join(message["body"] for message in held[1:])
     headers = {name.lower(): value for name, value in start["headers"]}
     document = _parsed(body) if b"application/json" in headers.get(b"content-type", b"") else None
-    if document is None or start["status"] >= 300:
+    if not isinstance(document, dict) or start["status"] >= 300:
         return held
     reply = rule.reply(document)
     body = b"" if reply is None else json.dumps(reply).encode()
@@ -259,9 +252,8 @@ def _in_new_names(held: list[Message], rule: Rule) -> list[Message]:
     return [{**start, "headers": list(headers.items())}, {"type": "http.response.body", "body": body}]
 
 
-def _parsed(body: bytes) -> Document | None:
+def _parsed(body: bytes) -> object:
     try:
-        document = json.loads(body)
+        return json.loads(body)
     except ValueError:
         return None
-    return document if isinstance(document, dict) else None
