@@ -32,7 +32,7 @@ LEFT_OUT = {
 def pytest_configure() -> None:
     """Put the middleware in front of the sandbox's application."""
     make: Callable[..., Any] = _app.make_app
-    _app.make_app = lambda *arguments: Contract(make(*arguments))  # type: ignore[assignment]
+    _app.make_app = lambda *arguments: Contract(make(*arguments))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
