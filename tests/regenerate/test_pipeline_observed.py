@@ -25,6 +25,7 @@ from pipeline.observed import (
     read_observed,
 )
 from pipeline.problems import PipelineError
+from pipeline.tree.compare import differences, snapshot
 from puzzel_chat import operations
 from puzzel_chat._probe import Answer, Policy, Semantics
 
@@ -101,11 +102,22 @@ def test_what_answered_as_expected_is_confirmed(here: Layout, tmp_path: Path) ->
 
 
 def test_contradictions_leave_the_tree_alone(here: Layout, tmp_path: Path) -> None:
-    """A service that answers otherwise ends the run with 20, and the report has the sentence."""
+    """A service that answers otherwise ends the run with 20; ACCEPT=1 takes the marks, until the file is gone."""
+    before = snapshot(here.root)
     file = saved(tmp_path / "probe.json", operations=differing(("", "200", "404")))
     assert regenerate(here, "--observed", file) == 20
     assert "`sendMessage` answered 404 to the probe" in here.report.read_text(encoding="utf-8")
-    assert not here.observed.exists()
+    assert changed(before, here) == set()
+    assert regenerate(here, "--observed", file, "--accept") == 20
+    assert here.observed.exists()
+    here.observed.unlink()
+    assert regenerate(here) == 10
+    assert changed(before, here) == set()
+
+
+def changed(before: dict[str, bytes], layout: Layout) -> set[str]:
+    """Give the names of the files that differ from before, the report left out."""
+    return {name for name, _ in differences(before, snapshot(layout.root)) if not name.startswith(".regenerate/")}
 
 
 def test_marks_go_with_the_file(document: Object, tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_null_and_inheritance_survive() -> None:
 
 
 def as_swagger(document: Object) -> Object:
-    """Write our document as a service of the older framework would: no marks, no token endpoint, a base path."""
+    """Write our document as a service of the older framework would: no marks, no token endpoint, one host, a base."""
     words = (
         dump(document).decode().replace("#/components/schemas/", "#/definitions/").replace('"nullable"', '"x-nullable"')
     )
@@ -182,7 +182,7 @@ def as_swagger(document: Object) -> Object:
             status: {"description": text(child(reply), "description"), **child(reply, "content", "application/json")}
             for status, reply in child(now, "responses").items()
         }
-        return {**without(now, "requestBody"), "parameters": parameters, "responses": replies}
+        return {**without(now, "requestBody", "servers"), "parameters": parameters, "responses": replies}
 
     written = edit_operations(rebuild_document(child(json.loads(words)), older), operation)
     paths = {path.removeprefix("/api"): one for path, one in child(written, "paths").items() if path != CONNECT}
