@@ -58,10 +58,9 @@ class AsyncTokenKeeper:
             await asyncio.gather(flight, return_exceptions=True)
 
     def _in_turn(self, step: Step) -> Step:
-        now = self._state.parts.clock.monotonic()
-        if step is Step.USE_AND_START and self.turns is not None and not self.turns.may_refresh(now):
-            return Step.USE
-        return step
+        if step is not Step.USE_AND_START or self.turns is None:
+            return step
+        return step if self.turns.may_refresh(self._state.parts.clock.monotonic()) else Step.USE
 
     def _join(self, step: Step) -> asyncio.Event | None:
         """Give what tells that the last refresh has landed, this one when one is due; None before the first."""
