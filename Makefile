@@ -31,7 +31,7 @@ demo: whole  ## hold one whole chat against the bundled sandbox, step by step
 	@$(BIN)/puzzel-chat demo
 
 test: whole  ## run every test, offline
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: whole  ## lint, types, layers, known vulnerabilities, and whether generated/ is what the document gives
 	@$(BIN)/ruff check .

@@ -18,14 +18,22 @@ from puzzel_chat import Conversation, PuzzelChat, Session, SQLiteStore
 from puzzel_chat.sandbox import Sandbox
 from puzzel_chat.testing import VirtualTime
 
-armed = False
+HANGS = 600  # seconds, far more than a slow machine needs
+PATIENCE = 20  # half seconds; a chat takes a fiftieth of that to end
+
+armed, since = False, 0
 
 
 def interrupt(_: int, __: FrameType | None) -> None:
-    """Raise once; one that comes when the round is over is none."""
-    global armed
-    if armed:
-        armed = False
+    """Raise once, and again when nothing has come of the first; one that comes when the round is over is none.
+
+    httpcore 1.0.9 waits for itself for ever when it is interrupted while it takes the lock of its pool: a person
+    who sees nothing happen presses again.
+    """
+    global armed, since
+    since += 1
+    if armed or since > PATIENCE:
+        armed, since = False, 0
         raise KeyboardInterrupt
 
 
@@ -73,7 +81,7 @@ def check(session: Session, store: SQLiteStore) -> None:
 
 def main(settings: str, file: str, seed: str, rounds: str) -> None:
     """Interrupt so many chats; print how many were not ended by their own block."""
-    global armed
+    global armed, since
     random, store, missed = Random(seed), SQLiteStore(Path(file)), 0
     signal.signal(signal.SIGALRM, interrupt)
     sys.unraisablehook = drop
@@ -83,7 +91,7 @@ def main(settings: str, file: str, seed: str, rounds: str) -> None:
         session = chat.connect()
         for _ in range(int(rounds)):
             conversation = session.conversation()
-            armed = True
+            armed, since = True, 0
             signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0005, 0.05), 0.5)
             try:
                 talk(conversation)
@@ -99,5 +107,5 @@ def main(settings: str, file: str, seed: str, rounds: str) -> None:
 
 
 if __name__ == "__main__":
-    faulthandler.dump_traceback_later(20 + 0.4 * int(sys.argv[-1]), exit=True)
+    faulthandler.dump_traceback_later(HANGS, exit=True)
     main(*sys.argv[1:])

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+from httpcore._synchronization import ThreadLock
 
+from puzzel_chat import PuzzelChat
 from puzzel_chat.sandbox import Sandbox
 
 WORKER = Path(__file__).with_name("interrupt_worker.py")
 ROUNDS = int(os.environ.get("PUZZEL_CHAT_TEST_INTERRUPTS", "100"))
 
 
+@pytest.mark.timeout(660)
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGALRM")
 def test_interrupted_at_random_moments(tmp_path: Path) -> None:
     """A hundred chats are interrupted at seeded moments: locks are free, the file is whole, and all chats are ended.
@@ -26,10 +32,40 @@ def test_interrupted_at_random_moments(tmp_path: Path) -> None:
     file = tmp_path / "chats.db"
     with Sandbox(script="helpful", pace=0) as sandbox:
         command = [sys.executable, str(WORKER), json.dumps(sandbox.settings), str(file), "1", str(ROUNDS)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=ROUNDS + 30)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=630)
         assert (done.returncode, done.stderr[-4000:]) == (0, ""), done.stderr[-4000:]
         assert sandbox.stats().routed == sandbox.stats().ended > ROUNDS / 3
     assert int(done.stdout) <= ROUNDS / 50
     with sqlite3.connect(file) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     db.close()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs pthread_kill")
+def test_a_second_ctrl_c_gets_out_when_the_first_left_the_lock_of_the_pool_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The library waits for itself then, which nobody can prevent; pressed again, the chat is ended all the same."""
+    take = ThreadLock.__enter__
+    moments = iter(["queued", "interrupted", "waiting for itself"])
+
+    def struck(lock: ThreadLock) -> ThreadLock:
+        moment = next(moments)
+        if moment == "waiting for itself":
+            monkeypatch.undo()
+            assert lock._lock.locked()
+            threading.Timer(0.05, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
+        take(lock)
+        if moment == "interrupted":
+            raise KeyboardInterrupt
+        return lock
+
+    with Sandbox(script="helpful") as sandbox, PuzzelChat(**sandbox.settings) as chat:
+        conversation = chat.start(sandbox.queue_key, wait=20)
+        monkeypatch.setattr(ThreadLock, "__enter__", struck)
+        with pytest.raises(KeyboardInterrupt), conversation:
+            conversation.send("Hello")
+        assert next(moments, None) is None
+        assert sandbox.stats().routed == sandbox.stats().ended == 1
+    gc.collect()  # the connections that nobody can close any more, here and not in a test that is not told of them

@@ -69,7 +69,9 @@ def test_a_packing_that_was_not_asked_for_is_refused(packing: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pieces", [(b"nope",), (gzip.compress(b"Hello" * 99)[:-9],), (gzip.compress(b"{}"), b"more")], ids=str
+    "pieces",
+    [(b"nope",), (gzip.compress(b"Hello" * 99)[:-9],), (gzip.compress(b"{}"), b"more")],
+    ids=["not packed", "cut off", "more after the end"],
 )
 def test_a_damaged_body_is_no_body(pieces: tuple[bytes, ...]) -> None:
     """What is not gzip, is cut short, or goes on behind its end, cannot be unpacked."""
