@@ -475,8 +475,7 @@ class Probe:
     def _tell(self, name: str) -> None:
         if name in self._told:
             return
-        row = next(row for row in operations() if row.name == name)
-        self._told[name] = judged(row, self._recorder.seen[name])
+        self._told[name] = judged(_info(name), self._recorder.seen[name])
         if self.on_observation is not None:
             self.on_observation(self._told[name])
 
@@ -609,7 +608,7 @@ class Probe:
         texts = [event for event in events if isinstance(event, TextMessage)]
         if not texts or any(text.text for text in texts):
             return
-        seen, expected = self._recorder.of(POLL), next(row for row in operations() if row.name == POLL.name)
+        seen, expected = self._recorder.of(POLL), _info(POLL.name)
         if CONTENT in seen.fields:
             return
         new = [one for one in added(expected, seen.fields) if _level(one) == _level(CONTENT)]
@@ -627,6 +626,10 @@ class Probe:
             yield
         except PuzzelChatError as error:
             self._recorder.of(operation).error = error
+
+
+def _info(name: str) -> OperationInfo:
+    return next(row for row in operations() if row.name == name)
 
 
 def _has(later: Poll, first: Poll) -> bool:

@@ -53,6 +53,7 @@ TOKEN_LIFE = 900.0
 DUE = 700.0
 """Seconds after which a token can be refreshed, and need not be for long."""
 CUSTOMER = {"id": "17", "name": "Ada", "email": "ada@chat.example", "phone": "+44 20 7946 0000"}
+ASKED: dict[str, Any] = {"customer": CUSTOMER, "variables": {"order": "4711"}, "subject": "An order", "wait": 20}
 ITEMS = ["customerId", "customerName", "customerEmail", "customerPhone", "subject", "order"]
 CLIENT = {"client_id", "tenant_id", "grant_type"}
 FORMS = (CLIENT, {*CLIENT, "user_info_id", "code_verifier"}, {*CLIENT, "refresh_token"})
@@ -198,14 +199,7 @@ def check_whole(one: Stand, conversation_id: str, events: list[Event]) -> None:
 def test_a_whole_chat_asks_each_host_for_what_is_its_own(connect: Connect, clock: Leaping) -> None:
     """Tokens come from the identity host alone, all else from the other, and only by requests that are known."""
     with stand(token_life=TOKEN_LIFE, clock=clock.seconds) as one:
-        conversation = connect(**one.settings()).start(
-            one.sandbox.queue_key,
-            one.sandbox.visual_queue_id,
-            customer=CUSTOMER,
-            variables={"order": "4711"},
-            subject="An order",
-            wait=20,
-        )
+        conversation = connect(**one.settings()).start(one.sandbox.queue_key, one.sandbox.visual_queue_id, **ASKED)
         events: list[Event] = []
         with conversation:
             conversation.typing()
@@ -226,14 +220,7 @@ def test_a_polling_loop_asks_each_host_for_what_is_its_own(fast: bool, clock: Le
     async def scenario(one: Stand) -> None:
         kept = Kept()
         async with AsyncPuzzelChat(**one.settings()) as client, PollingLoop(fast=fast) as loop:
-            conversation = await client.start(
-                one.sandbox.queue_key,
-                one.sandbox.visual_queue_id,
-                customer=CUSTOMER,
-                variables={"order": "4711"},
-                subject="An order",
-                wait=20,
-            )
+            conversation = await client.start(one.sandbox.queue_key, one.sandbox.visual_queue_id, **ASKED)
             loop.add(conversation, kept.coroutine)
             await conversation.typing()
             await conversation.send("Hello")

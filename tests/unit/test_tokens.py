@@ -323,6 +323,14 @@ def test_a_stored_token_ages_on_the_wall_clock_only() -> None:
 
 
 PLAIN = Settings(base_url="https://chat.example", solution_id="7")
+FULL = PLAIN.replace(
+    grant_type="client_credentials",
+    client_id="c",
+    tenant_id="t",
+    client_secret="s",
+    scope="x",
+    token_fields={"audience": "chat"},
+)
 VISITOR = {"grant_type": "visitor", "client_id": "oneplatform_engage", "tenant_id": "7"}
 IDENTIFIED = {"user_info_id": "u1", "code_verifier": "v1"}
 
@@ -334,15 +342,7 @@ def test_the_first_request_is_a_visitors() -> None:
 
 def test_each_field_of_the_first_request_has_a_setting() -> None:
     """Whoever has other credentials can say so, and fields of their own go along."""
-    full = PLAIN.replace(
-        grant_type="client_credentials",
-        client_id="c",
-        tenant_id="t",
-        client_secret="s",
-        scope="x",
-        token_fields={"audience": "chat"},
-    )
-    assert connect_fields(full) == {
+    assert connect_fields(FULL) == {
         "grant_type": "client_credentials",
         "client_id": "c",
         "tenant_id": "t",
@@ -355,15 +355,7 @@ def test_each_field_of_the_first_request_has_a_setting() -> None:
 def test_a_refresh_sends_the_refresh_token() -> None:
     """The grant is refresh_token (documented), with the same client fields."""
     assert refresh_fields(PLAIN, "r1") == {**VISITOR, "grant_type": "refresh_token", "refresh_token": "r1"}
-    full = PLAIN.replace(
-        grant_type="client_credentials",
-        client_id="c",
-        tenant_id="t",
-        client_secret="s",
-        scope="x",
-        token_fields={"audience": "chat"},
-    )
-    assert refresh_fields(full, "r1") == {
+    assert refresh_fields(FULL, "r1") == {
         "grant_type": "refresh_token",
         "client_id": "c",
         "tenant_id": "t",

@@ -236,7 +236,7 @@ def _oauth_error(body: bytes) -> str:
         document = json.loads(written)
     except (ValueError, RecursionError):
         # As a form, or as the bare word.
-        document = dict(parse_qsl(written)) or {"error": written}
+        document = dict(parse_qsl(written)) or written
     if isinstance(document, str):
         document = {"error": document}
     try:

@@ -11,7 +11,7 @@ from puzzel_chat import __version__
 from puzzel_chat.cli._exits import EXIT_CODES, CliError, Exit, complain, exit_code
 from puzzel_chat.cli._help import CHAT, DEMO, DOCTOR, PROBE, QUEUE, ROOT, sandbox_help
 from puzzel_chat.cli._output import Output
-from puzzel_chat.cli._settings import PREFIX, Given, Json, QueueKey, visual_queue_id_option, with_settings
+from puzzel_chat.cli._settings import PREFIX, Given, Json, QueueKey, from_env, visual_queue_id_option, with_settings
 
 EPILOG = "\b\n" + EXIT_CODES
 WIDTH = {"max_content_width": 80, "help_option_names": ["-h", "--help"]}
@@ -97,13 +97,7 @@ def queue(
     given: Given,
     visual_queue_id: Annotated[
         str,
-        typer.Argument(
-            metavar="VISUAL_QUEUE_ID",
-            help=f"Visual id of the queue, a number. [{PREFIX}VISUAL_QUEUE_ID]",
-            envvar=f"{PREFIX}VISUAL_QUEUE_ID",
-            show_envvar=False,
-            show_default=False,
-        ),
+        typer.Argument(metavar="VISUAL_QUEUE_ID", **from_env("VISUAL_QUEUE_ID", "Visual id of the queue, a number.")),
     ],
     json: Json = False,
 ) -> None:

@@ -91,7 +91,8 @@ def _reached(host: Host, timeout: float, output: Output) -> bool:
 
 def _calls(given: Given, settings: Settings, visual_queue_id: str | None, output: Output) -> Exit:
     """Open a session, and ask for the queue when one is named."""
-    host = list(hosts(settings))[-1]
+    known = list(hosts(settings))
+    communication, host = known[0], known[-1]
     step = Step("token", True, f"a session was opened at {host.name}")
     try:
         with ExitStack() as stack:
@@ -99,7 +100,7 @@ def _calls(given: Given, settings: Settings, visual_queue_id: str | None, output
             session = stack.enter_context(chat.connect())
             _show(step, host, output)
             if visual_queue_id is not None:
-                host, step = next(hosts(settings)), evolve(step, name="queue")
+                host, step = communication, evolve(step, name="queue")
                 _show(_queue(session, visual_queue_id), host, output)
     except PuzzelChatError as error:
         _show(evolve(step, fine=False, told=in_words(error).removesuffix(DOCTOR_HINT)), host, output)

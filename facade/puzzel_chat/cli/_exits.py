@@ -109,13 +109,9 @@ def _with_option(words: str, setting: str) -> str:
     flag, variable = f"--{setting.replace('_', '-')}", f"{PREFIX}{setting.upper()}"
     if setting not in OPTIONS:
         return words if variable in words else f"{words} ({variable})"
-    told = words.replace("pass it or", f"pass {flag} or").replace("name a region (", "name a region with --region (")
-    told = told.replace(
-        f"set allow_insecure_http=True ({PREFIX}ALLOW_INSECURE_HTTP=true)", "pass --allow-insecure-http"
-    )
-    told = told.replace("set identity_url to", "set --identity-url to")
-    for name in ("base_url", "identity_url"):
-        told = told.replace(f"{name} ({PREFIX}{name.upper()})", f"--{name.replace('_', '-')} ({PREFIX}{name.upper()})")
+    told = words.replace("pass it or", f"pass {flag} or")
+    for argument, option in IN_OPTIONS:
+        told = told.replace(argument, option)
     return told if told != words else f"{words} ({flag}, {variable})"
 
 

@@ -44,9 +44,8 @@ def run_probe(given: Given, walk: Walk, output: Output) -> Exit:
     if walk.route is not None and not walk.yes and not _allowed(walk.route):
         output.show({"step": "stopped", "told": "nothing was asked"}, "Nothing was asked.")
         return Exit.FINE
-    teller = Teller(output)
-    probe = Probe(settings, walk.route, walk.visual_queue_id, visitor, on_observation=teller.tell)
-    teller.of_the_simulator = lambda: probe.simulator
+    probe = Probe(settings, walk.route, walk.visual_queue_id, visitor)
+    probe.on_observation = Teller(output, probe).tell
     with _draft(walk.save) as keep:
         try:
             with _stopped_by_signals():
@@ -124,21 +123,17 @@ def _draft(target: Path | None) -> Iterator[Callable[[str], None]]:
             draft.unlink()
 
 
-def _no_simulator() -> bool:
-    return False
-
-
 @define
 class Teller:
     """Prints each operation as soon as it is judged."""
 
     output: Output
-    of_the_simulator: Callable[[], bool] = _no_simulator
+    probe: Probe
     begun: bool = False
 
     def tell(self, one: Observation) -> None:
         """Print one; before the first, what it is that answers."""
-        if not self.begun and self.of_the_simulator():
+        if not self.begun and self.probe.simulator:
             told = f"This is the {NOTICE}: what it confirms is no news of Puzzel.\n"
             self.output.show({"step": "notice", "told": NOTICE}, told, "bold")
         self.begun = True

@@ -18,24 +18,23 @@ PREFIX = "PUZZEL_CHAT_"
 SECRET = frozenset({"client_secret", "token_fields"})
 ADDRESSES = frozenset({"base_url", "identity_url"})
 
+
+def from_env(name: str, words: str) -> dict[str, Any]:
+    """Return what an argument or option has in common that may stand in the environment, too."""
+    variable = f"{PREFIX}{name}"
+    return {"help": f"{words} [{variable}]", "envvar": variable, "show_envvar": False, "show_default": False}
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one object a line.")]
 QueueKey = Annotated[
     str | None,
-    typer.Argument(
-        metavar="QUEUE_KEY",
-        help=f"Key of the queue to ask, such as q_support. [{PREFIX}QUEUE_KEY]",
-        envvar=f"{PREFIX}QUEUE_KEY",
-        show_envvar=False,
-        show_default=False,
-    ),
+    typer.Argument(metavar="QUEUE_KEY", **from_env("QUEUE_KEY", "Key of the queue to ask, such as q_support.")),
 ]
 
 
 def visual_queue_id_option(flag: str, words: str) -> Any:
     """Return an option for a visual queue id, which may stand in the environment, too."""
-    variable = f"{PREFIX}VISUAL_QUEUE_ID"
-    told = f"{words} [{variable}]"
-    return typer.Option(flag, metavar="ID", help=told, envvar=variable, show_envvar=False, show_default=False)
+    return typer.Option(flag, metavar="ID", **from_env("VISUAL_QUEUE_ID", words))
 
 
 def _option(metavar: str | None, words: str, default: object = None) -> Any:
