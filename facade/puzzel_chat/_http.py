@@ -19,7 +19,7 @@ class Request:
     method: str
     path: str
     query: str = ""
-    content_type: str | None = None
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
 
 

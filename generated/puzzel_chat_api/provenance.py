@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 
 class OperationProvenance(NamedTuple):
@@ -78,7 +78,7 @@ OPERATIONS: dict[str, OperationProvenance] = {
         reply={
             "/messages": "array or null",
             "/messages/*": "object",
-            "/messages/*/type": "string",
+            "/messages/*/type": "string or null",
             "/messages/*/id": "string",
             "/messages/*/conversationId": "string",
             "/messages/*/eventId": "integer or null",
@@ -107,12 +107,7 @@ OPERATIONS: dict[str, OperationProvenance] = {
             "/messages/*/reason": "string or null",
             "/cursor": "integer or null",
         },
-        required=(
-            "/messages/*/type",
-            "/messages/*/id",
-            "/messages/*/conversationId",
-            "/messages/*/options/*/id",
-        ),
+        required=("/messages/*/options/*/id",),
     ),
     "endConversation": OperationProvenance(
         operation_id="endConversation",
@@ -243,3 +238,18 @@ OPERATIONS: dict[str, OperationProvenance] = {
         required=("/access_token",),
     ),
 }
+
+
+class Host:
+    """Which host answers each operation; a third one is called `elsewhere`."""
+
+    get_request_status: Final = "communication"
+    authenticate_visitor: Final = "identity"
+    poll_conversation: Final = "communication"
+    end_conversation: Final = "communication"
+    send_message: Final = "communication"
+    route_conversation: Final = "communication"
+    send_typing: Final = "communication"
+    get_queue_info: Final = "communication"
+    get_time_info: Final = "communication"
+    connect_token: Final = "identity"

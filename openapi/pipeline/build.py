@@ -71,9 +71,7 @@ def correct(layout: Layout, normal: Object, carried: Object, observed: Observed 
 def package(layout: Layout, document: Object, folder: Path, say: Say) -> Generated:
     """Check the document and generate the package. Raises `PipelineError` when it cannot be used."""
     check_document(document, layout.short(layout.built))
-    built = folder / layout.built.name
-    built.write_bytes(dump(document))
-    made = generate(document, built, layout, folder)
+    made = generate(document, layout, folder)
     count = len(list(made.package.rglob("*.py")))
     say(f"Generated {count} modules for {len(list(operations(document)))} operations.")
     return made

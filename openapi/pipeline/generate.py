@@ -11,7 +11,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from pipeline.document import Object
+from pipeline.document import Object, dump, rebuild_document
 from pipeline.layout import PACKAGE, Layout
 from pipeline.lost import lost_parts, read_warnings
 from pipeline.private import hide
@@ -20,6 +20,8 @@ from pipeline.provenance import provenance_module
 
 GENERATOR = "openapi-python-client"
 REINSTALL = "install the project's `regenerate` extra"
+RAW = "x-raw"
+"""Marks a schema that the client gets as it came: somebody reads it by hand, one item at a time."""
 
 
 @frozen
@@ -36,16 +38,15 @@ def marker() -> str:
     return f"# Made by {made_by} from openapi/puzzel-chat.json. Do not edit: run `make regenerate`.\n"
 
 
-def generate(document: Object, built: Path, layout: Layout, folder: Path) -> Generated:
-    """Generate the package from the file `built`, which holds `document`, somewhere in `folder`.
-
-    Raises `PipelineError` when the generator makes no package of it at all.
-    """
-    package = folder / PACKAGE
-    output = _run_generator(_command(built, layout, package), folder, layout)
-    lost = lost_parts(document, package, read_warnings(output))
+def generate(document: Object, layout: Layout, folder: Path) -> Generated:
+    """Generate the package in `folder`. Raises `PipelineError` when the generator makes none of the document at all."""
+    package, given = folder / PACKAGE, folder / layout.built.name
+    raw = rebuild_document(document, lambda node: {} if node.get(RAW) is True else node)
+    given.write_bytes(dump(raw))
+    output = _run_generator(_command(given, layout, package), folder, layout)
+    lost = lost_parts(raw, package, read_warnings(output))
     _tidy(package)
-    hide(document, package)
+    hide(raw, package)
     (package / "provenance.py").write_text(provenance_module(document), encoding="utf-8")
     (package / "py.typed").touch()
     _mark(package)

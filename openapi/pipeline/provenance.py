@@ -9,7 +9,8 @@ from attrs import asdict, field, frozen
 
 from pipeline.document import Json, Object, child, edit_operations, items, operations, text
 from pipeline.expected import expected
-from pipeline.rules.servers import address, shown
+from pipeline.rules.naming import identifier
+from pipeline.rules.servers import address, common_hosts, hosts, shown
 
 MARK, NOTE = "x-provenance", "x-provenance-note"
 CONFIRMED = "Stands in the document that was given as the vendor's."
@@ -19,7 +20,7 @@ HEAD = '''"""How sure each operation is: documented on a page, observed in publi
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 
 class OperationProvenance(NamedTuple):
@@ -41,6 +42,14 @@ class OperationProvenance(NamedTuple):
 
 OPERATIONS: dict[str, OperationProvenance] = {
 '''
+HOSTS = '''
+
+class Host:
+    """Which host answers each operation; a third one is called `elsewhere`."""
+
+'''
+HOST = "x-host"
+"""What a correction of ours calls the host of an operation that names servers of its own."""
 
 
 @frozen
@@ -105,7 +114,20 @@ def _servers(node: Object) -> tuple[str, ...]:
 
 def provenance_module(document: Object) -> str:
     """Return the source of `provenance.py`, laid out as ruff would."""
-    return HEAD + "".join(_entry(row) for row in rows(document)) + "}\n"
+    entries = "".join(_entry(row) for row in rows(document))
+    hosts = (
+        f'    {identifier(text(one, "operationId"))}: Final = "{host(document, one)}"\n'
+        for *_, one in operations(document)
+    )
+    return HEAD + entries + "}\n" + HOSTS + "".join(hosts)
+
+
+def host(document: Object, operation: Object) -> str:
+    """Return which host answers an operation: the common one, the one that a correction names, or a third."""
+    own, common = hosts(operation), common_hosts(document)
+    if own <= common and (own or common):
+        return "communication"
+    return text(operation, HOST) or ("elsewhere" if own else "communication")
 
 
 def _entry(row: Row) -> str:

@@ -312,7 +312,12 @@ def test_the_request_carries_what_it_should(send: Send) -> None:
     thread.start()
     with closing(listening):
         sent = Request(
-            operation="x", method="POST", path="/api/a%2Fb/", query="after=1%262", content_type="text/x", body=b"hello"
+            operation="x",
+            method="POST",
+            path="/api/a%2Fb/",
+            query="after=1%262",
+            headers={"Content-Type": "text/x"},
+            body=b"hello",
         )
         reply = send(f"http://127.0.0.1:{listening.getsockname()[1]}/eu", sent)
         thread.join()

@@ -85,7 +85,7 @@ from puzzel_chat._wire.operations import (
     typing_request,
 )
 from puzzel_chat._wire.refusals import error_for, excerpt, refresh_error, wait_asked
-from puzzel_chat._wire.values import flag, named, seconds, text, when, whole
+from puzzel_chat._wire.values import flag, seconds, text, when, whole
 from puzzel_chat_api.provenance import OPERATIONS as THEIRS
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -205,7 +205,7 @@ def test_repeatable_is_what_may_be_done_twice() -> None:
 def test_a_token_request_is_a_form_with_every_field() -> None:
     """OAuth wants a form (RFC 6749 section 4.4.2), and fields that the document does not name go along."""
     sent = token_request({"grant_type": "visitor", "client_id": "ø&=", "tenant_id": "7", "audience": "chat x"})
-    assert sent.content_type == "application/x-www-form-urlencoded"
+    assert sent.headers["Content-Type"] == "application/x-www-form-urlencoded"
     assert sent.body is not None
     assert parse_qs(sent.body.decode()) == {
         "grant_type": ["visitor"],
@@ -228,7 +228,7 @@ def test_a_visitor_is_identified_by_one_token_and_a_challenge(visitor: Visitor, 
     """As documented: the solution id in the path, the provider in the query when given, exactly one token as JSON."""
     sent = authenticate_request("a b", visitor, "x")
     assert (sent.method, sent.path, sent.query) == ("POST", "/api/authenticate/a%20b", query)
-    assert (sent.host, sent.content_type) == ("identity", "application/json")
+    assert (sent.host, sent.headers["Content-Type"]) == ("identity", "application/json")
     assert json.loads(sent.body or b"") == {"codeChallenge": "x", **cast(dict[str, str], body)}
 
 
@@ -236,7 +236,7 @@ def test_a_route_request_is_a_put_on_the_queue_key_with_a_list() -> None:
     """As observed: the key stands in the path, and with nothing to tell the body is an empty list."""
     sent = route_request("c", "q_support")
     assert (sent.method, sent.path, sent.query) == ("PUT", "/api/conversation/c/route/q_support", "")
-    assert (sent.host, sent.content_type) == ("communication", "application/json")
+    assert (sent.host, sent.headers["Content-Type"]) == ("communication", "application/json")
     assert json.loads(sent.body or b"") == []
 
 
@@ -300,7 +300,7 @@ def test_typing_and_ending_say_no_more_than_they_must() -> None:
     typing = typing_request("c", False)
     assert typing.body is not None
     assert json.loads(typing.body) == {"isTyping": False}
-    assert (end_request("c").body, end_request("c").content_type) == (None, None)
+    assert (end_request("c").body, end_request("c").headers) == (None, {})
 
 
 BUILDERS: list[Callable[[str], Request]] = [
@@ -416,14 +416,13 @@ values = st.recursive(
 
 
 @given(values)
-def test_no_json_value_breaks_a_check(value: object) -> None:
+def test_no_json_value_breaks_a_check(value: Any) -> None:
     """Whatever JSON can hold, a check gives its type or None."""
     assert isinstance(text(value), str | None)
     assert isinstance(whole(value), int | None)
     assert isinstance(seconds(value), float | None)
     assert isinstance(flag(value), bool | None)
     assert isinstance(when(value), datetime | None)
-    assert named({"a": 1}, value, 0) in (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -436,7 +435,7 @@ def test_no_json_value_breaks_a_check(value: object) -> None:
         "2026-11-23T12:00Z",
     ],
 )
-def test_a_moment_is_read_in_every_spelling(written: str) -> None:
+def test_a_moment_is_read_in_every_spelling(written: Any) -> None:
     """Seven digits, offsets and no zone (taken as UTC, assumed) give the same moment in UTC."""
     assert when(written) == NOW
     read = when(written)

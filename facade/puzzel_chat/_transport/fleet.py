@@ -137,8 +137,8 @@ class FleetTransport:
             message = self._client.request(request.method, f"{address.url}{request.path}{query}")
             if access is not None:
                 message = message.bearer_auth(access)  # which keeps it out of reprs
-            if request.content_type is not None:
-                message = message.header("Content-Type", request.content_type)
+            for name, value in request.headers.items():
+                message = message.header(name, value)
             if request.body is not None:
                 message = message.body_bytes(request.body)
             return message.timeout(timedelta(seconds=whole)).build_streamed()

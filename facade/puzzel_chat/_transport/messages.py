@@ -32,11 +32,9 @@ def limits(settings: Settings, within: float | None) -> tuple[float, float]:
 def headers(request: Request, access: str | None) -> httpx.Headers:
     """Give a request's headers, the token among them when there is one."""
     # Their own type, for its repr masks the token where a dict would show it.
-    given = httpx.Headers(COMMON_HEADERS)
+    given = httpx.Headers({**COMMON_HEADERS, **request.headers})
     if access is not None:
         given["Authorization"] = f"Bearer {access}"
-    if request.content_type is not None:
-        given["Content-Type"] = request.content_type
     return given
 
 

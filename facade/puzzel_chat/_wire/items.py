@@ -3,55 +3,61 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeAlias
 
 from puzzel_chat import _models as ours
 from puzzel_chat._html import to_text
 from puzzel_chat._models import Role
-from puzzel_chat._wire.values import flag, identity, named, text, text_or_empty, when, whole
+from puzzel_chat._wire.values import Absent, flag, identity, new_to_us, own_id, text, text_or_empty, when, whole
 from puzzel_chat_api import models as theirs
-from puzzel_chat_api.models import AuthorRole, ChatEventKind
+from puzzel_chat_api.models import AuthorRole, ChatEventKind, ChatMessageType
+from puzzel_chat_api.types import Unset
 
 BAD = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 """What the generated models raise for a document that does not fit them."""
-
-_ROLES: dict[object, Role] = {
-    AuthorRole.CUSTOMER: Role.CUSTOMER,
-    AuthorRole.AGENT: Role.AGENT,
-    AuthorRole.SYSTEM: Role.SYSTEM,
-    AuthorRole.BOT: Role.BOT,
-}
+Item: TypeAlias = Mapping[str, Any]
 
 
 def event(item: object) -> ours.Event:
     """Give one item of a poll as the event that it is."""
     if not isinstance(item, Mapping):
-        return _unknown({"value": item}, "the item is not an object")
-    convert = named(_CONVERTERS, item.get("type"), None)
-    if convert is None:
-        return _unknown(item, None)
+        return _unknown({"value": item}, theirs.ChatMessage(), "the item is not an object")
+    base = theirs.ChatMessage.from_dict(item)
     try:
-        return convert(item) or _unknown(item, "a field has the wrong type")
+        return _by_kind(item, base) or _unknown(item, base, "a field has the wrong type")
     except BAD as error:
-        return _unknown(item, f"{type(error).__name__} while reading it")
+        return _unknown(item, base, f"{type(error).__name__} while reading it")
 
 
-def _unknown(item: Mapping[str, Any], problem: str | None) -> ours.UnknownMessage:
+def _by_kind(item: Item, base: theirs.ChatMessage) -> ours.Event | None:
+    match base.type_:
+        case ChatMessageType.TEXT:
+            return _text(item, theirs.TextMessage.from_dict(item))
+        case ChatMessageType.OPTIONS:
+            return _options(item, theirs.OptionsMessage.from_dict(item))
+        case ChatMessageType.FILE:
+            return _file(item, theirs.FileMessage.from_dict(item))
+        case ChatMessageType.EVENT:
+            return _happening(item, base, theirs.EventMessage.from_dict(item))
+        case None | Unset():
+            pass
+        case _:
+            new_to_us(base.type_)
+    return _unknown(item, base, None)
+
+
+def _unknown(item: Item, base: theirs.ChatMessage, problem: str | None) -> ours.UnknownMessage:
     mark = blake2b(json.dumps(item, sort_keys=True, default=str).encode(), digest_size=12).hexdigest()
-    try:
-        author = theirs.Author.from_dict(item["author"])
-    except BAD:
-        author = None
     return ours.UnknownMessage(
-        conversation_id=identity(item.get("conversationId")) or "",
-        id=identity(item.get("id")) or f"unknown-{mark}",
-        version=whole(item.get("version")) or 1,
-        sent_at=when(item.get("sentAt")),
-        author=_author(author),
+        conversation_id=identity(base.conversation_id) or "",
+        id=identity(base.id) or f"unknown-{mark}",
+        version=whole(base.version) or 1,
+        sent_at=when(base.sent_at),
+        author=_author(base.author),
         raw=item,
-        type=text(item.get("type")),
+        type=text(base.type_),
         problem=problem,
     )
 
@@ -59,7 +65,7 @@ def _unknown(item: Mapping[str, Any], problem: str | None) -> ours.UnknownMessag
 def _base(
     found: theirs.TextMessage | theirs.OptionsMessage | theirs.FileMessage | theirs.EventMessage,
 ) -> dict[str, Any] | None:
-    item_id, conversation_id = identity(found.id), identity(found.conversation_id)
+    item_id, conversation_id = own_id(found.id), own_id(found.conversation_id)
     if not item_id or not conversation_id:
         return None
     return {
@@ -71,16 +77,14 @@ def _base(
     }
 
 
-def _text(item: Mapping[str, Any]) -> ours.Event | None:
-    found = theirs.TextMessage.from_dict(item)
+def _text(item: Item, found: theirs.TextMessage) -> ours.Event | None:
     base, html = _base(found), text_or_empty(found.content)
     if base is None or html is None:
         return None
     return ours.TextMessage(**base, raw=item, text=to_text(html), html=html, client_id=text(found.client_message_id))
 
 
-def _options(item: Mapping[str, Any]) -> ours.Event | None:
-    found = theirs.OptionsMessage.from_dict(item)
+def _options(item: Item, found: theirs.OptionsMessage) -> ours.Event | None:
     base, html = _base(found), text(found.content) or ""
     options = tuple(option for one in found.options or () if (option := _option(one)) is not None)
     if base is None or len(options) != len(found.options or ()):
@@ -93,8 +97,7 @@ def _option(found: theirs.Option) -> ours.Option | None:
     return None if option_id is None or label is None else ours.Option(id=option_id, label=to_text(label))
 
 
-def _file(item: Mapping[str, Any]) -> ours.Event | None:
-    found = theirs.FileMessage.from_dict(item)
+def _file(item: Item, found: theirs.FileMessage) -> ours.Event | None:
     base = _base(found)
     name, url = text_or_empty(found.file_name), text_or_empty(found.url)
     if base is None or name is None or url is None:
@@ -109,33 +112,46 @@ def _file(item: Mapping[str, Any]) -> ours.Event | None:
     )
 
 
-def _happening(item: Mapping[str, Any]) -> ours.Event | None:
-    found = theirs.EventMessage.from_dict(item)
-    base = _base(found)
-    if base is None:
+def _happening(item: Item, base: theirs.ChatMessage, found: theirs.EventMessage) -> ours.Event | None:
+    common = _base(found)
+    if common is None:
         return None
-    if found.event is ChatEventKind.AGENTJOINED:
-        return ours.AgentJoined(**base, raw=item, agent=agent(found.agent))
-    if found.event is ChatEventKind.AGENTLEFT:
-        return ours.AgentLeft(**base, raw=item, agent=agent(found.agent))
-    if found.event is ChatEventKind.AGENTTYPING:
-        return ours.AgentTyping(**base, raw=item, is_typing=flag(found.is_typing) is not False)
-    if found.event is ChatEventKind.CONVERSATIONENDED:
-        by = named(_ROLES, found.ended_by, Role.UNKNOWN)
-        return ours.ConversationEnded(**base, raw=item, by=by, reason=text(found.reason))
+    match found.event:
+        case ChatEventKind.AGENTJOINED:
+            return ours.AgentJoined(**common, raw=item, agent=agent(found.agent))
+        case ChatEventKind.AGENTLEFT:
+            return ours.AgentLeft(**common, raw=item, agent=agent(found.agent))
+        case ChatEventKind.AGENTTYPING:
+            return ours.AgentTyping(**common, raw=item, is_typing=flag(found.is_typing) is not False)
+        case ChatEventKind.CONVERSATIONENDED:
+            by = _role(found.ended_by)
+            return ours.ConversationEnded(**common, raw=item, by=by, reason=text(found.reason))
+        case None | Unset():
+            pass
+        case _:
+            new_to_us(found.event)
     kind = f"{found.event.value!r} is new to this version" if isinstance(found.event, ChatEventKind) else "has no name"
-    return _unknown(item, f"the event {kind}")
+    return _unknown(item, base, f"the event {kind}")
 
 
-_CONVERTERS: dict[object, Callable[[Mapping[str, Any]], ours.Event | None] | None] = {
-    "Text": _text,
-    "Options": _options,
-    "File": _file,
-    "Event": _happening,
-}
+def _role(role: AuthorRole | Absent) -> Role:
+    match role:
+        case AuthorRole.CUSTOMER:
+            return Role.CUSTOMER
+        case AuthorRole.AGENT:
+            return Role.AGENT
+        case AuthorRole.SYSTEM:
+            return Role.SYSTEM
+        case AuthorRole.BOT:
+            return Role.BOT
+        case None | Unset():
+            pass
+        case _:
+            new_to_us(role)
+    return Role.UNKNOWN
 
 
-def agent(found: object) -> ours.Agent | None:
+def agent(found: theirs.Agent | Absent) -> ours.Agent | None:
     """Give the agent of an item or a reply."""
     if not isinstance(found, theirs.Agent):
         return None
@@ -143,10 +159,8 @@ def agent(found: object) -> ours.Agent | None:
     return ours.Agent(id=identity(found.id), name=to_text(name) if name else None)
 
 
-def _author(found: object) -> ours.Author:
+def _author(found: theirs.Author | Absent) -> ours.Author:
     if not isinstance(found, theirs.Author):
         return ours.Author()
     name = text(found.display_name)
-    return ours.Author(
-        role=named(_ROLES, found.role, Role.UNKNOWN), id=identity(found.id), name=to_text(name) if name else None
-    )
+    return ours.Author(role=_role(found.role), id=identity(found.id), name=to_text(name) if name else None)

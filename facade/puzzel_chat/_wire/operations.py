@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, cast
-from urllib.parse import urlencode
 
 from attrs import asdict, fields_dict, frozen
 
@@ -14,8 +12,11 @@ from puzzel_chat._errors import InvalidArgument
 from puzzel_chat._html import from_text
 from puzzel_chat._http import Request
 from puzzel_chat._models import Customer, Variable, Visitor
-from puzzel_chat._secrets import Secret, SecretBytes
+from puzzel_chat._secrets import Secret
+from puzzel_chat._wire.encoding import encoded
+from puzzel_chat._wire.values import given
 from puzzel_chat_api import models
+from puzzel_chat_api.api import allocation, authenticate, connect, conversation, queue, time
 from puzzel_chat_api.api.allocation import get_request_status
 from puzzel_chat_api.api.authenticate import authenticate_visitor
 from puzzel_chat_api.api.connect import connect_token
@@ -28,72 +29,126 @@ from puzzel_chat_api.api.conversation import (
 )
 from puzzel_chat_api.api.queue import get_queue_info
 from puzzel_chat_api.api.time import get_time_info
-from puzzel_chat_api.types import UNSET, Unset
+from puzzel_chat_api.provenance import Host
+from puzzel_chat_api.types import UNSET
 
 LONGEST_ID = 256
 NOT_A_KEY = "A number is a visual queue id; it goes to visual_queue_id, for the opening hours."
 _P = ParamSpec("_P")
-_T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
 
 
 @frozen(eq=False)
-class Operation(Generic[_P]):
-    """One endpoint. `repeatable`: doing it twice is the same as once. `private`: its replies hold words or tokens."""
+class Operation(Generic[_P, _T_co]):
+    """One endpoint. `repeatable`: doing it twice is the same as once. `private`: its replies hold words or tokens.
+
+    `build` and `read` are generated: the parts of a request, and a success by its documented schema.
+    """
 
     name: str
     build: Callable[_P, dict[str, Any]]
+    read: Callable[[Any], _T_co]
+    host: HostName
     used_by: str
     repeatable: bool
     private: bool = False
-    host: HostName = "communication"
 
 
-AnyOperation: TypeAlias = Operation[...]
+AnyOperation: TypeAlias = Operation[..., Any]
 
 TOKEN = Operation(
-    "connectToken", connect_token._get_kwargs, "PuzzelChat.connect", repeatable=False, private=True, host="identity"
+    "connectToken",
+    connect_token._get_kwargs,
+    connect.success_of_connect_token,
+    Host.connect_token,
+    "PuzzelChat.connect",
+    repeatable=False,
+    private=True,
 )
 AUTHENTICATE = Operation(
     "authenticateVisitor",
     authenticate_visitor._get_kwargs,
+    authenticate.success_of_authenticate_visitor,
+    Host.authenticate_visitor,
     "PuzzelChat.connect",
     repeatable=True,
     private=True,
-    host="identity",
 )
-QUEUE = Operation("getQueueInfo", get_queue_info._get_kwargs, "Session.queue_info", repeatable=True)
-TIME = Operation("getTimeInfo", get_time_info._get_kwargs, "Session.time_info", repeatable=True)
+QUEUE = Operation(
+    "getQueueInfo",
+    get_queue_info._get_kwargs,
+    queue.success_of_get_queue_info,
+    Host.get_queue_info,
+    "Session.queue_info",
+    repeatable=True,
+)
+TIME = Operation(
+    "getTimeInfo",
+    get_time_info._get_kwargs,
+    time.success_of_get_time_info,
+    Host.get_time_info,
+    "Session.time_info",
+    repeatable=True,
+)
 ROUTE = Operation(
-    "routeConversation", route_conversation._get_kwargs, "Conversation.route", repeatable=False, private=True
+    "routeConversation",
+    route_conversation._get_kwargs,
+    conversation.success_of_route_conversation,
+    Host.route_conversation,
+    "Conversation.route",
+    repeatable=False,
+    private=True,
 )
 STATUS = Operation(
-    "getRequestStatus", get_request_status._get_kwargs, "Conversation.allocation", repeatable=True, private=True
+    "getRequestStatus",
+    get_request_status._get_kwargs,
+    allocation.success_of_get_request_status,
+    Host.get_request_status,
+    "Conversation.allocation",
+    repeatable=True,
+    private=True,
 )
-POLL = Operation("pollConversation", poll_conversation._get_kwargs, "Session.poll", repeatable=False, private=True)
-SEND = Operation("sendMessage", send_message._get_kwargs, "Conversation.send", repeatable=False, private=True)
-TYPING = Operation("sendTyping", send_typing._get_kwargs, "Conversation.typing", repeatable=True)
-END = Operation("endConversation", end_conversation._get_kwargs, "Conversation.end", repeatable=True)
+POLL = Operation(
+    "pollConversation",
+    poll_conversation._get_kwargs,
+    conversation.success_of_poll_conversation,
+    Host.poll_conversation,
+    "Session.poll",
+    repeatable=False,
+    private=True,
+)
+SEND = Operation(
+    "sendMessage",
+    send_message._get_kwargs,
+    conversation.success_of_send_message,
+    Host.send_message,
+    "Conversation.send",
+    repeatable=False,
+    private=True,
+)
+TYPING = Operation(
+    "sendTyping",
+    send_typing._get_kwargs,
+    conversation.success_of_send_typing,
+    Host.send_typing,
+    "Conversation.typing",
+    repeatable=True,
+)
+END = Operation(
+    "endConversation",
+    end_conversation._get_kwargs,
+    conversation.success_of_end_conversation,
+    Host.end_conversation,
+    "Conversation.end",
+    repeatable=True,
+)
 
 _ROWS: tuple[AnyOperation, ...] = (TOKEN, AUTHENTICATE, QUEUE, TIME, ROUTE, STATUS, POLL, SEND, TYPING, END)
 OPERATIONS = {row.name: row for row in _ROWS}
 
 
-def _request(operation: Operation[_P], *args: _P.args, **kwargs: _P.kwargs) -> Request:
-    built = operation.build(*args, **kwargs)
-    body, content_type = None, built.get("headers", {}).get("Content-Type")
-    if "json" in built:
-        body = SecretBytes(json.dumps(built["json"]).encode())
-    elif "data" in built:
-        body = SecretBytes(urlencode(built["data"]).encode())
-    return Request(
-        operation=operation.name,
-        host=operation.host,
-        method=built["method"].upper(),
-        path=built["url"],
-        query=urlencode(built.get("params", {})),
-        content_type=content_type,
-        body=body,
-    )
+def _request(operation: Operation[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> Request:
+    return encoded(operation.name, operation.host, operation.build(*args, **kwargs))
 
 
 def checked_id(argument: str, value: object) -> str:
@@ -164,10 +219,10 @@ def token_request(fields: Mapping[str, str]) -> Request:
 def authenticate_request(customer_id: str, visitor: Visitor, challenge: str) -> Request:
     """Ask the identity service who a signed-in visitor is; `challenge` is that of PKCE (RFC 7636)."""
     body = models.AuthenticateRequest(
-        code_challenge=challenge, access_token=_given(visitor.access_token), id_token=_given(visitor.id_token)
+        code_challenge=challenge, access_token=given(visitor.access_token), id_token=given(visitor.id_token)
     )
     customer = checked_id("solution_id", customer_id)
-    return _request(AUTHENTICATE, customer, body=body, provider_id=_given(visitor.provider_id))
+    return _request(AUTHENTICATE, customer, body=body, provider_id=given(visitor.provider_id))
 
 
 def checked_key(queue_key: object) -> str:
@@ -214,10 +269,6 @@ def _about(customer: Customer | None, subject: str | None) -> Iterator[Variable]
         yield Variable("subject", subject)
 
 
-def _given(value: _T | None) -> _T | Unset:
-    return UNSET if value is None else value
-
-
 def status_request(request_or_conversation_id: str) -> Request:
     """Ask how the search for an agent goes."""
     return _request(STATUS, request_or_conversation_id)
@@ -225,7 +276,7 @@ def status_request(request_or_conversation_id: str) -> Request:
 
 def poll_request(cursor: str | None) -> Request:
     """Ask for the session's messages after the cursor."""
-    return _request(POLL, after=_given(cursor))
+    return _request(POLL, after=given(cursor))
 
 
 def send_request(conversation_id: str, text: str, client_id: str) -> Request:

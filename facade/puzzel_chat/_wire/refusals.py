@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from puzzel_chat._errors import (
@@ -44,8 +43,8 @@ from puzzel_chat._wire.operations import (
     TYPING,
     AnyOperation,
 )
-from puzzel_chat._wire.values import text, when
-from puzzel_chat_api.models import TokenError
+from puzzel_chat._wire.values import Absent, text, when
+from puzzel_chat_api.models import ProblemDetails, TokenError
 
 EXCERPT = 256
 LONGEST_OAUTH_ERROR = 4096
@@ -141,15 +140,15 @@ def misfit(operation: AnyOperation, reply: Reply, what: str, pointer: str = "") 
     return error
 
 
-def problem(reply: Reply) -> Mapping[str, Any]:
-    """Give the reply's problem document (RFC 9457), or an empty one."""
+def problem(reply: Reply) -> ProblemDetails | None:
+    """Give the reply's problem document (RFC 9457), None where there is none."""
     if "json" not in reply.headers.get("content-type", ""):
-        return {}
+        return None
     try:
         document = json.loads(reply.body)
     except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
+        return None
+    return ProblemDetails.from_dict(document) if isinstance(document, dict) and document else None
 
 
 def wait_asked(headers: Mapping[str, str]) -> float | None:
@@ -165,8 +164,7 @@ def wait_asked(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def _word(document: Mapping[str, Any], name: str) -> str | None:
-    value = document.get(name)
+def _word(value: str | Absent) -> str | None:
     return printable(value[:200]) if isinstance(value, str) else None
 
 
@@ -188,7 +186,9 @@ def _error_for(operation: AnyOperation, reply: Reply) -> PuzzelChatError | None:
         host, setting = _where(reply)
         return ConfigurationError(setting, f"{host} redirects to {to}; set the address that it redirects to")
     document = problem(reply)
-    return _by_code(operation, reply.status, document) or _api_error(operation, reply, document)
+    told = document or ProblemDetails()
+    words = None if document is None else _words(operation, _word(told.title), _word(told.code))
+    return _by_code(operation, reply.status, told) or _api_error(operation, reply, told, words)
 
 
 def _where(reply: Reply) -> tuple[str, str]:
@@ -254,10 +254,10 @@ def refresh_error(error: PuzzelChatError) -> PuzzelChatError:
     return error
 
 
-def _by_code(operation: AnyOperation, status: int, document: Mapping[str, Any]) -> PuzzelChatError | None:
-    code = _word(document, "code")
+def _by_code(operation: AnyOperation, status: int, document: ProblemDetails) -> PuzzelChatError | None:
+    code = _word(document.code)
     if code == "QueueClosed":
-        opens_at = when(document.get("opensAt"))
+        opens_at = when(document.opens_at)
         told = f"; it opens {opens_at.isoformat()}" if opens_at else ""
         return QueueClosed(f"The queue is closed{told}. Start the chat within opening hours.", opens_at=opens_at)
     if code == "QueueFull":
@@ -276,18 +276,19 @@ def _words(operation: AnyOperation, title: str | None, code: str | None) -> list
     return [_told(word) for word in dict.fromkeys((title, code)) if word]
 
 
-def _api_error(operation: AnyOperation, reply: Reply, document: Mapping[str, Any]) -> PuzzelChatError:
+def _api_error(
+    operation: AnyOperation, reply: Reply, document: ProblemDetails, words: list[str] | None
+) -> PuzzelChatError:
     status = reply.status
     kind = _KINDS.get(status, ServerError if status >= 500 else ApiError)
-    title, code, detail = (_word(document, name) for name in ("title", "code", "detail"))
-    told = ", ".join(_words(operation, title, code)) if document else excerpt(operation, reply)
+    told = excerpt(operation, reply) if words is None else ", ".join(words)
     step = _NEXT_STEP.get(operation.name, {}).get(status) or _BY_STATUS.get(status, "")
     return kind(
         f"{operation.name}: status {status}{f' ({told})' if told else ''}.{f' {step}' if step else ''}",
         status=status,
-        code=code,
-        title=title,
-        detail=detail,
+        code=_word(document.code),
+        title=_word(document.title),
+        detail=_word(document.detail),
         retry_after=wait_asked(reply.headers),
-        request_id=reply.headers.get("x-request-id") or _word(document, "traceId"),
+        request_id=reply.headers.get("x-request-id") or _word(document.trace_id),
     )

@@ -7,9 +7,8 @@ through. A document that does not fit becomes `ContractError`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from attrs import evolve, field, frozen
 
@@ -18,25 +17,24 @@ from puzzel_chat._http import Reply
 from puzzel_chat._models import AllocationStage, Role
 from puzzel_chat._secrets import Secret, SecretDict, secret_or_none
 from puzzel_chat._wire.items import BAD, agent, event
-from puzzel_chat._wire.operations import AUTHENTICATE, POLL, QUEUE, ROUTE, SEND, STATUS, TIME, TOKEN, AnyOperation
+from puzzel_chat._wire.operations import (
+    AUTHENTICATE,
+    POLL,
+    QUEUE,
+    ROUTE,
+    SEND,
+    STATUS,
+    TIME,
+    TOKEN,
+    AnyOperation,
+    Operation,
+)
 from puzzel_chat._wire.refusals import misfit
-from puzzel_chat._wire.values import flag, identity, named, seconds, text, when, whole
-from puzzel_chat_api import models as theirs
+from puzzel_chat._wire.values import Absent, flag, identity, new_to_us, own_id, seconds, text, when, whole
 from puzzel_chat_api.models import AllocationStatus
 from puzzel_chat_api.types import Unset
 
 _Model = TypeVar("_Model")
-_Search = TypeVar("_Search", theirs.RouteReply, theirs.RequestStatus)
-
-_STAGES: dict[object, AllocationStage] = {
-    AllocationStatus.QUEUED: AllocationStage.QUEUED,
-    AllocationStatus.OFFERED: AllocationStage.OFFERED,
-    AllocationStatus.ASSIGNED: AllocationStage.ASSIGNED,
-    AllocationStatus.DECLINED: AllocationStage.DECLINED,
-    AllocationStatus.REFUSED: AllocationStage.REFUSED,
-    AllocationStatus.CANCELLED: AllocationStage.CANCELLED,
-    AllocationStatus.EXPIRED: AllocationStage.EXPIRED,
-}
 
 
 @frozen
@@ -60,6 +58,7 @@ class Poll:
 
 
 def _object(operation: AnyOperation, reply: Reply) -> SecretDict:
+    # Decoded in a frame of its own: tools that show locals would show what came in the document's place.
     document = _decoded(operation, reply)
     if document is None:
         raise misfit(operation, reply, "the reply is not a JSON object")
@@ -74,27 +73,25 @@ def _decoded(operation: AnyOperation, reply: Reply) -> SecretDict | None:
     return SecretDict(document) if isinstance(document, dict) else None
 
 
-def _parsed(
-    operation: AnyOperation, reply: Reply, parse: Callable[[Mapping[str, Any]], _Model]
-) -> tuple[_Model, dict[str, Any]]:
+def _parsed(operation: Operation[..., _Model], reply: Reply) -> tuple[_Model, SecretDict]:
     document = _object(operation, reply)
     try:
-        return parse(document), document
+        return operation.read(document), document
     except KeyError as missing:
         raise misfit(operation, reply, "a field is missing", f"/{missing.args[0]}") from None
     except BAD:
         raise misfit(operation, reply, "a field has the wrong form") from None
 
 
-def _identified(operation: AnyOperation, reply: Reply, found: str | None, name: str) -> str:
-    if found is None:
+def _identified(operation: AnyOperation, reply: Reply, found: str | int, name: str) -> str:
+    if (known := own_id(found)) is None:
         raise misfit(operation, reply, "there is no id", f"/{name}")
-    return found
+    return known
 
 
 def grant(reply: Reply) -> Grant:
     """Give the tokens of a reply; raises `ContractError` when there is no access token in it."""
-    found, _ = _parsed(TOKEN, reply, theirs.TokenReply.from_dict)
+    found, _ = _parsed(TOKEN, reply)
     access, refresh = secret_or_none(text(found.access_token)), secret_or_none(text(found.refresh_token))
     if not access or not access.isascii() or not access.isprintable():
         raise misfit(TOKEN, reply, "there is no usable token", "/access_token")
@@ -104,15 +101,15 @@ def grant(reply: Reply) -> Grant:
 
 def signed_in(reply: Reply) -> Secret:
     """Give what stands for a visitor who is signed in at the customer's own identity provider."""
-    found, _ = _parsed(AUTHENTICATE, reply, theirs.AuthenticateReply.from_dict)
-    return Secret(_identified(AUTHENTICATE, reply, identity(found.user_info_id), "userInfoId"))
+    found, _ = _parsed(AUTHENTICATE, reply)
+    return Secret(_identified(AUTHENTICATE, reply, found.user_info_id, "userInfoId"))
 
 
 def queue_info(reply: Reply, now: datetime) -> ours.QueueInfo:
     """Give a queue's opening hours and load."""
-    found, raw = _parsed(QUEUE, reply, theirs.QueueInfo.from_dict)
+    found, raw = _parsed(QUEUE, reply)
     return ours.QueueInfo(
-        id=_identified(QUEUE, reply, identity(found.id), "id"),
+        id=_identified(QUEUE, reply, found.id, "id"),
         name=text(found.name),
         is_open=flag(found.is_open),
         opens_at=when(found.opens_at),
@@ -128,9 +125,9 @@ def queue_info(reply: Reply, now: datetime) -> ours.QueueInfo:
 
 def time_info(reply: Reply, now: datetime) -> ours.TimeInfo:
     """Give a time module's state."""
-    found, raw = _parsed(TIME, reply, theirs.TimeInfo.from_dict)
+    found, raw = _parsed(TIME, reply)
     return ours.TimeInfo(
-        id=_identified(TIME, reply, identity(found.id), "id"),
+        id=_identified(TIME, reply, found.id, "id"),
         exit_name=text(found.exit_name),
         is_open=flag(found.is_open),
         next_change=when(found.next_change),
@@ -139,14 +136,30 @@ def time_info(reply: Reply, now: datetime) -> ours.TimeInfo:
     )
 
 
-def _search(
-    operation: AnyOperation, reply: Reply, parse: Callable[[Mapping[str, Any]], _Search]
-) -> tuple[_Search, dict[str, Any], AllocationStage]:
-    """Parse a reply with a stage in it: unknown when none is told, for that is no reason to stop a search."""
-    found, raw = _parsed(operation, reply, parse)
-    if isinstance(found.status, AllocationStatus | Unset | None):
-        return found, raw, named(_STAGES, found.status, AllocationStage.UNKNOWN)
-    del found  # tools that show locals would show what came in the word's place
+def _stage(operation: AnyOperation, reply: Reply, status: AllocationStatus | Absent) -> AllocationStage:
+    """Give the stage in a reply: unknown when none is told, for that is no reason to stop a search."""
+    match status:
+        case AllocationStatus.QUEUED:
+            return AllocationStage.QUEUED
+        case AllocationStatus.OFFERED:
+            return AllocationStage.OFFERED
+        case AllocationStatus.ASSIGNED:
+            return AllocationStage.ASSIGNED
+        case AllocationStatus.DECLINED:
+            return AllocationStage.DECLINED
+        case AllocationStatus.REFUSED:
+            return AllocationStage.REFUSED
+        case AllocationStatus.CANCELLED:
+            return AllocationStage.CANCELLED
+        case AllocationStatus.EXPIRED:
+            return AllocationStage.EXPIRED
+        case None | Unset():
+            pass
+        case _:
+            new_to_us(status)
+    if isinstance(status, AllocationStatus | Unset | None):
+        return AllocationStage.UNKNOWN
+    del status  # tools that show locals would show what came in the word's place
     raise misfit(operation, reply, "this is no word", "/status")
 
 
@@ -157,15 +170,16 @@ def routed(reply: Reply, now: datetime) -> tuple[ours.Allocation, str | None]:
     """
     if not reply.body.strip():
         return ours.Allocation(stage=AllocationStage.UNKNOWN, fetched_at=now), None
-    found, raw, stage = _search(ROUTE, reply, theirs.RouteReply.from_dict)
+    found, raw = _parsed(ROUTE, reply)
+    stage = _stage(ROUTE, reply, found.status)
     return ours.Allocation(stage=stage, fetched_at=now, raw=raw), identity(found.request_id)
 
 
 def allocation(reply: Reply, now: datetime) -> ours.Allocation:
     """Give the state of the search for an agent."""
-    found, raw, stage = _search(STATUS, reply, theirs.RequestStatus.from_dict)
+    found, raw = _parsed(STATUS, reply)
     return ours.Allocation(
-        stage=stage,
+        stage=_stage(STATUS, reply, found.status),
         queue_position=whole(found.queue_position),
         estimated_wait=seconds(found.estimated_wait_seconds),
         agent=agent(found.agent),
@@ -177,10 +191,10 @@ def allocation(reply: Reply, now: datetime) -> ours.Allocation:
 
 def sent_message(reply: Reply, conversation_id: str, client_id: str, words: str) -> ours.TextMessage:
     """Give the message that was sent, as the service took it."""
-    found, raw = _parsed(SEND, reply, theirs.SendMessageReply.from_dict)
+    found, raw = _parsed(SEND, reply)
     return ours.TextMessage(
         conversation_id=conversation_id,
-        id=_identified(SEND, reply, identity(found.id), "id"),
+        id=_identified(SEND, reply, found.id, "id"),
         sent_at=when(found.sent_at),
         author=ours.Author(role=Role.CUSTOMER),
         raw=raw,
@@ -200,15 +214,13 @@ def poll(reply: Reply, last: Poll | None = None) -> Poll:
     mark = hash(reply.body)
     if last is not None and mark == last.mark:
         return evolve(last, events=()) if last.events else last
-    document = _object(POLL, reply)
-    items = document.get("messages")
-    if items is None:
-        items = []
+    found, _ = _parsed(POLL, reply)
+    items = [] if isinstance(found.messages, Unset | None) else found.messages
     if not isinstance(items, list):
         raise misfit(POLL, reply, "this is not a list", "/messages")
     known = last.items if last is not None and _begins_with(items, last.items) else ()
     fresh = items[len(known) :]
-    return Poll(tuple(event(item) for item in fresh), identity(document.get("cursor")), (*known, *fresh), mark)
+    return Poll(tuple(event(item) for item in fresh), identity(found.cursor), (*known, *fresh), mark)
 
 
 def _begins_with(items: list[object], known: tuple[object, ...]) -> bool:

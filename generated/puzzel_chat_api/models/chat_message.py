@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..models.chat_message_type import ChatMessageType
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
@@ -21,9 +22,9 @@ T = TypeVar("T", bound="ChatMessage")
 class ChatMessage:
     """
     Attributes:
-        type_ (str):
-        id (str):
-        conversation_id (str):
+        type_ (ChatMessageType | None | Unset):
+        id (str | Unset):
+        conversation_id (str | Unset):
         event_id (int | None | Unset):
         version (int | None | Unset):
         sent_at (datetime.datetime | None | Unset):
@@ -31,9 +32,9 @@ class ChatMessage:
         client_message_id (None | str | Unset):
     """
 
-    type_: str
-    id: str
-    conversation_id: str
+    type_: ChatMessageType | None | Unset = UNSET
+    id: str | Unset = UNSET
+    conversation_id: str | Unset = UNSET
     event_id: int | None | Unset = UNSET
     version: int | None | Unset = UNSET
     sent_at: datetime.datetime | None | Unset = UNSET
@@ -44,7 +45,13 @@ class ChatMessage:
     def to_dict(self) -> dict[str, Any]:
         from ..models.author import Author  # noqa: PLC0415
 
-        type_ = self.type_
+        type_: None | str | Unset
+        if isinstance(self.type_, Unset):
+            type_ = UNSET
+        elif isinstance(self.type_, ChatMessageType):
+            type_ = self.type_.value
+        else:
+            type_ = self.type_
 
         id = self.id
 
@@ -86,13 +93,13 @@ class ChatMessage:
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
-        field_dict.update(
-            {
-                "type": type_,
-                "id": id,
-                "conversationId": conversation_id,
-            }
-        )
+        field_dict.update({})
+        if type_ is not UNSET:
+            field_dict["type"] = type_
+        if id is not UNSET:
+            field_dict["id"] = id
+        if conversation_id is not UNSET:
+            field_dict["conversationId"] = conversation_id
         if event_id is not UNSET:
             field_dict["eventId"] = event_id
         if version is not UNSET:
@@ -111,11 +118,27 @@ class ChatMessage:
         from ..models.author import Author  # noqa: PLC0415
 
         d = dict(src_dict)
-        type_ = d.pop("type")
 
-        id = d.pop("id")
+        def _parse_type_(data: object) -> ChatMessageType | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                type_type_0 = ChatMessageType(data)
 
-        conversation_id = d.pop("conversationId")
+                return type_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(ChatMessageType | None | Unset, data)
+
+        type_ = _parse_type_(d.pop("type", UNSET))
+
+        id = d.pop("id", UNSET)
+
+        conversation_id = d.pop("conversationId", UNSET)
 
         def _parse_event_id(data: object) -> int | None | Unset:
             if data is None:

@@ -1,6 +1,7 @@
 # Made by openapi-python-client 0.29.1 from openapi/puzzel-chat.json. Do not edit: run `make regenerate`.
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
@@ -22,6 +23,8 @@ class ProblemDetails:
         detail (None | str | Unset):
         instance (None | str | Unset):
         code (None | str | Unset):
+        opens_at (datetime.datetime | None | Unset):
+        trace_id (None | str | Unset):
     """
 
     type_: None | str | Unset = UNSET
@@ -30,6 +33,8 @@ class ProblemDetails:
     detail: None | str | Unset = UNSET
     instance: None | str | Unset = UNSET
     code: None | str | Unset = UNSET
+    opens_at: datetime.datetime | None | Unset = UNSET
+    trace_id: None | str | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -69,6 +74,20 @@ class ProblemDetails:
         else:
             code = self.code
 
+        opens_at: None | str | Unset
+        if isinstance(self.opens_at, Unset):
+            opens_at = UNSET
+        elif isinstance(self.opens_at, datetime.datetime):
+            opens_at = self.opens_at.isoformat()
+        else:
+            opens_at = self.opens_at
+
+        trace_id: None | str | Unset
+        if isinstance(self.trace_id, Unset):
+            trace_id = UNSET
+        else:
+            trace_id = self.trace_id
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update({})
@@ -84,6 +103,10 @@ class ProblemDetails:
             field_dict["instance"] = instance
         if code is not UNSET:
             field_dict["code"] = code
+        if opens_at is not UNSET:
+            field_dict["opensAt"] = opens_at
+        if trace_id is not UNSET:
+            field_dict["traceId"] = trace_id
 
         return field_dict
 
@@ -145,6 +168,32 @@ class ProblemDetails:
 
         code = _parse_code(d.pop("code", UNSET))
 
+        def _parse_opens_at(data: object) -> datetime.datetime | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                opens_at_type_0 = datetime.datetime.fromisoformat(data)
+
+                return opens_at_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None | Unset, data)
+
+        opens_at = _parse_opens_at(d.pop("opensAt", UNSET))
+
+        def _parse_trace_id(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        trace_id = _parse_trace_id(d.pop("traceId", UNSET))
+
         problem_details = cls(
             type_=type_,
             title=title,
@@ -152,6 +201,8 @@ class ProblemDetails:
             detail=detail,
             instance=instance,
             code=code,
+            opens_at=opens_at,
+            trace_id=trace_id,
         )
 
         problem_details.additional_properties = d

@@ -63,3 +63,25 @@ def move_members_into_all_of(document: Object, _note: Note) -> Object:
         return {**without(node, *MEMBERS), "allOf": [*items(node["allOf"]), own]}
 
     return rebuild_document(document, change)
+
+
+def name_kinds(document: Object, _note: Note) -> Object:
+    """Interim."""
+    schemas = child(document, "components", "schemas")
+    for base, schema in list(schemas.items()):
+        told = child(schema, "discriminator")
+        name, mapping = told.get("propertyName"), child(told, "mapping")
+        if not isinstance(name, str) or not mapping:
+            continue
+        kind = f"{base}{name[:1].upper()}{name[1:]}"
+        marks: Object = {key: value for key, value in child(schema).items() if key.startswith("x-provenance")}
+        ref: Object = {"anyOf": [{"$ref": f"#/components/schemas/{kind}"}, {"type": "null"}]}
+        new = without(child(schema), "discriminator")
+        new["properties"] = {**child(new, "properties"), name: ref}
+        new["required"] = [one for one in items(new.get("required")) if one != name]
+        schemas = {**schemas, base: new, kind: {"type": "string", "enum": list(mapping), **marks}}
+        for key, target in mapping.items():
+            short = str(target).rpartition("/")[2]
+            one = child(schemas, short)
+            schemas[short] = {**one, "properties": {**child(one, "properties"), name: {"type": "string", "const": key}}}
+    return {**document, "components": {**child(document, "components"), "schemas": schemas}} if schemas else document

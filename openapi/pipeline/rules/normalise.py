@@ -16,7 +16,6 @@ from pipeline.rules.contents import (
 from pipeline.rules.defaults import drop_unusable_defaults
 from pipeline.rules.dialect import (
     admit_null_for_references,
-    keep_ids_as_strings,
     leave_out_nothing,
     read_extension_for_null,
     read_numbers_as_numbers,
@@ -25,7 +24,7 @@ from pipeline.rules.dialect import (
     write_out_short_schemas,
 )
 from pipeline.rules.enums import keep_enum_members, name_enum_members
-from pipeline.rules.inheritance import merge_inheritance, move_members_into_all_of
+from pipeline.rules.inheritance import merge_inheritance, name_kinds, move_members_into_all_of
 from pipeline.rules.operations import separate_operations
 from pipeline.rules.parameters import match_path_parameters, pass_parameters, plain_paths
 from pipeline.rules.schemas import drop_titles, lift_inner_schemas, separate_properties, separate_schemas
@@ -54,11 +53,11 @@ RULES: tuple[Rule, ...] = (
     name_enum_members,
     keep_enum_members,
     merge_inheritance,
+    name_kinds,
     move_members_into_all_of,
     drop_titles,
     separate_properties,
     admit_null_for_references,
-    keep_ids_as_strings,
     write_limits_as_numbers,
     write_null_as_type,
     read_numbers_as_numbers,
