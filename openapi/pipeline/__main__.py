@@ -14,13 +14,13 @@ from pipeline.problems import STOPPED, UNUSABLE, PipelineError, reason
 EPILOG = """\
 exit codes:
   0    nothing changed; files that somebody edited are put back
-  10   only additions, or changes that the facade does not feel: the tree was swapped, as a whole
-  20   the facade breaks: no file was changed, and the report lists the edits to make
-       (with --accept the tree was swapped all the same, for the one who then edits)
+  10   the facade fits the new document: the tree was replaced
+  20   it does not, or a change is of a kind that no type shows: no file was changed, and the report lists the lines to
+       edit and the changes to look at (with --accept the tree was replaced all the same)
   30   the document cannot be used; the last line says why and what to do
   1    --check only: a committed file is not what the document gives
   2    the command line was not understood
-  130  stopped by Ctrl-C; the tree is whole
+  130  stopped by Ctrl-C
 
 environment:
   PUZZEL_CHAT_SPEC_HEADER  one `Name: value` line, sent to the address of SPEC only and never shown: for documents
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
         "or 3.1, JSON or YAML (default: openapi/upstream.json as it is)",
     )
     command.add_argument("--name", help="which document, where a Swagger UI page shows several")
-    command.add_argument("--accept", action="store_true", help="swap the tree even if the facade breaks, then edit")
+    command.add_argument("--accept", action="store_true", help="replace the tree even if the facade does not fit")
     command.add_argument(
         "--keep-assumed",
         action="store_true",
@@ -67,7 +67,6 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--json", action="store_true", help="print the report as JSON")
     command.add_argument("--check", action="store_true", help="change nothing, fail when a file is out of date")
-    command.add_argument("--finish", action="store_true", help="only complete what a killed run had decided")
     command.add_argument("--prepare", action="store_true", help="only install what runs on Node (diff, Swagger 2.0)")
     command.add_argument("--limit", type=float, default=30.0, metavar="SECONDS", help="time to fetch in (30)")
     here = Path(__file__).resolve().parents[2]
@@ -92,23 +91,18 @@ def main(arguments: list[str] | None = None) -> int:
     except RecursionError:
         return _fail(options, layout, ["The document is nested too deeply to be read: give a flatter one."])
     except KeyboardInterrupt:
-        return _fail(options, layout, ["Stopped: the tree is whole, run it again."], STOPPED)
+        return _fail(options, layout, ["Stopped: run it again."], STOPPED)
 
 
 def _run(options: argparse.Namespace, layout: Layout) -> int:
     # Here, so that a machine without the generator gets a sentence too.
-    from pipeline.inputs import Wish
-    from pipeline.intake.address import HEADER_VARIABLE
+    from pipeline.address import HEADER_VARIABLE
     from pipeline.report import as_json, folded, markdown, screen
-    from pipeline.run import check, regenerate
+    from pipeline.run import Wish, check, regenerate
     from pipeline.tools import installed
-    from pipeline.tree.journal import complete
 
     if options.prepare:
         installed(layout)
-        return 0
-    if options.finish:
-        complete(layout)
         return 0
     if options.check:
         check(layout, print)

@@ -4,96 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attrs import frozen
-
 PACKAGE = "puzzel_chat_api"
 
 
-@frozen
 class Layout:
     """The files of one checkout, from its top folder."""
 
-    root: Path
-
-    @property
-    def upstream(self) -> Path:
-        """The vendor's document, or our reconstruction of it."""
-        return self.root / "openapi" / "upstream.json"
-
-    @property
-    def source(self) -> Path:
-        """Where the document came from, and its checksum."""
-        return self.root / "openapi" / "SOURCE.toml"
-
-    @property
-    def overlay(self) -> Path:
-        """Our corrections."""
-        return self.root / "openapi" / "overlay.yaml"
-
-    @property
-    def built(self) -> Path:
-        """What the generator is given."""
-        return self.root / "openapi" / "puzzel-chat.json"
-
-    @property
-    def config(self) -> Path:
-        """The generator's configuration."""
-        return self.root / "openapi" / "generator.yaml"
-
-    @property
-    def templates(self) -> Path:
-        """The templates of the generator that we change."""
-        return self.root / "openapi" / "templates"
-
-    @property
-    def assumed(self) -> Path:
-        """What is carried over from our reconstruction, when the document lacks it; often there is no such file."""
-        return self.root / "openapi" / "assumed.json"
-
-    @property
-    def observed(self) -> Path:
-        """What a probe of a tenant found, when there is such a file."""
-        return self.root / "openapi" / "observed.json"
-
-    @property
-    def tools(self) -> Path:
-        """The versions of the programs that run on Node."""
-        return self.root / "openapi" / "tools"
-
-    @property
-    def readme(self) -> Path:
-        """The page that holds the table of operations."""
-        return self.root / "openapi" / "README.md"
-
-    @property
-    def package(self) -> Path:
-        """The generated client."""
-        return self.root / "generated" / PACKAGE
-
-    @property
-    def facade(self) -> Path:
-        """The folder that holds the facade's package."""
-        return self.root / "facade"
-
-    @property
-    def wire(self) -> Path:
-        """The one part of the facade that knows the generated client."""
-        return self.facade / "puzzel_chat" / "_wire"
-
-    @property
-    def workshop(self) -> Path:
-        """Where a run builds before it swaps, and leaves its report; not part of the tree."""
-        return self.root / ".regenerate"
-
-    @property
-    def decided(self) -> Path:
-        """A change of the tree that was decided; it is only there while it is made, or after a kill in the middle."""
-        return self.workshop / "decided"
-
-    @property
-    def report(self) -> Path:
-        """The full report of the last run."""
-        return self.workshop / "report.md"
+    def __init__(self, root: Path) -> None:
+        folder = root / "openapi"
+        self.root = root
+        self.upstream = folder / "upstream.json"  # the vendor's document, or our reconstruction of it
+        self.source = folder / "SOURCE.toml"  # where it came from, and its checksum
+        self.overlay = folder / "overlay.yaml"  # our corrections
+        self.assumed = folder / "assumed.json"  # operations of ours that the document lacks, when there are any
+        self.observed = folder / "observed.json"  # what a probe of a tenant found, when there was one
+        self.built = folder / "puzzel-chat.json"  # what all of that comes to
+        self.config = folder / "generator.yaml"
+        self.templates = folder / "templates"
+        self.tools = folder / "tools"  # the versions of the programs that run on Node
+        self.readme = folder / "README.md"  # holds the table of operations
+        self.package = root / "generated" / PACKAGE
+        self.facade = root / "facade"
+        self.wire = self.facade / "puzzel_chat" / "_wire"  # the one part of the facade that knows the client
+        self.workshop = root / ".regenerate"  # where a run builds; not part of the tree
+        self.report = self.workshop / "report.md"
 
     def short(self, path: Path) -> str:
         """Return the path as a person in the top folder would type it."""

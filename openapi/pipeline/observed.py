@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 
 from pipeline.document import Json, Object, child, edit_operations, items, operations, read_bytes, text
 from pipeline.expected import expected
-from pipeline.judgement.findings import Finding, breaks
-from pipeline.judgement.uses import Place, Row, Uses
+from pipeline.judge import Edit, Row, reads
 from pipeline.layout import Layout
-from pipeline.overlay import Action, read_overlay
+from pipeline.naming import identifier
+from pipeline.overlay import read_overlay
 from pipeline.problems import PipelineError
 from pipeline.provenance import MARK, NOTE
-from pipeline.rules.naming import identifier
 
 FORMAT, VERSION = "puzzel-chat-probe", 1
 ANSWERS = ("confirmed", "differs", "unclear", "not asked")
@@ -136,19 +135,23 @@ def confirm_observed(document: Object, observed: Observed | None) -> Object:
     return edit_operations(document, change)
 
 
-def contradictions(layout: Layout, document: Object, observed: Observed, uses: Uses) -> Iterator[Finding]:
-    """Yield what the service answered otherwise than the document says, each with the lines to edit."""
-    rows = {row.operation: row for row in uses.rows}
-    pins = {text(child(one.update), "operationId"): one for one in read_overlay(layout.overlay)}
+def contradictions(
+    layout: Layout, document: Object, observed: Observed, table: Iterable[Row]
+) -> Iterator[Edit]:
+    """Yield what the service answered otherwise than the document says, at the lines to edit."""
+    used = {row.operation: row for row in table}
+    pins = {text(child(one.update), "operationId"): one.line for one in read_overlay(layout.overlay)}
     for path, method, operation in operations(document):
         name = text(operation, "operationId")
         answer = observed.answers.get(name)
-        if answer is None or (answer.method, answer.path) != (method.upper(), path) or name not in rows:
+        if answer is None or (answer.method, answer.path) != (method.upper(), path) or name not in used:
             continue
         expects = expected(document, operation).reply
         for one in answer.differences if answer.answer == "differs" else ():
+            if not one.pointer and name in pins:
+                yield Edit(layout.short(layout.overlay), pins[name], _told(name, one))
             if not one.pointer or not _agrees(one, expects):
-                yield _contradiction(layout, rows[name], one, uses, pins.get(name))
+                yield from _at_its_lines(layout, used[name], one)
 
 
 def _agrees(one: Difference, expects: dict[str, str]) -> bool:
@@ -162,28 +165,21 @@ def _agrees(one: Difference, expects: dict[str, str]) -> bool:
     return one.came == "new" or kinds.issuperset(one.came.split(" or "))
 
 
-def _contradiction(layout: Layout, row: Row, one: Difference, uses: Uses, pin: Action | None) -> Finding:
+def _told(name: str, one: Difference) -> str:
     if not one.pointer:
-        told = f"`{row.operation}` answered {one.came} to the probe, where {one.expected} was expected"
-        pinned = [Place(layout.short(layout.overlay), pin.line)] if pin else []
-        return breaks(row.used_by, told, None, row.place, *pinned)
-    name = one.pointer.rpartition("/")[2]
+        return f"`{name}` answered {one.came} to the probe, where {one.expected} was expected"
     if one.came == "new":
-        told = f"the probe met `{one.pointer}` in the reply of `{row.operation}`, which the document does not have"
-    elif one.came == "missing":
-        told = f"the probe never met `{one.pointer}` in the reply of `{row.operation}`"
-    else:
-        told = f"`{one.pointer}` in the reply of `{row.operation}` is {one.came} to the probe, not {one.expected}"
-    return breaks(row.used_by, told, None, *_lines(row, name, uses))
+        return f"the probe met `{one.pointer}` in the reply of `{name}`, which the document does not have"
+    if one.came == "missing":
+        return f"the probe never met `{one.pointer}` in the reply of `{name}`"
+    return f"`{one.pointer}` in the reply of `{name}` is {one.came} to the probe, not {one.expected}"
 
 
-def _lines(row: Row, name: str, uses: Uses) -> list[Place]:
-    """Return where the facade reads a member of that operation's reply."""
-    of_the_field = [use.place for use in uses.uses if use.name == identifier(name)]
-    found = [
-        place for place in (*of_the_field, *uses.keys.get(name, ())) if row.operation in uses.scopes.get(place, ())
-    ]
-    return found or [row.place]
+def _at_its_lines(layout: Layout, row: Row, one: Difference) -> Iterator[Edit]:
+    """Yield a difference at the lines that read the member, else at the operation's row."""
+    member = identifier(one.pointer.rpartition("/")[2]) if one.pointer else ""
+    lines = list(reads(layout, row, member)) or [Edit(row.file, row.line, "")]
+    yield from (evolve(line, text=_told(row.operation, one)) for line in lines)
 
 
 def observed_notes(document: Object, observed: Observed | None) -> Iterator[str]:

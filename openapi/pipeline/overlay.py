@@ -6,6 +6,8 @@ An overlay that silently misses its target is how corrections get lost when the 
 from __future__ import annotations
 
 import copy
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -14,36 +16,18 @@ from attrs import frozen
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode
 
+from pipeline.decode import read_yaml
 from pipeline.document import Json, Object, child, items, objects, read_bytes, text
-from pipeline.intake.yaml_document import read_yaml
-from pipeline.nearest import nearest, normalised_path
 from pipeline.problems import PipelineError
-from pipeline.rules.walk import resolve
+from pipeline.walk import resolve
 
 Location: TypeAlias = "tuple[int | str, ...]"
 
 KNOWN = {"target", "description", "update", "remove"}
-
-
-@frozen
-class Missed:
-    """An action that does not fit: it found nothing, or what it writes refers to what the document does not have.
-
-    `nearest` is the existing path that is nearest to its target, `reference` what it refers to in vain.
-    """
-
-    action: Action
-    nearest: str
-    reference: str = ""
-
-    def __str__(self) -> str:
-        """Return a sentence that says what to do."""
-        if self.reference:
-            return f"{self.action.name} refers to {self.reference}, which the document does not have: correct it."
-        return (
-            f"{self.action.name} matches nothing: there is no {self.action.target}, and the nearest existing path is "
-            f"{self.nearest}; correct the target, or drop the action if it is not needed."
-        )
+FEW = 8
+STEP = re.compile(
+    r"""\.(?P<plain>[\w$-]+)|\[\s*(?:'(?P<single>(?:[^'\\]|\\.)*)'|"(?P<double>(?:[^"\\]|\\.)*)"|(?P<index>\d+))\s*\]"""
+)
 
 
 @frozen
@@ -56,6 +40,35 @@ class Action:
     reason: str
     remove: bool
     update: Json
+
+
+@frozen
+class Missed:
+    """An action that finds nothing, or, if there is a `reference`, that refers to what the document does not have.
+
+    `there` is how far its target leads, `name` what is not there, and `names` what is.
+    """
+
+    action: Action
+    there: Location
+    name: str
+    names: tuple[str, ...] = ()
+    reference: str = ""
+
+    def __str__(self) -> str:
+        """Return a sentence that says what to do."""
+        return f"{self.action.name} {self.told({})}"
+
+    def told(self, before: Object) -> str:
+        """Return a sentence that says what to do, with what is new at that place since the document before."""
+        if self.reference:
+            return f"refers to {self.reference}, which the document does not have: correct it"
+        known, fresh = _maybe_at(before, self.there), ""
+        if before and isinstance(known, dict):
+            new = [f"`{name}`" for name in self.names if name not in known]
+            fresh = f"; new there: {', '.join(new[:FEW])}{' and more' if len(new) > FEW else ''}" if new else ""
+        where = normalised_path(self.there)
+        return f"finds nothing: {where} has no {self.name}{fresh}; correct the target {self.action.target}, or drop it"
 
 
 def read_overlay(path: Path) -> list[Action]:
@@ -111,7 +124,7 @@ def apply_overlay(document: Object, actions: list[Action]) -> tuple[Object, tupl
         found = _find(result, action)
         reference = _in_vain(result, action.update)
         if not found or reference:
-            missed.append(Missed(action, nearest(result, action.target), reference if found else ""))
+            missed.append(_missed(result, action, reference if found else ""))
             continue
         # From the last to the first, so that removing from a list does not move what is still to be removed.
         for location in reversed(found):
@@ -120,6 +133,46 @@ def apply_overlay(document: Object, actions: list[Action]) -> tuple[Object, tupl
             else:
                 _update(_at(result, location), location, action)
     return result, tuple(missed)
+
+
+def _missed(document: Object, action: Action, reference: str) -> Missed:
+    there, node = list[int | str](), cast("Json", document)
+    for step in _steps(action.target):
+        if isinstance(node, dict) and step not in node:
+            return Missed(action, tuple(there), f"`{step}`", tuple(node), reference)
+        node = _maybe_at(document, (*there, step))
+        there.append(step)
+    return Missed(action, tuple(there), "such part", reference=reference)
+
+
+def _steps(target: str) -> Iterator[int | str]:
+    position = 1
+    while match := STEP.match(target, position):
+        position = match.end()
+        word = match["plain"] or match["single"] or match["double"]
+        yield int(match["index"]) if match["index"] else re.sub(r"\\(.)", r"\1", word or "")
+
+
+def _maybe_at(document: Object, location: Iterable[int | str]) -> Json:
+    node: Json = document
+    for key in location:
+        if isinstance(node, dict) and key in node:
+            node = node[str(key)]
+        elif isinstance(node, list) and isinstance(key, int) and key < len(node):
+            node = node[key]
+        else:
+            return None
+    return node
+
+
+def normalised_path(location: Iterable[int | str]) -> str:
+    """Return a location as a normalised path writes it (RFC 9535 section 2.7)."""
+    return "$" + "".join(f"[{key}]" if isinstance(key, int) else f"[{_quoted(key)}]" for key in location)
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def _in_vain(document: Object, update: Json) -> str:

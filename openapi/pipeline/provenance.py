@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from attrs import asdict, field, frozen
 
 from pipeline.document import Json, Object, child, edit_operations, items, operations, text
 from pipeline.expected import expected
-from pipeline.rules.naming import identifier
-from pipeline.rules.servers import address, common_hosts, hosts, shown
+from pipeline.naming import identifier
+from pipeline.servers import address, common_hosts, hosts, shown
 
 MARK, NOTE = "x-provenance", "x-provenance-note"
 CONFIRMED = "Stands in the document that was given as the vendor's."
@@ -82,6 +82,14 @@ def confirm(document: Object) -> Object:
     components = child(document, "components")
     schemas: dict[str, Json] = {name: {**child(one), **seen} for name, one in child(components, "schemas").items()}
     return {**marked, "components": {**components, "schemas": schemas}} if schemas else marked
+
+
+def table(rows: Iterable[Row]) -> Iterator[str]:
+    """Yield the table of operations, as openapi/README.md has it."""
+    yield "| operation | method and path | mark | reason |"
+    yield "|---|---|---|---|"
+    for row in rows:
+        yield f"| `{row.operation_id}` | `{row.method} {row.path}` | {row.provenance} | {row.note} |"
 
 
 def unmarked_operations(document: Object) -> Iterator[str]:

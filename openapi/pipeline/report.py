@@ -8,13 +8,12 @@ from collections.abc import Iterable, Iterator
 
 from attrs import asdict, frozen
 
-from pipeline.judgement.findings import Finding, Weight
+from pipeline.diff import Change, Weight
+from pipeline.judge import Edit
 from pipeline.problems import ADDITIONS, NOTHING_CHANGED
-from pipeline.provenance import Row
-from pipeline.semantic import Change
+from pipeline.provenance import Row, table
 
-SIGNS = {Weight.BREAKS: "x", Weight.KEEPS: "+"}
-SHOWN = 8
+SHOWN = 12
 """How many lines of one kind the screen shows; the report has them all."""
 
 
@@ -22,26 +21,28 @@ SHOWN = 8
 class Report:
     """Everything that a run found out.
 
-    `told` is how the document was come by, `notes` what the normaliser did, `lost` what the generator dropped,
-    `changes` the diff of the documents or, when there is none, `no_diff` why. `files` are the changed ones.
+    `told` is how the document was come by, `edits` what the type checker and the corrections ask for, `changes` the
+    diff of what the facade uses or, when there is none, `no_diff` why, `operations` the new ones. `notes` are the
+    normaliser's, `lost` is what the generator dropped, `files` are the changed ones.
     """
 
-    status: int
+    status: int = NOTHING_CHANGED
     told: tuple[str, ...] = ()
-    findings: tuple[Finding, ...] = ()
-    notes: tuple[str, ...] = ()
-    lost: tuple[str, ...] = ()
+    edits: tuple[Edit, ...] = ()
     changes: tuple[Change, ...] = ()
     no_diff: str = ""
+    operations: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
     provenance: tuple[Row, ...] = ()
     files: tuple[tuple[str, str], ...] = ()
     taken: bool = False
     problems: tuple[str, ...] = ()
 
     @property
-    def breaking(self) -> list[Finding]:
-        """The findings that somebody must answer."""
-        return [one for one in self.findings if one.weight is Weight.BREAKS]
+    def look(self) -> list[Change]:
+        """The changes that no type shows."""
+        return [one for one in self.changes if one.weight <= Weight.READ]
 
     @property
     def verdict(self) -> str:
@@ -52,45 +53,37 @@ class Report:
         if self.status == NOTHING_CHANGED:
             return f"0: nothing changed{f' in the API; {changed} put back' if self.files else ''}."
         if self.status == ADDITIONS:
-            return f"10: only additions, or what the facade does not feel; {changed} changed."
-        places = f"20: breaks the facade in {_count(len(self.breaking), 'place')}"
+            return f"10: the facade fits; {changed} changed."
         if self.taken:
-            return f"{places}; taken all the same (ACCEPT=1), {changed} changed: now make these edits."
-        return f"{places}; no file was changed: make these edits and run again, or take it first with ACCEPT=1."
+            return f"20: taken all the same (ACCEPT=1), {changed} changed: now make these edits."
+        if self.edits:
+            lines = _count(len(self.edits), "line")
+            return f"20: the facade does not fit at {lines}; no file was changed: make these edits and run again."
+        look = _count(sum(one.weight is Weight.LOOK for one in self.changes), "change")
+        return f"20: the facade fits, but no type shows {look}; no file was changed: look, then run with ACCEPT=1."
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def by_method(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
-    """Return the findings under the methods of the facade, what breaks first in each."""
-    groups: dict[str, list[Finding]] = {}
-    for finding in findings:
-        groups.setdefault(finding.method, []).append(finding)
-    return {method: sorted(group, key=lambda one: -one.weight) for method, group in groups.items()}
+def by_method(changes: Iterable[Change]) -> dict[str, list[Change]]:
+    """Return the changes under the methods of the facade, what is most serious first in each."""
+    groups: dict[str, list[Change]] = {}
+    for one in changes:
+        groups.setdefault(", ".join(one.methods) or "every method", []).append(one)
+    return groups
 
 
 def screen(report: Report) -> Iterator[str]:
     """Yield the lines for a person who waits, the verdict last."""
-    if report.findings:
-        yield "For users of the facade"
-        for method, group in by_method(report.findings).items():
-            yield f"  {method}"
-            felt = [one for one in group if one.weight is Weight.BREAKS]
-            shown = (felt or group)[:SHOWN]
-            yield from (f"    {SIGNS[one.weight]} {one.text}{_edit(one)}" for one in shown)
-            if len(felt) > len(shown):
-                yield f"    x and {len(felt) - len(shown)} more that break"
-            if len(group) > max(len(felt), len(shown)):
-                yield f"    + and {_count(len(group) - max(len(felt), len(shown)), 'change')} that it does not feel"
-    if report.changes or report.no_diff:
-        yield f"The document, change by change: {_totals(report.changes) or report.no_diff}"
-        yield from (f"  {one.impact}: {one.text}" for one in report.changes[:SHOWN])
-        yield from _more(len(report.changes))
-    if report.lost:
-        yield "The generator dropped"
-        yield from (f"  {one}" for one in report.lost)
+    yield from _shown("Edits to make", map(str, report.edits))
+    yield from _shown("Look at these, which no type shows", (one.text for one in report.look))
+    changed = [one for one in report.changes if one.weight > Weight.READ]
+    yield from _shown("Changed, for users of", (f"{', '.join(one.methods)}: {one.text}" for one in changed))
+    yield from [report.no_diff] if report.no_diff else []
+    yield from _shown("Not in the facade yet", report.operations)
+    yield from _shown("The generator dropped", report.lost)
     if report.notes:
         yield f"{_count(len(report.notes), 'thing')} noticed in the document, see the report"
     if report.status != NOTHING_CHANGED:
@@ -98,36 +91,20 @@ def screen(report: Report) -> Iterator[str]:
     yield report.verdict
 
 
+def _shown(title: str, lines: Iterable[str]) -> Iterator[str]:
+    listed = list(lines)
+    yield from [title, *(f"  {line}" for line in listed[:SHOWN])] if listed else []
+    if len(listed) > SHOWN:
+        yield f"  and {len(listed) - SHOWN} more"
+
+
 def folded(lines: Iterable[str], width: int) -> Iterator[str]:
     """Yield lines that fit a terminal, what is left of each set in under its beginning."""
     for line in lines:
         indent = " " * (len(line) - len(line.lstrip()) + 2)
         yield from textwrap.wrap(
-            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
         ) or [""]
-
-
-def _more(count: int) -> Iterator[str]:
-    if count > SHOWN:
-        yield f"  and {count - SHOWN} more"
-
-
-def _edit(finding: Finding) -> str:
-    if not finding.edits or finding.weight is Weight.KEEPS:
-        return ""
-    return f"; edit {_places(finding)}"
-
-
-def _places(finding: Finding) -> str:
-    lines: dict[str, list[str]] = {}
-    for place in finding.edits:
-        lines.setdefault(place.file, []).append(str(place.line))
-    return ", ".join(f"{file} line{'s' if len(of) > 1 else ''} {', '.join(of)}" for file, of in lines.items())
-
-
-def _totals(changes: Iterable[Change]) -> str:
-    impacts = [one.impact for one in changes]
-    return ", ".join(f"{impacts.count(one)} {one}" for one in dict.fromkeys(impacts))
 
 
 def markdown(report: Report) -> str:
@@ -140,76 +117,39 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"\n**{report.verdict}**\n"
     yield from _section("Where it came from", report.told)
     yield from _section("Why it cannot be used", report.problems)
-    if report.findings:
-        yield "## For users of the facade\n"
-        yield "`x` breaks the facade, `+` does not.\n"
-        for method, group in by_method(report.findings).items():
-            yield f"### {method}\n"
-            for one in group:
-                met = f" ({_places(one)})" if one.edits and one.weight is Weight.KEEPS else ""
-                yield f"- {SIGNS[one.weight]} {one.text}{_edit(one)}{met}"
-            yield ""
-    yield from _section("Edits to make", _edits(report))
-    if report.changes or report.no_diff:
-        yield from _section("The document", [f"{one.impact}: {one.text}" for one in report.changes] or [report.no_diff])
+    yield from _section("Edits to make", map(str, report.edits))
+    yield from _section("Look at these, which no type shows", map(_placed, report.look))
+    changed = by_method(one for one in report.changes if one.weight > Weight.READ)
+    if changed:
+        yield "## What changed, for users of\n"
+    for method, group in changed.items():
+        yield f"### {method}\n"
+        yield from (f"- {_placed(one)}" for one in group)
+        yield ""
+    yield from _section("The document", [report.no_diff] if report.no_diff else [])
+    yield from _section("Operations that are not in the facade yet", report.operations)
     yield from _section("What the generator dropped", report.lost)
     yield from _section("What else was noticed", report.notes)
     if report.provenance:
         yield "## How sure each operation is\n"
         yield from table(report.provenance)
         yield ""
-    yield from _section("Files", [f"{what}: {name}" for name, what in report.files])
+    yield from _section("Files", (f"{what}: {name}" for name, what in report.files))
 
 
 def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
     listed = list(lines)
-    if listed:
-        yield f"## {title}\n"
-        yield from (f"- {line}" for line in listed)
-        yield ""
+    yield from [f"## {title}\n", *(f"- {line}" for line in listed), ""] if listed else []
 
 
-def _edits(report: Report) -> list[str]:
-    by_place: dict[str, list[str]] = {}
-    for one in report.breaking:
-        for place in one.edits:
-            by_place.setdefault(str(place), []).append(one.text)
-    return [f"{place}: {'; '.join(dict.fromkeys(texts))}" for place, texts in by_place.items()]
-
-
-def table(rows: Iterable[Row]) -> Iterator[str]:
-    """Yield the table of operations, as openapi/README.md has it."""
-    yield "| operation | method and path | mark | reason |"
-    yield "|---|---|---|---|"
-    for row in rows:
-        yield f"| `{row.operation_id}` | `{row.method} {row.path}` | {row.provenance} | {row.note} |"
+def _placed(change: Change) -> str:
+    return f"{change.text} ({change.place})"
 
 
 def as_json(report: Report) -> str:
     """Return the report for a program."""
-    return json.dumps(
-        {
-            "status": report.status,
-            "verdict": report.verdict,
-            "taken": report.taken,
-            "source": report.told,
-            "problems": report.problems,
-            "facade": [
-                {
-                    "method": one.method,
-                    "breaks": one.weight is Weight.BREAKS,
-                    "text": one.text,
-                    "edits": [asdict(place) for place in one.edits],
-                }
-                for one in report.findings
-            ],
-            "document": [asdict(change) for change in report.changes],
-            "no_diff": report.no_diff,
-            "lost": report.lost,
-            "notes": report.notes,
-            "provenance": [asdict(row) for row in report.provenance],
-            "files": [{"file": name, "what": what} for name, what in report.files],
-        },
-        indent=2,
-        ensure_ascii=False,
-    )
+    told = asdict(report)
+    told |= {"verdict": report.verdict, "source": told.pop("told")}
+    told["changes"] = [{**asdict(one), "weight": one.weight.name.lower()} for one in report.changes]
+    told["files"] = [{"file": name, "what": what} for name, what in report.files]
+    return json.dumps(told, indent=2, ensure_ascii=False)

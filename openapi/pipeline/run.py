@@ -3,33 +3,72 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
 
-from attrs import evolve
+from attrs import evolve, field, frozen
 
-from pipeline.build import Say, package
-from pipeline.candidate import New, felt, propose
-from pipeline.document import Object, dump
-from pipeline.generate import Generated
-from pipeline.inputs import Given, Old, Wish, given, observed, present
-from pipeline.judgement.findings import Finding, is_broken, told_once
-from pipeline.judgement.objections import objections
-from pipeline.judgement.verdict import nameless_values, readable_classes
-from pipeline.judgement.wire_types import read_uses
+from pipeline.address import address_of
+from pipeline.address import shown as address_shown
+from pipeline.carry import CONNECT, missing, put_under, select
+from pipeline.decode import decode, is_swagger_2, to_openapi
+from pipeline.diff import Change, Weight, changes, gone, new_operations, numbers, readable_classes, shown
+from pipeline.document import Object, child, dump, operations, parse, read_bytes, sha256, text
+from pipeline.generate import Generated, generate
+from pipeline.intake import fetch
+from pipeline.judge import Edit, Row, edits, rows
 from pipeline.layout import Layout
-from pipeline.observed import SIMULATED, Observed, contradictions, observed_notes
+from pipeline.normalise import finish, give_up_names, normalise
+from pipeline.observed import SIMULATED, Observed, confirm_observed, contradictions, observed_notes, read_observed
+from pipeline.overlay import Missed, apply_overlay, read_overlay
 from pipeline.problems import ADDITIONS, BREAKS, DIFFERS, NOTHING_CHANGED, PipelineError
-from pipeline.provenance import rows
-from pipeline.report import Report, table
-from pipeline.semantic import Change, document_changes
+from pipeline.provenance import confirm, is_marked, table
+from pipeline.provenance import rows as marked
+from pipeline.report import Report
+from pipeline.source import RECONSTRUCTION, check_source, read_source, written
 from pipeline.tools import ToolFailed, ToolsMissing
-from pipeline.tree.contents import Tree, changes, steps, with_table
-from pipeline.tree.journal import finish, replace
-from pipeline.tree.lock import one_run
-from pipeline.tree.swap import remove
+from pipeline.tree import Tree, replace, with_table
+from pipeline.tree import changes as changed_files
+from pipeline.validate import check_document, check_input
+
+Say = Callable[[str], None]
+
+
+@frozen
+class Wish:
+    """What the person asked for: which document, and what to do with it; `limit` is in seconds."""
+
+    spec: str | None = None
+    choice: str | None = None
+    header: str | None = field(default=None, repr=False)
+    limit: float = 30.0
+    accept: bool = False
+    keep_assumed: bool = False
+    observed: Path | None = None
+
+
+@frozen
+class Given:
+    """A document as it came, as OpenAPI 3, and with the traps of the generator taken out; SOURCE.toml for it."""
+
+    data: bytes = field(repr=False)
+    raw: Object = field(repr=False)
+    normal: Object = field(repr=False)
+    notes: tuple[str, ...]
+    source: bytes = b""
+    told: tuple[str, ...] = ()
+
+
+@frozen
+class New:
+    """What a document comes to: corrected, with what is carried over of ours, and with the corrections that missed."""
+
+    document: Object = field(repr=False)
+    carried: Object = field(repr=False)
+    missed: tuple[Missed, ...]
+    notes: tuple[str, ...]
 
 
 def regenerate(layout: Layout, wish: Wish, say: Say) -> Report:
@@ -37,47 +76,34 @@ def regenerate(layout: Layout, wish: Wish, say: Say) -> Report:
 
     Raises `PipelineError` when the document cannot be used; the tree is then as it was.
     """
-    with one_run(layout.upstream.parent), _empty(layout.workshop / "work") as folder:
-        if finish(layout):
-            say("Completed what an earlier run had decided before it was ended.")
-        document = given(layout, wish, say)
-        probe = observed(layout, wish)
-        old = present(layout, document.read)
-        new = propose(layout, document, old, wish.keep_assumed, probe)
-        made = package(layout, new.corrected.document, folder, say)
-        tree = _tree(layout, document, new, made, probe)
-        files = tuple(changes(layout, tree))
-        report = _report(layout, document, old, new, made, files, probe)
-        taken = report.status == ADDITIONS or (report.status == BREAKS and wish.accept)
-        if files and (taken or report.status == NOTHING_CHANGED):
-            replace(layout, steps(layout, tree, (name for name, _ in files), folder))
-    return evolve(report, taken=taken)
-
-
-@contextlib.contextmanager
-def _empty(folder: Path) -> Generator[Path, None, None]:
-    remove(folder)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="puzzel-chat-") as name:
+        folder = Path(name)
+        given, probe = take(layout, wish, say), observed(layout, wish)
+        old = _present(layout, given)
+        new, kept = propose(layout, given, old, wish, probe)
+        made = package(layout, new.document, folder, say)
+        tree = _tree(layout, given, new, made, probe)
+        report = _judged(layout, given, old, new, made, probe, folder)
+        report = evolve(report, files=changed_files(layout, tree), notes=(*kept, *report.notes))
+        report = evolve(report, status=_status(layout, report), taken=wish.accept)
+        if report.files and (report.status != BREAKS or wish.accept):
+            replace(layout, tree)
+    return report
 
 
 def check(layout: Layout, say: Say) -> None:
     """Rebuild into a temporary folder only, and raise `PipelineError` when the committed files differ."""
     with tempfile.TemporaryDirectory(prefix="puzzel-chat-") as name:
-        document = given(layout, Wish(), say)
-        probe = observed(layout, Wish())
+        given, probe = take(layout, Wish(), say), observed(layout, Wish())
         if probe is not None and probe.simulator:
             simulated = f"{layout.short(layout.observed)} is {SIMULATED}: remove it and run `make regenerate`."
             raise PipelineError(simulated, exit_code=DIFFERS)
-        new = propose(layout, document, None, keep=False, observed=probe)
-        if new.corrected.missed:
-            *others, last = map(str, new.corrected.missed)
+        new, _ = propose(layout, given, None, Wish(), probe)
+        if new.missed:
+            *others, last = [str(one) for one in new.missed]
             raise PipelineError(last, details=tuple(others), exit_code=DIFFERS)
-        made = package(layout, new.corrected.document, Path(name), say)
-        changed = changes(layout, _tree(layout, document, new, made, probe))
+        made = package(layout, new.document, Path(name), say)
+        changed = changed_files(layout, _tree(layout, given, new, made, probe))
     if changed:
         count = "1 file is" if len(changed) == 1 else f"{len(changed)} files are"
         told = tuple(f"  {what}: {name}" for name, what in changed)
@@ -85,78 +111,196 @@ def check(layout: Layout, say: Say) -> None:
     say("Up to date.")
 
 
-def _tree(layout: Layout, document: Given, new: New, made: Generated, probe: Observed | None) -> Tree:
-    built = new.corrected.document
+def take(layout: Layout, wish: Wish, say: Say) -> Given:
+    """Return the document that was asked for, by default the one in the tree.
+
+    Raises `PipelineError` when there is none, or when the one in the tree is not the one that SOURCE.toml describes.
+    """
+    if wish.spec is None:
+        data = read_bytes(layout.upstream)
+        source = check_source(data, layout.upstream, layout.source)
+        given = read(layout, data, layout.short(layout.upstream))
+        told: tuple[str, ...] = (f"{layout.short(layout.upstream)}, origin: {source.origin}.",)
+        given = evolve(given, source=read_bytes(layout.source), told=told)
+    else:
+        address = address_of(wish.spec)
+        if not address.startswith("file:"):
+            say(f"Fetching {address_shown(address)}")
+        found = fetch(wish.spec, choice=wish.choice, header=wish.header, limit=wish.limit)
+        given = read(layout, found.data, found.origin)
+        source_file = _source(layout, given, found.origin, " ".join(found.told))
+        given = evolve(given, source=source_file, told=(*found.told, f"{found.origin}."))
+    count = len(list(operations(given.raw)))
+    version = text(given.raw, "openapi")
+    say(" ".join([*given.told[:-1], f"Read {given.told[-1]}"]) + f" OpenAPI {version}, {count} operations.")
+    return given
+
+
+def read(layout: Layout, data: bytes, name: str) -> Given:
+    """Read a document and take out its traps. Raises `PipelineError` when it is none, or of a kind not read here."""
+    document, language = decode(data, name)
+    if language == "yaml":
+        data = dump(document)
+    raw = to_openapi(layout, document) if is_swagger_2(document) else document
+    check_input(raw, name)
+    notes: list[str] = []
+    normal = normalise(confirm(raw), notes.append)
+    return Given(data, raw, normal, tuple(notes))
+
+
+def _source(layout: Layout, given: Given, origin: str, note: str) -> bytes:
+    if "://" not in origin:  # Of a file only the name is kept: its folder is that of one machine.
+        origin, note = Path(origin).name, ""
+    with contextlib.suppress(PipelineError):
+        source = read_source(layout.source)
+        if source.sha256 == sha256(given.data):
+            return read_bytes(layout.source)
+        note = source.note if is_marked(given.raw) else note
+    return written(RECONSTRUCTION if is_marked(given.raw) else origin, given.data, date.today(), note)
+
+
+def observed(layout: Layout, wish: Wish) -> Observed | None:
+    """Return what a probe found: the file that was given, else the one that is kept in the tree."""
+    if wish.observed is not None:
+        return read_observed(wish.observed, str(wish.observed))
+    return read_observed(layout.observed, layout.short(layout.observed)) if layout.observed.is_file() else None
+
+
+@frozen
+class Old:
+    """What the tree holds: the document as it came, without its traps, and as it was built."""
+
+    data: bytes = field(repr=False)
+    normal: Object = field(repr=False)
+    built: Object = field(repr=False)
+
+
+def _present(layout: Layout, given: Given) -> Old | None:
+    """Return what the tree holds, None before the first build, when there is nothing to compare with."""
+    if not (layout.built.is_file() and layout.package.is_dir() and layout.upstream.is_file()):
+        return None
+    data = read_bytes(layout.upstream)
+    before = given if data == given.data else read(layout, data, layout.short(layout.upstream))
+    return Old(data, before.normal, parse(read_bytes(layout.built), layout.built))
+
+
+def propose(
+    layout: Layout, given: Given, old: Old | None, wish: Wish, probe: Observed | None
+) -> tuple[New, tuple[str, ...]]:
+    """Return the new document, and a sentence for each operation of the facade that was carried over just now."""
+    before = parse(read_bytes(layout.assumed), layout.assumed) if layout.assumed.is_file() else {}
+    carried = select(before, missing(before, given.normal))
+    new = correct(layout, given, carried, probe)
+    if old is None or (given.data == old.data and new.document == old.built):
+        return new, ()
+    here = {text(one, "operationId") for *_, one in operations(new.document)}
+    used = {row.operation for row in rows(layout)}
+    lacking = [
+        (path, method, text(one, "operationId"), text(one, "x-provenance"))
+        for path, method, one in operations(old.built)
+        if text(one, "operationId") in used - here and (wish.keep_assumed or path == CONNECT)
+    ]
+    if not lacking:
+        return new, ()
+    ours, _ = put_under(old.normal, before)
+    calls = [(path, method) for path, method, *_ in lacking]
+    carried = select(ours, [*missing(carried, given.normal), *calls])
+    told = (
+        f"the document has no {shown((path, method))}; our `{name}` is carried over, still {mark}"
+        for path, method, name, mark in lacking
+    )
+    return correct(layout, given, carried, probe), tuple(told)
+
+
+def correct(layout: Layout, given: Given, carried: Object, probe: Observed | None) -> New:
+    """Put what is carried over under a document, apply our corrections, and mark what a probe has confirmed."""
+    document, renamed = put_under(given.normal, carried)
+    actions = read_overlay(layout.overlay)
+    ours = {name for action in actions if (name := text(child(action.update), "operationId"))}
+    document, missed = apply_overlay(give_up_names(document, ours), actions)
+    notes = [
+        f"our schema {name} is carried over as Assumed{name}: the document has another one of that name"
+        for name in renamed
+    ]
+    return New(confirm_observed(finish(document, notes.append), probe), carried, missed, tuple(notes))
+
+
+def package(layout: Layout, document: Object, folder: Path, say: Say) -> Generated:
+    """Check the document and generate the package. Raises `PipelineError` when it cannot be used."""
+    check_document(document, layout.short(layout.built))
+    made = generate(document, layout, folder)
+    count = len(list(made.package.rglob("*.py")))
+    say(f"Generated {count} modules for {len(list(operations(document)))} operations.")
+    return made
+
+
+def _tree(layout: Layout, given: Given, new: New, made: Generated, probe: Observed | None) -> Tree:
     files = {
-        layout.upstream: document.read.data,
-        layout.source: document.source,
-        layout.built: dump(built),
+        layout.upstream: given.data,
+        layout.source: given.source,
+        layout.built: dump(new.document),
         layout.assumed: dump(new.carried) if new.carried else None,
         layout.observed: probe.data if probe else None,
     }
     if layout.readme.is_file():
-        files[layout.readme] = with_table(layout.readme.read_bytes(), table(rows(built)))
+        files[layout.readme] = with_table(layout.readme.read_bytes(), table(marked(new.document)))
     return Tree(files, made.package)
 
 
-def _report(
-    layout: Layout,
-    document: Given,
-    old: Old | None,
-    new: New,
-    made: Generated,
-    files: tuple[tuple[str, str], ...],
-    probe: Observed | None,
+def _judged(
+    layout: Layout, given: Given, old: Old | None, new: New, made: Generated, probe: Observed | None, folder: Path
 ) -> Report:
-    built = new.corrected.document
-    found = felt(layout, document, old, new)
-    if not is_broken(found):
-        found += _objections(layout, old, new, made)
-    if probe is not None:
-        found += contradictions(
-            layout, built, probe, new.uses if new.uses.rows else read_uses(layout, made.package.parent)
-        )
-    contract = {layout.short(path) for path in (layout.upstream, layout.built, layout.assumed, layout.observed)}
-    touched = contract & {name for name, _ in files}
-    known = old.built if old else built
-    differs, why_not = _document_changes(layout, known, built, made.package.parent)
+    known, used = old.built if old else new.document, rows(layout)
+    found = list(_misses(layout, known, new))
+    found += contradictions(layout, new.document, probe, used) if probe is not None else ()
+    if old is None or known != new.document:
+        found += edits(layout, made.package.parent)
+    differs, why_not = _changes(layout, known, new.document, used, folder)
+    if any(one.weight is Weight.LOOK for one in differs) and not found:
+        # A facade that fits the new client and not the old one was edited for it: then somebody has looked.
+        edited = bool(edits(layout, layout.package.parent))
+        differs = [evolve(one, weight=Weight.READ) if edited and one.weight is Weight.LOOK else one for one in differs]
     return Report(
-        status=BREAKS if is_broken(found) else ADDITIONS if touched else NOTHING_CHANGED,
-        told=document.told,
-        findings=tuple(told_once(found)),
-        notes=(
-            *document.read.notes,
-            *new.corrected.notes,
-            *observed_notes(built, probe),
-            *nameless_values(built),
-            *readable_classes(known, built),
-        ),
-        lost=made.lost,
+        told=given.told,
+        edits=tuple(found),
         changes=tuple(differs),
         no_diff=why_not,
-        provenance=tuple(rows(built)),
-        files=files,
+        operations=tuple(new_operations(known, new.document)),
+        notes=(*given.notes, *new.notes, *observed_notes(new.document, probe), *readable_classes(known, new.document)),
+        lost=made.lost,
+        provenance=tuple(marked(new.document)),
     )
 
 
-def _objections(layout: Layout, old: Old | None, new: New, made: Generated) -> list[Finding]:
-    """Return what the type checker says where there is another client now, or where there was none to compare with."""
-    built = new.corrected.document
-    if old is None:
-        after = read_uses(layout, made.package.parent)
-        return objections(built, evolve(after, errors=()), after)
-    if built == old.built or not new.uses.rows:
-        return []
-    return objections(old.built, new.uses, read_uses(layout, made.package.parent))
+def _misses(layout: Layout, known: Object, new: New) -> list[Edit]:
+    """Return the corrections that do not fit, those of operations with where these are now."""
+    calls = {text(one, "operationId"): (path, method) for path, method, one in operations(known)}
+    overlay, found = layout.short(layout.overlay), list[Edit]()
+    for one in new.missed:
+        name = text(child(one.action.update), "operationId")
+        told = gone(known, new.document, name, calls[name]) if name in calls else one.told(known)
+        found.append(Edit(overlay, one.action.line, told))
+    return found
 
 
-def _document_changes(layout: Layout, old: Object, new: Object, folder: Path) -> tuple[list[Change], str]:
-    """Return the diff of the documents, or why there is none."""
+def _changes(
+    layout: Layout, old: Object, new: Object, used: Sequence[Row], folder: Path
+) -> tuple[list[Change], str]:
+    """Return what changed for the facade, or why that is not known."""
     if old == new:
         return [], ""
     try:
-        return document_changes(layout, old, new, folder), ""
+        found = changes(layout, old, new, used, folder)
     except ToolsMissing as error:
         return [], f"no diff of the documents, which redocly makes. {error}"
     except ToolFailed as error:
         return [], f"no diff of the documents: redocly could not compare them ({error})."
+    return [*found, *numbers(old, new, [row.operation for row in used])], ""
+
+
+def _status(layout: Layout, report: Report) -> int:
+    if report.edits or any(one.weight is Weight.LOOK for one in report.changes):
+        return BREAKS
+    contract = (layout.upstream, layout.built, layout.assumed, layout.observed)
+    touched = {layout.short(path) for path in contract} & {name for name, _ in report.files}
+    return ADDITIONS if touched else NOTHING_CHANGED

@@ -6,12 +6,11 @@ the document each time. An operation that the document has wins over ours.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from pipeline.document import METHODS, Json, Object, child, objects
 from pipeline.provenance import MARK
-from pipeline.rules.schemas import SHARED, point_to
-from pipeline.rules.walk import SCHEMAS
+from pipeline.walk import SCHEMAS, SHARED, point_to
 
 CONNECT = "/connect/token"
 """The documented path of the token endpoint, which documents made by the vendor's framework often leave out."""
@@ -26,21 +25,22 @@ def select(document: Object, wanted: Iterable[tuple[str, str]]) -> Object:
         paths[path] = {**shared, **child(paths.get(path)), method: item[method]}
     components = child(document, "components")
     schemas, locks = child(components, "schemas"), child(components, "securitySchemes")
-    needed = set(_needed(paths, schemas))
+    needed = referred(paths, schemas)
     kept: Object = {name: schema for name, schema in schemas.items() if name in needed}
     return {"paths": paths, "components": {"schemas": kept, "securitySchemes": locks}} if paths else {}
 
 
-def _needed(node: Json, schemas: Object) -> Iterator[str]:
+def referred(node: Json, schemas: Object) -> set[str]:
+    """Return the names of the schemas that a part of a document refers to, and of those that these do."""
     todo, seen = [node], set[str]()
     while todo:
         # Every value and not only `$ref`: the kinds of a message hang on the mapping of a discriminator.
         found = [value for _, one in objects(todo.pop(), ()) for value in one.values() if isinstance(value, str)]
-        for name in [value.removeprefix(SCHEMAS) for value in found if value.startswith(SCHEMAS)]:
-            if name in schemas and name not in seen:
-                seen.add(name)
-                todo.append(schemas[name])
-                yield name
+        names = {value.removeprefix(SCHEMAS) for value in found if value.startswith(SCHEMAS)}
+        fresh = [name for name in schemas if name in names - seen]
+        seen.update(fresh)
+        todo += [schemas[name] for name in fresh]
+    return seen
 
 
 def missing(ours: Object, document: Object) -> list[tuple[str, str]]:

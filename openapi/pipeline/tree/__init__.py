@@ -1,1 +1,0 @@
-"""Change the checkout as a whole or not at all."""
