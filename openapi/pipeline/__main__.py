@@ -98,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace, layout: Layout) -> int:
     # Here, so that a machine without the generator gets a sentence too.
     from pipeline.inputs import Wish
-    from pipeline.intake.address import HEADER_VARIABLE
+    from pipeline.intake import HEADER_VARIABLE
     from pipeline.report import as_json, folded, markdown, screen
     from pipeline.run import check, regenerate
     from pipeline.tools import installed

@@ -8,10 +8,9 @@ from pathlib import Path
 from attrs import field, frozen
 
 from pipeline.assumed import put_under
+from pipeline.decode import decode, is_swagger_2, to_openapi
 from pipeline.document import Object, child, dump, operations, text
 from pipeline.generate import Generated, generate
-from pipeline.intake.convert import is_swagger_2, to_openapi
-from pipeline.intake.decode import decode
 from pipeline.layout import Layout
 from pipeline.observed import Observed, confirm_observed
 from pipeline.overlay import Missed, apply_overlay, read_overlay

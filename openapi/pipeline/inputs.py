@@ -10,13 +10,12 @@ from attrs import field, frozen
 
 from pipeline.build import Read, Say, read
 from pipeline.document import Object, operations, parse, read_bytes, sha256
-from pipeline.intake.address import address_of, shown
-from pipeline.intake.fetch import Fetched, fetch
-from pipeline.intake.source import RECONSTRUCTION, check_source, read_source, written
+from pipeline.intake import Fetched, address_of, fetch, shown
 from pipeline.layout import Layout
 from pipeline.observed import Observed, read_observed
 from pipeline.problems import PipelineError
 from pipeline.provenance import is_marked
+from pipeline.source import RECONSTRUCTION, check_source, read_source, written
 
 
 @frozen

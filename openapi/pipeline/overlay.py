@@ -14,8 +14,8 @@ from attrs import frozen
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode
 
+from pipeline.decode import read_yaml
 from pipeline.document import Json, Object, child, items, objects, read_bytes, text
-from pipeline.intake.yaml_document import read_yaml
 from pipeline.nearest import nearest, normalised_path
 from pipeline.problems import PipelineError
 from pipeline.rules.walk import resolve
