@@ -85,7 +85,7 @@ def _behind_the_page(
     if page is None:
         told += ["SPEC_NAME= was not needed: this is no page with a choice of documents."] if choice else []
         return data, address
-    found = follow(page, address, choice, lambda reference: reader.get(reference)[0], told.append)
+    found = follow(page, address, choice, lambda reference: reader.get(reference)[0], told)
     told.append(found.told)
     if found.data is not None:
         return found.data, address

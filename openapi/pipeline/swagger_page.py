@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
 from attrs import frozen
@@ -25,6 +25,8 @@ CALLED = ("SwaggerUIBundle", "SwaggerUI", "SwaggerUi", "SwaggerUICore")
 LIBRARY = re.compile(r"swagger-ui[\w.-]*(?:bundle|preset)|swagger-ui(?:\.min)?\.js|jquery", re.IGNORECASE)
 # The document that Swagger UI comes with, until somebody names one.
 DEMO = re.compile(r"(?:https?:)?//petstore3?\.swagger\.io(?:[:/]|$)", re.IGNORECASE)
+# What runs; data in a page has another type.
+SCRIPT = re.compile(r"^$|script|module", re.IGNORECASE)
 FROM_QUERY = ("url", "configUrl", "urls.primaryName")
 LONGEST = 5 * 2**20  # characters of a script, and of a document written in one
 LONGEST_SUM = 10_000  # a page that doubles a string again and again would otherwise fill the memory
@@ -45,6 +47,9 @@ LETTERS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "v": "\v", "0"
 # What only a browser could work out. JSON has no such number: a document that holds it cannot be written.
 UNKNOWN: Final = float("nan")
 
+Get: TypeAlias = Callable[[str], bytes]
+Part = TypeVar("Part")
+
 
 @frozen
 class Found:
@@ -61,35 +66,31 @@ def read_page(html: str) -> list[Tag] | None:
     return None if tags is None or asks_for_password(tags) else tags
 
 
-def follow(
-    page: list[Tag], address: str, choice: str | None, get: Callable[[str], bytes], say: Callable[[str], None]
-) -> Found:
-    """Return the document that a page shows, by name if it shows several.
+def follow(page: list[Tag], address: str, choice: str | None, get: Get, told: list[str]) -> Found:
+    """Return the document that a page shows, by name if it shows several; what was left out is told.
 
     `get` fetches the scripts that may say it, those of the page's own host first, and the settings at `configUrl`.
     Raises `PipelineError` when there is no document, or none of that name.
     """
-    base = joined(
-        address, next((tag.attributes["href"] for tag in page if tag.name == "base" and tag.attributes.get("href")), "")
-    )
+    bases = [tag.attributes.get("href", "") for tag in page if tag.name == "base"]
+    base = joined(address, next(filter(None, bases), ""))
     query: Object = {key: value for key, value in parse_qsl(split(address).query) if key in FROM_QUERY}
-    settings = {**_called_with(page, address, base, get, say), **query}
+    if choice is None and "url" in query:
+        return _found(query, address, base, choice)
+    settings = {**_called_with(page, address, base, get, told), **query}
     if reference := text(settings, "configUrl"):
-        settings = {**settings, **_configuration(joined(base, reference), get), **query}
-    if "url" in query and choice is None:
-        settings = {"url": query["url"]}
+        place = joined(base, reference)
+        value, _ = read_value(text_of(get(place)), shown(place))
+        if not isinstance(value, dict):
+            raise PipelineError(f"{shown(place)} is no configuration of Swagger UI: give the document's address.")
+        settings = {**settings, **value, **query}
     return _found(settings, address, base, choice)
 
 
-def _called_with(
-    page: list[Tag], address: str, base: str, get: Callable[[str], bytes], say: Callable[[str], None]
-) -> Object:
+def _called_with(page: list[Tag], address: str, base: str, get: Get, told: list[str]) -> Object:
     """Return what Swagger UI is called with; no more scripts are fetched than it takes to know that."""
-    # Data in a page has another type.
-    tags = [
-        tag for tag in page if tag.name == "script" and re.search("^$|script|module", tag.attributes.get("type", ""))
-    ]
-    sources = [joined(base, tag.attributes["src"].strip()) if tag.attributes.get("src") else "" for tag in tags]
+    tags = [tag for tag in page if tag.name == "script" and SCRIPT.search(tag.attributes.get("type", ""))]
+    sources = [joined(base, source) if (source := tag.attributes.get("src", "").strip()) else "" for tag in tags]
     texts = ["" if source else tag.text for tag, source in zip(tags, sources, strict=True)]
     wanted = [at for at, source in enumerate(sources) if source and not LIBRARY.search(source.rpartition("/")[2])]
     settings = _settings(texts, address)
@@ -100,24 +101,22 @@ def _called_with(
         try:
             texts[at] = text_of(get(sources[at]))
         except PipelineError as error:  # It may be none of those that count.
-            say(f"A script of the page was left out: {error}")
+            told.append(f"A script of the page was left out: {error}")
         settings = _settings(texts, address)
     return settings
 
 
 def _settings(texts: list[str], address: str) -> Object:
     place = split(address)
-    location: Object = {"protocol": f"{place.scheme}:", "host": place.netloc, "hostname": place.hostname or ""}
-    location |= {"origin": f"{place.scheme}://{place.netloc}", "pathname": place.path or "/", "href": address}
-    names: Object = {"location": location, "document": {"location": location}}
+    location: Object = {"origin": f"{place.scheme}://{place.netloc}", "protocol": f"{place.scheme}:"}
+    names: Object = {"location": {**location, "host": place.netloc, "hostname": place.hostname or ""}}
     scripts = [_Script(one, names) for one in texts if len(one) <= LONGEST]
     try:
         # Twice, for a page calls when all is loaded: a name may get its value in a later script.
         calls = [[call for script in scripts for call in script.calls()] for _ in range(2)][1]
     except RecursionError:
         raise PipelineError(f"{shown(address)} has a script that is nested too deeply: {BY_HAND}.") from None
-    found = [call for call in calls if isinstance(call, dict)]
-    return next((call for call in found if _names_a_document(call)), next(iter(found), {}))
+    return next(filter(_names_a_document, calls), next(iter(calls), {}))
 
 
 def _names_a_document(settings: Object) -> bool:
@@ -135,29 +134,20 @@ def _offers(settings: Object) -> dict[str, str]:
     return {name: url for name, url in found.items() if url and not DEMO.match(url)}
 
 
-def _configuration(address: str, get: Callable[[str], bytes]) -> Object:
-    value, _ = read_value(text_of(get(address)), shown(address))
-    if not isinstance(value, dict):
-        raise PipelineError(f"{shown(address)} is no configuration of Swagger UI: give the document's address.")
-    return value
-
-
 def _found(settings: Object, address: str, base: str, choice: str | None) -> Found:
     page, inline, offers = f"{shown(address)} is a Swagger UI page", settings.get("spec"), _offers(settings)
-    if choice is not None and (isinstance(inline, dict) or list(offers) == [""]):
+    if not offers and not isinstance(inline, dict):
+        raise PipelineError(f"{page} {_nothing(settings)}.")
+    if choice is not None and (isinstance(inline, dict) or [*offers] == [""]):
         raise PipelineError(f"{shown(address)} shows one document, which has no name: leave out SPEC_NAME=.")
     if isinstance(inline, dict):
         return Found(address, _written(inline, shown(address)), f"{page} with its document written in it.")
-    if not offers and DEMO.match(text(settings, "url")):
-        told = "names only the default demo document of Swagger UI, not the vendor's: give the document's own address"
-        raise PipelineError(f"{page} that {told}.")
-    if not offers:
-        raise PipelineError(f"{page} whose document could not be found by reading its scripts: {BY_HAND}.")
+    wanted = (text(settings, "urls.primaryName") if choice is None else choice).strip().casefold()
     names = brief(", ".join(brief(name) for name in offers), 400)
-    name = _chosen([*offers], choice or text(settings, "urls.primaryName"))
-    if name is None and choice is not None:
+    fitting = [name for name in offers if name.casefold() == wanted]
+    if not fitting and choice is not None:
         raise PipelineError(f"{shown(address)} has no document {brief(choice)}: name one of {names} with SPEC_NAME=.")
-    name = next(iter(offers)) if name is None else name
+    name = [*fitting, *offers][0]
     target = joined(base, offers[name])
     told = brief(name) or shown(target)
     if len(offers) > 1:
@@ -166,8 +156,10 @@ def _found(settings: Object, address: str, base: str, choice: str | None) -> Fou
     return Found(target, None, f"{page}; it shows {told}.")
 
 
-def _chosen(names: list[str], wanted: str) -> str | None:
-    return next((name for name in names if name.casefold() == wanted.strip().casefold()), None)
+def _nothing(settings: Object) -> str:
+    if DEMO.match(text(settings, "url")):
+        return "with only the default demo document of Swagger UI, not the vendor's: give the document's own address"
+    return f"whose document could not be found by reading its scripts: {BY_HAND}"
 
 
 def _written(document: Object, place: str) -> bytes:
@@ -199,18 +191,19 @@ class _Script:
                 self._ends[opened.pop()] = at
         self._ends |= dict.fromkeys(opened, len(self._words))
 
-    def calls(self) -> list[Json]:
+    def calls(self) -> list[Object]:
         """Note every name that gets a value, and return what Swagger UI is called with."""
-        arguments: list[Json] = []
+        settings: list[Object] = []
         for at, word in enumerate(self._words):
             if not NAME.fullmatch(word) or (at and self._words[at - 1] == "."):
                 continue
             self._at = at + 1
             if self._taken("="):
                 self._assign(_path(word), self._expression())
-            elif word in CALLED and self._taken("("):
-                arguments.append(self._expression())
-        return arguments
+            elif _path(word)[-1] in CALLED and self._taken("("):
+                value = self._expression()
+                settings += [value] if isinstance(value, dict) else []
+        return settings
 
     def _peek(self, ahead: int = 0) -> str:
         at = self._at + ahead
@@ -226,7 +219,7 @@ class _Script:
         for key in path[:-1]:
             holder = holder.get(key) if isinstance(holder, dict) else None
         # What is known stays: the unknown is mostly a branch that asks the browser.
-        if isinstance(holder, dict) and path[0] not in ("location", "document"):
+        if isinstance(holder, dict) and path[0] != "location":
             holder[path[-1]] = holder.get(path[-1], UNKNOWN) if value is UNKNOWN else value
 
     def _named(self, name: str) -> Json:
@@ -252,18 +245,12 @@ class _Script:
     def _operand(self) -> Json:
         word = self._peek()
         if word == "{":
-            found: Object = {}
-            self._each(lambda: self._property(found))
-            return found
+            return {key: value for part in self._each(self._property) for key, value in part.items()}
         if word == "[":
-            items: list[Json] = []
-            self._each(lambda: items.append(self._expression()))
-            return items
+            return self._each(self._expression)
         if word == "JSON.parse" and self._peek(1) == "(":
             self._at += 1
-            items = []
-            self._each(lambda: items.append(self._expression()))
-            return _parsed(items[0]) if items else UNKNOWN
+            return _parsed([*self._each(self._expression), UNKNOWN][0])
         self._at += word != "("
         value = self._scalar(word)
         while self._peek() in ("(", "["):  # a call or a member, which only a browser works out
@@ -280,25 +267,28 @@ class _Script:
             return _added([self._named(one) if at % 2 else _unescaped(one) for at, one in enumerate(pieces)])
         return self._named(word) if NAME.fullmatch(word) else _parsed({"!0": "true", "!1": "false"}.get(word, word))
 
-    def _each(self, read: Callable[[], None]) -> None:
+    def _each(self, read: Callable[[], Part]) -> list[Part]:
+        found: list[Part] = []
         end = self._ends[self._at]
         self._at += 1
         while self._at < end:
-            read()
+            found.append(read())
             while self._at < end and self._peek() != ",":  # the rest of what was not understood
                 self._at = self._ends.get(self._at, self._at) + 1
             self._at += 1
         self._at = end + 1
+        return found
 
-    def _property(self, found: Object) -> None:
+    def _property(self) -> Object:
         word, after = self._peek(), self._peek(1)
         if after == ":":
             self._at += 2
-            found[_unescaped(word[1:-1]) if word[0] in "\"'" else word] = self._expression()
-        elif word == "..." and isinstance(value := self._named(after), dict):
-            found.update(value)
-        else:  # a method, a computed key, or more of what is unknown, when it is no name alone
-            found[word] = self._named(word) if after in (",", "}") else UNKNOWN
+            return {_unescaped(word[1:-1]) if word[0] in "\"'" else word: self._expression()}
+        more = self._named(after) if word == "..." else None
+        if isinstance(more, dict):
+            return more
+        # Else a method, a computed key, or more of what is unknown, when it is no name alone.
+        return {word: self._named(word) if after in (",", "}") else UNKNOWN}
 
 
 def _path(name: str) -> list[str]:
@@ -307,9 +297,9 @@ def _path(name: str) -> list[str]:
 
 
 def _added(pieces: list[Json]) -> Json:
-    texts = [piece for piece in pieces if isinstance(piece, str)]
     if len(pieces) == 1:
         return pieces[0]
+    texts = [piece for piece in pieces if isinstance(piece, str)]
     return "".join(texts) if len(texts) == len(pieces) and sum(map(len, texts)) <= LONGEST_SUM else UNKNOWN
 
 
