@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pipeline.decode import decode
 from pipeline.document import Object
-from pipeline.intake.decode import decode
 from pipeline.problems import PipelineError
 
 DOCUMENT: Object = {"openapi": "3.0.1", "info": {"title": "Åpent", "version": "1"}, "paths": {}}

@@ -7,9 +7,9 @@ import re
 import pytest
 
 from pipeline.document import Object, child, dump, operations, parse, read_bytes, text
-from pipeline.intake.source import check_source
 from pipeline.layout import Layout
 from pipeline.provenance import LEVELS, rows
+from pipeline.source import check_source
 
 
 @pytest.fixture

@@ -14,10 +14,9 @@ from threading import Event
 
 import pytest
 
+from pipeline.decode import decode
 from pipeline.document import Object
-from pipeline.intake.address import HEADER_VARIABLE
-from pipeline.intake.decode import decode
-from pipeline.intake.fetch import Fetched, fetch
+from pipeline.intake import HEADER_VARIABLE, Fetched, fetch
 from pipeline.problems import PipelineError
 from regenerate.serving import Site, a_site
 
@@ -100,10 +99,10 @@ def test_redirects_are_followed_and_told(site: Site, elsewhere: Site) -> None:
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
-        ("/loop", "redirects in a circle"),
+        ("/loop", "redirects more than 10 times, or in a circle"),
         ("ftp://files.example/x", "is not an http or https address"),
         ("file:///etc/hostname", "is not an http or https address"),
-        ("http://[::1", "gave a broken answer"),
+        ("http://[::1", "is no address"),
         ("http://Ada:s3cr3t@h.example/", "was given with a user name"),
         ("//Ada:s3cr3t@[h.example?s3cr3t", "is no address"),
     ],
@@ -147,7 +146,7 @@ def test_what_is_too_big_is_not_read_to_its_end(site: Site, packed: bool) -> Non
     body = b" " * 50_000_000
     headers = {"Content_Encoding": "gzip"} if packed else {}
     address = site.serve("/", gzip.compress(body, 1) if packed else body, 200, **headers)
-    assert refused(address) == f"{address} is larger than 20 MiB: give the address of a document."
+    assert refused(address) == f"{address} is larger than 20 MiB: give the document itself."
 
 
 @pytest.mark.parametrize(

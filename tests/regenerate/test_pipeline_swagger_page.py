@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.intake.swagger_page import Taken, is_settled, names_a_document, read_settings, read_swagger_page, take
 from pipeline.problems import PipelineError
+from pipeline.swagger_page import Found, follow, read_page
 
 ADDRESS = "https://cdn.example/public/chat/index.html"
 FOLDER = "https://cdn.example/public/chat"
@@ -39,11 +39,11 @@ def shown(
     address: str = ADDRESS,
     choice: str | None = None,
     loaded: dict[str, str] | None = None,
-) -> Taken:
+) -> Found:
     """Read a page with that script, and take what it shows."""
-    found = read_swagger_page(page(script, head), address)
+    found = read_page(page(script, head))
     assert found is not None
-    return take(found, read_settings(found, loaded or {}), choice)
+    return follow(found, address, choice, lambda name: (loaded or {})[name].encode(), [])
 
 
 def call(settings: str) -> str:
@@ -84,7 +84,8 @@ def test_an_address_counts_from_the_page_or_its_base(reference: str, address: st
         call("{ ...common, url: '/v1.json', onComplete() { url = '/no.json' }, [key]: 1, requestInterceptor: r => r }"),
         "const options = { dom_id: '#x' }\noptions.url = '/v1.json'\nSwaggerUI(options)",
         "window.settings = { url: '/v1.json' }; new SwaggerUi(window.settings).load();",
-        "var all = { ui: [{ url: '/v1.json' }] }; SwaggerUIBundle(all['ui'][0])",
+        'const mine = {"url": "/v1.json"};\nconst ask = (r, ...a) => { return r; };\n'
+        'const ui = window.SwaggerUIBundle({\n  url: "/no.json",\n  plugins,\n  ask,\n  ...mine,\n});',
         "// SwaggerUIBundle({url: '/old.json'})\n/* SwaggerUIBundle({url: '/older.json'}) */"
         + call("{ url: '/v1.json' }"),
         "var t = \"SwaggerUIBundle({url: '/no.json'})\", m = s.match(/url=(['\"\\/[/]]+)/);"
@@ -181,19 +182,25 @@ def test_scripts_of_the_page_count_in_their_order() -> None:
             "/init.js?v=1",
         )
     )
-    found = read_swagger_page(page("", head + '<script type="application/json">{"url": 1}</script>'), ADDRESS)
+    html = page("", head + '<script type="application/json">{"url": 1}</script>')
+    found = read_page(html)
     assert found is not None
-    assert found.loaded == (f"{FOLDER}/spec.js", "https://cdn.example/init.js?v=1", "https://x.example/t.js")
-    assert not names_a_document(read_settings(found, {}))
-    texts = {
-        f"{FOLDER}/spec.js": f"var spec = {LITERAL}",
-        "https://cdn.example/init.js?v=1": call("{ spec: spec, url: '/no.json' }"),
-    }
-    assert not is_settled(
-        read_settings(found, {"https://cdn.example/init.js?v=1": call("{ spec: spec, url: '/no.json' }")})
-    )
-    assert is_settled(read_settings(found, texts))
-    assert json.loads(take(found, read_settings(found, texts), None).data or b"") == SPEC
+    loaded: list[str] = []
+
+    def taken(texts: dict[str, str]) -> Found:
+        def get(name: str) -> bytes:
+            loaded.append(name)
+            return texts[name].encode()
+
+        loaded.clear()
+        return follow(found, ADDRESS, None, get, [])
+
+    spec, init, foreign = f"{FOLDER}/spec.js", "https://cdn.example/init.js?v=1", "https://x.example/t.js"
+    texts = {spec: f"var spec = {LITERAL}", init: call("{ spec: spec, url: '/no.json' }"), foreign: ""}
+    assert json.loads(taken(texts).data or b"") == SPEC
+    assert loaded == [spec, init]
+    assert taken({**texts, spec: ""}).address == "https://cdn.example/no.json"
+    assert loaded == [spec, init, foreign]
 
 
 @pytest.mark.parametrize(
@@ -202,8 +209,8 @@ def test_scripts_of_the_page_count_in_their_order() -> None:
         ("", "could not be found by reading its scripts: open it in a browser"),
         (call("settings()"), "could not be found by reading its scripts"),
         (call("{ url: address() }"), "could not be found by reading its scripts"),
-        (call(f"{{ url: '{DEMO}' }}"), "names only the default demo document of Swagger UI, not the vendor's: give"),
-        (call("{ url: 'https://petstore3.swagger.io/api/v3/openapi.json' }"), "only the default demo document"),
+        (call(f"{{ url: '{DEMO}' }}"), "with only the default demo document of Swagger UI, not the vendor's: give"),
+        (call("{ url: 'https://petstore3.swagger.io/api/v3/openapi.json' }"), "with only the default demo document"),
         (call("{ spec: { openapi: '3.0.1', info: info() } }"), "puts its document together by program code: open"),
         (call("{ spec: { ...base(), openapi: '3.0.1' } }"), "puts its document together by program code"),
         ("var a = {openapi: '3.0.1'}; a.b = a;" + call("{ spec: a }"), "puts its document together by program code"),
@@ -244,13 +251,13 @@ def test_a_choice_where_there_is_none_is_told() -> None:
 )
 def test_another_text_is_no_such_page(text: str) -> None:
     """A document that mentions Swagger UI, another page, and a login before it are left to others."""
-    assert read_swagger_page(text, ADDRESS) is None
+    assert read_page(text) is None
 
 
 @pytest.mark.parametrize("start", ["\r\n\t", "<!-- a -->\n<!-- b -->", "<?xml version='1.0'?>"])
 def test_a_page_is_known_whatever_stands_before_it(start: str) -> None:
     """Marks, blanks and comments before the first tag do not hide a page."""
-    assert read_swagger_page(start + page(""), ADDRESS) is not None
+    assert read_page(start + page("")) is not None
 
 
 WORDS = r"""
@@ -268,6 +275,6 @@ TEXTS = st.one_of(PIECES, PIECES.map(page), st.text(max_size=200).map(page), st.
 def test_no_text_breaks_the_reader(text: str) -> None:
     """Whatever a page holds, it is read or refused with a sentence."""
     with contextlib.suppress(PipelineError):
-        found = read_swagger_page(text, ADDRESS)
+        found = read_page(text)
         if found is not None:
-            take(found, read_settings(found, dict.fromkeys(found.loaded, text)), None)
+            follow(found, ADDRESS, None, lambda _: text.encode(errors="replace"), [])

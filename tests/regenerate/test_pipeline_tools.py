@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import tools
+from pipeline.decode import to_openapi
 from pipeline.document import Object
-from pipeline.intake.convert import to_openapi
 from pipeline.layout import Layout
 from pipeline.problems import PipelineError
 from pipeline.semantic import document_changes

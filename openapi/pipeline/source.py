@@ -51,14 +51,10 @@ def check_source(data: bytes, document: Path, path: Path) -> Source:
 
 def written(origin: str, data: bytes, today: date, note: str) -> bytes:
     """Return SOURCE.toml for a document; the note is for people."""
-    lines = [
-        f"origin = {_quoted(origin)}",
-        f"date = {today.isoformat()}",
-        'file = "upstream.json"',
-        f'sha256 = "{sha256(data)}"',
-        *([f"note = {_quoted(note)}"] if note else []),
-    ]
-    return (HEAD + "\n".join(lines) + "\n").encode()
+    said = (
+        f'origin = {_quoted(origin)}\ndate = {today.isoformat()}\nfile = "upstream.json"\nsha256 = "{sha256(data)}"\n'
+    )
+    return (HEAD + said + (f"note = {_quoted(note)}\n" if note else "")).encode()
 
 
 def _quoted(value: str) -> str:

@@ -10,21 +10,22 @@ from urllib.request import url2pathname
 
 from pipeline.problems import PipelineError, brief
 
-# Two letters at least, so that a Windows drive is no scheme.
-SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):")
 HEADER_VARIABLE = "PUZZEL_CHAT_SPEC_HEADER"
 PORTS = {"http": 80, "https": 443}
+# Two letters at least, so that a Windows drive is no scheme.
+SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):")
 
 
 def address_of(spec: str) -> str:
     """Return an http, https or file address for what a person typed. Raises `PipelineError` when it is none."""
     spec = spec.strip()
     scheme = SCHEME.match(spec)
+    kind = scheme[1].lower() if scheme else ""
     if not spec:
         raise PipelineError("No document is named: give its address or its file with SPEC=.")
-    if scheme and scheme[1].lower() in PORTS:
+    if kind in PORTS:
         return check_web(spec)
-    if scheme and scheme[1].lower() == "file":
+    if kind == "file":
         return spec
     if "://" in spec:
         raise PipelineError(f"{shown(spec)} is no address of a kind that is read: give http, https, or a file.")
@@ -32,6 +33,17 @@ def address_of(spec: str) -> str:
         return Path(spec).expanduser().absolute().as_uri()
     except RuntimeError:
         raise PipelineError(f"{brief(spec)} begins with a home folder that is unknown: write the path out.") from None
+
+
+def shown(address: str) -> str:
+    """Return the address as it may be printed: no user, no fragment, and no value of its query."""
+    parts = split(address)
+    if parts.scheme == "file":
+        path, here = path_of(address), Path.cwd()
+        return brief(str(path.relative_to(here) if path.is_relative_to(here) else path), 1000)
+    query = "&".join(f"{pair.partition('=')[0]}=…" if "=" in pair else "…" for pair in parts.query.split("&"))
+    place = parts.netloc.rpartition("@")[2]
+    return brief(urlunsplit(parts._replace(netloc=place, query=query if parts.query else "", fragment="")), 1000)
 
 
 def check_web(address: str) -> str:
@@ -44,28 +56,21 @@ def check_web(address: str) -> str:
     return urlunsplit(parts._replace(fragment=""))
 
 
-def split(address: str) -> SplitResult:
-    """Return the parts of an address. Raises `PipelineError` when host or port make no sense."""
+def split(address: str, base: str = "") -> SplitResult:
+    """Return the parts of an address, on the page `base` if any. Raises `PipelineError` when they make no sense."""
     try:
-        parts = urlsplit(address)
+        parts = urlsplit(urljoin(base, address))
         _ = parts.port, parts.hostname
     except ValueError:
-        raise _no_address(address) from None
+        # What has no parts cannot be cut into them, and still no secret in it may be shown.
+        bare = re.sub(r"//.*@", "//", re.split(r"[?#]", address)[0], flags=re.DOTALL)
+        raise PipelineError(f"{brief(bare)} is no address: correct its host and port.") from None
     return parts
 
 
 def joined(base: str, reference: str) -> str:
     """Return the address that a reference has on a page. Raises `PipelineError` when it is none."""
-    try:
-        return urljoin(base, reference)
-    except ValueError:
-        raise _no_address(reference) from None
-
-
-def _no_address(text: str) -> PipelineError:
-    # What has no parts cannot be cut into them, and still no secret in it may be shown, as the library's reason does.
-    bare = re.sub(r"//.*@", "//", re.split(r"[?#]", text)[0], flags=re.DOTALL)
-    return PipelineError(f"{brief(bare)} is no address: correct its host and port.")
+    return urlunsplit(split(reference, base))
 
 
 def origin(address: str) -> tuple[str, str, int]:
@@ -89,14 +94,3 @@ def path_of(address: str) -> Path:
     if parts.hostname not in (None, "localhost"):
         raise PipelineError(f"{brief(address)} is on another machine: copy the file here.")
     return Path(url2pathname(parts.path))
-
-
-def shown(address: str) -> str:
-    """Return the address as it may be printed: no user, no fragment, and no value of its query."""
-    parts = split(address)
-    if parts.scheme == "file":
-        path, here = path_of(address), Path.cwd()
-        return brief(str(path.relative_to(here) if path.is_relative_to(here) else path), 1000)
-    query = "&".join(f"{pair.partition('=')[0]}=…" if "=" in pair else "…" for pair in parts.query.split("&"))
-    place = parts.netloc.rpartition("@")[2]
-    return brief(urlunsplit(parts._replace(netloc=place, query=query if parts.query else "", fragment="")), 1000)

@@ -1,1 +1,0 @@
-"""Get a document from wherever it is, and read what came."""
