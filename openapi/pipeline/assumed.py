@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from pipeline.document import METHODS, Json, Object, child, objects
 from pipeline.provenance import MARK
-from pipeline.rules.schemas import SHARED, point_to
-from pipeline.rules.walk import SCHEMAS
+from pipeline.walk import SCHEMAS, SHARED, point_to
 
 CONNECT = "/connect/token"
 """The documented path of the token endpoint, which documents made by the vendor's framework often leave out."""

@@ -13,11 +13,10 @@ from pipeline.generate import Generated, generate
 from pipeline.intake.convert import is_swagger_2, to_openapi
 from pipeline.intake.decode import decode
 from pipeline.layout import Layout
+from pipeline.normalise import finish, give_up_names, normalise
 from pipeline.observed import Observed, confirm_observed
 from pipeline.overlay import Missed, apply_overlay, read_overlay
 from pipeline.provenance import confirm
-from pipeline.rules.normalise import normalise
-from pipeline.rules.operations import finish, give_up_names
 from pipeline.validate import check_document, check_input
 
 Say = Callable[[str], None]

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from attrs import frozen
 
 from pipeline.document import Json, Object, child, items, text
-from pipeline.rules.walk import UNIONS, followed
+from pipeline.walk import UNIONS, followed
 
 ORDER = ("object", "array", "string", "integer", "number", "boolean", "null", "any")
 TOLERATED = "x-tolerated"

@@ -10,8 +10,8 @@ from pathlib import Path
 from attrs import frozen
 
 from pipeline.document import Object, child, items, operations
-from pipeline.rules.naming import class_name, operation_module
-from pipeline.rules.walk import MANY, made_of
+from pipeline.naming import class_name, operation_module
+from pipeline.walk import MANY, made_of
 
 # What the generator says of an operation: which one, and why.
 WARNING = re.compile(r"WARNING parsing ([A-Z]+ \S+) within [^.]*\.(?: Endpoint will not be generated\.)? ?(.*)")

@@ -18,10 +18,10 @@ from pipeline.expected import expected
 from pipeline.judgement.findings import Finding, breaks
 from pipeline.judgement.uses import Place, Row, Uses
 from pipeline.layout import Layout
+from pipeline.naming import identifier
 from pipeline.overlay import Action, read_overlay
 from pipeline.problems import PipelineError
 from pipeline.provenance import MARK, NOTE
-from pipeline.rules.naming import identifier
 
 FORMAT, VERSION = "puzzel-chat-probe", 1
 ANSWERS = ("confirmed", "differs", "unclear", "not asked")

@@ -18,7 +18,7 @@ from pipeline.document import Json, Object, child, items, objects, read_bytes, t
 from pipeline.intake.yaml_document import read_yaml
 from pipeline.nearest import nearest, normalised_path
 from pipeline.problems import PipelineError
-from pipeline.rules.walk import resolve
+from pipeline.walk import resolve
 
 Location: TypeAlias = "tuple[int | str, ...]"
 

@@ -9,7 +9,7 @@ from attrs import asdict, field, frozen
 
 from pipeline.document import Json, Object, child, edit_operations, items, operations, text
 from pipeline.expected import expected
-from pipeline.rules.servers import address, shown
+from pipeline.servers import address, shown
 
 MARK, NOTE = "x-provenance", "x-provenance-note"
 CONFIRMED = "Stands in the document that was given as the vendor's."

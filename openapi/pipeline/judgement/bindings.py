@@ -15,7 +15,7 @@ from pipeline.judgement.renames import Guess, guesses
 from pipeline.judgement.shapes import Call, body_of, calls, reply_of, shape
 from pipeline.judgement.uses import Row, Uses
 from pipeline.layout import PACKAGE
-from pipeline.rules.naming import class_name, identifier, operation_module
+from pipeline.naming import class_name, identifier, operation_module
 
 ERRORS = "every call, when it is refused"
 

@@ -12,7 +12,7 @@ from pipeline.judgement.readers import reads, takes
 from pipeline.judgement.renames import LISTED, Guess, guesses
 from pipeline.judgement.shapes import Call, Shape, became, members_of, reply_of, shape
 from pipeline.judgement.uses import Place, Row, Use, Uses
-from pipeline.rules.naming import class_name, identifier
+from pipeline.naming import class_name, identifier
 
 FEW = 2
 """Values of an enumeration that are told one by one when they are gone."""

@@ -6,8 +6,8 @@ from pipeline.document import Object, child, objects
 from pipeline.judgement.findings import Finding, breaks
 from pipeline.judgement.shapes import calls
 from pipeline.judgement.uses import Place, Uses
-from pipeline.rules.naming import class_name
-from pipeline.rules.walk import SCHEMAS
+from pipeline.naming import class_name
+from pipeline.walk import SCHEMAS
 
 SOMEWHERE = "the facade as a whole"
 

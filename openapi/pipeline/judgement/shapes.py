@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from attrs import evolve, field, frozen
 
 from pipeline.document import Json, Object, child, items, operations, text
-from pipeline.rules.enums import NAMES, labels_of, member_name
-from pipeline.rules.walk import SCHEMAS
+from pipeline.naming import NAMES, labels_of, member_name
+from pipeline.walk import SCHEMAS
 
 # Formats that the generator turns into a class of Python instead of a string.
 CLASSES_OF_STRINGS = ("date-time", "date", "uuid", "binary")

@@ -13,11 +13,11 @@ from pipeline.judgement.findings import Finding, breaks, keeps
 from pipeline.judgement.moved import moved
 from pipeline.judgement.shapes import Call, calls, calls_by_place
 from pipeline.judgement.uses import Place, Row, Uses
+from pipeline.naming import NAMES
 from pipeline.overlay import Missed
 from pipeline.private import MARK as PRIVATE
 from pipeline.provenance import MARK
-from pipeline.rules.enums import NAMES
-from pipeline.rules.servers import common_hosts, hosts
+from pipeline.servers import common_hosts, hosts
 
 CORRECTIONS = "corrections that do not fit"
 COMMAND = "KEEP_ASSUMED=1"

@@ -1,4 +1,4 @@
-"""Keep what `servers` says about paths: the generator reads none of it."""
+"""Keep what `servers` says: the generator reads none of it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from urllib.parse import SplitResult, urlsplit
 
 from pipeline.document import METHODS, Object, child, items, operations, text
-from pipeline.rules.walk import Note, without
+from pipeline.walk import Note, without
 
 # Hosts that a template or a developer's machine leaves in a document.
 NOWHERE = re.compile(r"localhost|127\.\d+\.\d+\.\d+|0\.0\.0\.0|::1|(.*\.)?example\.(com|org|net)|.*\.local")
 
 
 def fold_server_path(document: Object, note: Note) -> Object:
-    """Put the path of the first server in front of every path, and tell which base_url its address suggests.
+    """Put the path of the first server in front of every path, and tell which hosts the document names.
 
     For an operation with servers of its own, those count instead.
     """
@@ -49,31 +49,6 @@ def _common_path(document: Object, note: Note) -> str:
     return prefix
 
 
-def shown(filled: str) -> str:
-    """Return an address as it may be told: without a user, a password or what follows its path."""
-    return re.sub(r"//[^/@]*@", "//", re.split(r"[?#]", filled, maxsplit=1)[0])
-
-
-def _split(filled: str) -> SplitResult:
-    try:
-        return urlsplit(filled)
-    except ValueError:  # Brackets that hold no IPv6 address.
-        return urlsplit("")
-
-
-def _parts(server: Object) -> SplitResult:
-    return _split(re.sub("[{}]", "", address(server)))
-
-
-def _path(server: Object) -> str:
-    return "/" + _parts(server).path.strip("/")
-
-
-def _root(server: Object) -> str:
-    parts = _parts(server)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "/"
-
-
 def _placed(path: str, item: Object, prefix: str) -> Iterator[tuple[str, Object]]:
     """Yield where a path's operations are found, those apart that have servers of their own."""
     own = [name for name in item if name in METHODS and items(child(item, name).get("servers"))]
@@ -96,16 +71,36 @@ def _rooted(node: Object) -> Object:
     return {**node, "servers": [{**without(child(first), "variables"), "url": _root(child(first))}, *others]}
 
 
+def shown(filled: str) -> str:
+    """Return an address as it may be told: without a user, a password or what follows its path."""
+    return re.sub(r"//[^/@]*@", "//", re.split(r"[?#]", filled, maxsplit=1)[0])
+
+
 def address(server: Object) -> str:
     """Return the address of a server, its variables filled in with their defaults."""
     variables = child(server, "variables")
     return re.sub(r"\{(\w+)\}", lambda one: text(child(variables, one[1]), "default") or one[0], text(server, "url"))
 
 
+def _parts(server: Object) -> SplitResult:
+    try:
+        return urlsplit(re.sub("[{}]", "", address(server)))
+    except ValueError:  # Brackets that hold no IPv6 address.
+        return urlsplit("")
+
+
+def _path(server: Object) -> str:
+    return "/" + _parts(server).path.strip("/")
+
+
+def _root(server: Object) -> str:
+    parts = _parts(server)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "/"
+
+
 def hosts(node: Object) -> set[str]:
     """Return the hosts that a document or an operation names."""
-    found = (_split(address(child(one))).hostname for one in items(node.get("servers")))
-    return {host for host in found if host}
+    return {host for one in items(node.get("servers")) if (host := _parts(child(one)).hostname)}
 
 
 def common_hosts(document: Object) -> set[str]:
