@@ -24,6 +24,7 @@ from pipeline.document import (
     text,
 )
 from pipeline.naming import NAMES, class_name, free_name, identifier, joined, labels_of, module_name, operation_name
+from pipeline.problems import brief
 from pipeline.servers import fold_server_path
 from pipeline.walk import (
     MANY,
@@ -394,15 +395,17 @@ def merge_inheritance(document: Object, note: Note) -> Object:
     merged: Object = {
         name: _merged(document, child(one)) if _inherits(document, child(one)) else one for name, one in schemas.items()
     }
-    for keys, schema in list(schemas_in(document)):
+    result = document if merged == schemas else with_schemas(document, merged)
+    for keys, schema in list(schemas_in(result)):
         if text(child(schema, "discriminator"), "propertyName"):
             merged = _with_kinds(document, merged, keys, schema, note)
     return document if merged == schemas else with_schemas(document, merged)
 
 
 def _inherits(document: Object, schema: Object) -> bool:
-    bases = [child(followed(document, part)) for part in items(schema.get("allOf"))]
-    return any("discriminator" in base for base in bases) or (bool(bases) and "properties" in schema)
+    if not items(schema.get("allOf")):
+        return False
+    return "properties" in schema or any("discriminator" in one for one in made_of(document, schema, "allOf"))
 
 
 def _merged(document: Object, schema: Object, inside: tuple[Json, ...] = ()) -> Object:
@@ -483,7 +486,7 @@ def drop_discriminators(document: Object, note: Note) -> Object:
     for name, base in bases.items():
         found = [steps(str(one))[-1] for one in child(base, "discriminator", "mapping").values()]
         if SCHEMAS + name in used:
-            told = f"its kinds ({', '.join(found)}) are not told apart" if found else "it names no kinds"
+            told = f"its kinds ({brief(', '.join(found))}) are not told apart" if found else "it names no kinds"
             note(f"the schema {name} stands for others by its discriminator: where it is referred to, {told}")
     return edit_schemas(document, lambda _keys, schema: without(schema, "discriminator"))
 
@@ -621,7 +624,6 @@ def _type_or_null(schema: Object) -> Json:
 
 def read_numbers_as_numbers(document: Object, note: Note) -> Object:
     """Take `string` from numbers that the framework also accepts as strings: it never sends them so."""
-
     places: list[str] = []
 
     def change(keys: Keys, schema: Object) -> Json:
@@ -678,7 +680,8 @@ def free_one_way_members(document: Object, note: Note) -> Object:
         ]
         if not freed:
             return schema
-        note(f"{place(keys)}: {_listed(freed)} may be missing: requests and replies do not both have it")
+        them = "it" if len(freed) == 1 else "them"
+        note(f"{place(keys)}: {_listed(freed)} may be missing: requests and replies do not both have {them}")
         return {**schema, "required": [one for one in items(schema["required"]) if one not in freed]}
 
     return edit_schemas(document, change)

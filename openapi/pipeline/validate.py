@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol, cast
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
 
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # ships no types
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from pipeline.document import Json, Object, child, items, objects, operations, pointer, text
+from pipeline.document import Object, child, items, objects, operations, pointer, text
 from pipeline.naming import NAMES, class_name, labels_of, member_name, module_name, operation_module
 from pipeline.problems import PipelineError, brief
 from pipeline.provenance import unmarked_operations
 from pipeline.walk import SHARED, Keys, resolve
 
 LONGEST = 200
-
-
-class _Finding(Protocol):
-    """What the validators report; their library leaves the types open."""
-
-    message: str
-    absolute_path: Sequence[str | int]
-    context: list[_Finding]
-
-
-class _Validator(Protocol):
-    """What is asked of the validators."""
-
-    def iter_errors(self, instance: Json) -> Iterable[_Finding]: ...
 
 
 def check_input(document: Object, name: str) -> None:
@@ -55,13 +41,13 @@ def check_document(document: Object, name: str) -> None:
 
 def misshapen_parts(document: Object) -> Iterator[str]:
     """Yield what the schema of the specification rejects."""
-    shapes = cast("_Validator", OpenAPIV31SpecValidator.schema_validator)
+    shapes = OpenAPIV31SpecValidator.schema_validator
     yield from _told(shapes.iter_errors(document), ())
 
 
 def misshapen_schemas(document: Object) -> Iterator[str]:
     """Yield what is wrong inside schemas, whose places the validator of whole documents does not know."""
-    shapes = cast("_Validator", Draft202012Validator(Draft202012Validator.META_SCHEMA))
+    shapes = Draft202012Validator(Draft202012Validator.META_SCHEMA)
     for name, schema in child(document, *SHARED).items():
         yield from _told(shapes.iter_errors(schema), (*SHARED, name))
     for path, method, operation in operations(document):
@@ -71,7 +57,7 @@ def misshapen_schemas(document: Object) -> Iterator[str]:
                 yield from _told(shapes.iter_errors(holder["schema"]), ("paths", path, method, *keys, "schema"))
 
 
-def _told(errors: Iterable[_Finding], keys: Keys) -> Iterator[str]:
+def _told(errors: Iterable[Any], keys: Keys) -> Iterator[str]:
     for error in errors:
         while error.context:
             error = max(error.context, key=lambda reason: len(reason.absolute_path))
@@ -92,13 +78,6 @@ def broken_rules(document: Object) -> Iterator[str]:
         yield from _told(OpenAPIV31SpecValidator(cast("dict[str, object]", document)).iter_errors(), ())
     except Exception as error:  # The validator itself breaks on some documents, each time in another way.
         yield f"openapi-spec-validator cannot read the document ({brief(repr(error), LONGEST)})"
-
-
-def unnamed_operations(document: Object) -> Iterator[str]:
-    """Yield operations without an operationId: the generator would name them after their path."""
-    for path, method, operation in operations(document):
-        if not text(operation, "operationId"):
-            yield f"{method.upper()} {path} has no operationId: pin one"
 
 
 def collisions(document: Object) -> Iterator[str]:
@@ -141,6 +120,5 @@ STAGES: tuple[tuple[Callable[[Object], Iterator[str]], ...], ...] = (
     (misshapen_parts,),
     (misshapen_schemas,),
     (dangling_references,),
-    (unnamed_operations,),
     (broken_rules, unmarked_operations, collisions, enum_members),
 )

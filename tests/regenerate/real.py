@@ -50,7 +50,9 @@ class Samples:
             return found["const"] if "const" in found else self.luck.choice(items(found["enum"]))
         branches = [one for word in UNIONS for one in items(found.get(word))]
         if branches:
-            return None if {"type": "null"} in branches and depth > DEPTH else self.of(self.luck.choice(branches), depth)
+            return (
+                None if {"type": "null"} in branches and depth > DEPTH else self.of(self.luck.choice(branches), depth)
+            )
         if "allOf" in found:
             parts = [
                 self.of(rest, depth)
@@ -133,7 +135,9 @@ def main(arguments: list[str]) -> None:
         bad = {name: why for name, same, why in results if not same}
         told = [name for name in bad if any(re.search(rf"\b{name}\b", note) for note in notes)]
         calls, classes = len(list(operations(document))), len({name for name, *_ in results})
-        print(f"{file.name}: {calls} operations, {classes} classes, {len(results) - len(bad)} of {len(results)} samples")
+        print(
+            f"{file.name}: {calls} operations, {classes} classes, {len(results) - len(bad)} of {len(results)} samples"
+        )
         print("  rules:", ", ".join(fired))
         print("  mypy:", *typed[-3:])
         for name, why in bad.items():
