@@ -17,13 +17,14 @@ from typing import TypeAlias
 from attrs import frozen
 
 from pipeline.carry import referred, select
-from pipeline.document import Json, Object, child, dump, items, objects, operations, pointer, rebuild_document, text
+from pipeline.document import Json, Object, child, dump, items, operations, pointer, rebuild_document, text
+from pipeline.expected import TOLERATED
 from pipeline.generate import RAW
 from pipeline.judge import Row
 from pipeline.layout import Layout
 from pipeline.naming import NAMES, identifier
 from pipeline.private import MARK as PRIVATE
-from pipeline.provenance import HOST, MARK, TOLERATED, host
+from pipeline.provenance import HOST, MARK, host
 from pipeline.tools import REDOCLY, ToolFailed, run_tool
 from pipeline.walk import resolve
 
@@ -86,20 +87,21 @@ def _calls(document: Object, used: Iterable[str]) -> dict[str, Call]:
 
 def _reduced(document: Object, calls: Iterable[Call]) -> Object:
     """Return a document of those operations only, without our marks."""
-    less = {**select(document, calls), "info": {"title": "", "version": ""}}
     kept: Object = {key: document[key] for key in ("openapi", "servers") if key in document}
-    return rebuild_document({**kept, **less}, lambda node: {k: v for k, v in node.items() if not k.startswith(OURS)})
+    less: Object = {**kept, "info": {"title": "", "version": ""}, "paths": {}, **select(document, calls)}
+    return rebuild_document(less, lambda node: {k: v for k, v in node.items() if not k.startswith(OURS)})
 
 
 def _aligned(document: Object, moved: dict[Call, Call]) -> Object:
     """Return a document whose operations stand where the new one has them, under its names for parts of the path."""
-    paths: dict[str, Object] = {}
+    paths: Object = {}
     for (path, method), (there, other) in moved.items():
         renamed = dict(zip(_names(path), _names(there), strict=False))
         operation = child(document, "paths", path, method)
-        parameters = [_renamed(child(one), renamed) for one in items(operation.get("parameters"))]
-        paths.setdefault(there, {})[other] = {**operation, **({"parameters": parameters} if parameters else {})}
-    return {**document, "paths": {**paths}}
+        parameters: list[Json] = [_renamed(child(one), renamed) for one in items(operation.get("parameters"))]
+        told: Object = {**operation, **({"parameters": parameters} if parameters else {})}
+        paths[there] = {**child(paths, there), other: told}
+    return {**document, "paths": paths}
 
 
 def _names(path: str) -> list[str]:
@@ -235,7 +237,8 @@ def _sentence(entry: Object) -> str:
     if kind == "added" and text(entry, "typeName") == "Parameter":
         default = child(value, "schema").get("default")
         without = f", and the service takes {_value(default)} without it" if default is not None else ""
-        return f"the optional {text(child(value), 'in')} parameter `{text(child(value), 'name')}` is new; it is not sent{without}"
+        named = f"the optional {text(child(value), 'in')} parameter `{text(child(value), 'name')}`"
+        return f"{named} is new; it is not sent{without}"
     return f"{what} is {'new' if kind == 'added' else kind}"
 
 
@@ -281,16 +284,14 @@ def numbers(old: Object, new: Object, used: Iterable[str]) -> Iterator[Change]:
     """Yield the enumerations of numbers that changed or are new: what a number means, only a person can read."""
     calls = _calls(new, used)
     schemas = child(new, "components", "schemas")
-    reached = {
-        name for path, method in calls.values() for name in referred(child(new, "paths", path, method), schemas)
-    }
+    reached = {name for path, method in calls.values() for name in referred(child(new, "paths", path, method), schemas)}
     for name in [name for name in schemas if name in reached]:
         one, before = child(schemas[name]), child(old, "components", "schemas", name)
         if "integer" in (items(one.get("type")) or [one.get("type")]) and "enum" in one and not _same(one, before):
             words = " ".join(text(one, "description").split())
             told = f"what the numbers of `{name}` mean is {f'described as “{words}”' if words else 'not described'}"
-            named = f"they are called {_few([str(one) for one in items(one.get(NAMES))])} here" if NAMES in one else ""
-            told += f"; {named or f'name them with {NAMES} in openapi/overlay.yaml'}"
+            called = f"they are called {_few([str(value) for value in items(one.get(NAMES))])} here"
+            told += f"; {called if NAMES in one else f'name them with {NAMES} in openapi/overlay.yaml'}"
             yield Change(Weight.READ, told, pointer(("components", "schemas", name)), ())
 
 

@@ -1,4 +1,4 @@
-"""The judge: the type checker, asked whether the facade's wire layer fits a client. Its errors are the edits to make."""
+"""The judge: the type checker, asked whether the wire layer fits a client. Its errors are the edits to make."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _objections(layout: Layout, generated: Path) -> Iterator[Edit]:
 
 
 def _lacking(layout: Layout, generated: Path) -> Iterator[Edit]:
-    """Yield the imports of modules that the client has no more; the type checker would find them where it is installed."""
+    """Yield imports of modules that the client has no more: the type checker would take those that are installed."""
     for path, tree in _sources(layout):
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{PACKAGE}.api"):
@@ -110,5 +110,5 @@ def _sources(layout: Layout) -> Iterator[tuple[Path, ast.Module]]:
         try:
             yield path, ast.parse(path.read_bytes())
         except (SyntaxError, ValueError) as error:
-            why = brief(str(error))
-            raise PipelineError(f"{layout.short(path)} is not Python ({why}): correct that file, or restore it.") from error
+            told = f"The type checker cannot read {layout.short(path)} ({brief(str(error))})"
+            raise PipelineError(f"{told}: correct that file, or restore it.") from error

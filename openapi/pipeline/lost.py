@@ -7,11 +7,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from attrs import frozen
-
 from pipeline.document import Object, child, items, operations
-from pipeline.rules.naming import class_name, operation_module
-from pipeline.rules.walk import MANY, made_of
+from pipeline.naming import class_name, operation_module
+from pipeline.walk import MANY, SHARED, kinds, made_of
 
 # What the generator says of an operation: which one, and why.
 WARNING = re.compile(r"WARNING parsing ([A-Z]+ \S+) within [^.]*\.(?: Endpoint will not be generated\.)? ?(.*)")
@@ -53,47 +51,36 @@ def _lost_of_operations(document: Object, package: Path) -> Iterator[str]:
         if not source.is_file():
             yield f"{label} is not in the client"
             continue
-        code = _Endpoint.read(source)
-        for status in child(operation, "responses"):
-            if not code.reads(status):
-                yield f"{label}: the answer {status} is not read"
+        code = source.read_text(encoding="utf-8")
+        read = _statuses(code)
+        yield from (
+            f"{label}: the answer {one} is not read" for one in child(operation, "responses") if one not in read
+        )
         told = len(items(operation.get("parameters"))) + bool(child(operation, "requestBody", "content"))
-        if told != code.arguments:
-            yield f"{label}: of {told} parameters and body the client takes {code.arguments}"
+        if told != (taken := _arguments(code)):
+            yield f"{label}: of {told} parameters and body the client takes {taken}"
     for source in sorted(package.glob("api/*/*.py")):
         module = source.relative_to(package / "api").with_suffix("").as_posix()
         if source.name != "__init__.py" and module not in wanted:
             yield f"api/{module}.py belongs to no operation of the document"
 
 
-@frozen
-class _Endpoint:
-    """What the module of one operation takes and reads."""
+def _statuses(code: str) -> set[str]:
+    """Return the statuses that the module of an operation reads, as the document spells them."""
+    ranges = {f"{digit}XX" for digit in re.findall(r"if (\d)00 <= response.status_code", code)}
+    default = set() if "if client.raise_on_unexpected_status" in code else {"default"}
+    return {*re.findall(r"if response.status_code == (\d+)", code), *ranges, *default}
 
-    arguments: int
-    statuses: frozenset[str]
-    default: bool
 
-    @classmethod
-    def read(cls, path: Path) -> _Endpoint:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-        taken, parse = functions["_get_kwargs"].args, functions["_parse_response"]
-        tests = [ast.unparse(node.test) for node in parse.body if isinstance(node, ast.If)]
-        statuses = {"".join(re.findall(r"\d+", test)[:1]) + ("XX" if "<=" in test else "") for test in tests}
-        return cls(
-            arguments=len([*taken.args, *taken.kwonlyargs]),
-            statuses=frozenset(re.sub(r"^(\d)00XX$", r"\1XX", status) for status in statuses),
-            default="client.raise_on_unexpected_status" not in tests,
-        )
-
-    def reads(self, status: str) -> bool:
-        return self.default if status == "default" else status in self.statuses
+def _arguments(code: str) -> int:
+    functions = {node.name: node for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)}
+    taken = functions["_get_kwargs"].args
+    return len([*taken.args, *taken.kwonlyargs])
 
 
 def _lost_of_schemas(document: Object, package: Path) -> Iterator[str]:
     made = dict(_made_classes(package))
-    for name, schema in child(document, "components", "schemas").items():
+    for name, schema in child(document, *SHARED).items():
         for place, wanted, part in _classes(child(schema), class_name(name), name):
             if wanted not in made:
                 yield f"the schema {place} has no class {wanted}"
@@ -107,14 +94,14 @@ def _lost_of_schemas(document: Object, package: Path) -> Iterator[str]:
 
 def _classes(schema: Object, wanted: str, place: str) -> Iterator[tuple[str, str, Object]]:
     """Yield the classes that the generator makes of a shared schema: of it, and of what is written inside it."""
-    kinds = items(schema.get("type")) or [schema.get("type")]
-    if "enum" in schema and ("string" in kinds or "integer" in kinds):
-        yield place, class_name(f"{wanted}_type_1") if "null" in kinds else wanted, schema
-    elif ("object" in kinds and "properties" in schema) or len(items(schema.get("allOf"))) > 1:
-        wanted = class_name(f"{wanted}_type_{kinds.index('object')}") if "null" in kinds else wanted
+    types = kinds(schema)
+    if "enum" in schema and ("string" in types or "integer" in types):
+        yield place, class_name(f"{wanted}_type_1") if "null" in types else wanted, schema
+    elif ("object" in types and "properties" in schema) or len(items(schema.get("allOf"))) > 1:
+        wanted = class_name(f"{wanted}_type_{types.index('object')}") if "null" in types else wanted
         yield place, wanted, schema
     inside = {f"{place}.{name}": (name, one) for name, one in child(schema, "properties").items()}
-    if "array" in kinds and "null" not in kinds:
+    if "array" in types and "null" not in types:
         inside[f"{place}[]"] = ("item", schema.get("items"))
     for inner_place, (name, one) in inside.items():
         inner = child(one)

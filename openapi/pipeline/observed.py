@@ -135,9 +135,7 @@ def confirm_observed(document: Object, observed: Observed | None) -> Object:
     return edit_operations(document, change)
 
 
-def contradictions(
-    layout: Layout, document: Object, observed: Observed, table: Iterable[Row]
-) -> Iterator[Edit]:
+def contradictions(layout: Layout, document: Object, observed: Observed, table: Iterable[Row]) -> Iterator[Edit]:
     """Yield what the service answered otherwise than the document says, at the lines to edit."""
     used = {row.operation: row for row in table}
     pins = {text(child(one.update), "operationId"): one.line for one in read_overlay(layout.overlay)}

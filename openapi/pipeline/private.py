@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.document import Object, child, operations, text
+from pipeline.naming import class_name, identifier
 from pipeline.problems import PipelineError
-from pipeline.rules.naming import class_name, identifier
 
 MARK = "x-private"
 # What the generator calls a body after where an operation takes several kinds.

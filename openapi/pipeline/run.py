@@ -283,9 +283,7 @@ def _misses(layout: Layout, known: Object, new: New) -> list[Edit]:
     return found
 
 
-def _changes(
-    layout: Layout, old: Object, new: Object, used: Sequence[Row], folder: Path
-) -> tuple[list[Change], str]:
+def _changes(layout: Layout, old: Object, new: Object, used: Sequence[Row], folder: Path) -> tuple[list[Change], str]:
     """Return what changed for the facade, or why that is not known."""
     if old == new:
         return [], ""

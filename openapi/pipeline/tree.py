@@ -53,7 +53,7 @@ def changes(layout: Layout, tree: Tree) -> tuple[tuple[str, str], ...]:
 
 
 def replace(layout: Layout, tree: Tree) -> None:
-    """Put the new files and the new package in the place of the old ones. Raises `PipelineError` if the disk refuses."""
+    """Put the new files and package in the place of the old ones. Raises `PipelineError` when the disk refuses."""
     fresh = layout.package.with_name(f".{layout.package.name}.new")
     try:
         shutil.rmtree(fresh, ignore_errors=True)

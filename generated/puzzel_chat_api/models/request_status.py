@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="RequestStatus")
 
 
-@_attrs_define
+@_attrs_define(repr=False)
 class RequestStatus:
     """
     Attributes:

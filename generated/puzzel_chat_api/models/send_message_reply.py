@@ -12,7 +12,7 @@ from ..types import UNSET, Unset
 T = TypeVar("T", bound="SendMessageReply")
 
 
-@_attrs_define
+@_attrs_define(repr=False)
 class SendMessageReply:
     """
     Attributes:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 from urllib.parse import unquote
 
-from pipeline.document import Json, Object, child, items, text
+from pipeline.document import Json, Object, child, items, rebuild_document
 
 Note: TypeAlias = Callable[[str], None]
-Rule: TypeAlias = Callable[[Object, Note], Object]
 Keys: TypeAlias = "tuple[str | int, ...]"
 Change: TypeAlias = Callable[[Keys, Object], Json]
 
 # Where a schema holds schemas: one, a list of them, or a map by name.
 ONE, MANY, NAMED = ("items", "additionalProperties", "not"), ("allOf", "anyOf", "oneOf", "prefixItems"), ("properties",)
 UNIONS = ("anyOf", "oneOf")
-NULL: Object = {"type": "null"}
+SHARED = ("components", "schemas")
 SCHEMAS = "#/components/schemas/"
 HOPS = 20
 
@@ -26,21 +25,23 @@ def without(node: Object, *keys: str) -> Object:
     return {key: value for key, value in node.items() if key not in keys}
 
 
+def with_schemas(document: Object, schemas: Object) -> Object:
+    """Return a copy with these shared schemas and no others."""
+    return {**document, "components": {**child(document, "components"), "schemas": schemas}}
+
+
 def edit_schemas(document: Object, change: Change) -> Object:
     """Return a copy in which every schema, innermost first, went through `change(keys, schema)`."""
     result = dict(document)
-    schemas = child(document, "components", "schemas")
-    if schemas:
-        place = ("components", "schemas")
-        edited: Object = {name: edit_schema(schema, (*place, name), change) for name, schema in schemas.items()}
-        result["components"] = {**child(document, "components"), "schemas": edited}
+    if schemas := child(document, *SHARED):
+        edited: Object = {name: _edited(schema, (*SHARED, name), change) for name, schema in schemas.items()}
+        result = with_schemas(result, edited)
     if "paths" in document:
         result["paths"] = _edit_holder(document["paths"], ("paths",), change)
     return result
 
 
-def edit_schema(schema: Json, keys: Keys, change: Change) -> Json:
-    """Return a copy of one schema in which it and every schema inside it went through `change`."""
+def _edited(schema: Json, keys: Keys, change: Change) -> Json:
     if not isinstance(schema, dict):
         return schema
     return change(keys, {key: _edit_inside(key, value, (*keys, key), change) for key, value in schema.items()})
@@ -48,10 +49,10 @@ def edit_schema(schema: Json, keys: Keys, change: Change) -> Json:
 
 def _edit_inside(key: str, value: Json, keys: Keys, change: Change) -> Json:
     if key in MANY and isinstance(value, list):
-        return [edit_schema(one, (*keys, index), change) for index, one in enumerate(value)]
+        return [_edited(one, (*keys, index), change) for index, one in enumerate(value)]
     if key in NAMED and isinstance(value, dict):
-        return {name: edit_schema(one, (*keys, name), change) for name, one in value.items()}
-    return edit_schema(value, keys, change) if key in ONE else value
+        return {name: _edited(one, (*keys, name), change) for name, one in value.items()}
+    return _edited(value, keys, change) if key in ONE else value
 
 
 def _edit_holder(node: Json, keys: Keys, change: Change) -> Json:
@@ -60,13 +61,12 @@ def _edit_holder(node: Json, keys: Keys, change: Change) -> Json:
     if not isinstance(node, dict):
         return node
     return {
-        key: (edit_schema if key == "schema" else _edit_holder)(value, (*keys, key), change)
-        for key, value in node.items()
+        key: (_edited if key == "schema" else _edit_holder)(value, (*keys, key), change) for key, value in node.items()
     }
 
 
 def _name(part: Json) -> str:
-    return text(part, "name") if isinstance(part, dict) and "in" in part else ""
+    return str(part.get("name", "")) if isinstance(part, dict) and "in" in part else ""
 
 
 def schemas_in(document: Object) -> Iterator[tuple[Keys, Object]]:
@@ -124,40 +124,29 @@ def made_of(document: Object, schema: Json, *words: str) -> Iterator[Object]:
             todo += [part for word in words for part in items(found.get(word))]
 
 
-def nullable(document: Object, schema: Json) -> bool:
-    """Tell whether null is a value of the schema, in the words of OpenAPI 3.0 or 3.1."""
-    return any(
-        found.get("nullable") is True
-        or "null" in (items(found.get("type")) or [found.get("type")])
-        or None in items(found.get("enum"))
-        for found in made_of(document, schema, *UNIONS)
-    )
+def kinds(schema: Object) -> list[Json]:
+    """Return the types that a schema names, be it one or a list of them."""
+    return items(schema.get("type")) or [schema.get("type")]
 
 
-def never_null(document: Object, schema: Json, inside: tuple[Json, ...] = ()) -> Json:
-    """Return the schema without null among its values; a reference to a nullable schema is written out for that.
+def point_to(document: Object, renamed: Mapping[Keys, str]) -> Object:
+    """Return a copy in which references and mappings of discriminators lead to new places, however spelled."""
 
-    `inside` are the schemas around it, for one that is a part of itself is not written out without end.
-    """
-    if not isinstance(schema, dict) or schema in inside or not nullable(document, schema):
-        return schema
-    result = without(child(followed(document, schema)), "nullable")
-    if isinstance(result.get("type"), list):
-        kinds = [kind for kind in items(result["type"]) if kind != "null"]
-        result["type"] = kinds[0] if len(kinds) == 1 else kinds
-    if "enum" in result:
-        result["enum"] = [value for value in items(result["enum"]) if value is not None]
-    for union in UNIONS:
-        if union in result:
-            left = [never_null(document, one, (*inside, schema)) for one in items(result[union]) if one != NULL]
-            alone = left[0] if len(left) == 1 and isinstance(left[0], dict) else None
-            result = {**without(result, union), **alone} if alone is not None else {**result, union: left}
-    return result
+    def moved(reference: Json) -> Json:
+        return renamed.get(tuple(steps(str(reference))), reference)
+
+    def change(node: Object) -> Json:
+        result: Object = {**node, "$ref": moved(node["$ref"])} if isinstance(node.get("$ref"), str) else node
+        if "propertyName" in node and child(node, "mapping"):
+            return {**result, "mapping": {key: moved(to) for key, to in child(node, "mapping").items()}}
+        return result
+
+    return rebuild_document(document, change)
 
 
 def place(keys: Keys) -> str:
     """Return where something is, as a person would say it: a schema by name, the rest by its operation."""
-    if keys[:2] == ("components", "schemas"):
+    if keys[:2] == SHARED:
         head, rest = f"the schema {keys[2]}", keys[3:]
     elif keys[:1] == ("paths",) and len(keys) > 2:
         head, rest = f"{str(keys[2]).upper()} {keys[1]}", keys[3:]

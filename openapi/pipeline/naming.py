@@ -1,0 +1,79 @@
+"""The names that the generator makes, so that they can be kept apart: the last of two equal ones wins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from openapi_python_client.strings import ClassName, PythonIdentifier, pascal_case, snake_case
+
+from pipeline.document import Json, Object, items, text
+
+# What the generator puts before a name that Python would not take; the defaults of its version 0.29.
+TAG_PREFIX, FIELD_PREFIX = "tag", "field_"
+# Where a document gives the members of an enumeration their names.
+NAMES = "x-enum-varnames"
+# Segments that begin every path of a service and tell nothing of an operation.
+PREFIX = re.compile(r"api|v\d+(\.\d+)?", re.IGNORECASE)
+
+
+def class_name(name: str) -> str:
+    """Return the class that the generator makes of a schema's name."""
+    return str(ClassName(name, FIELD_PREFIX))
+
+
+def identifier(name: str) -> str:
+    """Return the attribute or argument that the generator makes of a name."""
+    return str(PythonIdentifier(name, FIELD_PREFIX))
+
+
+def free_name(wanted: str, taken: Iterable[str], same: Callable[[str], str] = str) -> str:
+    """Return the name, with the first number from 2 on that sets it apart where it is taken."""
+    used = {same(name) for name in taken}
+    number, name = 1, wanted
+    while same(name) in used:
+        number += 1
+        name = f"{wanted}{number}"
+    return name
+
+
+def module_name(name: str) -> str:
+    """Return the file that the generator writes a schema to; two classes in one file are one too many."""
+    return str(snake_case(class_name(name)))
+
+
+def operation_module(operation: Object) -> str:
+    """Return `tag/module`, the file that the generator writes an operation to."""
+    tags = items(operation.get("tags")) or ["default"]
+    tag = PythonIdentifier(str(tags[0]), TAG_PREFIX)
+    return f"{tag}/{identifier(text(operation, 'operationId'))}"
+
+
+def labels_of(values: Sequence[Json]) -> Iterator[str]:
+    """Yield what the generator makes the names of members from where none are given."""
+    for index, value in enumerate(values):
+        word = str(value)
+        yield word.upper() if word[:1].isalpha() else f"VALUE_{index}"
+
+
+def member_name(label: str) -> str:
+    """Return the name of a member that the generator makes of a label."""
+    return str(snake_case(label)).upper()
+
+
+def joined(owner: str, member: str) -> str:
+    """Return a schema's name made of that of another and of one of its members: `ChatMessageType`."""
+    return f"{owner}{pascal_case(member)}"
+
+
+def operation_name(method: str, path: str, *, short: bool) -> str:
+    """Return a name for an operation: `GET /api/queue/info/{id}` is `getQueueInfoById`, `api` and version left out."""
+    parts = [part for part in path.split("/") if part]
+    while short and len(parts) > 1 and PREFIX.fullmatch(parts[0]):
+        parts = parts[1:]
+    words = (f"by-{part}" if "{" in part else part for part in parts)
+    return method.lower() + ("".join(_capital(word) for word in words) or "Root")
+
+
+def _capital(part: str) -> str:
+    return "".join(word[:1].upper() + word[1:] for word in re.findall(r"[A-Za-z0-9]+", part))

@@ -1,0 +1,733 @@
+"""Take the habits of the vendor's framework out of a document, one trap of the generator per function.
+
+Every rule takes a whole document and returns a new one, keeps the order of keys, and leaves a document
+without its trap alone. What a rule changes of the meaning, or cannot keep, it tells in one sentence with its place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import cast
+
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # ships no types
+
+from pipeline.document import (
+    METHODS,
+    Json,
+    Object,
+    child,
+    edit_operations,
+    items,
+    objects,
+    operations,
+    text,
+)
+from pipeline.naming import NAMES, class_name, free_name, identifier, joined, labels_of, module_name, operation_name
+from pipeline.problems import brief
+from pipeline.servers import fold_server_path
+from pipeline.walk import (
+    MANY,
+    SCHEMAS,
+    SHARED,
+    UNIONS,
+    Keys,
+    Note,
+    edit_schemas,
+    followed,
+    kinds,
+    made_of,
+    place,
+    point_to,
+    schemas_in,
+    steps,
+    with_schemas,
+    without,
+)
+
+NULL: Object = {"type": "null"}
+STRING: Object = {"type": "string"}
+BINARY: Object = {"type": "string", "format": "binary"}
+
+
+def normalise(document: Object, note: Note) -> Object:
+    """Apply every rule in order and return the new document; `note` gets a sentence for each thing worth knowing."""
+    for rule in RULES:
+        document = rule(document, note)
+    return document
+
+
+def finish(document: Object, note: Note) -> Object:
+    """Do what must wait for the overlay, which names operations and members, and joins schemas in unions."""
+    for rule in LAST_RULES:
+        document = rule(document, note)
+    return document
+
+
+# Where things are written
+
+
+def write_parts_where_used(document: Object, _note: Note) -> Object:
+    """Replace references to parameters, responses and bodies, and move in what a path says for all its operations."""
+    paths: Object = {path: _whole_item(document, item) for path, item in child(document, "paths").items()}
+    return {**document, "paths": paths} if "paths" in document else document
+
+
+def _whole_item(document: Object, item: Json) -> Json:
+    if not isinstance(item, dict):
+        return item
+    servers = {"servers": item["servers"]} if "servers" in item else {}
+    shared = items(item.get("parameters"))
+    return {
+        key: _whole_operation(document, {**servers, **one}, shared) if key in METHODS and isinstance(one, dict) else one
+        for key, one in without(item, "parameters", "servers").items()
+    }
+
+
+def _whole_operation(document: Object, operation: Object, shared: list[Json]) -> Object:
+    parameters = [followed(document, one) for one in [*items(operation.get("parameters")), *shared]]
+    first = {_identity(one): one for one in reversed(parameters)}
+    result = {**operation, "parameters": [one for one in parameters if one is first[_identity(one)]]}
+    if "responses" in operation:
+        replies = child(operation, "responses").items()
+        result["responses"] = {status: followed(document, reply) for status, reply in replies}
+    if "requestBody" in operation:
+        result["requestBody"] = followed(document, operation["requestBody"])
+    return result if parameters or "parameters" in operation else without(result, "parameters")
+
+
+def _identity(parameter: Json) -> tuple[str, str]:
+    return text(child(parameter), "name").lower(), text(child(parameter), "in")
+
+
+def repeat_security(document: Object, _note: Note) -> Object:
+    """Write the document's security on every operation: the generator reads it only there."""
+    if "security" not in document:
+        return document
+    default: Object = {"security": document["security"]}
+    return edit_operations(document, lambda _label, one: one if "security" in one else {**one, **default})
+
+
+# Names
+
+LONGEST_NAME, SHORTENED = 200, 100
+# What generated modules import or define, so that a class of the same name would take its place.
+TAKEN = re.compile(
+    "Any|AuthenticatedClient|BinaryIO|BytesIO|Client|File|FileTypes|Generator|HTTPStatus|IntEnum|Literal|Mapping|"
+    "Response|Self|StrEnum|T|TextIO|TypeVar|UNSET|UUID|Unset"
+)
+
+
+def separate_schemas(document: Object, note: Note) -> Object:
+    """Rename schemas that would have no file or class of their own: the last of two equal ones wins."""
+    schemas = child(document, *SHARED)
+    renamed = _new_names(list(schemas), note)
+    if not renamed:
+        return document
+    # A mapping may hold bare names.
+    places: dict[Keys, str] = {
+        keys: SCHEMAS + new for name, new in renamed.items() for keys in ((*SHARED, name), (name,))
+    }
+    moved: Object = {renamed.get(name, name): schema for name, schema in schemas.items()}
+    return point_to(with_schemas(document, moved), places)
+
+
+def _new_names(names: list[str], note: Note) -> dict[str, str]:
+    renamed: dict[str, str] = {}
+    seen: set[str] = set()
+    for name in names:
+        wanted = re.sub(r"[^A-Za-z0-9._-]+", "_", name)
+        wanted = wanted[:SHORTENED] if len(module_name(wanted)) > LONGEST_NAME else wanted
+        wanted = f"{wanted}Model" if TAKEN.fullmatch(class_name(wanted)) else wanted
+        if wanted != name or module_name(name) in seen:
+            renamed[name] = free_name(wanted, [*names, *renamed.values()], module_name)
+            note(f"the schema {name} is now called {renamed[name]}: its own name makes no class and file of its own")
+        seen.add(module_name(wanted))
+    return renamed
+
+
+def give_up_names(document: Object, ours: set[str]) -> Object:
+    """Take the operationIds that are ours from the document's own operations, to give them where they belong.
+
+    Comes before the overlay, which pins them.
+    """
+    names = {identifier(name) for name in ours}
+
+    def change(_label: str, operation: Object) -> Object:
+        return without(operation, "operationId") if identifier(text(operation, "operationId")) in names else operation
+
+    return edit_operations(document, change)
+
+
+def name_operations(document: Object, note: Note) -> Object:
+    """Name operations that have no operationId after their method and path."""
+    taken = {identifier(text(operation, "operationId")) for _, _, operation in operations(document)}
+
+    def change(label: str, operation: Object) -> Object:
+        if text(operation, "operationId"):
+            return operation
+        method, _, path = label.partition(" ")
+        short, full = operation_name(method, path, short=True), operation_name(method, path, short=False)
+        name = short if identifier(short) not in taken else free_name(full, taken, identifier)
+        taken.add(identifier(name))
+        note(f"{label} has no operationId of its own: it is called `{name}`")
+        return {**operation, "operationId": name}
+
+    return edit_operations(document, change)
+
+
+def rename_enum_names(document: Object, _note: Note) -> Object:
+    """Rename `x-enumNames`, which the generator does not read, to `x-enum-varnames`, which it does."""
+
+    def change(_keys: Keys, schema: Object) -> Json:
+        if "x-enumNames" not in schema or "enum" not in schema or NAMES in schema:
+            return schema
+        return {(NAMES if key == "x-enumNames" else key): value for key, value in schema.items()}
+
+    return edit_schemas(document, change)
+
+
+def name_new_members(document: Object, note: Note) -> Object:
+    """Name the members that an enumeration has got since somebody wrote names for it."""
+
+    def change(keys: Keys, schema: Object) -> Json:
+        values = [value for value in items(schema.get("enum")) if value is not None]
+        names = items(schema.get(NAMES))
+        if not names or len(names) >= len(values):
+            return schema
+        # New values come at the end; should one stand between, the type checker finds names that moved.
+        rest = list(labels_of(values))[len(names) :]
+        told = f"there are {len(names)} names for {len(values)} values"
+        note(f"{place(keys)}: {told}: the last are called {', '.join(rest)}")
+        return {**schema, NAMES: [*names, *rest]}
+
+    return edit_schemas(document, change)
+
+
+# Requests and replies
+
+PROBLEM, PLAIN, BYTES, ANY = "application/problem+json", "application/json", "application/octet-stream", "*/*"
+# What stands between the values of a list that is one parameter; in Swagger 2.0 that is what is not said otherwise.
+SEPARATORS = {"form": "commas", "simple": "commas", "spaceDelimited": "blanks", "pipeDelimited": "bars"}
+# Of a header or cookie the generator writes these types only; of a path it writes anything as Python prints it.
+CARRIED: dict[str, tuple[str, ...]] = {
+    "header": ("string", "integer", "number", "boolean"),
+    "cookie": ("string",),
+    "path": ("string", "integer", "number", "boolean"),
+}
+BRACES = re.compile(r"\{([^{}]*)\}")
+
+
+def keep_one_request_type(document: Object, note: Note) -> Object:
+    """Leave one JSON type per request: with several, the generator would send `application/*+json`."""
+
+    def change(label: str, operation: Object) -> Object:
+        body = child(operation, "requestBody")
+        content = child(body, "content")
+        if name := _json_type(document, content, PLAIN):
+            kept = _kept(f"{label}: the body is sent", content, name, note)
+            body = {**body, "content": {_spelled(name): kept}}
+            if body.get("required") is not True and _is_union(document, kept):
+                note(f"{label}: the body is of several kinds, and so has to be given")
+                body["required"] = True
+            return {**operation, "requestBody": body}
+        return operation
+
+    return edit_operations(document, change)
+
+
+def keep_one_reply_type(document: Object, note: Note) -> Object:
+    """Leave one type per reply, JSON if there is any: the generator takes the first, here `text/plain`."""
+
+    def change(label: str, operation: Object) -> Object:
+        replies: Object = {
+            status: _readable(document, f"{label}: the answer {status}", reply, note)
+            for status, reply in child(operation, "responses").items()
+        }
+        return {**operation, "responses": replies} if replies else operation
+
+    return edit_operations(document, change)
+
+
+def _readable(document: Object, label: str, reply: Json, note: Note) -> Json:
+    content = child(reply, "content")
+    if not content:
+        return reply
+    words = (name for name in content if _is_text(name))
+    name = _json_type(document, content, PROBLEM) or next(words, next(iter(content)))
+    media = child(content[name])
+    if _is_json(name) and not _is_binary(document, media):
+        kept: Object = {_spelled(name): _kept(f"{label} is read", content, name, note)}
+    elif _is_text(name) and not _is_binary(document, media):
+        kept = _as_text(document, label, name, _kept(f"{label} is read", content, name, note), note)
+    else:
+        kept = {BYTES: {**media, "schema": BINARY}}
+        if name != BYTES:
+            note(f"{label} of the type {name} comes as bytes")
+    return {**child(reply), "content": kept}
+
+
+def _as_text(document: Object, label: str, name: str, media: Object, note: Note) -> Object:
+    if kinds(child(followed(document, media.get("schema")))) != ["string"]:
+        note(f"{label} is text, not JSON, so it comes as a string")
+        media = {**media, "schema": STRING}
+    return {name if name.startswith("text/") else "text/xml": media}
+
+
+def _json_type(document: Object, content: Object, first: str) -> str | None:
+    wanted = [name for name in (first, PLAIN, *content) if name in content]
+    return next((one for one in wanted if _is_json(one) and not _is_binary(document, child(content[one]))), None)
+
+
+def _is_json(name: str) -> bool:
+    # The converter says `*/*` of every reply that Swagger 2.0 gives no type.
+    return name == ANY or re.search(r"[/+]json\b", name) is not None
+
+
+def _is_text(name: str) -> bool:
+    return re.match(r"text/|[^;]*[/+]xml\b", name) is not None
+
+
+def _is_binary(document: Object, media: Object) -> bool:
+    return any(text(one, "format") == "binary" for one in made_of(document, media.get("schema"), *UNIONS))
+
+
+def _is_union(document: Object, media: Object) -> bool:
+    # Strict typing refuses what the generator writes for one that may be left out.
+    found = child(followed(document, media.get("schema")))
+    return any(union in found for union in UNIONS) or len(items(found.get("type"))) > 1
+
+
+def _spelled(name: str) -> str:
+    # A type of the vendor's own is part of the request; a wildcard, or JSON that calls itself text, is not.
+    return name if "+json" in name and "*" not in name else PLAIN
+
+
+def _kept(label: str, content: Object, name: str, note: Note) -> Object:
+    """Return the one that is kept, and tell of the types that are no other spelling of it."""
+    media = child(content[name])
+    spellings = (media.get("schema"), None)
+    others = [one for one in content if one != name and child(content[one]).get("schema") not in spellings]
+    if others:
+        note(f"{label} as {_spelled(name) if _is_json(name) else name}, and not as {', '.join(others)}")
+    return media
+
+
+def match_path_parameters(document: Object, note: Note) -> Object:
+    """Spell each parameter of a path as in the path, and leave out those that are not in it."""
+
+    def change(label: str, operation: Object) -> Object:
+        names = {name.lower(): name for name in BRACES.findall(label)}
+        matched = (_matched(label, names, one, note) for one in items(operation.get("parameters")))
+        return {**operation, "parameters": [one for one in matched if one]} if "parameters" in operation else operation
+
+    return edit_operations(document, change)
+
+
+def _matched(label: str, names: dict[str, str], parameter: Json, note: Note) -> Json:
+    known = child(parameter)
+    written = text(known, "name")
+    if known.get("in") != "path" or written in names.values():
+        return parameter
+    name = names.get(written.lower())
+    if name is None:
+        note(f"{label}: the parameter `{written}` is not in the path: it is left out")
+        return None
+    note(f"{label}: the parameter `{written}` is spelled `{name}` as in its path")
+    return {**known, "name": name}
+
+
+def pass_parameters(document: Object, note: Note) -> Object:
+    """Give every parameter a schema that its place can carry: of others the generator writes what nobody reads."""
+
+    def change(label: str, operation: Object) -> Object:
+        passed = [_passed(document, f"{label}: the", child(one), note) for one in items(operation.get("parameters"))]
+        return {**operation, "parameters": cast("list[Json]", passed)} if passed else operation
+
+    return edit_operations(document, change)
+
+
+def _passed(document: Object, label: str, parameter: Object, note: Note) -> Object:
+    name, where, style = (text(parameter, key) for key in ("name", "in", "style"))
+    label = f"{label} {where} `{name}`"
+    found = child(followed(document, parameter.get("schema")))
+    written = [kind for kind in kinds(found) if kind != "null"]
+    if "schema" not in parameter and "content" in parameter:
+        form = next(iter(child(parameter, "content")), "text")
+        note(f"{label} is a string, which the caller writes as {form}")
+    elif where == "query" and not _is_one_word(parameter, style, written):
+        if written != ["array"]:
+            if style == "deepObject":
+                note(f"{label} is sent as its members: the generator does not write {name}[member]")
+            return parameter
+        between = SEPARATORS.get(style or "form", style)
+        note(f"{label} is a string, in which the caller puts {between} between the values")
+    elif where not in CARRIED or _is_carried(found, written, CARRIED[where]):
+        return parameter
+    else:
+        note(f"{label} is taken as a string: the generator writes no other form of it there")
+    return {**without(parameter, "content", "style", "explode"), "schema": STRING}
+
+
+def _is_one_word(parameter: Object, style: str, written: list[Json]) -> bool:
+    """Whether a parameter of a query is written as the generator writes it: by its name, once or for each value."""
+    repeated = parameter.get("explode", style in ("", "form")) is not False
+    return written not in (["array"], ["object"]) or (repeated and style != "deepObject")
+
+
+def _is_carried(found: Object, written: list[Json], wanted: tuple[str, ...]) -> bool:
+    if wanted != CARRIED["path"] and text(found, "format") in ("date", "date-time", "binary"):
+        return False
+    return all(kind in wanted for kind in written) and not any(word in found for word in MANY)
+
+
+# Inheritance
+
+INHERITED = ("required", "type", "properties")
+
+
+def merge_inheritance(document: Object, note: Note) -> Object:
+    """Write the members of its bases into each child, so that a child stands alone, and knows itself by a constant.
+
+    By the letter nothing ever matches such a child: its base says `additionalProperties: false`.
+    """
+    schemas = child(document, *SHARED)
+    merged: Object = {
+        name: _merged(document, child(one)) if _inherits(document, child(one)) else one for name, one in schemas.items()
+    }
+    result = document if merged == schemas else with_schemas(document, merged)
+    for keys, schema in list(schemas_in(result)):
+        if text(child(schema, "discriminator"), "propertyName"):
+            merged = _with_kinds(document, merged, keys, schema, note)
+    return document if merged == schemas else with_schemas(document, merged)
+
+
+def _inherits(document: Object, schema: Object) -> bool:
+    if not items(schema.get("allOf")):
+        return False
+    return "properties" in schema or any("discriminator" in one for one in made_of(document, schema, "allOf"))
+
+
+def _merged(document: Object, schema: Object, inside: tuple[Json, ...] = ()) -> Object:
+    """Return a schema with the members of its parts, and of theirs, written into it."""
+    result: Object = {}
+    for part in items(schema.get("allOf")):
+        if part in inside:  # It is a part of itself.
+            continue
+        whole = _merged(document, child(followed(document, part)), (*inside, part))
+        inherited: Object = {key: whole[key] for key in INHERITED if key in whole}
+        result = _joined(result, inherited if "$ref" in child(part) else whole)
+    return _joined(result, without(schema, "allOf"))
+
+
+def _joined(left: Object, right: Object) -> Object:
+    merged: Object = {**left, **right}
+    if "properties" in merged:
+        merged["properties"] = {**child(left, "properties"), **child(right, "properties")}
+    if "required" in merged:
+        both = [*items(left.get("required")), *items(right.get("required"))]
+        merged["required"] = cast("list[Json]", list(dict.fromkeys(map(str, both))))
+    return merged
+
+
+def _with_kinds(document: Object, schemas: Object, keys: Keys, base: Object, note: Note) -> Object:
+    """Return the schemas with a constant in each kind of a base, and an enumeration of all of them in the base."""
+    member, mapping = text(child(base, "discriminator"), "propertyName"), child(base, "discriminator", "mapping")
+    by_name = {steps(str(target))[-1]: key for key, target in mapping.items()}
+    if len(by_name) != len(mapping):
+        note(f"{place(keys)}: one kind goes by several names, so its `{member}` tells it from no other")
+    elif by_name:
+        schemas = {
+            name: _with_const(document, child(one), member, by_name[name])
+            if name in by_name and not _has_kinds(document, name, by_name)
+            else one
+            for name, one in schemas.items()
+        }
+    if len(keys) == len(SHARED) + 1 and mapping and _is_plain_string(child(base, "properties", member)):
+        return _with_enum(schemas, str(keys[-1]), member, mapping)
+    return schemas
+
+
+def _has_kinds(document: Object, name: str, by_name: dict[str, str]) -> bool:
+    """Whether a kind is itself the base of another one, which a constant in it would shut out."""
+    parts = [part for other in by_name for part in items(child(document, *SHARED, other).get("allOf"))]
+    return any(child(part).get("$ref") == SCHEMAS + name for part in parts)
+
+
+def _is_plain_string(schema: Object) -> bool:
+    return [kind for kind in kinds(schema) if kind != "null"] == ["string"] and not {"enum", "const"} & set(schema)
+
+
+def _with_const(document: Object, schema: Object, member: str, key: str) -> Object:
+    known = child(schema, "properties", member)
+    if "string" not in kinds(child(followed(document, known))) and known:
+        return schema
+    constant: Object = {**without(known, "$ref", "nullable", "enum", NAMES, *MANY), "type": "string", "const": key}
+    return {**schema, "properties": {**child(schema, "properties"), member: constant}}
+
+
+def _with_enum(schemas: Object, name: str, member: str, mapping: Object) -> Object:
+    base = child(schemas, name)
+    enum = free_name(joined(name, member), schemas, module_name)
+    marks: Object = {key: value for key, value in base.items() if key.startswith("x-provenance")}
+    told: Object = {key: value for key, value in child(base, "properties", member).items() if key == "description"}
+    either: Object = {**told, "anyOf": [{"$ref": SCHEMAS + enum}, NULL]}
+    required = [one for one in items(base.get("required")) if one != member]
+    changed = {**base, "properties": {**child(base, "properties"), member: either}, "required": required}
+    changed = changed if required else without(changed, "required")
+    return {**schemas, name: changed, enum: {"type": "string", "enum": list(mapping), **marks}}
+
+
+def drop_discriminators(document: Object, note: Note) -> Object:
+    """Leave out discriminators, which the generator does not read; a base that stands for its kinds is told."""
+    bases = {str(keys[-1]): one for keys, one in schemas_in(document) if len(keys) == 3 and "discriminator" in one}
+    # Not where it comes last in a union of its kinds.
+    used = {text(one, "$ref") for keys, one in schemas_in(document) if not set(UNIONS) & set(keys)}
+    for name, base in bases.items():
+        found = [steps(str(one))[-1] for one in child(base, "discriminator", "mapping").values()]
+        if SCHEMAS + name in used:
+            told = f"its kinds ({brief(', '.join(found))}) are not told apart" if found else "it names no kinds"
+            note(f"the schema {name} stands for others by its discriminator: where it is referred to, {told}")
+    return edit_schemas(document, lambda _keys, schema: without(schema, "discriminator"))
+
+
+# Unions
+
+FORMATTED = ("date", "date-time", "uuid")
+
+
+def order_unions(document: Object, note: Note) -> Object:
+    """Try those branches first that ask for most: the generator takes the first that parses.
+
+    Its classes ask for their required members and constants only, and our enumerations take any value of their type.
+    """
+
+    def change(keys: Keys, schema: Object) -> Json:
+        for union in UNIONS:
+            branches = sorted(items(schema.get(union)), key=lambda one: -_asked(child(followed(document, one))))
+            for index, one in enumerate(branches):
+                for other in branches[index + 1 :]:
+                    if _swallows(child(followed(document, one)), child(followed(document, other))):
+                        note(f"{place(keys)}: a {_called(other)} may be read as {_called(one)}, which comes first")
+            schema = {**schema, union: branches} if branches else schema
+        return schema
+
+    return edit_schemas(document, change)
+
+
+def _asked(schema: Object) -> int:
+    constants = [one for one in child(schema, "properties").values() if "const" in child(one)]
+    return len(items(schema.get("required"))) + len(constants) + (text(schema, "format") in FORMATTED)
+
+
+def _swallows(one: Object, other: Object) -> bool:
+    if "enum" in one:
+        formatted = text(other, "format") in FORMATTED
+        return kinds(one) == kinds(other) and ("enum" in other or formatted) and one["enum"] != other.get("enum")
+    if "properties" not in one or "properties" not in other:
+        return False
+    mine, theirs = child(one, "properties"), child(other, "properties")
+    apart = any("const" in child(one) and one != theirs[name] for name, one in mine.items() if name in theirs)
+    return not apart and all(str(name) in theirs for name in items(one.get("required")))
+
+
+def _called(branch: Json) -> str:
+    return text(child(branch), "$ref").removeprefix(SCHEMAS) or f"{child(branch).get('type', 'branch')}"
+
+
+# What a schema says
+
+
+def read_null(document: Object, _note: Note) -> Object:
+    """Read other spellings of null as `nullable`: a type beside a reference, an enumeration without its null."""
+
+    def change(_keys: Keys, schema: Object) -> Json:
+        if "x-nullable" in schema:  # As tools say in Swagger 2.0.
+            schema = {"nullable": schema["x-nullable"], **without(schema, "x-nullable")}
+        left = [kind for kind in kinds(schema) if kind != "null"]
+        if "null" not in kinds(schema) or not any(word in schema for word in ("$ref", "enum", *MANY)):
+            return schema
+        rest = without(schema, "type")
+        return {**({"type": left[0] if len(left) == 1 else left} if left else {}), **rest, "nullable": True}
+
+    return edit_schemas(document, change)
+
+
+def admit_null_for_references(document: Object, _note: Note) -> Object:
+    """Let an optional member that is a reference be null: the framework cannot say so in OpenAPI 3.0."""
+    if not _is_30(document):
+        return document
+
+    def change(_keys: Keys, schema: Object) -> Json:
+        required, members = items(schema.get("required")), child(schema, "properties")
+        silent = [name for name, one in members.items() if "$ref" in child(one) and "nullable" not in child(one)]
+        admitted: Object = {name: {**child(members[name]), "nullable": True} for name in silent if name not in required}
+        return {**schema, "properties": {**members, **admitted}} if admitted else schema
+
+    return edit_schemas(document, change)
+
+
+def write_limits_as_numbers(document: Object, _note: Note) -> Object:
+    """Turn the flags `exclusiveMinimum` and `exclusiveMaximum` of OpenAPI 3.0 into the numbers of 3.1."""
+
+    def change(_keys: Keys, schema: Object) -> Json:
+        for limit, flag in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+            if isinstance(schema.get(flag), bool):
+                exclusive = schema[flag] is True and limit in schema
+                rest = without(schema, flag, *([limit] if exclusive else []))
+                schema = {**rest, flag: schema[limit]} if exclusive else rest
+        return schema
+
+    return edit_schemas(document, change)
+
+
+def write_null_as_type(document: Object, _note: Note) -> Object:
+    """Turn `nullable` into the `null` type of OpenAPI 3.1, also beside a `$ref`, where 3.0 ignores it.
+
+    The result is a 3.1 document, in which a `const` may tell the kinds of a message apart.
+    """
+    result = edit_schemas(document, lambda _keys, schema: _with_null(schema))
+    return {**result, "openapi": "3.1.0"} if _is_30(document) else result
+
+
+def _is_30(document: Object) -> bool:
+    return text(document, "openapi").startswith("3.0.")
+
+
+def _with_null(node: Object) -> Json:
+    flag = node.get("nullable")
+    if not isinstance(flag, bool):
+        return node
+    rest = without(node, "nullable")
+    union = next((union for union in UNIONS if union in rest), None)
+    if not flag or (union and NULL in items(rest[union])):
+        return rest
+    if union:
+        return {**rest, union: [*items(rest[union]), NULL]}
+    return _reference_or_null(rest) if "$ref" in rest or "allOf" in rest else _type_or_null(rest)
+
+
+def _reference_or_null(schema: Object) -> Json:
+    parts = items(schema.get("allOf"))
+    inner: Json = {"$ref": schema["$ref"]} if "$ref" in schema else {"allOf": parts}
+    if "$ref" not in schema and len(parts) == 1:
+        inner = parts[0]
+    return {**without(schema, "$ref", "allOf", "type"), "anyOf": [inner, NULL]}
+
+
+def _type_or_null(schema: Object) -> Json:
+    changed: Object = {key: ([value, "null"] if key == "type" else value) for key, value in schema.items()}
+    if "enum" in changed and None not in items(changed["enum"]):
+        changed["enum"] = [*items(changed["enum"]), None]
+    return changed
+
+
+def read_numbers_as_numbers(document: Object, note: Note) -> Object:
+    """Take `string` from numbers that the framework also accepts as strings: it never sends them so."""
+    places: list[str] = []
+
+    def change(keys: Keys, schema: Object) -> Json:
+        found = items(schema.get("type"))
+        if "string" not in found or not {"integer", "number"} & set(map(str, found)) or "pattern" not in schema:
+            return schema
+        places.append(place(keys))
+        left = [kind for kind in found if kind != "string"]
+        return {**without(schema, "pattern"), "type": left[0] if len(left) == 1 else left}
+
+    result = edit_schemas(document, change)
+    if places:
+        note(f"{len(places)} numbers may also be strings, {places[0]} the first: they are taken as numbers")
+    return result
+
+
+def drop_unusable_defaults(document: Object, note: Note) -> Object:
+    """Leave out each default that is no value of its schema: the generator drops the whole class or endpoint for it."""
+
+    def change(keys: Keys, schema: Object) -> Json:
+        default = schema.get("default")
+        if default is None or _fits(document, without(schema, "default"), default):
+            return schema
+        note(f"{place(keys)}: the default {default!r} is no value that the generator can write: it is left out")
+        return without(schema, "default")
+
+    return edit_schemas(document, change)
+
+
+def _fits(document: Object, schema: Object, value: Json) -> bool:
+    if isinstance(value, dict) or (isinstance(value, float) and value.is_integer() and "integer" in kinds(schema)):
+        return False
+    whole = {"components": document.get("components"), "allOf": [schema]}
+    try:
+        validator = Draft202012Validator(whole, format_checker=Draft202012Validator.FORMAT_CHECKER)
+        return bool(validator.is_valid(value))
+    except Exception:  # A schema that makes no sense, which the check of the document tells with its place.
+        return True
+
+
+def free_one_way_members(document: Object, note: Note) -> Object:
+    """Let members be missing that only a reply or only a request holds: the generator has one class for both."""
+    bodies: list[Json] = [one.get("requestBody") for *_, one in operations(document)]
+    replies: list[Json] = [one.get("responses") for *_, one in operations(document)]
+    sent, read = set(_reached(document, bodies)), set(_reached(document, replies))
+
+    def change(keys: Keys, schema: Object) -> Json:
+        name = str(keys[2]) if keys[:2] == SHARED else ""
+        freed = [
+            one
+            for word, reached in (("readOnly", sent), ("writeOnly", read))
+            for one in items(schema.get("required"))
+            if name in reached and child(schema, "properties", str(one)).get(word) is True
+        ]
+        if not freed:
+            return schema
+        them = "it" if len(freed) == 1 else "them"
+        note(f"{place(keys)}: {_listed(freed)} may be missing: requests and replies do not both have {them}")
+        return {**schema, "required": [one for one in items(schema["required"]) if one not in freed]}
+
+    return edit_schemas(document, change)
+
+
+def _listed(names: Iterable[Json]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _reached(document: Object, nodes: list[Json]) -> Iterator[str]:
+    """Yield the names of the shared schemas that these parts of the document are made of."""
+    todo, seen = list(nodes), set[str]()
+    while todo:
+        for _, one in objects(todo.pop(), ()):
+            name = text(one, "$ref").removeprefix(SCHEMAS)
+            if name and name not in seen:
+                seen.add(name)
+                todo.append(child(document, *SHARED).get(name))
+                yield name
+
+
+Rule = Callable[[Object, Note], Object]
+# The order is part of the rules: first where things are, then what they are called, then what they say; the
+# move to OpenAPI 3.1 comes late, because most rules know the words of 3.0.
+RULES: tuple[Rule, ...] = (
+    write_parts_where_used,
+    read_null,
+    separate_schemas,
+    fold_server_path,
+    keep_one_reply_type,
+    keep_one_request_type,
+    repeat_security,
+    match_path_parameters,
+    pass_parameters,
+    rename_enum_names,
+    merge_inheritance,
+    admit_null_for_references,
+    write_limits_as_numbers,
+    write_null_as_type,
+    read_numbers_as_numbers,
+    free_one_way_members,
+)
+LAST_RULES: tuple[Rule, ...] = (
+    name_new_members,
+    drop_unusable_defaults,
+    order_unions,
+    drop_discriminators,
+    name_operations,
+)

@@ -1,0 +1,85 @@
+"""Keep what `servers` says: the generator reads none of it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from urllib.parse import SplitResult, urlsplit
+
+from pipeline.document import METHODS, Object, child, items, operations, text
+from pipeline.walk import Note, without
+
+# Hosts that a template or a developer's machine leaves in a document.
+NOWHERE = re.compile(r"localhost|127\.\d+\.\d+\.\d+|0\.0\.0\.0|::1|(.*\.)?example\.(com|org|net)|.*\.local")
+
+
+def fold_server_path(document: Object, note: Note) -> Object:
+    """Put the path of the first server in front of every path, and tell which hosts the document names."""
+    _tell_own_servers(document, note)
+    servers = [child(one) for one in items(document.get("servers"))]
+    _tell_servers(servers, note)
+    prefix = _parts(servers[0]).path.strip("/") if servers else ""
+    if not prefix:
+        return document
+    note(f"the document's server has the path /{prefix}: it now begins every path")
+    paths: Object = {
+        path if _is_elsewhere(child(item)) else f"/{prefix}/{path.lstrip('/')}": item
+        for path, item in child(document, "paths").items()
+    }
+    first: Object = {**without(servers[0], "variables"), "url": _root(servers[0])}
+    return {**document, "servers": [first, *servers[1:]], "paths": paths}
+
+
+def _is_elsewhere(item: Object) -> bool:
+    return all("servers" in child(item, method) for method in item if method in METHODS)
+
+
+def _tell_servers(servers: list[Object], note: Note) -> None:
+    if len(servers) > 1:
+        others = ", ".join(shown(address(one)) for one in servers[1:])
+        note(f"the document names {len(servers)} servers: the path of the first counts, and there is also {others}")
+    host = _parts(servers[0]).hostname if servers else None
+    if host and "{" not in address(servers[0]) and not NOWHERE.fullmatch(host):
+        note(f"the document's server suggests base_url {_root(servers[0])}")
+
+
+def shown(filled: str) -> str:
+    """Return an address as it may be told: without a user, a password or what follows its path."""
+    return re.sub(r"//[^/@]*@", "//", re.split(r"[?#]", filled, maxsplit=1)[0])
+
+
+def address(server: Object) -> str:
+    """Return the address of a server, its variables filled in with their defaults."""
+    variables = child(server, "variables")
+    return re.sub(r"\{(\w+)\}", lambda one: text(child(variables, one[1]), "default") or one[0], text(server, "url"))
+
+
+def _parts(server: Object) -> SplitResult:
+    try:
+        return urlsplit(re.sub("[{}]", "", address(server)))
+    except ValueError:  # Brackets that hold no IPv6 address.
+        return urlsplit("")
+
+
+def _root(server: Object) -> str:
+    parts = _parts(server)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "/"
+
+
+def hosts(node: Object) -> set[str]:
+    """Return the hosts that a document or an operation names."""
+    return {host for one in items(node.get("servers")) if (host := _parts(child(one)).hostname)}
+
+
+def common_hosts(document: Object) -> set[str]:
+    """Return the hosts of the document; where it names none for all of it, those that most operations name."""
+    named = Counter(frozenset(hosts(operation)) for *_, operation in operations(document))
+    return hosts(document) or set(max(named, key=lambda one: named[one], default=()))
+
+
+def _tell_own_servers(document: Object, note: Note) -> None:
+    common = common_hosts(document)
+    for path, method, operation in operations(document):
+        if elsewhere := hosts(operation) - common:
+            told = f"{method.upper()} {path} is answered at {', '.join(sorted(elsewhere))}"
+            note(f"{told}: its row in facade/puzzel_chat/_wire/operations.py says which host it is sent to")
