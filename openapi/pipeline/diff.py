@@ -26,9 +26,9 @@ from pipeline.naming import NAMES, identifier
 from pipeline.private import MARK as PRIVATE
 from pipeline.provenance import HOST, MARK, host
 from pipeline.tools import REDOCLY, ToolFailed, run_tool
-from pipeline.walk import resolve
+from pipeline.walk import SCHEMAS, resolve
 
-OURS = (MARK, PRIVATE, TOLERATED, RAW, HOST)
+OURS = (MARK, PRIVATE, TOLERATED, RAW, HOST, NAMES)
 # By the rule of redocly that tells of it. What is in neither list and major is for a person.
 JUDGED = {
     *("property-removed", "required-properties-added", "required-properties-removed", "schema-combinator-changed"),
@@ -36,6 +36,9 @@ JUDGED = {
     *("parameter-became-required", "request-body-removed", "request-body-became-required"),
 }
 FOLLOWED = {"response-removed", "response-header-removed", "media-type-removed", "operation-id-changed"}
+WORDS = ("description", "summary", "example", "operationId", "bearerFormat")
+ERROR = re.compile(r"(#/paths/[^/]+/[a-z]+)/responses/([45]\d\d|default)\b")
+CHANGED: Object = {"ruleId": "schema-type-changed", "impact": "major"}
 FEW = 8
 Call: TypeAlias = "tuple[str, str]"
 """A path and a method."""
@@ -73,11 +76,88 @@ def changes(layout: Layout, old: Object, new: Object, table: Sequence[Row], fold
     before, after = (_calls(document, used) for document in (old, new))
     both = {name: call for name, call in after.items() if name in before}
     aligned = _aligned(old, {before[name]: call for name, call in both.items()})
-    ours, theirs = (_reduced(document, both.values()) for document in (aligned, new))
     found = [*_moved(before, both, used), *_answered(old, new, before, both, used)]
-    for entry in _compared(layout, ours, theirs, folder):
-        found += _told(layout, entry, ours, theirs, {call: used[name] for name, call in both.items()})
+    methods = {call: used[name] for name, call in both.items()}
+    for place, one, other in paired(aligned, new, both.values()):
+        if (words := _words(other)) and words != _words(one):
+            told = f"{named(place)} is described as “{words}” now"
+            found.append(Change(Weight.READ, told, place, _methods(place, new, methods)))
+    ours, theirs = (_reduced(document, both.values()) for document in (aligned, new))
+    entries = list(_without_repeats(_compared(layout, ours, theirs, folder)))
+    instead = renamed(old, new, used)
+    for entry in entries:
+        found += _told(layout, entry, ours, theirs, methods, instead)
+    found += _errors(entries, methods)
     return sorted(dict.fromkeys(found), key=lambda one: one.weight)
+
+
+def paired(old: Object, new: Object, calls: Iterable[Call]) -> Iterator[tuple[str, Object, Object]]:
+    """Yield the parts that stand at the same place of both documents, with that place in the new one.
+
+    Where a reference leads in one document, there it leads in the other, whatever the schemas are called.
+    """
+    todo: list[tuple[str, Object, Object]] = [
+        (pointer(("paths", *call)), child(old, "paths", *call), child(new, "paths", *call)) for call in calls
+    ]
+    seen: set[tuple[str, str]] = set()
+    while todo:
+        place, one, other = todo.pop(0)
+        references = text(one, "$ref"), text(other, "$ref")
+        yield place, one, other
+        if all(references) and references not in seen:
+            seen.add(references)
+            todo.append((references[1], child(resolve(old, references[0])), child(resolve(new, references[1]))))
+        todo += _inner(place, one, other)
+
+
+def _inner(place: str, one: Object, other: Object) -> Iterator[tuple[str, Object, Object]]:
+    for key, value in one.items():
+        there = other.get(key) if key != "servers" else None
+        if isinstance(value, list) and isinstance(there, list):
+            named = {_key(part): part for part in map(child, value)}
+            pairs = [(f"{key}/{number}", named.get(_key(part)), part) for number, part in enumerate(map(child, there))]
+        else:
+            pairs = [(key.replace("~", "~0").replace("/", "~1"), child(value), child(there))]
+        yield from ((f"{place}/{step}", before, after) for step, before, after in pairs if before and after)
+
+
+def _key(part: Object) -> str:
+    return f"{text(part, 'in')} {text(part, 'name')} {text(part, '$ref')}"
+
+
+def renamed(old: Object, new: Object, used: Iterable[str]) -> dict[str, str]:
+    """Return the schemas that are gone, each with the one that stands in its place."""
+    before, after = (_calls(document, used) for document in (old, new))
+    both = {name: call for name, call in after.items() if name in before}
+    aligned = _aligned(old, {before[name]: call for name, call in both.items()})
+    found = (
+        (text(one, "$ref").removeprefix(SCHEMAS), text(other, "$ref").removeprefix(SCHEMAS))
+        for _, one, other in paired(aligned, new, both.values())
+    )
+    there = child(new, "components", "schemas")
+    return {name: instead for name, instead in found if name and instead and name not in there}
+
+
+def _words(node: Object) -> str:
+    return " ".join(text(node, "description").split())
+
+
+def _without_repeats(entries: list[Object]) -> Iterator[Object]:
+    """Yield entries without new schemas, which are told where they are used, and a changed parameter as one entry."""
+    gone = {_parameter(one, "base"): one for one in entries if text(one, "kind") == "removed"}
+    fresh = {_parameter(one, "revision"): one for one in entries if text(one, "kind") == "added"}
+    for one in entries:
+        if (key := _parameter(one, "base")) and key in fresh:
+            yield {**fresh[key], **one, "kind": "modified", "property": "schema", "verdicts": [CHANGED]}
+        elif not ((key := _parameter(one, "revision")) and key in gone):
+            yield from [] if re.fullmatch("#/components/schemas/[^/]+", text(one, "path")) else [one]
+
+
+def _parameter(entry: Object, side: str) -> str:
+    value = child(entry, side, "value")
+    if text(entry, "typeName") != "Parameter" or (side == "base") != (text(entry, "kind") == "removed"):
+        return ""
+    return f"{text(entry, 'path').rpartition('/')[0]} {text(value, 'in')} {text(value, 'name')}"
 
 
 def _calls(document: Object, used: Iterable[str]) -> dict[str, Call]:
@@ -86,10 +166,21 @@ def _calls(document: Object, used: Iterable[str]) -> dict[str, Call]:
 
 
 def _reduced(document: Object, calls: Iterable[Call]) -> Object:
-    """Return a document of those operations only, without our marks."""
+    """Return a document of those operations only, without our marks and without words: redocly matches lists whole."""
     kept: Object = {key: document[key] for key in ("openapi", "servers") if key in document}
     less: Object = {**kept, "info": {"title": "", "version": ""}, "paths": {}, **select(document, calls)}
-    return rebuild_document(less, lambda node: {k: v for k, v in node.items() if not k.startswith(OURS)})
+    return rebuild_document(less, _bare)
+
+
+def _bare(node: Object) -> Object:
+    kept: Object = {
+        key: value
+        for key, value in node.items()
+        if not key.startswith(OURS) and (key not in WORDS or isinstance(value, dict))
+    }
+    branches = [one for one in items(kept.get("anyOf")) if one != {"type": "null"}]
+    # A reference that may be null is compared as what it refers to; the types show the null.
+    return {**child(branches[0]), **{k: v for k, v in kept.items() if k != "anyOf"}} if len(branches) == 1 else kept
 
 
 def _aligned(document: Object, moved: dict[Call, Call]) -> Object:
@@ -152,14 +243,29 @@ def _compared(layout: Layout, old: Object, new: Object, folder: Path) -> list[Ob
     return [child(one) for one in items(child(report)["changes"])]
 
 
-def _told(layout: Layout, entry: Object, old: Object, new: Object, used: dict[Call, str]) -> Iterator[Change]:
+def _errors(entries: Iterable[Object], used: dict[Call, str]) -> Iterator[Change]:
+    """Yield one sentence an operation for what changed about its errors, which are judged by their status."""
+    statuses: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        if found := ERROR.match(text(entry, "path")):
+            statuses.setdefault(found[1], {})[found[2]] = None
+    for place, several in statuses.items():
+        told = f"what {named(place)} says of the errors {', '.join(several)} changed; they are judged as before"
+        yield Change(Weight.HARMLESS, told, f"{place}/responses", _methods(place, {}, used))
+
+
+def _told(
+    layout: Layout, entry: Object, old: Object, new: Object, used: dict[Call, str], instead: dict[str, str]
+) -> Iterator[Change]:
     """Yield what one entry of redocly means."""
     where = text(child(entry, "revision"), "pointer") or text(child(entry, "base"), "pointer") or text(entry, "path")
-    verdicts = [child(one) for one in items(entry.get("verdicts"))] or [{}]
+    if ERROR.match(where):
+        return
     methods = _methods(where, new if "revision" in entry else old, used)
-    for verdict in verdicts:
-        told = _gone_and_new(entry) or text(verdict, "message").removesuffix(".") or _sentence(entry)
-        yield Change(_weight(layout, entry, verdict), told + _beside(entry, old, new), where, methods)
+    for verdict in [child(one) for one in items(entry.get("verdicts"))] or [{}]:
+        told = _gone_and_new(entry, where) or _gone(entry, where, old, new, instead)
+        told = told or text(verdict, "message").removesuffix(".") or _sentence(entry, where)
+        yield Change(_weight(layout, entry, verdict), told, where, methods)
 
 
 def _methods(where: str, document: Object, used: dict[Call, str]) -> tuple[str, ...]:
@@ -205,48 +311,48 @@ def _is_read(layout: Layout, entry: Object) -> bool:
     return any(word.search(path.read_text(encoding="utf-8")) for path in layout.wire.glob("*.py"))
 
 
-def _gone_and_new(entry: Object) -> str:
+def _gone_and_new(entry: Object, where: str) -> str:
     """Say of what redocly takes for a new name only what is known: that one is gone, and another is new."""
     if text(entry, "kind") != "modified" or text(entry, "property") not in ("name", "key"):
         return ""
     old, new = (child(entry, side).get("value") for side in ("base", "revision"))
-    return f"{_place(entry)}: {_value(old)} is gone, {_value(new)} is new"
+    return f"{_value(old)} is gone from {named(where.rpartition('/')[0])}, and {_value(new)} is new there"
 
 
-def _beside(entry: Object, old: Object, new: Object) -> str:
-    """Name what is new beside a member that is gone."""
-    where = text(child(entry, "base"), "pointer")
+def _gone(entry: Object, where: str, old: Object, new: Object, instead: dict[str, str]) -> str:
+    """Say that a member is gone, and what is new beside it."""
     if text(entry, "kind") != "removed" or "/properties/" not in where:
         return ""
     holder = where.rpartition("/")[0]
-    # The same schema may have another name in the new document: then it is found where the old one was used.
-    inside = text(entry, "path").rpartition("/")[0]
-    now = child(resolve(new, holder)) or child(resolve(new, inside))
-    fresh = [f"`{name}`" for name in now if name not in child(resolve(old, holder))]
-    return f"; new beside it: {_few(fresh)}" if fresh else ""
+    schema = holder.removeprefix(SCHEMAS).partition("/")[0]
+    there = holder.replace(schema, instead.get(schema, schema), 1)
+    fresh = [f"`{name}`" for name in child(resolve(new, there)) if name not in child(resolve(old, holder))]
+    return f"{named(where)} is gone{f'; new beside it: {_few(fresh)}' if fresh else ''}"
 
 
-def _sentence(entry: Object) -> str:
-    what, member, kind = _place(entry), text(entry, "property"), text(entry, "kind")
-    value = child(entry, "revision").get("value")
-    if kind == "modified" and member == "description":
-        return f"{what} is described as “{' '.join(str(value).split())}” now"
+def _sentence(entry: Object, where: str) -> str:
+    what, member, kind = named(where), text(entry, "property"), text(entry, "kind")
+    old, new = (child(entry, side).get("value") for side in ("base", "revision"))
+    if text(entry, "typeName") == "Parameter" and kind != "removed":
+        what = f"the {text(child(new), 'in')} parameter `{text(child(new), 'name')}`"
     if kind == "modified" and member:
-        before = child(entry, "base").get("value")
-        return f"`{member}` of {what} is {_value(value)} now, no longer {_value(before)}"
+        old, new = (child(one).get(member, one) for one in (old, new))
+        return f"`{member}` of {what} is {_value(new)} now, no longer {_value(old)}"
     if kind == "added" and text(entry, "typeName") == "Parameter":
-        default = child(value, "schema").get("default")
-        without = f", and the service takes {_value(default)} without it" if default is not None else ""
-        named = f"the optional {text(child(value), 'in')} parameter `{text(child(value), 'name')}`"
-        return f"{named} is new; it is not sent{without}"
+        default = child(new, "schema").get("default")
+        without = f"; the service takes {_value(default)} without it" if default is not None else ""
+        return f"{what} is new and optional, and not sent{without}"
     return f"{what} is {'new' if kind == 'added' else kind}"
 
 
-def _place(entry: Object) -> str:
-    words = [word.replace("~1", "/").replace("~0", "~") for word in text(entry, "path").removeprefix("#/").split("/")]
+def named(place: str) -> str:
+    """Return a place as people say it: the member of a schema, or the part of an operation."""
+    words = [word.replace("~1", "/").replace("~0", "~") for word in place.removeprefix("#/").split("/")]
+    if words[:2] == ["components", "schemas"]:
+        return f"`{'.'.join(word for word in words[2:] if word != 'properties')}`"
     if words[0] == "paths" and len(words) > 2:
-        return " ".join([f"{words[2].upper()} {words[1]}", *(word for word in words[3:] if word != "properties")])
-    return "/".join(words)
+        return " ".join([f"{words[2].upper()} {words[1]}", *words[3:]])
+    return " ".join(words)
 
 
 def _value(value: Json) -> str:
@@ -262,14 +368,14 @@ def gone(old: Object, new: Object, name: str, call: Call) -> str:
     """Say that an operation is gone, and where it is when that is near certain: else which operations are new."""
     known = {(path, method) for path, method, _ in operations(old)}
     fresh = [(path, method) for path, method, _ in operations(new) if (path, method) not in known]
-    same = [one for one in fresh if _bare(one[0]) == _bare(call[0]) and (one[1] == call[1] or one[0] == call[0])]
+    same = [one for one in fresh if _essence(one[0]) == _essence(call[0]) and (one[1] == call[1] or one[0] == call[0])]
     told = f"{shown(call)}, our `{name}`, is gone"
     if len(same) == 1:
         return f"{told}; it is {shown(same[0])}: pin it to $.paths['{same[0][0]}'].{same[0][1]}"
     return f"{told}; these are new: {_few([shown(one) for one in fresh])}" if fresh else told
 
 
-def _bare(path: str) -> str:
+def _essence(path: str) -> str:
     """Return a path without what may differ when it is the same: case, version, names of ids, a slash at the end."""
     return re.sub(r"/v\d+(\.\d+)*(?=/)|/api(?=/)|/$", "", re.sub(r"\{[^}]*\}", "{}", path.lower()))
 

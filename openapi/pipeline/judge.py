@@ -15,7 +15,7 @@ from attrs import frozen
 from pipeline.layout import PACKAGE, Layout
 from pipeline.problems import PipelineError, brief
 
-ERROR = re.compile(r"^(?P<path>.+?):(?P<line>\d+): error: (?P<text>.*?)(?:  \[[\w-]+\])?$")
+ERROR = re.compile(r"^(?P<path>.+?):(?P<line>\d+): error: (?P<text>.*?)(?:; maybe .*\?)?(?:  \[[\w-]+\])?$")
 OPTIONS = ("--strict", "--config-file=", "--explicit-package-bases", "--follow-imports=silent", "--no-error-summary")
 
 

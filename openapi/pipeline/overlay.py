@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -57,18 +57,25 @@ class Missed:
 
     def __str__(self) -> str:
         """Return a sentence that says what to do."""
-        return f"{self.action.name} {self.told({})}"
+        return f"{self.action.name} {self.told({}, {})}"
 
-    def told(self, before: Object) -> str:
-        """Return a sentence that says what to do, with what is new at that place since the document before."""
+    def told(self, before: Object, renamed: Mapping[str, str]) -> str:
+        """Return a sentence that says what to do.
+
+        It names the schema that stands in the place of one that is gone, else what is new there since the document
+        before.
+        """
+        name = self.reference.rpartition("/")[2] or self.name
+        instead = f"`{renamed[name]}` stands in its place" if name in renamed else self._new_there(before)
         if self.reference:
-            return f"refers to {self.reference}, which the document does not have: correct it"
-        known, fresh = _maybe_at(before, self.there), ""
-        if before and isinstance(known, dict):
-            new = [f"`{name}`" for name in self.names if name not in known]
-            fresh = f"; new there: {', '.join(new[:FEW])}{' and more' if len(new) > FEW else ''}" if new else ""
-        where = normalised_path(self.there)
-        return f"finds nothing: {where} has no {self.name}{fresh}; correct the target {self.action.target}, or drop it"
+            return f"refers to `{name}`, which is gone{f'; {instead}' if instead else ''}: correct it"
+        where = f"{normalised_path(self.there)} has no `{name}`" if name else f"there is no {self.action.target}"
+        return f"finds nothing: {where}{f'; {instead}' if instead else ''}: correct the target, or drop it"
+
+    def _new_there(self, before: Object) -> str:
+        known = _maybe_at(before, self.there)
+        new = [f"`{name}`" for name in self.names if isinstance(known, dict) and name not in known]
+        return f"new there: {', '.join(new[:FEW])}{' and more' if len(new) > FEW else ''}" if new else ""
 
 
 def read_overlay(path: Path) -> list[Action]:
@@ -139,10 +146,10 @@ def _missed(document: Object, action: Action, reference: str) -> Missed:
     there, node = list[int | str](), cast("Json", document)
     for step in _steps(action.target):
         if isinstance(node, dict) and step not in node:
-            return Missed(action, tuple(there), f"`{step}`", tuple(node), reference)
+            return Missed(action, tuple(there), str(step), tuple(node), reference)
         node = _maybe_at(document, (*there, step))
         there.append(step)
-    return Missed(action, tuple(there), "such part", reference=reference)
+    return Missed(action, tuple(there), "", reference=reference)
 
 
 def _steps(target: str) -> Iterator[int | str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from pipeline.address import address_of
 from pipeline.address import shown as address_shown
 from pipeline.carry import CONNECT, missing, put_under, select
 from pipeline.decode import decode, is_swagger_2, to_openapi
-from pipeline.diff import Change, Weight, changes, gone, new_operations, numbers, readable_classes, shown
+from pipeline.diff import Change, Weight, changes, gone, new_operations, numbers, readable_classes, renamed, shown
 from pipeline.document import Object, child, dump, operations, parse, read_bytes, sha256, text
 from pipeline.generate import Generated, generate
 from pipeline.intake import fetch
@@ -251,7 +251,7 @@ def _judged(
     layout: Layout, given: Given, old: Old | None, new: New, made: Generated, probe: Observed | None, folder: Path
 ) -> Report:
     known, used = old.built if old else new.document, rows(layout)
-    found = list(_misses(layout, known, new))
+    found = list(_misses(layout, known, new, used))
     found += contradictions(layout, new.document, probe, used) if probe is not None else ()
     if old is None or known != new.document:
         found += edits(layout, made.package.parent)
@@ -272,15 +272,14 @@ def _judged(
     )
 
 
-def _misses(layout: Layout, known: Object, new: New) -> list[Edit]:
-    """Return the corrections that do not fit, those of operations with where these are now."""
+def _misses(layout: Layout, known: Object, new: New, used: Sequence[Row]) -> Iterator[Edit]:
+    """Yield the corrections that do not fit, those of operations and schemas with where these are now."""
     calls = {text(one, "operationId"): (path, method) for path, method, one in operations(known)}
-    overlay, found = layout.short(layout.overlay), list[Edit]()
+    instead = renamed(known, new.document, [row.operation for row in used])
     for one in new.missed:
         name = text(child(one.action.update), "operationId")
-        told = gone(known, new.document, name, calls[name]) if name in calls else one.told(known)
-        found.append(Edit(overlay, one.action.line, told))
-    return found
+        told = gone(known, new.document, name, calls[name]) if name in calls else one.told(known, instead)
+        yield Edit(layout.short(layout.overlay), one.action.line, told)
 
 
 def _changes(layout: Layout, old: Object, new: Object, used: Sequence[Row], folder: Path) -> tuple[list[Change], str]:
