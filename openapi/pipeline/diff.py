@@ -84,9 +84,8 @@ def changes(layout: Layout, old: Object, new: Object, table: Sequence[Row], fold
             found.append(Change(Weight.READ, told, place, _methods(place, new, methods)))
     ours, theirs = (_reduced(document, both.values()) for document in (aligned, new))
     entries = list(_without_repeats(_compared(layout, ours, theirs, folder)))
-    instead = renamed(old, new, used)
     for entry in entries:
-        found += _told(layout, entry, ours, theirs, methods, instead)
+        found += _told(layout, entry, ours, theirs, methods)
     found += _errors(entries, methods)
     return sorted(dict.fromkeys(found), key=lambda one: one.weight)
 
@@ -254,16 +253,14 @@ def _errors(entries: Iterable[Object], used: dict[Call, str]) -> Iterator[Change
         yield Change(Weight.HARMLESS, told, f"{place}/responses", _methods(place, {}, used))
 
 
-def _told(
-    layout: Layout, entry: Object, old: Object, new: Object, used: dict[Call, str], instead: dict[str, str]
-) -> Iterator[Change]:
+def _told(layout: Layout, entry: Object, old: Object, new: Object, used: dict[Call, str]) -> Iterator[Change]:
     """Yield what one entry of redocly means."""
     where = text(child(entry, "revision"), "pointer") or text(child(entry, "base"), "pointer") or text(entry, "path")
     if ERROR.match(where):
         return
     methods = _methods(where, new if "revision" in entry else old, used)
     for verdict in [child(one) for one in items(entry.get("verdicts"))] or [{}]:
-        told = _gone_and_new(entry, where) or _gone(entry, where, old, new, instead)
+        told = _gone_and_new(entry, where) or _gone(entry, where)
         told = told or text(verdict, "message").removesuffix(".") or _sentence(entry, where)
         yield Change(_weight(layout, entry, verdict), told, where, methods)
 
@@ -319,15 +316,8 @@ def _gone_and_new(entry: Object, where: str) -> str:
     return f"{_value(old)} is gone from {named(where.rpartition('/')[0])}, and {_value(new)} is new there"
 
 
-def _gone(entry: Object, where: str, old: Object, new: Object, instead: dict[str, str]) -> str:
-    """Say that a member is gone, and what is new beside it."""
-    if text(entry, "kind") != "removed" or "/properties/" not in where:
-        return ""
-    holder = where.rpartition("/")[0]
-    schema = holder.removeprefix(SCHEMAS).partition("/")[0]
-    there = holder.replace(schema, instead.get(schema, schema), 1)
-    fresh = [f"`{name}`" for name in child(resolve(new, there)) if name not in child(resolve(old, holder))]
-    return f"{named(where)} is gone{f'; new beside it: {_few(fresh)}' if fresh else ''}"
+def _gone(entry: Object, where: str) -> str:
+    return f"{named(where)} is gone" if text(entry, "kind") == "removed" and "/properties/" in where else ""
 
 
 def _sentence(entry: Object, where: str) -> str:
@@ -337,6 +327,7 @@ def _sentence(entry: Object, where: str) -> str:
         what = f"the {text(child(new), 'in')} parameter `{text(child(new), 'name')}`"
     if kind == "modified" and member:
         old, new = (child(one).get(member, one) for one in (old, new))
+        what = named(where.removesuffix(f"/{member}"))
         return f"`{member}` of {what} is {_value(new)} now, no longer {_value(old)}"
     if kind == "added" and text(entry, "typeName") == "Parameter":
         default = child(new, "schema").get("default")
@@ -349,7 +340,8 @@ def named(place: str) -> str:
     """Return a place as people say it: the member of a schema, or the part of an operation."""
     words = [word.replace("~1", "/").replace("~0", "~") for word in place.removeprefix("#/").split("/")]
     if words[:2] == ["components", "schemas"]:
-        return f"`{'.'.join(word for word in words[2:] if word != 'properties')}`"
+        member = f"`{'.'.join(word for word in words[2:] if word != 'properties')}`"
+        return f"every member of {member}" if words[-1] == "properties" else member
     if words[0] == "paths" and len(words) > 2:
         return " ".join([f"{words[2].upper()} {words[1]}", *words[3:]])
     return " ".join(words)

@@ -24,8 +24,9 @@ def event(item: object) -> ours.Event:
     """Give one item of a poll as the event that it is."""
     if not isinstance(item, Mapping):
         return _unknown({"value": item}, theirs.ChatMessage(), "the item is not an object")
-    base = theirs.ChatMessage.from_dict(item)
+    base = theirs.ChatMessage()
     try:
+        base = theirs.ChatMessage.from_dict(item)
         return _by_kind(item, base) or _unknown(item, base, "a field has the wrong type")
     except BAD as error:
         return _unknown(item, base, f"{type(error).__name__} while reading it")
