@@ -261,8 +261,13 @@ def _told(layout: Layout, entry: Object, old: Object, new: Object, used: dict[Ca
     methods = _methods(where, new if "revision" in entry else old, used)
     for verdict in [child(one) for one in items(entry.get("verdicts"))] or [{}]:
         told = _gone_and_new(entry, where) or _gone(entry, where)
-        told = told or text(verdict, "message").removesuffix(".") or _sentence(entry, where)
+        told = told or _message(verdict) or _sentence(entry, where)
         yield Change(_weight(layout, entry, verdict), told, where, methods)
+
+
+def _message(verdict: Object) -> str:
+    # It says "widened" of any other type.
+    return text(verdict, "message").removesuffix(".") if text(verdict, "ruleId") != "schema-type-changed" else ""
 
 
 def _methods(where: str, document: Object, used: dict[Call, str]) -> tuple[str, ...]:
@@ -313,7 +318,8 @@ def _gone_and_new(entry: Object, where: str) -> str:
     if text(entry, "kind") != "modified" or text(entry, "property") not in ("name", "key"):
         return ""
     old, new = (child(entry, side).get("value") for side in ("base", "revision"))
-    return f"{_value(old)} is gone from {named(where.rpartition('/')[0])}, and {_value(new)} is new there"
+    place = re.sub(r"/parameters/\d+/name$|(/properties)?/[^/]+$", "", where)
+    return f"{named(place)}: `{old}` is gone, and `{new}` is new"
 
 
 def _gone(entry: Object, where: str) -> str:
