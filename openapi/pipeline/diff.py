@@ -17,7 +17,18 @@ from typing import TypeAlias
 from attrs import frozen
 
 from pipeline.carry import referred, select
-from pipeline.document import Json, Object, child, dump, items, operations, pointer, rebuild_document, text
+from pipeline.document import (
+    Json,
+    Object,
+    child,
+    dump,
+    edit_operations,
+    items,
+    operations,
+    pointer,
+    rebuild_document,
+    text,
+)
 from pipeline.expected import TOLERATED
 from pipeline.generate import RAW
 from pipeline.judge import Row
@@ -25,8 +36,9 @@ from pipeline.layout import Layout
 from pipeline.naming import NAMES, identifier
 from pipeline.private import MARK as PRIVATE
 from pipeline.provenance import HOST, MARK, host
+from pipeline.servers import hosts
 from pipeline.tools import REDOCLY, ToolFailed, run_tool
-from pipeline.walk import SCHEMAS, resolve
+from pipeline.walk import SCHEMAS, resolve, without
 
 OURS = (MARK, PRIVATE, TOLERATED, RAW, HOST, NAMES)
 # By the rule of redocly that tells of it. What is in neither list and major is for a person.
@@ -35,7 +47,11 @@ JUDGED = {
     *("enum-values-added", "enum-values-removed", "schema-type-changed", "parameter-removed"),
     *("parameter-became-required", "request-body-removed", "request-body-became-required"),
 }
-FOLLOWED = {"response-removed", "response-header-removed", "media-type-removed", "operation-id-changed"}
+FOLLOWED = {"response-removed", "response-header-removed", "operation-id-changed"}
+# How large a number is, which no type of Python says.
+SIZES = ("int32", "int64", "float", "double")
+# What the types show of a text.
+SEEN = (None, "uuid", "date", "date-time", "binary")
 WORDS = ("description", "summary", "example", "operationId", "bearerFormat")
 ERROR = re.compile(r"(#/paths/[^/]+/[a-z]+)/responses/([45]\d\d|default)\b")
 CHANGED: Object = {"ruleId": "schema-type-changed", "impact": "major"}
@@ -79,7 +95,7 @@ def changes(layout: Layout, old: Object, new: Object, table: Sequence[Row], fold
     found = [*_moved(before, both, used), *_answered(old, new, before, both, used)]
     methods = {call: used[name] for name, call in both.items()}
     for place, one, other in paired(aligned, new, both.values()):
-        if (words := _words(other)) and words != _words(one):
+        if (words := _words(other)) and words != _words(one) and not _is_numbers(other):
             told = f"{named(place)} is described as “{words}” now"
             found.append(Change(Weight.READ, told, place, _methods(place, new, methods)))
     ours, theirs = (_reduced(document, both.values()) for document in (aligned, new))
@@ -167,19 +183,23 @@ def _calls(document: Object, used: Iterable[str]) -> dict[str, Call]:
 def _reduced(document: Object, calls: Iterable[Call]) -> Object:
     """Return a document of those operations only, without our marks and without words: redocly matches lists whole."""
     kept: Object = {key: document[key] for key in ("openapi", "servers") if key in document}
-    less: Object = {**kept, "info": {"title": "", "version": ""}, "paths": {}, **select(document, calls)}
+    # The servers of an operation are told by themselves.
+    bare = edit_operations(document, lambda _, one: without(one, "servers"))
+    less: Object = {**kept, "info": {"title": "", "version": ""}, "paths": {}, **select(bare, calls)}
     return rebuild_document(less, _bare)
 
 
 def _bare(node: Object) -> Object:
-    kept: Object = {
-        key: value
-        for key, value in node.items()
-        if not key.startswith(OURS) and (key not in WORDS or isinstance(value, dict))
-    }
+    """Return a part without what redocly should not look at; a reference that may be null is what it refers to."""
+    kept: Object = {key: value for key, value in node.items() if not _is_left_out(key, value)}
     branches = [one for one in items(kept.get("anyOf")) if one != {"type": "null"}]
-    # A reference that may be null is compared as what it refers to; the types show the null.
     return {**child(branches[0]), **{k: v for k, v in kept.items() if k != "anyOf"}} if len(branches) == 1 else kept
+
+
+def _is_left_out(key: str, value: Json) -> bool:
+    if key.startswith(OURS) or (key == "format" and value in SIZES):
+        return True
+    return (key in WORDS and not isinstance(value, dict)) or (key == "additionalProperties" and not child(value))
 
 
 def _aligned(document: Object, moved: dict[Call, Call]) -> Object:
@@ -213,14 +233,34 @@ def _moved(before: dict[str, Call], after: dict[str, Call], used: dict[str, str]
 def _answered(
     old: Object, new: Object, before: dict[str, Call], after: dict[str, Call], used: dict[str, str]
 ) -> Iterator[Change]:
-    for name, (path, method) in after.items():
-        was = host(old, child(old, "paths", before[name][0], before[name][1]))
-        now = host(new, child(new, "paths", path, method))
-        if was != now:
-            told = f"`{name}` is answered by the {now} host now, no longer by the {was} one"
-            weight = Weight.JUDGED if now == "elsewhere" else Weight.HARMLESS
-            told += "" if weight is Weight.JUDGED else "; the client follows"
-            yield Change(weight, told, pointer(("paths", path, method, "servers")), (used[name],))
+    """Yield the operations that have another host."""
+    for name, call in after.items():
+        one, other = child(old, "paths", *before[name]), child(new, "paths", *call)
+        was, now = host(old, one), host(new, other)
+        at = ", ".join(sorted(hosts(other)))
+        place, methods = pointer(("paths", *call, "servers")), (used[name],)
+        if now == "elsewhere":
+            yield Change(Weight.JUDGED, f"`{name}` is answered at {at}, which is none of the two hosts", place, methods)
+        elif was != now:
+            told = f"`{name}` is answered by the {now} host now, no longer by the {was} one; the client follows"
+            yield Change(Weight.HARMLESS, told, place, methods)
+        elif hosts(one) != hosts(other) and at:
+            yield Change(Weight.LOOK, f"`{name}` is answered at {at} now", place, methods)
+    known = {url for _, url in _token_addresses(old)}
+    for place, url in _token_addresses(new):
+        if url not in known and not hosts({"servers": [{"url": url}]}) <= _identity_hosts(new):
+            yield Change(Weight.LOOK, f"the document has tokens given out at {url}", place, tuple(used.values())[:1])
+
+
+def _token_addresses(document: Object) -> Iterator[tuple[str, str]]:
+    keys = ("components", "securitySchemes")
+    for place, one in objects(child(document, *keys), keys):
+        if address := text(one, "tokenUrl"):
+            yield pointer((*place, "tokenUrl")), address
+
+
+def _identity_hosts(document: Object) -> set[str]:
+    return {name for *_, one in operations(document) if host(document, one) == "identity" for name in hosts(one)}
 
 
 def shown(call: Call) -> str:
@@ -261,13 +301,17 @@ def _told(layout: Layout, entry: Object, old: Object, new: Object, used: dict[Ca
     methods = _methods(where, new if "revision" in entry else old, used)
     for verdict in [child(one) for one in items(entry.get("verdicts"))] or [{}]:
         told = _gone_and_new(entry, where) or _gone(entry, where)
-        told = told or _message(verdict) or _sentence(entry, where)
+        told = told or _message(verdict, where) or _sentence(entry, where)
         yield Change(_weight(layout, entry, verdict), told, where, methods)
 
 
-def _message(verdict: Object) -> str:
-    # It says "widened" of any other type.
-    return text(verdict, "message").removesuffix(".") if text(verdict, "ruleId") != "schema-type-changed" else ""
+def _message(verdict: Object, where: str) -> str:
+    """Return redocly's sentence, with the operation that it is about; of any other type it says "widened"."""
+    message = text(verdict, "message").removesuffix(".")
+    if not message or text(verdict, "ruleId") == "schema-type-changed":
+        return ""
+    part = re.match(r"#/paths/[^/]+/[a-z]+(/responses/[^/]+|/requestBody)?", where)
+    return f"{named(part[0])}: {message}" if part else message
 
 
 def _methods(where: str, document: Object, used: dict[Call, str]) -> tuple[str, ...]:
@@ -290,18 +334,26 @@ def _weight(layout: Layout, entry: Object, verdict: Object) -> Weight:
     rule = text(verdict, "ruleId")
     if (text(verdict, "impact") or text(entry, "impact")) != "major" or rule in FOLLOWED:
         return Weight.HARMLESS
-    if rule not in JUDGED or _is_blind(rule, entry):
-        return Weight.LOOK if _is_read(layout, entry) else Weight.HARMLESS
-    return Weight.JUDGED
+    if rule == "media-type-removed":
+        return Weight.HARMLESS if "/requestBody/" in text(entry, "path") else Weight.JUDGED
+    if _is_shown(rule, entry):
+        return Weight.JUDGED
+    return Weight.LOOK if _is_read(layout, entry) else Weight.HARMLESS
 
 
-def _is_blind(rule: str, entry: Object) -> bool:
-    """Tell whether the types cannot show it: what may be anything, a truth for a number, and what a number means."""
+def _is_shown(rule: str, entry: Object) -> bool:
+    """Tell whether the types show it: not what may be anything, a truth for a number, and what a number means."""
     old, new = (child(entry, side).get("value") for side in ("base", "revision"))
+    if rule == "schema-constraint-changed":
+        member = text(entry, "property")
+        old, new = (one.get("format") if isinstance(one, dict) else one for one in (old, new))
+        return member == "const" or (member == "format" and old in SEEN and new in SEEN)
     if rule.startswith("enum-values"):
-        return any(isinstance(one, int) for side in (old, new) for one in items(side))
+        return not any(isinstance(one, int) for side in (old, new) for one in items(side))
     kinds, before = (set(map(str, items(one) or [one])) for one in (new, old))
-    return rule == "schema-type-changed" and (new is None or ("boolean" in kinds and not before & {"boolean"}))
+    return rule in JUDGED and not (
+        rule == "schema-type-changed" and (new is None or ("boolean" in kinds and "boolean" not in before))
+    )
 
 
 def _is_read(layout: Layout, entry: Object) -> bool:
@@ -334,6 +386,8 @@ def _sentence(entry: Object, where: str) -> str:
     if kind == "modified" and member:
         old, new = (child(one).get(member, one) for one in (old, new))
         what = named(where.removesuffix(f"/{member}"))
+        if old is None or new is None:
+            return f"`{member}` of {what} is {f'{_value(new)} now' if old is None else f'{_value(old)} no more'}"
         return f"`{member}` of {what} is {_value(new)} now, no longer {_value(old)}"
     if kind == "added" and text(entry, "typeName") == "Parameter":
         default = child(new, "schema").get("default")
@@ -355,7 +409,7 @@ def named(place: str) -> str:
 
 def _value(value: Json) -> str:
     written = json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
-    return f"`{written[:60]}{'…' if len(written) > 60 else ''}`" if value is not None else "not said"
+    return f"`{written[:60]}{'…' if len(written) > 60 else ''}`"
 
 
 def _few(names: Sequence[str]) -> str:
@@ -391,12 +445,16 @@ def numbers(old: Object, new: Object, used: Iterable[str]) -> Iterator[Change]:
     reached = {name for path, method in calls.values() for name in referred(child(new, "paths", path, method), schemas)}
     for name in [name for name in schemas if name in reached]:
         one, before = child(schemas[name]), child(old, "components", "schemas", name)
-        if "integer" in (items(one.get("type")) or [one.get("type")]) and "enum" in one and not _same(one, before):
+        if _is_numbers(one) and not _same(one, before):
             words = " ".join(text(one, "description").split())
             told = f"what the numbers of `{name}` mean is {f'described as “{words}”' if words else 'not described'}"
             called = f"they are called {_few([str(value) for value in items(one.get(NAMES))])} here"
             told += f"; {called if NAMES in one else f'name them with {NAMES} in openapi/overlay.yaml'}"
             yield Change(Weight.READ, told, pointer(("components", "schemas", name)), ())
+
+
+def _is_numbers(schema: Object) -> bool:
+    return "integer" in (items(schema.get("type")) or [schema.get("type")]) and "enum" in schema
 
 
 def _same(one: Object, other: Object) -> bool:

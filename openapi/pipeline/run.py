@@ -20,6 +20,7 @@ from pipeline.generate import Generated, generate
 from pipeline.intake import fetch
 from pipeline.judge import Edit, Row, edits, rows
 from pipeline.layout import Layout
+from pipeline.naming import identifier
 from pipeline.normalise import finish, give_up_names, normalise
 from pipeline.observed import SIMULATED, Observed, confirm_observed, contradictions, observed_notes, read_observed
 from pipeline.overlay import Missed, apply_overlay, read_overlay
@@ -77,18 +78,22 @@ def regenerate(layout: Layout, wish: Wish, say: Say) -> Report:
     Raises `PipelineError` when the document cannot be used; the tree is then as it was.
     """
     with tempfile.TemporaryDirectory(prefix="puzzel-chat-") as name:
-        folder = Path(name)
-        given, probe = take(layout, wish, say), observed(layout, wish)
-        old = _present(layout, given)
-        new, kept = propose(layout, given, old, wish, probe)
-        made = package(layout, new.document, folder, say)
-        tree = _tree(layout, given, new, made, probe)
-        report = _judged(layout, given, old, new, made, probe, folder)
-        report = evolve(report, files=changed_files(layout, tree), notes=(*kept, *report.notes))
-        report = evolve(report, status=_status(layout, report), taken=wish.accept)
+        report, tree = judged(layout, wish, Path(name), say)
         if report.files and (report.status != BREAKS or wish.accept):
             replace(layout, tree)
-    return report
+    return evolve(report, taken=wish.accept)
+
+
+def judged(layout: Layout, wish: Wish, folder: Path, say: Say) -> tuple[Report, Tree]:
+    """Build the new tree in a folder and return it with what is to be said of it; the checkout stays as it is."""
+    given, probe = take(layout, wish, say), observed(layout, wish)
+    old = _present(layout, given)
+    new, kept = propose(layout, given, old, wish, probe)
+    made = package(layout, new.document, folder, say)
+    tree = _tree(layout, given, new, made, probe)
+    report = _report(layout, given, old, new, made, probe, folder)
+    report = evolve(report, files=changed_files(layout, tree), notes=(*kept, *report.notes))
+    return evolve(report, status=_status(layout, report)), tree
 
 
 def check(layout: Layout, say: Say) -> None:
@@ -247,14 +252,16 @@ def _tree(layout: Layout, given: Given, new: New, made: Generated, probe: Observ
     return Tree(files, made.package)
 
 
-def _judged(
+def _report(
     layout: Layout, given: Given, old: Old | None, new: New, made: Generated, probe: Observed | None, folder: Path
 ) -> Report:
     known, used = old.built if old else new.document, rows(layout)
     found = list(_misses(layout, known, new, used))
     found += contradictions(layout, new.document, probe, used) if probe is not None else ()
     if old is None or known != new.document:
-        found += edits(layout, made.package.parent)
+        unpinned = {identifier(text(child(one.action.update), "operationId")) for one in new.missed} - {""}
+        # What follows from an operation that is not pinned yet goes without saying.
+        found += [one for one in edits(layout, made.package.parent) if not any(name in one.text for name in unpinned)]
     differs, why_not = _changes(layout, known, new.document, used, folder)
     if any(one.weight is Weight.LOOK for one in differs) and not found:
         # A facade that fits the new client and not the old one was edited for it: then somebody has looked.
