@@ -24,6 +24,7 @@ from pipeline.document import (
     dump,
     edit_operations,
     items,
+    objects,
     operations,
     pointer,
     rebuild_document,

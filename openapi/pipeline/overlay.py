@@ -57,7 +57,7 @@ class Missed:
 
     def __str__(self) -> str:
         """Return a sentence that says what to do."""
-        return f"{self.action.name} {self.told({}, {})}"
+        return f"{self.action.name} {self.told({}, {})}."
 
     def told(self, before: Object, renamed: Mapping[str, str]) -> str:
         """Return a sentence that says what to do.

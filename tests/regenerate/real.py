@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.build import package
-from pipeline.document import Json, Object, child, items, operations, text
 from pipeline.intake.convert import is_swagger_2, to_openapi
 from pipeline.intake.decode import decode
+
+from pipeline.document import Json, Object, child, items, operations, text
 from pipeline.layout import PACKAGE, Layout
 from pipeline.naming import class_name
 from pipeline.normalise import LAST_RULES, RULES

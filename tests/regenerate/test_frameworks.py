@@ -34,7 +34,9 @@ def content(name: str, schema: Json) -> Object:
 
 
 def call(name: str, *parameters: Json, reply: Json = None, **more: Json) -> Object:
-    said: Object = {"description": "OK"} if reply is None else {"description": "OK", **content("application/json", reply)}
+    said: Object = (
+        {"description": "OK"} if reply is None else {"description": "OK", **content("application/json", reply)}
+    )
     return {"tags": ["T"], "operationId": name, "parameters": list(parameters), "responses": {"200": said}, **more}
 
 
@@ -226,7 +228,9 @@ def test_a_default_of_another_type_is_dropped_and_told(client: Client) -> None:
 def test_a_name_that_no_file_system_takes_is_shortened(client: Client) -> None:
     """The class is there under a shorter name, and the note says which."""
     assert hasattr(client.module("models"), LONG[:100])
-    assert f"the schema {LONG} is now called {LONG[:100]}: its own name makes no class and file of its own" in client.notes
+    assert (
+        f"the schema {LONG} is now called {LONG[:100]}: its own name makes no class and file of its own" in client.notes
+    )
 
 
 def test_members_of_one_way_may_be_missing(client: Client) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from pipeline.rules import enums, naming, operations, schemas
+from pipeline.rules.walk import Rule
 
 from pipeline.document import Object, child, items
 from pipeline.document import operations as operations_of
-from pipeline.rules import enums, naming, operations, schemas
-from pipeline.rules.walk import Rule
 
 Small = Callable[..., Object]
 OBJECT: Object = {"type": "object"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-
-from pipeline.document import Json, Object, child
 from pipeline.rules import contents, defaults, dialect, enums, inheritance, normalise, shared
 from pipeline.rules.walk import Rule
+
+from pipeline.document import Json, Object, child
 
 Small = Callable[..., Object]
 THING = "/things/{id}"

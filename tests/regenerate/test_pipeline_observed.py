@@ -12,8 +12,7 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.document import Object, parse, text
 from pipeline.document import operations as walk
-from pipeline.judgement.uses import Uses
-from pipeline.judgement.wire_types import read_uses
+from pipeline.judge import rows
 from pipeline.layout import Layout
 from pipeline.observed import (
     ANSWERS,
@@ -25,7 +24,7 @@ from pipeline.observed import (
     read_observed,
 )
 from pipeline.problems import PipelineError
-from pipeline.tree.compare import differences, snapshot
+from pipeline.tree import differences, snapshot
 from puzzel_chat import operations
 from puzzel_chat._probe import Answer, Policy, Semantics
 
@@ -73,23 +72,16 @@ def regenerate(layout: Layout, *options: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def uses() -> Uses:
-    """What our facade takes of our client."""
-    layout = Layout(root=ROOT)
-    return read_uses(layout, layout.package.parent)
-
-
-@pytest.fixture(scope="module")
 def document() -> Object:
     """Our document as the generator gets it."""
     return parse(Layout(root=ROOT).built.read_bytes(), Layout(root=ROOT).built)
 
 
-def told(document: Object, uses: Uses, file: str) -> list[str]:
+def told(document: Object, file: str) -> list[str]:
     """Give what a probe's file contradicts, with the lines to edit."""
     observed = read_observed(Path(file), "probe.json")
-    found = contradictions(Layout(root=ROOT), document, observed, uses)
-    return [f"{one.method}: {one.text}; edit {', '.join(map(str, one.edits))}" for one in found]
+    layout = Layout(root=ROOT)
+    return [str(one) for one in contradictions(layout, document, observed, rows(layout))]
 
 
 def test_what_answered_as_expected_is_confirmed(here: Layout, tmp_path: Path) -> None:
@@ -133,29 +125,29 @@ def test_marks_go_with_the_file(document: Object, tmp_path: Path) -> None:
     assert any("probe again" in note for note in observed_notes(document, observed))
 
 
-def test_another_path_breaks_with_its_row_and_its_pin(document: Object, uses: Uses, tmp_path: Path) -> None:
+def test_another_path_breaks_with_its_row_and_its_pin(document: Object, tmp_path: Path) -> None:
     """The lines to edit are that of the facade's table and that of the correction."""
-    (line,) = told(document, uses, saved(tmp_path / "probe.json", operations=differing(("", "200", "404"))))
-    assert line.startswith("Conversation.send: `sendMessage` answered 404 to the probe, where 200 was expected")
-    assert "_wire/operations.py line" in line
-    assert "openapi/overlay.yaml line" in line
+    pin, row = told(document, saved(tmp_path / "probe.json", operations=differing(("", "200", "404"))))
+    assert re.fullmatch(r"openapi/overlay\.yaml:\d+: `sendMessage` answered 404 to the probe, where 200 was .*", pin)
+    assert re.fullmatch(r"facade/puzzel_chat/_wire/operations\.py:\d+: `sendMessage` answered 404 .*", row)
 
 
-def test_another_member_breaks_where_the_facade_reads_it(document: Object, uses: Uses, tmp_path: Path) -> None:
+def test_another_member_breaks_where_the_facade_reads_it(document: Object, tmp_path: Path) -> None:
     """Of a reply's member the lines that read it are named."""
     rows = differing(("/sentAt", "string or null", "missing"), ("/when", "", "new"), ("/id", "string", "boolean"))
-    gone, new, other = told(document, uses, saved(tmp_path / "probe.json", operations=rows))
-    assert "the probe never met `/sentAt` in the reply of `sendMessage`; edit facade/puzzel_chat/_wire/replies" in gone
+    gone, new, other = told(document, saved(tmp_path / "probe.json", operations=rows))
+    read = r"facade/puzzel_chat/_wire/replies\.py:\d+: the probe never met `/sentAt` in the reply of `sendMessage`"
+    assert re.fullmatch(read, gone)
     assert "the probe met `/when` in the reply of `sendMessage`, which the document does not have" in new
     assert "`/id` in the reply of `sendMessage` is boolean to the probe, not string" in other
 
 
-def test_what_the_document_says_by_now_is_no_contradiction(document: Object, uses: Uses, tmp_path: Path) -> None:
+def test_what_the_document_says_by_now_is_no_contradiction(document: Object, tmp_path: Path) -> None:
     """A difference is gone once the document agrees with it; one of another path says nothing of this one."""
     rows = differing(("/sentAt", "integer", "string"), ("/clientMessageId", "", "new"), ("/gone", "string", "missing"))
-    assert told(document, uses, saved(tmp_path / "probe.json", operations=rows)) == []
+    assert told(document, saved(tmp_path / "probe.json", operations=rows)) == []
     moved = differing(("", "200", "404"), path="/api/conversation/{id}/messages")
-    assert told(document, uses, saved(tmp_path / "probe.json", operations=moved)) == []
+    assert told(document, saved(tmp_path / "probe.json", operations=moved)) == []
 
 
 def test_the_simulator_confirms_nothing_of_puzzel(

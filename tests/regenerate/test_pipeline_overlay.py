@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.document import Json, Object
-from pipeline.nearest import nearest
 from pipeline.overlay import Action, apply_overlay, read_overlay
 from pipeline.problems import PipelineError
 
@@ -75,14 +74,13 @@ def test_a_removal_takes_exactly_what_it_names(target: str, left: list[int]) -> 
     "action",
     [update("$.paths['/api/queue/infos/{id}'].get", {}), removal("$.paths['/api/queue/infos/{id}'].get")],
 )
-def test_an_action_that_matches_nothing_is_told_with_the_nearest_path(action: Action) -> None:
-    """A correction never gets lost in silence: it is told with its target and the nearest existing path."""
+def test_an_action_that_matches_nothing_is_told(action: Action) -> None:
+    """A correction never gets lost in silence: it is told how far its target leads, and what is not there."""
     document, missed = apply_overlay(DOCUMENT, [action, update("$", {"b": 1})])
     assert document == {**DOCUMENT, "b": 1}
     (message,) = map(str, missed)
-    assert message.startswith("overlay.yaml, action 1 matches nothing")
-    assert "there is no $.paths['/api/queue/infos/{id}'].get" in message
-    assert "$['paths']['/api/queue/info/{id}']['get']" in message
+    told = "overlay.yaml, action 1 finds nothing: $['paths'] has no `/api/queue/infos/{id}`"
+    assert message == f"{told}: correct the target, or drop it."
 
 
 def test_an_action_that_refers_to_nothing_is_told_and_left_out() -> None:
@@ -90,9 +88,7 @@ def test_an_action_that_refers_to_nothing_is_told_and_left_out() -> None:
     action = update("$.paths['/api/time/{id}'].get", {"x": {"$ref": "#/components/schemas/Gone"}})
     document, missed = apply_overlay(DOCUMENT, [action])
     assert document == DOCUMENT
-    assert [str(miss) for miss in missed] == [
-        "overlay.yaml, action 1 refers to #/components/schemas/Gone, which the document does not have: correct it."
-    ]
+    assert [str(miss) for miss in missed] == ["overlay.yaml, action 1 refers to `Gone`, which is gone: correct it."]
 
 
 def test_an_action_knows_its_line(tmp_path: Path) -> None:
@@ -106,18 +102,29 @@ def test_an_action_knows_its_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "path"),
+    ("target", "told"),
     [
-        ('$.paths["/api/tim/{id}"].get.tag', "$['paths']['/api/time/{id}']['get']['tags']"),
-        ("$.path", "$['paths']"),
-        ("$.list[7].m", "$['list'][2]"),
-        ("$.list[?@.n > 9]", "$['list']"),
-        ("$.nothing.like.it", "$"),
+        ('$.paths["/api/tim/{id}"].get.tag', "$['paths'] has no `/api/tim/{id}`; new there: `/api/time/{id}`"),
+        ("$.path", "$ has no `path`; new there: `paths`"),
+        ("$.list[7].m", "there is no $.list[7].m"),
+        ("$.list[?@.n > 9]", "there is no $.list[?@.n > 9]"),
+        ("$.paths['/api/queue/info/{id}'].get.tag", "['get'] has no `tag`:"),
     ],
 )
-def test_the_nearest_path_exists(target: str, path: str) -> None:
-    """The hint follows the target as far as it goes, guesses at misspelt names, and stops at filters."""
-    assert nearest(DOCUMENT, target) == path
+def test_what_is_new_where_a_target_ends_is_told(target: str, told: str) -> None:
+    """No name is guessed: whoever corrects a target sees what stands there now and did not before."""
+    before: Object = {"paths": {"/api/queue/info/{id}": {"get": {"tags": ["Queue"]}}}, "list": []}
+    _, (miss,) = apply_overlay(DOCUMENT, [removal(target)])
+    assert told in miss.told(before, {})
+
+
+def test_a_schema_that_stands_in_the_place_of_another_is_named() -> None:
+    """Where the document has another schema at the same place, that is said and nothing else."""
+    document: Object = {"components": {"schemas": {"New": {}, "Other": {}}}}
+    _, (miss,) = apply_overlay(document, [removal("$.components.schemas.Old.properties")])
+    told = "finds nothing: $['components']['schemas'] has no `Old`; `New` stands in its place"
+    before: Object = {"components": {"schemas": {"Old": {}}}}
+    assert miss.told(before, {"Old": "New"}) == f"{told}: correct the target, or drop it"
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-
-from pipeline.document import Json, Object, child, items, operations, text
 from pipeline.rules import parameters, servers, shared
 from pipeline.rules.normalise import normalise
 from pipeline.rules.walk import Rule
+
+from pipeline.document import Json, Object, child, items, operations, text
 
 Small = Callable[..., Object]
 STRING: Object = {"type": "string"}

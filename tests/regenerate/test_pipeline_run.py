@@ -14,8 +14,7 @@ from pipeline.__main__ import main
 from pipeline.document import operations, parse, read_bytes
 from pipeline.generate import marker
 from pipeline.layout import Layout
-from pipeline.tree.compare import snapshot
-from pipeline.tree.lock import one_run
+from pipeline.tree import snapshot
 
 
 def run(layout: Layout, *options: str, seed: str = "0") -> subprocess.CompletedProcess[str]:
@@ -115,17 +114,8 @@ def test_an_overlay_that_loses_an_operation_is_no_success(checkout: Layout, caps
     checkout.overlay.write_text(overlay)
     line = next(number for number, text in enumerate(overlay.splitlines(), 1) if "/api/times/{id}" in text)
     assert main(["--root", str(checkout.root)]) == 20
-    said = capsys.readouterr().out
-    assert "nearest is $['paths']['/api/time/{id}']['get']" in said
-    assert f"; edit openapi/overlay.yaml line {line}" in said
-    assert not checkout.package.exists()
-
-
-def test_two_runs_do_not_write_at_once(checkout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
-    """A run that finds another one at work says so and changes nothing."""
-    with one_run(checkout.upstream.parent):
-        assert main(["--root", str(checkout.root)]) == 30
-    assert capsys.readouterr().err.startswith("30: Another run is at work in openapi: wait")
+    told = f"openapi/overlay.yaml:{line}: finds nothing: $['paths'] has no `/api/times/{{id}}`: correct the target"
+    assert told in capsys.readouterr().out
     assert not checkout.package.exists()
 
 

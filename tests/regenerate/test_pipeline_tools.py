@@ -8,10 +8,10 @@ import pytest
 
 from pipeline import tools
 from pipeline.decode import to_openapi
+from pipeline.diff import changes
 from pipeline.document import Object
 from pipeline.layout import Layout
 from pipeline.problems import PipelineError
-from pipeline.semantic import document_changes
 from pipeline.tools import ToolFailed, ToolsMissing, installed
 
 SWAGGER: Object = {"swagger": "2.0", "info": {"title": "Things", "version": "1"}, "paths": {}}
@@ -47,7 +47,7 @@ def test_a_diff_that_cannot_be_had_is_told(
     """Whatever Node does, there is a reason to tell, and no traceback."""
     node(monkeypatch, tmp_path, script)
     with pytest.raises(kind, match=told):
-        document_changes(committed, {}, {}, tmp_path)
+        changes(committed, {}, {}, (), tmp_path)
 
 
 @pytest.mark.parametrize(

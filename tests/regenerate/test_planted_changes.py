@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from attrs import frozen
-
-from pipeline import candidate
 from pipeline.build import read
 from pipeline.candidate import felt, propose
-from pipeline.document import dump, parse, read_bytes
 from pipeline.inputs import Given, Old, present
 from pipeline.judgement.findings import Finding, Weight, is_broken
 from pipeline.judgement.wire_types import read_uses
+
+from pipeline import candidate
+from pipeline.document import dump, parse, read_bytes
 from pipeline.layout import Layout
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -19,7 +19,7 @@ from pipeline.document import child, dump, parse, read_bytes
 from pipeline.layout import Layout
 from pipeline.provenance import rows
 from pipeline.tools import ToolsMissing
-from pipeline.tree.compare import snapshot
+from pipeline.tree import snapshot
 from regenerate.serving import Site, a_site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,7 +71,7 @@ def field_renamed(document: Document) -> None:
 
 
 def member_added(document: Document) -> None:
-    document["components"]["schemas"]["AllocationStatus"]["enum"].append("Parked")
+    document["components"]["schemas"]["QueueInfo"]["properties"]["parked"] = {"type": "integer"}
 
 
 def hours_dropped(document: Document) -> None:
@@ -91,9 +91,9 @@ def test_additions_swap_the_tree_as_a_whole(here: Layout, tmp_path: Path, capsys
     """After 10 there are the new document, its checksum and its client, which is what a check asks for."""
     spec = planted(tmp_path, member_added)
     assert run(here, spec) == 10
-    assert capsys.readouterr().out.splitlines()[-1].startswith("10: only additions")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("10: the facade fits")
     assert here.upstream.read_bytes() == Path(spec).read_bytes()
-    assert "PARKED" in (here.package / "models" / "allocation_status.py").read_text()
+    assert "parked" in (here.package / "models" / "queue_info.py").read_text()
     assert run(here, "--check") == 0
     assert run(here, spec) == 0
 
@@ -104,15 +104,14 @@ def test_what_breaks_the_facade_moves_nothing(here: Layout, tmp_path: Path, caps
     assert run(here, planted(tmp_path, field_renamed)) == 20
     assert tree(here) == before
     said = capsys.readouterr().out
-    assert said.splitlines()[-1].startswith("20: breaks the facade in 1 place; no file was changed")
-    assert (
-        "  Conversation.send\n    x the body field `content` of `SendMessageRequest` is now `text`; edit facade/"
-        in said
-    )
+    assert said.splitlines()[-1].startswith("20: the facade does not fit at 1 line; no file was changed")
+    told = r'_wire/operations\.py:\d+: Unexpected keyword argument "content" for "SendMessageRequest"'
+    assert re.search(told, said)
     report = here.report.read_text()
-    assert "### Conversation.send" in report
     assert "## Edits to make" in report
-    assert "- major: Property `content` of `SendMessageRequest` was removed." in report
+    assert "### Conversation.send" in report
+    place = "#/components/schemas/SendMessageRequest/properties/content"
+    assert f"- `SendMessageRequest.content` is gone ({place})" in report
 
 
 def test_accept_swaps_all_the_same(here: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,7 +132,7 @@ def test_the_edits_made_first_let_the_document_in(here: Layout, tmp_path: Path) 
 
 
 def test_the_type_checker_has_the_last_word(here: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What the documents alone do not tell, that the facade cannot do with a null, is found under its method."""
+    """What the documents alone do not tell, that the facade cannot do with a null, is found at its line."""
 
     def options_may_be_null(document: Document) -> None:
         _, own = document["components"]["schemas"]["OptionsMessage"]["allOf"]
@@ -142,8 +141,7 @@ def test_the_type_checker_has_the_last_word(here: Layout, tmp_path: Path, capsys
     before = tree(here)
     assert run(here, planted(tmp_path, options_may_be_null)) == 20
     said = capsys.readouterr().out
-    told = r"x the type checker says: .*Option \| None.*; edit facade/puzzel_chat/_wire/items\.py line \d+\n"
-    assert re.search(r"  Session\.poll\n    " + told, said)
+    assert re.search(r"  facade/puzzel_chat/_wire/items\.py:\d+: .*Option \| None", said)
     assert tree(here) == before
 
 
@@ -153,7 +151,7 @@ def test_what_the_document_lacks_is_carried_over_on_demand(
     """Without asking 20 names what is missing; with KEEP_ASSUMED ours stays, marked as before, also in later runs."""
     spec = planted(tmp_path, hours_dropped, unmarked=True)
     assert run(here, spec) == 20
-    assert "x the document has no GET /api/time/{id}, our `getTimeInfo` (assumed)" in capsys.readouterr().out
+    assert "GET /api/time/{id}, our `getTimeInfo`, is gone" in capsys.readouterr().out
     assert run(here, "--keep-assumed", spec) == 10
     marked = marks(here)
     assert marked.pop("getTimeInfo") == "assumed"
@@ -285,14 +283,13 @@ def test_what_cannot_be_used_ends_with_30(
 
 
 def test_a_program_gets_json(here: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With --json standard output is one document, with status, findings and their places."""
+    """With --json standard output is one document, with status, edits, changes and their places."""
     assert run(here, "--json", planted(tmp_path, field_renamed)) == 20
     said = json.loads(capsys.readouterr().out)
     assert said["status"] == 20
-    finding = next(one for one in said["facade"] if one["breaks"])
-    assert finding["method"] == "Conversation.send"
-    assert finding["edits"][0]["file"] == "facade/puzzel_chat/_wire/operations.py"
-    assert said["document"][0]["impact"] == "major"
+    assert [one["file"] for one in said["edits"]] == ["facade/puzzel_chat/_wire/operations.py"]
+    assert said["changes"][0]["methods"] == ["Conversation.send"]
+    assert said["changes"][0]["weight"] == "judged"
     assert {row["operation_id"] for row in said["provenance"]} >= {"sendMessage", "connectToken"}
 
 
@@ -312,10 +309,7 @@ def test_without_node_the_run_works_and_says_how_the_diff_is_had(
     def nothing(*_: object) -> None:
         raise ToolsMissing("Node is not installed: install the project's `regenerate` extra, which brings it.")
 
-    monkeypatch.setattr(pipeline_run, "document_changes", nothing)
+    monkeypatch.setattr(pipeline_run, "changes", nothing)
     assert run(here, planted(tmp_path, member_added)) == 10
     said = capsys.readouterr().out
-    assert (
-        "The document, change by change: no diff of the documents, which redocly makes. Node is not installed: install"
-        in said
-    )
+    assert "no diff of the documents, which redocly makes. Node is not installed: install" in said

@@ -18,14 +18,14 @@ from typing import Any
 
 import pytest
 from attrs import frozen
+from pipeline.judgement.shapes import members_of
+from pipeline.rules.naming import module_name
 
 from pipeline.__main__ import main
 from pipeline.document import child, parse, read_bytes
-from pipeline.judgement.shapes import members_of
 from pipeline.layout import Layout
 from pipeline.provenance import rows
-from pipeline.rules.naming import module_name
-from pipeline.tree.compare import differences, snapshot
+from pipeline.tree import differences, snapshot
 
 ROOT = Path(__file__).resolve().parents[2]
 REHEARSAL = Path(__file__).with_name("rehearsal")

@@ -7,10 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-
-from pipeline.__main__ import main
 from pipeline.assumed import CONNECT
 from pipeline.build import Read, read
+from pipeline.rules.walk import without
+
+from pipeline.__main__ import main
 from pipeline.document import (
     Json,
     Object,
@@ -24,7 +25,6 @@ from pipeline.document import (
     text,
 )
 from pipeline.layout import Layout
-from pipeline.rules.walk import without
 
 ROOT = Path(__file__).resolve().parents[2]
 STRING: Object = {"type": "string"}

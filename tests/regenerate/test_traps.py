@@ -23,14 +23,14 @@ from typing import Any
 import httpx
 import pytest
 from attrs import fields, frozen
+from pipeline.rules.normalise import normalise
+from pipeline.rules.operations import finish
+from pipeline.tree.compare import snapshot
 
 from pipeline.document import Json, Object, dump, edit_operations
 from pipeline.generate import Generated, generate, marker
 from pipeline.layout import Layout
 from pipeline.problems import PipelineError
-from pipeline.rules.normalise import normalise
-from pipeline.rules.operations import finish
-from pipeline.tree.compare import snapshot
 from pipeline.validate import check_document
 from puzzel_chat._config import Settings
 from puzzel_chat._errors import ApiError, ContractError, PuzzelChatError, ServerError, TransportError
