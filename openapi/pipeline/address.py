@@ -12,20 +12,16 @@ from pipeline.problems import PipelineError, brief
 
 HEADER_VARIABLE = "PUZZEL_CHAT_SPEC_HEADER"
 PORTS = {"http": 80, "https": 443}
-# Two letters at least, so that a Windows drive is no scheme.
-SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):")
 
 
 def address_of(spec: str) -> str:
     """Return an http, https or file address for what a person typed. Raises `PipelineError` when it is none."""
     spec = spec.strip()
-    scheme = SCHEME.match(spec)
-    kind = scheme[1].lower() if scheme else ""
     if not spec:
         raise PipelineError("No document is named: give its address or its file with SPEC=.")
-    if kind in PORTS:
+    if spec.lower().startswith(("http:", "https:")):
         return check_web(spec)
-    if kind == "file":
+    if spec.lower().startswith("file:"):
         return spec
     if "://" in spec:
         raise PipelineError(f"{shown(spec)} is no address of a kind that is read: give http, https, or a file.")

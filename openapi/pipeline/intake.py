@@ -40,7 +40,10 @@ BY_HAND = "save the document by hand and give the file"
 ASKED = {"Accept-Encoding": "gzip", "Accept": "*/*", "User-Agent": "puzzel-chat-regenerate"}
 # In this order: the library tells the first four apart only by their causes.
 REASONS: tuple[tuple[type[BaseException], str], ...] = (
-    (ssl.SSLCertVerificationError, "has a certificate that is not trusted: check the address, or set SSL_CERT_FILE"),
+    (
+        ssl.SSLCertVerificationError,
+        "has a certificate that is not trusted ({}): check the address, or set SSL_CERT_FILE",
+    ),
     (ssl.SSLError, "does not speak TLS: check the address and its port"),
     (socket.gaierror, "has a host that is not found: check the address and the network"),
     (ConnectionRefusedError, "cannot be reached, the connection was refused: check the address and its port"),
@@ -48,6 +51,7 @@ REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (httpx.ProxyError, "cannot be reached through the proxy: check HTTP_PROXY and HTTPS_PROXY"),
     (httpx.ConnectError, "cannot be reached: check the address and the network"),
     (httpx.InvalidURL, "is no address that can be asked for: correct it"),
+    (UnicodeError, "is no address that can be asked for: correct it"),
 )
 
 
@@ -210,8 +214,8 @@ def _read_file(address: str) -> bytes:
 def _reason(error: BaseException) -> str:
     causes = list(_causes(error))
     for kind, told in REASONS:
-        if any(isinstance(cause, kind) for cause in causes):
-            return told
+        for cause in (cause for cause in causes if isinstance(cause, kind)):
+            return told.format(brief(getattr(cause, "verify_message", "")))
     return f"gave a broken answer ({type(error).__name__}): run again, or {BY_HAND}"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Final, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
@@ -32,10 +33,10 @@ LONGEST = 5 * 2**20  # characters of a script, and of a document written in one
 LONGEST_SUM = 10_000  # a page that doubles a string again and again would otherwise fill the memory
 BY_HAND = "open it in a browser, find the document in its network view, and give that address or a saved file"
 
-# An unclosed string ends with its line, so that every character is looked at once.
+# An unclosed string or pattern ends with its line, so that every character is looked at once.
 WORD = re.compile(
     r"""(?P<gap>\s++|//[^\n\r]*+|<!--[^\n\r]*+|/\*(?>.*?(?:\*/|\Z)))
-    |(?:(?<=[(=:,])|(?<=[(=:,]\s))/(?:[^/\\\[\n\r]|\\.|\[(?:[^\]\\\n\r]|\\.)*+\])++/\w*+
+    |(?:(?<=[(=:,])|(?<=[(=:,]\s))/(?:[^/\\\[\n\r]|\\.|\[(?:[^\]\\\n\r]|\\.)*+\]?)++/?
     |"(?:[^"\\\n\r]|\\.)*+"?|'(?:[^'\\\n\r]|\\.)*+'?|`(?:[^`\\]|\\.)*+`?
     |-?\d[\w.]*(?:(?<=[eE])[+-]\d+)?|[\w$]+(?:\.[\w$]+)*+|=>|===?|\|\||\?\?|\.\.\.|!\d|.""",
     re.VERBOSE | re.DOTALL,
@@ -194,15 +195,14 @@ class _Script:
     def calls(self) -> list[Object]:
         """Note every name that gets a value, and return what Swagger UI is called with."""
         settings: list[Object] = []
-        for at, word in enumerate(self._words):
-            if not NAME.fullmatch(word) or (at and self._words[at - 1] == "."):
+        for at, (word, after) in enumerate(pairwise(self._words)):
+            if after not in ("=", "(") or not NAME.fullmatch(word) or (at and self._words[at - 1] == "."):
                 continue
-            self._at = at + 1
-            if self._taken("="):
-                self._assign(_path(word), self._expression())
-            elif _path(word)[-1] in CALLED and self._taken("("):
-                value = self._expression()
-                settings += [value] if isinstance(value, dict) else []
+            path, self._at = _path(word), at + 2
+            if after == "=":
+                self._assign(path, self._expression())
+            elif path[-1] in CALLED and isinstance(value := self._expression(), dict):
+                settings.append(value)
         return settings
 
     def _peek(self, ahead: int = 0) -> str:

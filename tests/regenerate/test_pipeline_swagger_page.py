@@ -232,6 +232,13 @@ def test_a_page_without_a_usable_document_is_told(script: str, reason: str) -> N
     assert reason in str(raised.value)
 
 
+@pytest.mark.parametrize("piece", ["=/[", "a={b:x[", "SwaggerUI(", "'\\", "/*", "`", "a=[b,"])
+def test_a_long_script_is_read_in_one_go(piece: str) -> None:
+    """What is never closed does not send the reader over the same text again and again."""
+    with pytest.raises(PipelineError, match="could not be found"):
+        shown(piece * 50_000)
+
+
 def test_a_choice_where_there_is_none_is_told() -> None:
     """SPEC_NAME= for a page with one nameless document is not passed over."""
     for settings in ("{ url: '/v1.json' }", f"{{ spec: {LITERAL} }}"):
