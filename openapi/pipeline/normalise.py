@@ -136,13 +136,14 @@ def _new_names(names: list[str], note: Note) -> dict[str, str]:
     renamed: dict[str, str] = {}
     seen: set[str] = set()
     for name in names:
-        wanted = re.sub(r"[^A-Za-z0-9._-]+", "_", name)
+        wanted = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("_") or "Schema"
         wanted = wanted[:SHORTENED] if len(module_name(wanted)) > LONGEST_NAME else wanted
         wanted = f"{wanted}Model" if TAKEN.fullmatch(class_name(wanted)) else wanted
         if wanted != name or module_name(name) in seen:
-            renamed[name] = free_name(wanted, [*names, *renamed.values()], module_name)
+            others = [one for one in names if one != name]
+            renamed[name] = free_name(wanted, [*others, *renamed.values()], module_name)
             note(f"the schema {name} is now called {renamed[name]}: its own name makes no class and file of its own")
-        seen.add(module_name(wanted))
+        seen.add(module_name(renamed.get(name, name)))
     return renamed
 
 
@@ -362,11 +363,17 @@ def _passed(document: Object, label: str, parameter: Object, note: Note) -> Obje
             return parameter
         between = SEPARATORS.get(style or "form", style)
         note(f"{label} is a string, in which the caller puts {between} between the values")
-    elif where not in CARRIED or _is_carried(found, written, CARRIED[where]):
+    elif where not in CARRIED:
         return parameter
+    elif _is_carried(found, written, where):
+        return {**parameter, "schema": _never_null(child(parameter, "schema"), written)}
     else:
         note(f"{label} is taken as a string: the generator writes no other form of it there")
     return {**without(parameter, "content", "style", "explode"), "schema": STRING}
+
+
+def _never_null(schema: Object, written: list[Json]) -> Object:
+    return {**without(schema, "nullable"), "type": written[0]} if len(written) == 1 and "type" in schema else schema
 
 
 def _is_one_word(parameter: Object, style: str, written: list[Json]) -> bool:
@@ -375,10 +382,10 @@ def _is_one_word(parameter: Object, style: str, written: list[Json]) -> bool:
     return written not in (["array"], ["object"]) or (repeated and style != "deepObject")
 
 
-def _is_carried(found: Object, written: list[Json], wanted: tuple[str, ...]) -> bool:
-    if wanted != CARRIED["path"] and text(found, "format") in ("date", "date-time", "binary"):
+def _is_carried(found: Object, written: list[Json], where: str) -> bool:
+    if where != "path" and text(found, "format") in ("date", "date-time", "uuid", "binary"):
         return False
-    return all(kind in wanted for kind in written) and not any(word in found for word in MANY)
+    return all(kind in CARRIED[where] for kind in written) and not any(word in found for word in MANY)
 
 
 # Inheritance

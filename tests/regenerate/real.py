@@ -1,4 +1,4 @@
-"""Take documents of real services the whole way: `python -m regenerate.real FILE...`, with openapi and tests on the path.
+"""Take documents of real services the whole way: `python -m regenerate.real FILE...`, openapi and tests on the path.
 
 One line a document: operations, classes, the rules that changed it, samples that come back as they were, what is told
 of those that do not, and what mypy says of the client. The files are local; nothing is fetched or kept.

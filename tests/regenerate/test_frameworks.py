@@ -34,7 +34,9 @@ def content(name: str, schema: Json) -> Object:
 
 
 def call(name: str, *parameters: Json, reply: Json = None, **more: Json) -> Object:
-    said: Object = {"description": "OK"} if reply is None else {"description": "OK", **content("application/json", reply)}
+    said: Object = (
+        {"description": "OK"} if reply is None else {"description": "OK", **content("application/json", reply)}
+    )
     return {"tags": ["T"], "operationId": name, "parameters": list(parameters), "responses": {"200": said}, **more}
 
 
@@ -226,7 +228,9 @@ def test_a_default_of_another_type_is_dropped_and_told(client: Client) -> None:
 def test_a_name_that_no_file_system_takes_is_shortened(client: Client) -> None:
     """The class is there under a shorter name, and the note says which."""
     assert hasattr(client.module("models"), LONG[:100])
-    assert f"the schema {LONG} is now called {LONG[:100]}: its own name makes no class and file of its own" in client.notes
+    assert (
+        f"the schema {LONG} is now called {LONG[:100]}: its own name makes no class and file of its own" in client.notes
+    )
 
 
 def test_members_of_one_way_may_be_missing(client: Client) -> None:
@@ -270,7 +274,7 @@ def test_requests_carry_what_the_document_says(client: Client) -> None:
 
 
 def test_what_the_generator_writes_otherwise_is_told(client: Client) -> None:
-    """A list in a path, header or query of one word, a cookie that is no text, and a nested query: each with its place."""
+    """A list in a path, header or single query, a cookie that is no text, a nested query: each with its place."""
     label = "POST /send/{keys}: the"
     assert [note for note in client.notes if note.startswith(label)] == [
         f"{label} path `keys` is taken as a string: the generator writes no other form of it there",

@@ -17,8 +17,8 @@ from pipeline.build import package, read
 from pipeline.document import Object
 from pipeline.generate import Generated
 from pipeline.layout import Layout
+from pipeline.normalise import finish
 from pipeline.problems import PipelineError
-from pipeline.rules.operations import finish
 
 ROOT = Path(__file__).resolve().parents[2]
 EVIL = '''"""\n__import__("os").system("touch /tmp/owned")\n"""\\'''

@@ -23,8 +23,8 @@ from pipeline.__main__ import main
 from pipeline.document import child, parse, read_bytes
 from pipeline.judgement.shapes import members_of
 from pipeline.layout import Layout
+from pipeline.naming import module_name
 from pipeline.provenance import rows
-from pipeline.rules.naming import module_name
 from pipeline.tree.compare import differences, snapshot
 
 ROOT = Path(__file__).resolve().parents[2]
