@@ -67,33 +67,32 @@ def finish(document: Object, note: Note) -> Object:
 # Where things are written
 
 
-def write_parts_where_used(document: Object, _note: Note) -> Object:
+def write_parts_where_used(document: Object, note: Note) -> Object:
     """Replace references to parameters, responses and bodies, and move in what a path says for all its operations."""
-    paths: Object = {path: _whole_item(document, item) for path, item in child(document, "paths").items()}
+    paths: Object = {}
+    for path, item in child(document, "paths").items():
+        shared = {key: one for key, one in child(item).items() if key in ("parameters", "servers")}
+        paths[path] = item if not isinstance(item, dict) else without(item, *shared)
+        for method in [key for key, one in child(item).items() if key in METHODS and isinstance(one, dict)]:
+            label = f"{method.upper()} {path}"
+            child(paths, path)[method] = _written_out(document, label, child(item, method), shared, note)
     return {**document, "paths": paths} if "paths" in document else document
 
 
-def _whole_item(document: Object, item: Json) -> Json:
-    if not isinstance(item, dict):
-        return item
-    servers = {"servers": item["servers"]} if "servers" in item else {}
-    shared = items(item.get("parameters"))
-    return {
-        key: _whole_operation(document, {**servers, **one}, shared) if key in METHODS and isinstance(one, dict) else one
-        for key, one in without(item, "parameters", "servers").items()
-    }
-
-
-def _whole_operation(document: Object, operation: Object, shared: list[Json]) -> Object:
-    parameters = [followed(document, one) for one in [*items(operation.get("parameters")), *shared]]
-    first = {_identity(one): one for one in reversed(parameters)}
-    result = {**operation, "parameters": [one for one in parameters if one is first[_identity(one)]]}
+def _written_out(document: Object, label: str, operation: Object, shared: Object, note: Note) -> Object:
+    result: Object = {**without(shared, "parameters"), **operation}
+    own, others = ([followed(document, one) for one in items(node.get("parameters"))] for node in (operation, shared))
+    first = {_identity(one): one for one in reversed([*own, *others])}
+    if len({_identity(one) for one in own}) < len(own):
+        note(f"{label}: a parameter is said twice: the first one counts")
+    if own or others:
+        result["parameters"] = [one for one in [*own, *others] if one is first[_identity(one)]]
     if "responses" in operation:
         replies = child(operation, "responses").items()
         result["responses"] = {status: followed(document, reply) for status, reply in replies}
     if "requestBody" in operation:
         result["requestBody"] = followed(document, operation["requestBody"])
-    return result if parameters or "parameters" in operation else without(result, "parameters")
+    return result
 
 
 def _identity(parameter: Json) -> tuple[str, str]:

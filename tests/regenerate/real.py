@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.build import package
-from pipeline.document import Json, Object, child, items, operations, text
+from pipeline.document import Json, Object, child, items, objects, operations, text
 from pipeline.intake.convert import is_swagger_2, to_openapi
 from pipeline.intake.decode import decode
 from pipeline.layout import PACKAGE, Layout
@@ -26,7 +26,7 @@ from pipeline.normalise import LAST_RULES, RULES
 from pipeline.problems import PipelineError
 from pipeline.provenance import confirm
 from pipeline.validate import check_input
-from pipeline.walk import UNIONS, followed, kinds, made_of, place, schemas_in, without
+from pipeline.walk import SCHEMAS, SHARED, UNIONS, followed, kinds, without
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES, DEPTH = 5, 4
@@ -38,30 +38,38 @@ FORMATS: dict[str, str] = {
 
 
 class Samples:
-    """Values of a document's schemas, the same ones each time."""
+    """Values of a document's schemas as they came, before any rule, and the same ones each time."""
 
     def __init__(self, document: Object) -> None:
         self.document, self.luck = document, random.Random(12)
+        told = [child(one, "discriminator") for _, one in objects(document, ()) if "discriminator" in one]
+        self.kinds = {to: (text(one, "propertyName"), key) for one in told for key, to in child(one, "mapping").items()}
 
     def of(self, schema: Json, depth: int = 0) -> Any:
+        """Return one value of a schema; a kind of a base says so itself."""
+        value, reference = self.any_of(schema, depth), text(child(schema), "$ref")
+        if isinstance(value, dict) and reference in self.kinds:
+            member, key = self.kinds[reference]
+            return {**value, member: key}
+        return value
+
+    def any_of(self, schema: Json, depth: int) -> Any:
         """Return one value of a schema; deep inside it, one that ends."""
         found = child(followed(self.document, schema))
+        branches = [one for word in UNIONS for one in items(found.get(word))]
+        null = found.get("nullable") is True or "null" in kinds(found) or {"type": "null"} in branches
+        if null and (depth > DEPTH or self.luck.random() < 0.2):
+            return None
         if "const" in found or "enum" in found:
             return found["const"] if "const" in found else self.luck.choice(items(found["enum"]))
-        branches = [one for word in UNIONS for one in items(found.get(word))]
         if branches:
-            return (
-                None if {"type": "null"} in branches and depth > DEPTH else self.of(self.luck.choice(branches), depth)
-            )
+            return self.of(self.luck.choice(branches), depth)
         if "allOf" in found:
-            parts = [
-                self.of(rest, depth)
-                for one in made_of(self.document, schema, "allOf")
-                if "type" in (rest := without(one, "allOf")) or "properties" in rest
-            ]
-            plain = [part for part in parts if not isinstance(part, dict)]
-            return plain[0] if plain else {key: value for part in parts for key, value in part.items()}
-        kind = self.luck.choice(["null"] if depth > DEPTH and "null" in kinds(found) else kinds(found))
+            parts = [self.of(one, depth) for one in [*items(found["allOf"]), without(found, "allOf", "$ref")]]
+            if not all(isinstance(part, dict) for part in parts[:-1]):
+                return parts[0]
+            return {key: value for part in parts if isinstance(part, dict) for key, value in part.items()}
+        kind = self.luck.choice(kinds(found))
         return self.plain(kind or ("object" if "properties" in found else "string"), found, depth)
 
     def plain(self, kind: Json, found: Object, depth: int) -> Any:
@@ -75,7 +83,7 @@ class Samples:
         return plain[str(kind)] if kind in plain else FORMATS.get(text(found, "format"), f"s{self.luck.randrange(9)}")
 
     def members(self, found: Object, depth: int) -> Iterator[tuple[str, Any]]:
-        """Yield the required members, some others, and some of no name."""
+        """Yield the required members, some others, and one of no name where the schema says of what kind."""
         required = items(found.get("required"))
         for name, one in child(found, "properties").items():
             if name in required or (depth <= DEPTH and self.luck.random() < 0.6):
@@ -85,28 +93,27 @@ class Samples:
 
 
 def rebuilt(data: bytes, name: str, folder: Path) -> tuple[Object, list[str], list[str]]:
-    """Write the client of a document into a folder; return the document, the rules that changed it, and all notes."""
+    """Write the client of a document into a folder; return what came, the rules that changed it, and all notes."""
     layout, notes, fired = Layout(root=ROOT), list[str](), list[str]()
     document, _ = decode(data, name)
     document = to_openapi(layout, document) if is_swagger_2(document) else document
     check_input(document, name)
-    document = confirm(document)
+    document = came = confirm(document)
     for rule in (*RULES, *LAST_RULES):
         before, said = document, len(notes)
         document = rule(document, notes.append)
         fired += [rule.__name__] if document != before or len(notes) > said else []
     made = package(layout, document, folder, lambda _line: None)
-    return document, fired, [*notes, *made.lost]
+    return came, fired, [*notes, *made.lost]
 
 
 def differing(document: Object) -> Iterator[tuple[str, bool, str]]:
     """Yield each class with a sample, whether that came back as it was, and why not."""
     models, samples = importlib.import_module(f"{PACKAGE}.models"), Samples(document)
-    for keys, _ in [one for one in schemas_in(document) if len(one[0]) == 3]:
-        name = str(keys[2])
+    for name in child(document, *SHARED):
         made = getattr(models, class_name(name), None)
         for _ in range(SAMPLES if hasattr(made, "from_dict") else 0):
-            sample = samples.of({"$ref": f"#/components/schemas/{name}"})
+            sample = samples.of({"$ref": SCHEMAS + name})
             try:
                 again = made.from_dict(sample).to_dict()  # type: ignore[union-attr]
             except Exception as error:
@@ -141,7 +148,7 @@ def main(arguments: list[str]) -> None:
         print("  rules:", ", ".join(fired))
         print("  mypy:", *typed[-3:])
         for name, why in bad.items():
-            print(f"  {'told' if name in told else 'UNTOLD'}: {place(('components', 'schemas', name))}: {why}")
+            print(f"  {'told' if name in told else 'UNTOLD'}: the schema {name}: {why}")
         print(*(f"  {note}" for note in notes if verbose), sep="\n", end="")
 
 

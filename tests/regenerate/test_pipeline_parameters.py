@@ -87,6 +87,13 @@ def test_a_parameter_has_a_schema_that_its_place_can_carry(
     assert [(note or "") in one for one in notes] == [True] * bool(note)
 
 
+def test_a_parameter_that_is_said_twice_is_told(small: Small) -> None:
+    """Names that differ in case are one parameter to the framework."""
+    found, notes = told(rules.write_parts_where_used, with_path(small(), "/a", parameter("Id"), parameter("id")))
+    assert found == [parameter("Id")]
+    assert notes == ["GET /a: a parameter is said twice: the first one counts"]
+
+
 def test_shared_parts_are_written_where_they_are_used(small: Small) -> None:
     """What stands at the path or in the components counts as if written in the operation, which may override it."""
     document = with_path(
