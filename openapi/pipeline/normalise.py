@@ -468,7 +468,9 @@ def _with_const(document: Object, schema: Object, member: str, key: str) -> Obje
     known = child(schema, "properties", member)
     if "string" not in kinds(child(followed(document, known))) and known:
         return schema
-    constant: Object = {**without(known, "$ref", "nullable", "enum", NAMES, *MANY), "type": "string", "const": key}
+    own = items(known.get("enum")) or [known.get("const")]
+    value = own[0] if len(own) == 1 and own[0] else key
+    constant: Object = {**without(known, "$ref", "nullable", "enum", NAMES, *MANY), "type": "string", "const": value}
     return {**schema, "properties": {**child(schema, "properties"), member: constant}}
 
 

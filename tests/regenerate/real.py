@@ -30,11 +30,8 @@ from pipeline.walk import SCHEMAS, SHARED, UNIONS, followed, kinds, without
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES, DEPTH = 5, 4
-FORMATS: dict[str, str] = {
-    "date-time": "2026-02-03T04:05:06+00:00",
-    "date": "2026-02-03",
-    "uuid": "0f8fad5b-d9cb-469f-a165-70867728950e",
-}
+TIME, ID = "2026-02-03T04:05:06+00:00", "0f8fad5b-d9cb-469f-a165-70867728950e"
+FORMATS = {"date-time": TIME, "date": TIME[:10], "uuid": ID}
 
 
 class Samples:
@@ -122,34 +119,34 @@ def differing(document: Object) -> Iterator[tuple[str, bool, str]]:
                 yield name, again == sample, f"{sample} -> {again}"[:300]
 
 
-def main(arguments: list[str]) -> None:
-    """Print a line for each file; with `-v`, all that was noted on the way."""
-    verbose = "-v" in arguments
-    for file in [Path(one) for one in arguments if one != "-v"]:
+def typed(folder: str) -> str:
+    """Return the last line of what strict typing says of the package in a folder."""
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir=cache", "-p", PACKAGE]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout.strip().rpartition("\n")[2]
+
+
+def main(files: list[str]) -> None:
+    """Print a line for each file, and below it each class whose samples came back otherwise, told or not."""
+    for file in map(Path, files):
         with tempfile.TemporaryDirectory() as folder:
             try:
                 document, fired, notes = rebuilt(file.read_bytes(), file.name, Path(folder))
             except PipelineError as error:
                 print(f"{file.name}: {error}", *error.details, sep="\n  ")
                 continue
-            command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir=cache", "-p", PACKAGE]
-            typed = subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout.strip().splitlines()
-            sys.path.insert(0, folder)
+            said = typed(folder)
             for one in [one for one in sys.modules if one.partition(".")[0] == PACKAGE]:
                 del sys.modules[one]
+            sys.path.insert(0, folder)
             results = list(differing(document))
             sys.path.remove(folder)
         bad = {name: why for name, same, why in results if not same}
-        told = [name for name in bad if any(re.search(rf"\b{name}\b", note) for note in notes)]
         calls, classes = len(list(operations(document))), len({name for name, *_ in results})
-        print(
-            f"{file.name}: {calls} operations, {classes} classes, {len(results) - len(bad)} of {len(results)} samples"
-        )
-        print("  rules:", ", ".join(fired))
-        print("  mypy:", *typed[-3:])
+        same = f"{sum(one for _, one, _ in results)} of {len(results)} samples the same, {len(notes)} notes"
+        print(f"{file.name}: {calls} operations, {classes} classes, {same}; {said}; {', '.join(fired)}")
         for name, why in bad.items():
-            print(f"  {'told' if name in told else 'UNTOLD'}: the schema {name}: {why}")
-        print(*(f"  {note}" for note in notes if verbose), sep="\n", end="")
+            told = any(re.search(rf"\b{re.escape(name)}\b", note) for note in notes)
+            print(f"  {'told' if told else 'NOT TOLD'}: the schema {name}: {why}")
 
 
 if __name__ == "__main__":

@@ -189,6 +189,13 @@ def test_a_discriminator_that_is_an_enumeration_stays_one(small: Small) -> None:
     assert list(child(found, "components", "schemas")) == ["Base", "Child", "Kind"]
 
 
+def test_a_kind_that_says_itself_what_it_is_called_is_believed(small: Small) -> None:
+    """What stands at the member is nearer than the mapping of the base."""
+    own: Object = {"type": "object", "properties": {"kind": {"type": "string", "enum": ["Other"]}}}
+    found = changed(rules.merge_inheritance, small(Base=BASE, Child={"allOf": [REFERENCE, own]}))
+    assert child(schema(found, "Child"), "properties", "kind") == {"type": "string", "const": "Other"}
+
+
 def test_a_kind_that_is_a_base_itself_is_not_shut_to_its_own_kinds(small: Small) -> None:
     """A member that refers to the middle of a tree takes the kinds below it."""
     mapping: Object = {"C": "#/components/schemas/Child", "G": "Grandchild"}
