@@ -78,7 +78,7 @@ OPERATIONS: dict[str, OperationProvenance] = {
         reply={
             "/messages": "array or null",
             "/messages/*": "object",
-            "/messages/*/type": "string",
+            "/messages/*/type": "string or null",
             "/messages/*/id": "string",
             "/messages/*/conversationId": "string",
             "/messages/*/eventId": "integer or null",
@@ -108,7 +108,6 @@ OPERATIONS: dict[str, OperationProvenance] = {
             "/cursor": "integer or null",
         },
         required=(
-            "/messages/*/type",
             "/messages/*/id",
             "/messages/*/conversationId",
             "/messages/*/options/*/id",

@@ -9,6 +9,7 @@ from .author import Author
 from .author_role import AuthorRole
 from .chat_event_kind import ChatEventKind
 from .chat_message import ChatMessage
+from .chat_message_type import ChatMessageType
 from .connect_token_body import ConnectTokenBody
 from .event_message import EventMessage
 from .file_message import FileMessage
@@ -37,6 +38,7 @@ __all__ = (
     "AuthorRole",
     "ChatEventKind",
     "ChatMessage",
+    "ChatMessageType",
     "ConnectTokenBody",
     "EventMessage",
     "FileMessage",

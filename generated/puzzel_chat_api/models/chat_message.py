@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
+from ..models.chat_message_type import ChatMessageType
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
@@ -21,9 +22,9 @@ T = TypeVar("T", bound="ChatMessage")
 class ChatMessage:
     """
     Attributes:
-        type_ (str):
         id (str):
         conversation_id (str):
+        type_ (ChatMessageType | None | Unset):
         event_id (int | None | Unset):
         version (int | None | Unset):
         sent_at (datetime.datetime | None | Unset):
@@ -31,9 +32,9 @@ class ChatMessage:
         client_message_id (None | str | Unset):
     """
 
-    type_: str
     id: str
     conversation_id: str
+    type_: ChatMessageType | None | Unset = UNSET
     event_id: int | None | Unset = UNSET
     version: int | None | Unset = UNSET
     sent_at: datetime.datetime | None | Unset = UNSET
@@ -44,11 +45,17 @@ class ChatMessage:
     def to_dict(self) -> dict[str, Any]:
         from ..models.author import Author  # noqa: PLC0415
 
-        type_ = self.type_
-
         id = self.id
 
         conversation_id = self.conversation_id
+
+        type_: None | str | Unset
+        if isinstance(self.type_, Unset):
+            type_ = UNSET
+        elif isinstance(self.type_, ChatMessageType):
+            type_ = self.type_.value
+        else:
+            type_ = self.type_
 
         event_id: int | None | Unset
         if isinstance(self.event_id, Unset):
@@ -88,11 +95,12 @@ class ChatMessage:
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
-                "type": type_,
                 "id": id,
                 "conversationId": conversation_id,
             }
         )
+        if type_ is not UNSET:
+            field_dict["type"] = type_
         if event_id is not UNSET:
             field_dict["eventId"] = event_id
         if version is not UNSET:
@@ -111,11 +119,26 @@ class ChatMessage:
         from ..models.author import Author  # noqa: PLC0415
 
         d = dict(src_dict)
-        type_ = d.pop("type")
-
         id = d.pop("id")
 
         conversation_id = d.pop("conversationId")
+
+        def _parse_type_(data: object) -> ChatMessageType | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                type_type_0 = ChatMessageType(data)
+
+                return type_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(ChatMessageType | None | Unset, data)
+
+        type_ = _parse_type_(d.pop("type", UNSET))
 
         def _parse_event_id(data: object) -> int | None | Unset:
             if data is None:
@@ -179,9 +202,9 @@ class ChatMessage:
         client_message_id = _parse_client_message_id(d.pop("clientMessageId", UNSET))
 
         chat_message = cls(
-            type_=type_,
             id=id,
             conversation_id=conversation_id,
+            type_=type_,
             event_id=event_id,
             version=version,
             sent_at=sent_at,
