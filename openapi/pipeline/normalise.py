@@ -67,33 +67,32 @@ def finish(document: Object, note: Note) -> Object:
 # Where things are written
 
 
-def write_parts_where_used(document: Object, _note: Note) -> Object:
+def write_parts_where_used(document: Object, note: Note) -> Object:
     """Replace references to parameters, responses and bodies, and move in what a path says for all its operations."""
-    paths: Object = {path: _whole_item(document, item) for path, item in child(document, "paths").items()}
+    paths: Object = {}
+    for path, item in child(document, "paths").items():
+        shared = {key: one for key, one in child(item).items() if key in ("parameters", "servers")}
+        paths[path] = item if not isinstance(item, dict) else without(item, *shared)
+        for method in [key for key, one in child(item).items() if key in METHODS and isinstance(one, dict)]:
+            label = f"{method.upper()} {path}"
+            child(paths, path)[method] = _written_out(document, label, child(item, method), shared, note)
     return {**document, "paths": paths} if "paths" in document else document
 
 
-def _whole_item(document: Object, item: Json) -> Json:
-    if not isinstance(item, dict):
-        return item
-    servers = {"servers": item["servers"]} if "servers" in item else {}
-    shared = items(item.get("parameters"))
-    return {
-        key: _whole_operation(document, {**servers, **one}, shared) if key in METHODS and isinstance(one, dict) else one
-        for key, one in without(item, "parameters", "servers").items()
-    }
-
-
-def _whole_operation(document: Object, operation: Object, shared: list[Json]) -> Object:
-    parameters = [followed(document, one) for one in [*items(operation.get("parameters")), *shared]]
-    first = {_identity(one): one for one in reversed(parameters)}
-    result = {**operation, "parameters": [one for one in parameters if one is first[_identity(one)]]}
+def _written_out(document: Object, label: str, operation: Object, shared: Object, note: Note) -> Object:
+    result: Object = {**without(shared, "parameters"), **operation}
+    own, others = ([followed(document, one) for one in items(node.get("parameters"))] for node in (operation, shared))
+    first = {_identity(one): one for one in reversed([*own, *others])}
+    if len({_identity(one) for one in own}) < len(own):
+        note(f"{label}: a parameter is said twice: the first one counts")
+    if own or others:
+        result["parameters"] = [one for one in [*own, *others] if one is first[_identity(one)]]
     if "responses" in operation:
         replies = child(operation, "responses").items()
         result["responses"] = {status: followed(document, reply) for status, reply in replies}
     if "requestBody" in operation:
         result["requestBody"] = followed(document, operation["requestBody"])
-    return result if parameters or "parameters" in operation else without(result, "parameters")
+    return result
 
 
 def _identity(parameter: Json) -> tuple[str, str]:
@@ -136,13 +135,14 @@ def _new_names(names: list[str], note: Note) -> dict[str, str]:
     renamed: dict[str, str] = {}
     seen: set[str] = set()
     for name in names:
-        wanted = re.sub(r"[^A-Za-z0-9._-]+", "_", name)
+        wanted = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("_") or "Schema"
         wanted = wanted[:SHORTENED] if len(module_name(wanted)) > LONGEST_NAME else wanted
         wanted = f"{wanted}Model" if TAKEN.fullmatch(class_name(wanted)) else wanted
         if wanted != name or module_name(name) in seen:
-            renamed[name] = free_name(wanted, [*names, *renamed.values()], module_name)
+            others = [one for one in names if one != name]
+            renamed[name] = free_name(wanted, [*others, *renamed.values()], module_name)
             note(f"the schema {name} is now called {renamed[name]}: its own name makes no class and file of its own")
-        seen.add(module_name(wanted))
+        seen.add(module_name(renamed.get(name, name)))
     return renamed
 
 
@@ -362,11 +362,17 @@ def _passed(document: Object, label: str, parameter: Object, note: Note) -> Obje
             return parameter
         between = SEPARATORS.get(style or "form", style)
         note(f"{label} is a string, in which the caller puts {between} between the values")
-    elif where not in CARRIED or _is_carried(found, written, CARRIED[where]):
+    elif where not in CARRIED:
         return parameter
+    elif _is_carried(found, written, where):
+        return {**parameter, "schema": _never_null(child(parameter, "schema"), written)}
     else:
         note(f"{label} is taken as a string: the generator writes no other form of it there")
     return {**without(parameter, "content", "style", "explode"), "schema": STRING}
+
+
+def _never_null(schema: Object, written: list[Json]) -> Object:
+    return {**without(schema, "nullable"), "type": written[0]} if len(written) == 1 and "type" in schema else schema
 
 
 def _is_one_word(parameter: Object, style: str, written: list[Json]) -> bool:
@@ -375,10 +381,10 @@ def _is_one_word(parameter: Object, style: str, written: list[Json]) -> bool:
     return written not in (["array"], ["object"]) or (repeated and style != "deepObject")
 
 
-def _is_carried(found: Object, written: list[Json], wanted: tuple[str, ...]) -> bool:
-    if wanted != CARRIED["path"] and text(found, "format") in ("date", "date-time", "binary"):
+def _is_carried(found: Object, written: list[Json], where: str) -> bool:
+    if where != "path" and text(found, "format") in ("date", "date-time", "uuid", "binary"):
         return False
-    return all(kind in wanted for kind in written) and not any(word in found for word in MANY)
+    return all(kind in CARRIED[where] for kind in written) and not any(word in found for word in MANY)
 
 
 # Inheritance
@@ -462,7 +468,9 @@ def _with_const(document: Object, schema: Object, member: str, key: str) -> Obje
     known = child(schema, "properties", member)
     if "string" not in kinds(child(followed(document, known))) and known:
         return schema
-    constant: Object = {**without(known, "$ref", "nullable", "enum", NAMES, *MANY), "type": "string", "const": key}
+    own = items(known.get("enum")) or [known.get("const")]
+    value = own[0] if len(own) == 1 and own[0] else key
+    constant: Object = {**without(known, "$ref", "nullable", "enum", NAMES, *MANY), "type": "string", "const": value}
     return {**schema, "properties": {**child(schema, "properties"), member: constant}}
 
 

@@ -1,4 +1,4 @@
-"""Take documents of real services the whole way: `python -m regenerate.real FILE...`, with openapi and tests on the path.
+"""Take documents of real services the whole way: `python -m regenerate.real FILE...`, openapi and tests on the path.
 
 One line a document: operations, classes, the rules that changed it, samples that come back as they were, what is told
 of those that do not, and what mypy says of the client. The files are local; nothing is fetched or kept.
@@ -17,52 +17,56 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.build import package
+from pipeline.document import Json, Object, child, items, objects, operations, text
 from pipeline.intake.convert import is_swagger_2, to_openapi
 from pipeline.intake.decode import decode
-
-from pipeline.document import Json, Object, child, items, operations, text
 from pipeline.layout import PACKAGE, Layout
 from pipeline.naming import class_name
 from pipeline.normalise import LAST_RULES, RULES
 from pipeline.problems import PipelineError
 from pipeline.provenance import confirm
 from pipeline.validate import check_input
-from pipeline.walk import UNIONS, followed, kinds, made_of, place, schemas_in, without
+from pipeline.walk import SCHEMAS, SHARED, UNIONS, followed, kinds, without
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES, DEPTH = 5, 4
-FORMATS: dict[str, str] = {
-    "date-time": "2026-02-03T04:05:06+00:00",
-    "date": "2026-02-03",
-    "uuid": "0f8fad5b-d9cb-469f-a165-70867728950e",
-}
+TIME, ID = "2026-02-03T04:05:06+00:00", "0f8fad5b-d9cb-469f-a165-70867728950e"
+FORMATS = {"date-time": TIME, "date": TIME[:10], "uuid": ID}
 
 
 class Samples:
-    """Values of a document's schemas, the same ones each time."""
+    """Values of a document's schemas as they came, before any rule, and the same ones each time."""
 
     def __init__(self, document: Object) -> None:
         self.document, self.luck = document, random.Random(12)
+        told = [child(one, "discriminator") for _, one in objects(document, ()) if "discriminator" in one]
+        self.kinds = {to: (text(one, "propertyName"), key) for one in told for key, to in child(one, "mapping").items()}
 
     def of(self, schema: Json, depth: int = 0) -> Any:
+        """Return one value of a schema; a kind of a base says so itself."""
+        value, reference = self.any_of(schema, depth), text(child(schema), "$ref")
+        if isinstance(value, dict) and reference in self.kinds:
+            member, key = self.kinds[reference]
+            return {**value, member: key}
+        return value
+
+    def any_of(self, schema: Json, depth: int) -> Any:
         """Return one value of a schema; deep inside it, one that ends."""
         found = child(followed(self.document, schema))
+        branches = [one for word in UNIONS for one in items(found.get(word))]
+        null = found.get("nullable") is True or "null" in kinds(found) or {"type": "null"} in branches
+        if null and (depth > DEPTH or self.luck.random() < 0.2):
+            return None
         if "const" in found or "enum" in found:
             return found["const"] if "const" in found else self.luck.choice(items(found["enum"]))
-        branches = [one for word in UNIONS for one in items(found.get(word))]
         if branches:
-            return (
-                None if {"type": "null"} in branches and depth > DEPTH else self.of(self.luck.choice(branches), depth)
-            )
+            return self.of(self.luck.choice(branches), depth)
         if "allOf" in found:
-            parts = [
-                self.of(rest, depth)
-                for one in made_of(self.document, schema, "allOf")
-                if "type" in (rest := without(one, "allOf")) or "properties" in rest
-            ]
-            plain = [part for part in parts if not isinstance(part, dict)]
-            return plain[0] if plain else {key: value for part in parts for key, value in part.items()}
-        kind = self.luck.choice(["null"] if depth > DEPTH and "null" in kinds(found) else kinds(found))
+            parts = [self.of(one, depth) for one in [*items(found["allOf"]), without(found, "allOf", "$ref")]]
+            if not all(isinstance(part, dict) for part in parts[:-1]):
+                return parts[0]
+            return {key: value for part in parts if isinstance(part, dict) for key, value in part.items()}
+        kind = self.luck.choice(kinds(found))
         return self.plain(kind or ("object" if "properties" in found else "string"), found, depth)
 
     def plain(self, kind: Json, found: Object, depth: int) -> Any:
@@ -76,7 +80,7 @@ class Samples:
         return plain[str(kind)] if kind in plain else FORMATS.get(text(found, "format"), f"s{self.luck.randrange(9)}")
 
     def members(self, found: Object, depth: int) -> Iterator[tuple[str, Any]]:
-        """Yield the required members, some others, and some of no name."""
+        """Yield the required members, some others, and one of no name where the schema says of what kind."""
         required = items(found.get("required"))
         for name, one in child(found, "properties").items():
             if name in required or (depth <= DEPTH and self.luck.random() < 0.6):
@@ -86,28 +90,27 @@ class Samples:
 
 
 def rebuilt(data: bytes, name: str, folder: Path) -> tuple[Object, list[str], list[str]]:
-    """Write the client of a document into a folder; return the document, the rules that changed it, and all notes."""
+    """Write the client of a document into a folder; return what came, the rules that changed it, and all notes."""
     layout, notes, fired = Layout(root=ROOT), list[str](), list[str]()
     document, _ = decode(data, name)
     document = to_openapi(layout, document) if is_swagger_2(document) else document
     check_input(document, name)
-    document = confirm(document)
+    document = came = confirm(document)
     for rule in (*RULES, *LAST_RULES):
         before, said = document, len(notes)
         document = rule(document, notes.append)
         fired += [rule.__name__] if document != before or len(notes) > said else []
     made = package(layout, document, folder, lambda _line: None)
-    return document, fired, [*notes, *made.lost]
+    return came, fired, [*notes, *made.lost]
 
 
 def differing(document: Object) -> Iterator[tuple[str, bool, str]]:
     """Yield each class with a sample, whether that came back as it was, and why not."""
     models, samples = importlib.import_module(f"{PACKAGE}.models"), Samples(document)
-    for keys, _ in [one for one in schemas_in(document) if len(one[0]) == 3]:
-        name = str(keys[2])
+    for name in child(document, *SHARED):
         made = getattr(models, class_name(name), None)
         for _ in range(SAMPLES if hasattr(made, "from_dict") else 0):
-            sample = samples.of({"$ref": f"#/components/schemas/{name}"})
+            sample = samples.of({"$ref": SCHEMAS + name})
             try:
                 again = made.from_dict(sample).to_dict()  # type: ignore[union-attr]
             except Exception as error:
@@ -116,34 +119,34 @@ def differing(document: Object) -> Iterator[tuple[str, bool, str]]:
                 yield name, again == sample, f"{sample} -> {again}"[:300]
 
 
-def main(arguments: list[str]) -> None:
-    """Print a line for each file; with `-v`, all that was noted on the way."""
-    verbose = "-v" in arguments
-    for file in [Path(one) for one in arguments if one != "-v"]:
+def typed(folder: str) -> str:
+    """Return the last line of what strict typing says of the package in a folder."""
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir=cache", "-p", PACKAGE]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout.strip().rpartition("\n")[2]
+
+
+def main(files: list[str]) -> None:
+    """Print a line for each file, and below it each class whose samples came back otherwise, told or not."""
+    for file in map(Path, files):
         with tempfile.TemporaryDirectory() as folder:
             try:
                 document, fired, notes = rebuilt(file.read_bytes(), file.name, Path(folder))
             except PipelineError as error:
                 print(f"{file.name}: {error}", *error.details, sep="\n  ")
                 continue
-            command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir=cache", "-p", PACKAGE]
-            typed = subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout.strip().splitlines()
-            sys.path.insert(0, folder)
+            said = typed(folder)
             for one in [one for one in sys.modules if one.partition(".")[0] == PACKAGE]:
                 del sys.modules[one]
+            sys.path.insert(0, folder)
             results = list(differing(document))
             sys.path.remove(folder)
         bad = {name: why for name, same, why in results if not same}
-        told = [name for name in bad if any(re.search(rf"\b{name}\b", note) for note in notes)]
         calls, classes = len(list(operations(document))), len({name for name, *_ in results})
-        print(
-            f"{file.name}: {calls} operations, {classes} classes, {len(results) - len(bad)} of {len(results)} samples"
-        )
-        print("  rules:", ", ".join(fired))
-        print("  mypy:", *typed[-3:])
+        same = f"{sum(one for _, one, _ in results)} of {len(results)} samples the same, {len(notes)} notes"
+        print(f"{file.name}: {calls} operations, {classes} classes, {same}; {said}; {', '.join(fired)}")
         for name, why in bad.items():
-            print(f"  {'told' if name in told else 'UNTOLD'}: {place(('components', 'schemas', name))}: {why}")
-        print(*(f"  {note}" for note in notes if verbose), sep="\n", end="")
+            told = any(re.search(rf"\b{re.escape(name)}\b", note) for note in notes)
+            print(f"  {'told' if told else 'NOT TOLD'}: the schema {name}: {why}")
 
 
 if __name__ == "__main__":

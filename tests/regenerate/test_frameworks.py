@@ -274,7 +274,7 @@ def test_requests_carry_what_the_document_says(client: Client) -> None:
 
 
 def test_what_the_generator_writes_otherwise_is_told(client: Client) -> None:
-    """A list in a path, header or query of one word, a cookie that is no text, and a nested query: each with its place."""
+    """A list in a path, header or single query, a cookie that is no text, a nested query: each with its place."""
     label = "POST /send/{keys}: the"
     assert [note for note in client.notes if note.startswith(label)] == [
         f"{label} path `keys` is taken as a string: the generator writes no other form of it there",

@@ -18,6 +18,7 @@ from pipeline.rules.operations import finish
 from pipeline.document import Object
 from pipeline.generate import Generated
 from pipeline.layout import Layout
+from pipeline.normalise import finish
 from pipeline.problems import PipelineError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from pipeline.rules import contents, defaults, dialect, enums, inheritance, normalise, shared
-from pipeline.rules.walk import Rule
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pipeline.document import Json, Object, child
+from pipeline import normalise as rules
+from pipeline.document import Json, Object, child, items, objects, parse, read_bytes
+from pipeline.problems import PipelineError
+from pipeline.provenance import confirm
+from pipeline.validate import check_document
+from pipeline.walk import without
+from regenerate.making import ROOT
 
 Small = Callable[..., Object]
 THING = "/things/{id}"
 
 
-def told(rule: Rule, document: Object) -> tuple[Object, list[str]]:
+def told(rule: rules.Rule, document: Object) -> tuple[Object, list[str]]:
     notes: list[str] = []
     return rule(document, notes.append), notes
 
 
-def changed(rule: Rule, document: Object) -> Object:
+def changed(rule: rules.Rule, document: Object) -> Object:
     return told(rule, document)[0]
+
+
+def schema(document: Object, name: str = "Thing") -> Object:
+    return child(document, "components", "schemas", name)
 
 
 def operation(document: Object) -> Object:
@@ -35,20 +47,24 @@ def media(*names: str) -> Object:
     return {name: {"schema": {"type": "string", "title": name}} for name in names}
 
 
+# Requests and replies
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (["text/plain", "application/json", "text/json"], ["application/json"]),
-        (["text/plain", "application/json", "application/problem+json"], ["application/problem+json"]),
-        (["text/plain", "text/json"], ["application/json"]),
-        (["text/csv"], ["text/csv"]),
+        (["text/plain", "application/json", "text/json"], "application/json"),
+        (["text/plain", "application/json", "application/problem+json"], "application/problem+json"),
+        (["text/plain", "text/json"], "application/json"),
+        (["text/csv"], "text/csv"),
+        (["*/*"], "application/json"),
     ],
 )
-def test_a_response_keeps_one_json_type(small: Small, before: list[str], after: list[str]) -> None:
+def test_a_response_keeps_one_json_type(small: Small, before: list[str], after: str) -> None:
     """A reply is never read as text because the framework lists `text/plain` first."""
     document = with_operation(small(), responses={"200": {"description": "", "content": media(*before)}})
-    replies = child(operation(changed(contents.keep_json_responses, document)), "responses", "200", "content")
-    assert list(replies) == after
+    replies = child(operation(changed(rules.keep_one_reply_type, document)), "responses", "200", "content")
+    assert list(replies) == [after]
 
 
 @pytest.mark.parametrize(
@@ -56,77 +72,195 @@ def test_a_response_keeps_one_json_type(small: Small, before: list[str], after: 
     [
         (["text/json", "application/*+json", "application/json"], ["application/json"]),
         (["application/*+json"], ["application/json"]),
+        (["application/vnd.acme.v2+json"], ["application/vnd.acme.v2+json"]),
         (["application/x-www-form-urlencoded"], ["application/x-www-form-urlencoded"]),
     ],
 )
 def test_a_request_keeps_one_json_type(small: Small, before: list[str], after: list[str]) -> None:
-    """A request never goes out with `Content-Type: application/*+json`."""
+    """A request never goes out with `Content-Type: application/*+json`, but with a type of the vendor's own."""
     document = with_operation(small(), requestBody={"content": media(*before), "required": True})
-    body = child(operation(changed(contents.keep_json_requests, document)), "requestBody")
+    body = child(operation(changed(rules.keep_one_request_type, document)), "requestBody")
     assert list(child(body, "content")) == after
     assert body["required"] is True
+
+
+@pytest.mark.parametrize(
+    ("content", "after", "note"),
+    [
+        ({"image/png": {}}, {"application/octet-stream": rules.BINARY}, "of the type image/png comes as bytes"),
+        (
+            {"text/plain": {"schema": rules.BINARY}, "application/json": {"schema": rules.BINARY}},
+            {"application/octet-stream": rules.BINARY},
+            "comes as bytes",
+        ),
+        ({"*/*": {"schema": rules.BINARY}}, {"application/octet-stream": rules.BINARY}, "comes as bytes"),
+        ({"text/csv": {"schema": {"oneOf": [rules.BINARY, rules.BINARY]}}}, None, "of the type text/csv comes as"),
+        (
+            {"application/pdf": {"schema": rules.BINARY}, "application/json": {"schema": {}}},
+            {"application/json": {}},
+            "is read as application/json, and not as application/pdf",
+        ),
+        (
+            {"application/json": {"schema": {"type": "integer"}}, "text/csv": {"schema": {"type": "string"}}},
+            {"application/json": {"type": "integer"}},
+            "is read as application/json, and not as text/csv",
+        ),
+        ({"application/octet-stream": {"schema": {}}}, {"application/octet-stream": rules.BINARY}, None),
+        ({"text/csv": {"schema": {"type": "integer"}}}, {"text/csv": {"type": "string"}}, "it comes as a string"),
+        ({"application/xml": {"schema": {"type": "object"}}}, {"text/xml": {"type": "string"}}, "comes as a string"),
+        ({"text/html": {"schema": {"type": "string"}}}, {"text/html": {"type": "string"}}, None),
+    ],
+)
+def test_a_reply_that_is_no_json_comes_as_text_or_bytes(
+    small: Small, content: Object, after: Object | None, note: str | None
+) -> None:
+    """A response is never dropped, nor read as JSON, because it is a picture, a file or a text."""
+    document = with_operation(small(), responses={"200": {"description": "", "content": content}})
+    found, notes = told(rules.keep_one_reply_type, document)
+    replies = child(operation(found), "responses", "200", "content")
+    wanted = after or {"application/octet-stream": rules.BINARY}
+    assert {name: child(one)["schema"] for name, one in replies.items()} == wanted
+    assert [(note or "") in one for one in notes] == [True] * bool(note)
+
+
+def test_a_form_beside_json_is_told(small: Small) -> None:
+    """A body that may also be a form is sent as JSON, and it is said that the form is not there."""
+    document = with_operation(small(), requestBody={"content": media("application/json", "multipart/form-data")})
+    found, notes = told(rules.keep_one_request_type, document)
+    assert list(child(operation(found), "requestBody", "content")) == ["application/json"]
+    assert notes == ["GET /things/{id}: the body is sent as application/json, and not as multipart/form-data"]
 
 
 def test_security_is_written_on_each_operation_but_not_over_its_own(small: Small) -> None:
     """An operation that needs a token says so itself, and one that says it needs none keeps that."""
     default: Json = [{"Bearer": []}]
     document: Object = {**small(), "security": default}
-    assert operation(changed(shared.repeat_security, document))["security"] == default
+    assert operation(changed(rules.repeat_security, document))["security"] == default
     open_to_all = with_operation(document, security=[])
-    assert operation(changed(shared.repeat_security, open_to_all))["security"] == []
+    assert operation(changed(rules.repeat_security, open_to_all))["security"] == []
 
 
-def test_enum_names_reach_the_generator(small: Small) -> None:
-    """The names that .NET tools give to integers are kept under the name that the generator reads."""
-    role: Object = {"type": "integer", "enum": [0, 1], "x-enumNames": ["Low", "High"]}
-    renamed = child(changed(enums.name_enum_members, small(Role=role)), "components", "schemas", "Role")
-    assert renamed == {"type": "integer", "enum": [0, 1], "x-enum-varnames": ["Low", "High"]}
+# Inheritance
 
-
-BASE: Object = {
-    "type": "object",
-    "required": ["kind"],
-    "properties": {"kind": {"type": "string"}, "id": {"type": "string"}},
-    "additionalProperties": False,
-    "discriminator": {"propertyName": "kind"},
-}
 REFERENCE: Object = {"$ref": "#/components/schemas/Base"}
 OWN: Object = {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}}}
+BASE: Object = {
+    "type": "object",
+    "required": ["kind", "id"],
+    "properties": {"kind": {"type": "string"}, "id": {"type": "string"}},
+    "additionalProperties": False,
+    "x-provenance": "assumed",
+    "x-provenance-note": "Ours.",
+    "discriminator": {"propertyName": "kind", "mapping": {"C": "#/components/schemas/Child"}},
+}
 
 
-@pytest.mark.parametrize("child_schema", [{"allOf": [REFERENCE, OWN]}, {"allOf": [REFERENCE], **OWN}])
-def test_a_child_takes_over_the_members_of_its_base(small: Small, child_schema: Object) -> None:
-    """A child stands alone, base first, in both ways that the framework writes inheritance."""
-    document = changed(inheritance.merge_inheritance, small(Base=BASE, Child=child_schema))
-    merged = child(document, "components", "schemas", "Child")
+@pytest.mark.parametrize("kind", [{"allOf": [REFERENCE, OWN]}, {"allOf": [REFERENCE], **OWN}])
+def test_a_child_takes_over_the_members_of_its_base(small: Small, kind: Object) -> None:
+    """A child stands alone, base first, in both ways that the framework writes inheritance, and knows its kind."""
+    merged = schema(changed(rules.merge_inheritance, small(Base=BASE, Child=kind)), "Child")
     assert "allOf" not in merged
     assert list(child(merged, "properties")) == ["kind", "id", "text"]
-    assert merged["required"] == ["kind", "text"]
-    assert child(document, "components", "schemas", "Base") == BASE
+    assert merged["required"] == ["kind", "id", "text"]
+    assert child(merged, "properties", "kind") == {"type": "string", "const": "C"}
+
+
+def test_a_base_names_its_kinds_in_an_enumeration(small: Small) -> None:
+    """The enumeration has the base's marks, and a kind that is new to us, or none at all, is still the base."""
+    found = changed(rules.merge_inheritance, small(Base=BASE, Child={"allOf": [REFERENCE, OWN]}))
+    base = schema(found, "Base")
+    enum: Object = {"$ref": "#/components/schemas/BaseKind"}
+    assert child(base, "properties", "kind") == {"anyOf": [enum, {"type": "null"}]}
+    assert base["required"] == ["id"]
+    marks: Object = {"x-provenance": "assumed", "x-provenance-note": "Ours."}
+    assert schema(found, "BaseKind") == {"type": "string", "enum": ["C"], **marks}
+    assert changed(rules.merge_inheritance, found) == found
+    assert "discriminator" not in schema(changed(rules.drop_discriminators, found), "Base")
+
+
+def test_a_discriminator_that_is_an_enumeration_stays_one(small: Small) -> None:
+    """Only a plain string becomes an enumeration of ours; the constants are there in any case."""
+    kind: Object = {"$ref": "#/components/schemas/Kind"}
+    base: Object = {**BASE, "properties": {"kind": kind}}
+    document = small(Base=base, Child={"allOf": [REFERENCE, OWN]}, Kind={"type": "string", "enum": ["C"]})
+    found = changed(rules.merge_inheritance, document)
+    assert schema(found, "Base") == base
+    assert child(schema(found, "Child"), "properties", "kind") == {"type": "string", "const": "C"}
+    assert list(child(found, "components", "schemas")) == ["Base", "Child", "Kind"]
+
+
+def test_a_kind_that_says_itself_what_it_is_called_is_believed(small: Small) -> None:
+    """What stands at the member is nearer than the mapping of the base."""
+    own: Object = {"type": "object", "properties": {"kind": {"type": "string", "enum": ["Other"]}}}
+    found = changed(rules.merge_inheritance, small(Base=BASE, Child={"allOf": [REFERENCE, own]}))
+    assert child(schema(found, "Child"), "properties", "kind") == {"type": "string", "const": "Other"}
+
+
+def test_a_kind_that_is_a_base_itself_is_not_shut_to_its_own_kinds(small: Small) -> None:
+    """A member that refers to the middle of a tree takes the kinds below it."""
+    mapping: Object = {"C": "#/components/schemas/Child", "G": "Grandchild"}
+    base: Object = {**BASE, "discriminator": {"propertyName": "kind", "mapping": mapping}}
+    below: Object = {"allOf": [{"$ref": "#/components/schemas/Child"}, OWN]}
+    found = changed(rules.merge_inheritance, small(Base=base, Child={"allOf": [REFERENCE]}, Grandchild=below))
+    assert child(schema(found, "Child"), "properties", "kind") == {"type": "string"}
+    assert child(schema(found, "Grandchild"), "properties", "kind") == {"type": "string", "const": "G"}
+
+
+def test_a_discriminator_inside_a_part_counts(small: Small) -> None:
+    """A base that inherits itself says its discriminator in the part that is its own."""
+    inner = without(BASE, "x-provenance", "x-provenance-note")
+    base: Object = {"allOf": [{"$ref": "#/components/schemas/Root"}, inner]}
+    document = small(Root={"type": "object", "properties": {"r": {}}}, Base=base, Child={"allOf": [REFERENCE, OWN]})
+    found = changed(rules.merge_inheritance, document)
+    assert list(child(schema(found, "Child"), "properties")) == ["r", "kind", "id", "text"]
+    assert schema(found, "BaseKind")["enum"] == ["C"]
+
+
+def test_one_kind_of_several_names_is_told(small: Small) -> None:
+    """No constant tells it from the others."""
+    mapping: Object = {"C": "#/components/schemas/Child", "D": "#/components/schemas/Child"}
+    base: Object = {**BASE, "discriminator": {"propertyName": "kind", "mapping": mapping}}
+    found, notes = told(rules.merge_inheritance, small(Base=base, Child={"allOf": [REFERENCE, OWN]}))
+    assert child(schema(found, "Child"), "properties", "kind") == {"type": "string"}
+    assert notes == ["the schema Base: one kind goes by several names, so its `kind` tells it from no other"]
 
 
 def test_a_child_takes_over_what_its_base_inherits_itself(small: Small) -> None:
     """Neither the members of a base's own base are lost, nor those of a part beside the base."""
-    kinds: Object = {name: {"type": "object", "properties": {name.lower(): {}}} for name in ("Root", "Mixin", "Own")}
-    base: Object = {**child(kinds, "Own"), "allOf": [{"$ref": "#/components/schemas/Root"}]}
-    parts: Json = [{"$ref": "#/components/schemas/Base"}, {"$ref": "#/components/schemas/Mixin"}]
-    document = small(**kinds, Base={**base, "discriminator": {"propertyName": "own"}}, Child={"allOf": parts})
-    merged = child(changed(inheritance.merge_inheritance, document), "components", "schemas", "Child")
+    parts: Object = {name: {"type": "object", "properties": {name.lower(): {}}} for name in ("Root", "Mixin", "Own")}
+    base: Object = {**child(parts, "Own"), "allOf": [{"$ref": "#/components/schemas/Root"}]}
+    both: Json = [REFERENCE, {"$ref": "#/components/schemas/Mixin"}]
+    document = small(**parts, Base={**base, "discriminator": {"propertyName": "own"}}, Child={"allOf": both})
+    merged = schema(changed(rules.merge_inheritance, document), "Child")
     assert merged == {"type": "object", "properties": {"root": {}, "own": {}, "mixin": {}}}
 
 
 def test_members_beside_all_of_are_not_dropped(small: Small) -> None:
-    """A child of a base without discriminator keeps its own members and what it requires, however it is written."""
+    """A child of a base without discriminator keeps its own members and what it requires."""
     plain: Object = {"type": "object", "properties": {"id": {"type": "string"}}}
     beside: Object = {**OWN, "allOf": [REFERENCE], "description": "Mine."}
-    document = changed(inheritance.move_members_into_all_of, small(Base=plain, Child=beside))
-    moved = child(document, "components", "schemas", "Child")
-    assert moved == {"allOf": [REFERENCE, OWN], "description": "Mine."}
-    assert changed(inheritance.move_members_into_all_of, document) == document
-    demanding: Object = {"allOf": [REFERENCE], "required": ["id"], "nullable": True}
-    document = changed(inheritance.move_members_into_all_of, small(Base=plain, Child=demanding))
-    moved = child(document, "components", "schemas", "Child")
-    assert moved == {"allOf": [REFERENCE, {"required": ["id"]}], "nullable": True}
+    merged = schema(changed(rules.merge_inheritance, small(Base=plain, Child=beside)), "Child")
+    assert merged == {
+        "type": "object",
+        "properties": {"id": {"type": "string"}, "text": {"type": "string"}},
+        "required": ["text"],
+        "description": "Mine.",
+    }
+
+
+def test_a_schema_that_is_a_part_of_itself_comes_to_an_end(small: Small) -> None:
+    """A document that makes no sense does not keep the pipeline for ever."""
+    loop: Json = {"$ref": "#/components/schemas/Loop"}
+    union: Object = {"oneOf": [loop, loop, {"$ref": "#/components/schemas/Other"}, {"type": "null"}], "default": 1}
+    mixed: Object = {"allOf": [loop, REFERENCE], "discriminator": {"propertyName": "kind"}}
+    base: Object = {"allOf": [{"$ref": "#/components/schemas/Itself"}]}
+    document = small("3.0.1", Loop=union, Other=union, Base=base, Itself=mixed)
+    document = with_operation(document, parameters=[{"name": "id", "in": "path", "schema": loop}])
+    found = changed(rules.finish, changed(rules.normalise, document))
+    assert set(child(found, "components", "schemas")) == {"Loop", "Other", "Base", "Itself"}
+
+
+# Ways to write a schema
 
 
 @pytest.mark.parametrize(
@@ -134,24 +268,24 @@ def test_members_beside_all_of_are_not_dropped(small: Small) -> None:
     [
         ({"type": "string", "nullable": True}, {"type": ["string", "null"]}),
         ({"type": "string", "nullable": False}, {"type": "string"}),
+        ({"type": "string", "x-nullable": True}, {"type": ["string", "null"]}),
         ({**REFERENCE, "nullable": True}, {"anyOf": [REFERENCE, {"type": "null"}]}),
         ({"allOf": [REFERENCE], "nullable": True}, {"anyOf": [REFERENCE, {"type": "null"}]}),
         ({"oneOf": [REFERENCE], "nullable": True}, {"oneOf": [REFERENCE, {"type": "null"}]}),
-        (
-            {"type": "string", "enum": ["a"], "nullable": True},
-            {"type": ["string", "null"], "enum": ["a", None]},
-        ),
-        (
-            {"properties": {"nullable": {"type": "boolean"}}},
-            {"properties": {"nullable": {"type": "boolean"}}},
-        ),
+        ({"type": "null", "allOf": [REFERENCE]}, {"anyOf": [REFERENCE, {"type": "null"}]}),
+        ({"type": ["null", "object"], **REFERENCE}, {"anyOf": [REFERENCE, {"type": "null"}]}),
+        ({"oneOf": [{"type": "null"}, REFERENCE], "nullable": True}, {"oneOf": [{"type": "null"}, REFERENCE]}),
+        ({"type": "string", "enum": ["a"], "nullable": True}, {"type": ["string", "null"], "enum": ["a", None]}),
+        ({"type": ["null", "string"], "enum": ["a"]}, {"type": ["string", "null"], "enum": ["a", None]}),
+        ({"properties": {"nullable": {"type": "boolean"}}}, {"properties": {"nullable": {"type": "boolean"}}}),
     ],
 )
-def test_null_becomes_a_type(small: Small, before: Object, after: Object) -> None:
+@pytest.mark.parametrize("version", ["3.0.1", "3.1.1"])
+def test_null_becomes_a_type(small: Small, version: str, before: Object, after: Object) -> None:
     """Nullability survives wherever it stands, and a field that is called nullable stays a field."""
-    document = changed(dialect.write_null_as_type, small("3.0.1", Thing=before))
-    assert child(document, "components", "schemas", "Thing") == after
-    assert document["openapi"] == "3.1.0"
+    document = changed(rules.normalise, small(version, Thing=before, Base=OWN))
+    assert schema(document) == after
+    assert str(document["openapi"]).startswith("3.1.")
 
 
 @pytest.mark.parametrize(
@@ -163,225 +297,16 @@ def test_null_becomes_a_type(small: Small, before: Object, after: Object) -> Non
 )
 def test_exclusive_limits_become_numbers(small: Small, before: Object, after: Object) -> None:
     """A limit of OpenAPI 3.0 means the same after the document has become 3.1."""
-    document = changed(dialect.write_limits_as_numbers, small("3.0.1", Thing=before))
-    assert child(document, "components", "schemas", "Thing") == after
+    assert schema(changed(rules.write_limits_as_numbers, small("3.0.1", Thing=before))) == after
 
 
-@pytest.mark.parametrize(
-    ("version", "member", "required", "after"),
-    [
-        ("3.0.1", REFERENCE, [], {**REFERENCE, "nullable": True}),
-        ("3.0.1", {**REFERENCE, "description": "x"}, [], {**REFERENCE, "description": "x", "nullable": True}),
-        ("3.0.1", REFERENCE, ["other"], REFERENCE),
-        ("3.0.1", {**REFERENCE, "nullable": False}, [], {**REFERENCE, "nullable": False}),
-        ("3.1.0", REFERENCE, [], REFERENCE),
-    ],
-)
-def test_an_optional_reference_may_be_null(
-    small: Small, version: str, member: Object, required: list[Json], after: Object
-) -> None:
-    """A null where the framework could not say `nullable` does not make the whole reply unreadable."""
-    thing: Object = {"type": "object", "required": required, "properties": {"other": member}}
-    document = changed(dialect.admit_null_for_references, small(version, Thing=thing, Base={"type": "object"}))
-    assert child(document, "components", "schemas", "Thing", "properties", "other") == after
-
-
-def test_the_extension_for_null_is_understood(small: Small) -> None:
-    """What tools say in Swagger 2.0 is as good as `nullable`, wherever the converter leaves it."""
-    note: Object = {"type": "string", "x-nullable": True}
-    found = changed(normalise.normalise, small("3.0.3", Thing={"type": "object", "properties": {"note": note}}))
-    assert child(found, "components", "schemas", "Thing", "properties", "note") == {"type": ["string", "null"]}
-
-
-def test_an_id_is_a_string_whatever_its_form(small: Small) -> None:
-    """An id that is no UUID is still an id; the generator would make a class of it that refuses others."""
-    thing: Object = {"type": "object", "properties": {"id": {"type": "string", "format": "uuid"}}}
-    document = changed(dialect.keep_ids_as_strings, small(Thing=thing))
-    assert child(document, "components", "schemas", "Thing", "properties", "id") == {"type": "string"}
-
-
-@pytest.mark.parametrize("rule", normalise.RULES, ids=lambda rule: rule.__name__)
-def test_a_rule_leaves_a_document_without_its_trap_alone(small: Small, rule: Rule) -> None:
-    """A document of OpenAPI 3.1 without traps goes through every rule unchanged, order of keys included."""
-    document = small(Thing={"type": ["string", "null"]}, Zebra=OWN, Apple=OWN)
-    after, notes = told(rule, document)
-    assert (after, notes) == (document, [])
-    assert list(child(after, "components", "schemas")) == ["Thing", "Zebra", "Apple"]
-
-
-def test_the_normaliser_is_done_after_one_pass(small: Small) -> None:
-    """Normalising what was normalised changes nothing, and the input itself is never touched."""
-    twins: Object = {"type": "string", "enum": ["Open", "OPEN", "Open"], "default": "Shut"}
-    odd = small(
-        "3.0.1",
-        **{
-            "Base": BASE,
-            "Child": {"allOf": [REFERENCE, {**OWN, "title": "Base"}]},
-            "Gone": {**REFERENCE, "nullable": True},
-        },
-        **{"Page`1[[Acme.Thing, Acme]]": OWN, "base": OWN, "Response": {"type": "array"}, "State": twins},
-    )
-    paths: Object = {
-        "/things/{ID:int}": {"get": operation(odd)},
-        "/a": {"get": {**operation(odd), "operationId": "get_thing"}},
-    }
-    document: Object = {**odd, "servers": [{"url": "/api"}], "paths": paths}
-    before = repr(document)
-    once, notes = told(normalise.normalise, document)
-    assert told(normalise.normalise, once)[0] == once
-    assert repr(document) == before
-    assert len(notes) == len(set(notes)) >= 10
-
-
-def test_a_schema_that_is_a_part_of_itself_comes_to_an_end(small: Small) -> None:
-    """A document that makes no sense does not keep the pipeline for ever."""
-    loop: Json = {"$ref": "#/components/schemas/Loop"}
-    union: Object = {"oneOf": [loop, loop, {"$ref": "#/components/schemas/Other"}, {"type": "null"}], "default": 1}
-    mixed: Object = {"allOf": [loop, REFERENCE], "discriminator": {"propertyName": "kind"}}
-    document = small(
-        "3.0.1", Loop=union, Other=union, Base={"allOf": [{"$ref": "#/components/schemas/Self"}]}, Self=mixed
-    )
-    found = changed(
-        normalise.normalise, with_operation(document, parameters=[{"name": "id", "in": "path", "schema": loop}])
-    )
-    assert child(found, "components", "schemas", "Self")["discriminator"] == {"propertyName": "kind"}
-
-
-# Media types
-
-
-@pytest.mark.parametrize(
-    ("content", "after", "note"),
-    [
-        ({"image/png": {}}, {"application/octet-stream": contents.BINARY}, "of the type image/png comes as bytes"),
-        (
-            {"text/plain": {"schema": contents.BINARY}, "application/json": {"schema": contents.BINARY}},
-            {"application/octet-stream": contents.BINARY},
-            "of the type application/json comes as bytes",
-        ),
-        (
-            {"image/png": {"schema": contents.BINARY}, "text/plain": {"schema": contents.BINARY}},
-            {"application/octet-stream": contents.BINARY},
-            "of the type text/plain comes as bytes",
-        ),
-        (
-            {"application/pdf": {}, "application/json": {"schema": {}}},
-            {"application/json": {}},
-            "is read as application/json, and not as application/pdf",
-        ),
-        (
-            {"application/json": {"schema": {"type": "integer"}}, "text/csv": {"schema": {"type": "string"}}},
-            {"application/json": {"type": "integer"}},
-            "is read as application/json, and not as text/csv",
-        ),
-        (
-            {"application/json": {"schema": {}}, "application/vnd.acme+json": {"schema": {"type": "integer"}}},
-            {"application/json": {}},
-            "is read as application/json, and not as application/vnd.acme+json",
-        ),
-        (
-            {"application/pdf": {}, "text/html": {"schema": {"type": "string"}}},
-            {"text/html": {"type": "string"}},
-            "is read as text/html, and not as application/pdf",
-        ),
-        ({"*/*": {"schema": contents.BINARY}}, {"application/octet-stream": contents.BINARY}, "comes as bytes"),
-        ({"application/octet-stream": {"schema": {}}}, {"application/octet-stream": contents.BINARY}, None),
-        ({"text/csv": {"schema": {"type": "integer"}}}, {"text/csv": {"type": "string"}}, "it comes as a string"),
-        ({"text/html": {"schema": {"type": "string"}}}, {"text/html": {"type": "string"}}, None),
-    ],
-)
-def test_a_reply_that_is_no_json_comes_as_text_or_bytes(
-    small: Small, content: Object, after: Object, note: str | None
-) -> None:
-    """A response is never dropped, nor read as JSON, because it is a picture, a file or a text."""
-    document = with_operation(small(), responses={"200": {"description": "", "content": content}})
-    found, notes = told(contents.keep_json_responses, document)
-    replies = child(operation(found), "responses", "200", "content")
-    assert {name: child(media)["schema"] for name, media in replies.items()} == after
-    assert [(note or "") in one for one in notes] == [True] * bool(note)
-
-
-@pytest.mark.parametrize(
-    ("content", "after"),
-    [
-        ({"*/*": {"schema": OWN}}, {"application/json": {"schema": OWN}}),
-        (
-            {"*/*": {"schema": OWN}, "application/json": {"examples": {}}},
-            {"application/json": {"examples": {}, "schema": OWN}},
-        ),
-        ({"*/*": {"schema": contents.BINARY}}, {"*/*": {"schema": contents.BINARY}}),
-    ],
-)
-def test_what_may_be_of_any_type_is_json(small: Small, content: Object, after: Object) -> None:
-    """A reply of which the document says no type is not read as bytes, unless it is a file; one note tells of all."""
-    replies: Object = {status: {"description": "", "content": content} for status in ("200", "201")}
-    found, notes = told(contents.read_any_type_as_json, with_operation(small(), responses=replies))
-    assert child(operation(found), "responses", "200", "content") == after
-    assert notes == ["2 bodies or replies may be of any type: they are taken for JSON"] * (content != after)
-
-
-def test_statuses_are_spelled_as_the_generator_reads_them(small: Small) -> None:
-    """A range in lower case is not dropped, and a reply without a description is still one."""
-    statuses: Object = {"4xx": {}, "5XX": {}, "default": {}, "404": {"description": "No"}, "2**": {}}
-    found, notes = told(contents.keep_json_responses, with_operation(small(), responses=statuses))
-    assert notes == ["GET /things/{id}: the answer 2** is no status: it is left out"]
-    replies = child(operation(found), "responses")
-    assert list(replies) == ["4XX", "5XX", "default", "404"]
-    assert [child(one)["description"] for one in replies.values()] == ["", "", "", "No"]
-
-
-@pytest.mark.parametrize(("name", "schema"), [("application/json", {}), ("multipart/form-data", {"type": "object"})])
-def test_a_body_without_a_schema_takes_anything(small: Small, name: str, schema: Object) -> None:
-    """An endpoint is not dropped because nobody described its body."""
-    document = with_operation(small(), requestBody={"content": {name: {}}})
-    found, notes = told(contents.keep_json_requests, document)
-    assert child(operation(found), "requestBody", "content", name)["schema"] == schema
-    assert len(notes) == 1
-    assert notes[0].startswith("GET /things/{id}: the body has no schema")
-
-
-def test_a_type_of_the_vendors_own_is_still_sent(small: Small) -> None:
-    """Only the wildcard and JSON that calls itself text become plain JSON."""
-    document = with_operation(small(), requestBody={"content": media("application/vnd.acme.v2+json")})
-    body = child(operation(changed(contents.keep_json_requests, document)), "requestBody")
-    assert list(child(body, "content")) == ["application/vnd.acme.v2+json"]
-
-
-def test_a_form_beside_json_is_told(small: Small) -> None:
-    """A body that may also be a form is sent as JSON, and it is said that the form is not there."""
-    document = with_operation(small(), requestBody={"content": media("application/json", "multipart/form-data")})
-    found, notes = told(contents.keep_json_requests, document)
-    assert list(child(operation(found), "requestBody", "content")) == ["application/json"]
-    assert notes == ["GET /things/{id}: the body is sent as application/json, and not as multipart/form-data"]
-
-
-def test_what_the_service_would_call_is_told(small: Small) -> None:
-    """Webhooks and callbacks do not get lost in silence: no client has them."""
-    document: Object = {**with_operation(small(), callbacks={"done": {}}), "webhooks": {"ping": {}}}
-    _, notes = told(contents.tell_calls_back, document)
-    assert notes == [
-        "the document has webhooks (ping), which no client calls",
-        "GET /things/{id} has callbacks, which no client calls",
-    ]
-
-
-# Ways to write a schema
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "note"),
-    [
-        ({"properties": {"a": True, "b": False}}, {"properties": {"a": {}, "b": {"not": {}}}}, None),
-        ({"type": "array", "items": True}, {"type": "array", "items": {}}, None),
-        ({"type": "array"}, {"type": "array", "items": {}}, "the array does not say of what"),
-        ({"type": "object", "additionalProperties": False}, {"type": "object", "additionalProperties": False}, None),
-    ],
-)
-def test_short_schemas_are_written_out(small: Small, before: Object, after: Object, note: str | None) -> None:
-    """The whole document is not refused for a schema that is `true`, nor a class dropped for a list of anything."""
-    found, notes = told(dialect.write_out_short_schemas, small(Thing=before))
-    assert child(found, "components", "schemas", "Thing") == after
-    assert [(note or "") in one for one in notes] == [True] * bool(note)
+def test_optional_references_may_be_null_in_openapi_30_only(small: Small) -> None:
+    """The framework cannot say in 3.0 that a reference may be null; in 3.1 it can, and means what it says."""
+    thing: Object = {"required": ["one"], "properties": {"one": REFERENCE, "two": REFERENCE}}
+    admitted = schema(changed(rules.admit_null_for_references, small("3.0.1", Thing=thing, Base=OWN)))
+    assert child(admitted, "properties") == {"one": REFERENCE, "two": {**REFERENCE, "nullable": True}}
+    document = small("3.1.0", Thing=thing, Base=OWN)
+    assert changed(rules.admit_null_for_references, document) == document
 
 
 @pytest.mark.parametrize(
@@ -393,37 +318,25 @@ def test_short_schemas_are_written_out(small: Small, before: Object, after: Obje
     ],
 )
 def test_a_number_that_may_be_written_as_a_string_is_a_number(small: Small, before: Object, after: Object) -> None:
-    """The newest framework accepts both and writes numbers: a caller does not meet a union."""
-    found = changed(dialect.read_numbers_as_numbers, small(Thing=before))
-    assert child(found, "components", "schemas", "Thing") == after
-
-
-def test_nullable_is_understood_in_openapi_31_too(small: Small) -> None:
-    """A word of 3.0 in a document of 3.1 does not lose its meaning."""
-    found = changed(normalise.normalise, small(Thing={"type": "string", "nullable": True}))
-    assert child(found, "components", "schemas", "Thing") == {"type": ["string", "null"]}
-
-
-def test_words_without_a_value_are_left_out(small: Small) -> None:
-    """A tool that writes null for what it does not know does not make a document useless; values and names stay."""
-    thing: Object = {"default": None, "format": None, "enum": [None]}
-    document = with_operation(small(Thing=thing, Any={"properties": {"format": None}}), summary=None)
-    found = changed(dialect.leave_out_nothing, with_operation(document, responses={"204": None}))
-    assert child(operation(found), "responses") == {"204": {}}
-    assert "summary" not in operation(found)
-    assert child(found, "components", "schemas") == {
-        "Thing": {"default": None, "enum": [None]},
-        "Any": {"properties": {"format": {}}},
-    }
+    """The newest framework accepts both and writes numbers: a caller does not meet a union; one note tells of all."""
+    found, notes = told(rules.read_numbers_as_numbers, small(Thing=before, Other=before))
+    assert schema(found) == schema(found, "Other") == after
+    assert notes == ["2 numbers may also be strings, the schema Thing the first: they are taken as numbers"] * (
+        before != after
+    )
 
 
 @pytest.mark.parametrize(
-    ("schema", "kept"),
+    ("schema_", "kept"),
     [
         ({"type": "integer", "default": 1}, True),
         ({"type": "integer", "default": "x"}, False),
+        ({"type": "integer", "default": 1.0}, False),
+        ({"type": "boolean", "default": "true"}, False),
+        ({"type": "string", "default": 1}, False),
         ({"type": "string", "format": "date-time", "default": "soon"}, False),
         ({"type": ["string", "null"], "default": "x"}, True),
+        ({"type": ["string", "null"], "default": None}, True),
         ({"type": "object", "default": {}}, False),
         ({"allOf": [{"$ref": "#/components/schemas/State"}], "default": "On"}, True),
         ({"allOf": [{"$ref": "#/components/schemas/State"}], "default": 1}, False),
@@ -431,9 +344,90 @@ def test_words_without_a_value_are_left_out(small: Small) -> None:
         ({"type": "array", "items": {}, "default": []}, True),
     ],
 )
-def test_a_default_that_is_no_value_is_left_out(small: Small, schema: Object, kept: bool) -> None:
+def test_a_default_that_is_no_value_is_left_out(small: Small, schema_: Object, kept: bool) -> None:
     """A class or an endpoint is not dropped for a default that does not fit; the note says which."""
-    state: Object = {"type": "string", "enum": ["On"]}
-    found, notes = told(defaults.drop_unusable_defaults, small(State=state, Thing={"properties": {"a": schema}}))
-    assert ("default" in child(found, "components", "schemas", "Thing", "properties", "a")) is kept
+    document = small(State={"type": "string", "enum": ["On"]}, Thing={"properties": {"a": schema_}})
+    found, notes = told(rules.drop_unusable_defaults, document)
+    assert ("default" in child(schema(found), "properties", "a")) is kept
     assert [one.startswith("the schema Thing at properties/a: the default") for one in notes] == [True] * (not kept)
+    check_document(found, "small.json")
+
+
+def test_unions_are_tried_by_what_they_ask_for(small: Small) -> None:
+    """Constants count as much as required members, and what asks for nothing comes last."""
+    some: Object = {"type": "object", "properties": {"a": {"type": "string"}}}
+    more: Object = {**some, "required": ["a"]}
+    most: Object = {**some, "required": ["a"], "properties": {"a": {"const": "x"}}}
+    refs: list[Json] = [{"$ref": f"#/components/schemas/{name}"} for name in ("Some", "More", "Most")]
+    union: Object = {"anyOf": [{"type": "null"}, *refs]}
+    found, notes = told(rules.order_unions, small(Some=some, More=more, Most=most, Thing=union))
+    assert items(schema(found)["anyOf"]) == [refs[2], refs[1], {"type": "null"}, refs[0]]
+    assert notes == ["the schema Thing: a Some may be read as More, which comes first"]
+
+
+# The whole
+
+KNOWN = (ROOT / "openapi" / "upstream.json", ROOT / "tests" / "regenerate" / "rehearsal" / "vendor.json")
+
+
+@pytest.mark.parametrize("rule", [*rules.RULES, *rules.LAST_RULES], ids=lambda rule: rule.__name__)
+def test_a_rule_leaves_a_document_without_its_trap_alone(small: Small, rule: rules.Rule) -> None:
+    """A document of OpenAPI 3.1 without traps goes through every rule unchanged, order of keys included."""
+    document = small(Thing={"type": ["string", "null"]}, Zebra=OWN, Apple=OWN)
+    after, notes = told(rule, document)
+    assert (after, notes) == (document, [])
+    assert list(child(after, "components", "schemas")) == ["Thing", "Zebra", "Apple"]
+
+
+@pytest.mark.parametrize("path", KNOWN, ids=lambda path: path.name)
+def test_the_normaliser_is_done_after_one_pass(path: Path) -> None:
+    """Normalising what was normalised changes nothing, and the input itself is never touched."""
+    document = confirm(parse(read_bytes(path), path))
+    before = copy.deepcopy(document)
+    once = changed(rules.normalise, document)
+    assert changed(rules.normalise, once) == once
+    assert changed(rules.finish, changed(rules.finish, once)) == changed(rules.finish, once)
+    assert document == before
+
+
+ODD: st.SearchStrategy[Json] = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 2),
+    st.sampled_from(["", "null", "object", "array", "string", "integer", "#/components/schemas/Base", "#/", "~"]),
+    st.sampled_from([[], {}, [None], ["null"], {"type": "null"}, [{"$ref": "#/components/schemas/Thing"}], {"a": 1}]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_no_document_ends_in_a_traceback(data: st.DataObject) -> None:
+    """Whatever stands at whatever place, the document is taken or refused in sentences with a place."""
+    holder: Object = {"properties": {"x": {"oneOf": [REFERENCE, {"type": "null"}], "default": 1}}, "x-enumNames": ["A"]}
+    enum: Object = {"type": ["null", "integer"], "enum": [1, 2], "x-enum-varnames": ["A"], "nullable": True}
+    parameters: list[Json] = [
+        {"name": "ID", "in": "path", "required": True, "schema": {"type": "string"}},
+        {"name": "q", "in": "query", "style": "form", "explode": False, "schema": {"type": "array", "items": {}}},
+    ]
+    reply: Object = {"200": {"description": "", "content": media("text/plain", "text/json")}}
+    call: Object = {"parameters": parameters, "responses": reply, "requestBody": {"content": media("text/json")}}
+    document: Object = {
+        "openapi": "3.0.1",
+        "info": {"title": "t", "version": "1"},
+        "servers": [{"url": "https://a.example/api"}],
+        "security": [],
+        "paths": {THING: {"get": call, "parameters": parameters[:1]}},
+        "components": {"schemas": {"Base": BASE, "Child": {"allOf": [REFERENCE, OWN]}, "Thing": holder, "E": enum}},
+    }
+    document = copy.deepcopy(document)
+    for _ in range(data.draw(st.integers(1, 3))):
+        places = [(node, key) for _, node in objects(document, ()) for key in node if node is not document]
+        node, key = data.draw(st.sampled_from(places))
+        node[key] = copy.deepcopy(data.draw(ODD))
+    try:
+        check_document(changed(rules.finish, changed(rules.normalise, confirm(document))), "odd.json")
+    except PipelineError as error:
+        refused = error.details
+    else:
+        refused = ()
+    assert all("Traceback" not in one and "\n" not in one for one in refused)
