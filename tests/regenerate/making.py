@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 from attrs import frozen
 
-from pipeline.document import Object, dump, edit_operations
+from pipeline.document import Object, edit_operations
 from pipeline.generate import Generated, generate
 from pipeline.layout import Layout
 from pipeline.normalise import finish, normalise
@@ -59,9 +59,7 @@ def made(document: Object, folder: Path) -> tuple[Generated, list[str]]:
     marks: Object = {"x-provenance": "assumed", "x-provenance-note": "Made for a test."}
     document = edit_operations(document, lambda _label, operation: {**operation, **marks})
     check_document(document, "made.json")
-    built = folder / "made.json"
-    built.write_bytes(dump(document))
-    return generate(document, built, Layout(root=ROOT), folder), notes
+    return generate(document, Layout(root=ROOT), folder), notes
 
 
 @contextmanager

@@ -16,15 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.build import package
+from pipeline.decode import decode, is_swagger_2, to_openapi
 from pipeline.document import Json, Object, child, items, objects, operations, text
-from pipeline.intake.convert import is_swagger_2, to_openapi
-from pipeline.intake.decode import decode
 from pipeline.layout import PACKAGE, Layout
 from pipeline.naming import class_name
 from pipeline.normalise import LAST_RULES, RULES
 from pipeline.problems import PipelineError
 from pipeline.provenance import confirm
+from pipeline.run import package
 from pipeline.validate import check_input
 from pipeline.walk import SCHEMAS, SHARED, UNIONS, followed, kinds, without
 

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipeline.build import package, read
-from pipeline.rules.operations import finish
 
 from pipeline.document import Object
 from pipeline.generate import Generated
 from pipeline.layout import Layout
 from pipeline.normalise import finish
 from pipeline.problems import PipelineError
+from pipeline.run import package, read
 
 ROOT = Path(__file__).resolve().parents[2]
 EVIL = '''"""\n__import__("os").system("touch /tmp/owned")\n"""\\'''

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from pipeline.rules import enums, naming, operations, schemas
-from pipeline.rules.walk import Rule
 
 from pipeline import normalise as rules
 from pipeline.document import Object, child

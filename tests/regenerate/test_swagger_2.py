@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.assumed import CONNECT
-from pipeline.build import Read, read
+from pipeline.carry import CONNECT
 from pipeline.document import (
     Json,
     Object,
@@ -24,6 +23,7 @@ from pipeline.document import (
     text,
 )
 from pipeline.layout import Layout
+from pipeline.run import Given, read
 from pipeline.walk import without
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,12 +50,12 @@ def call(name: str, *parameters: Json, **more: Json) -> Object:
     return {"operationId": name, "tags": ["Chat"], "parameters": list(parameters), "responses": reply, **more}
 
 
-def converted(document: Object) -> Read:
+def converted(document: Object) -> Given:
     """Take a document as far as the normaliser."""
     return read(Layout(root=ROOT), dump(document), "swagger.json")
 
 
-def schemas(found: Read) -> Object:
+def schemas(found: Given) -> Object:
     return child(found.normal, "components", "schemas")
 
 

@@ -25,7 +25,7 @@ from pipeline.document import Json, Object
 from pipeline.generate import generate, marker
 from pipeline.layout import Layout
 from pipeline.problems import PipelineError
-from pipeline.tree.compare import snapshot
+from pipeline.tree import snapshot
 from puzzel_chat._config import Settings
 from puzzel_chat._errors import ApiError, ContractError, PuzzelChatError, ServerError, TransportError
 from puzzel_chat._http import Reply
@@ -207,10 +207,10 @@ def test_the_generator_never_fetches(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
     monkeypatch.setattr(subprocess, "run", refused)
     with pytest.raises(PipelineError, match="openapi-python-client refused") as raised:
-        generate(DOCUMENT, tmp_path / "traps.json", Layout(root=ROOT), tmp_path)
+        generate(DOCUMENT, Layout(root=ROOT), tmp_path)
     assert raised.value.details == ("ValueError: no",)
     assert "--url" not in commands[0]
-    assert commands[0][commands[0].index("--path") + 1] == str(tmp_path / "traps.json")
+    assert commands[0][commands[0].index("--path") + 1] == str(tmp_path / "puzzel-chat.json")
 
 
 def test_the_output_is_whole_typed_and_marked(client: Client) -> None:
@@ -226,7 +226,7 @@ def test_a_missing_ruff_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert "ruff check --isolated --fix --quiet --select I,F401,UP" in hooks
     monkeypatch.setattr(shutil, "which", lambda *_names, **_options: None)
     with pytest.raises(PipelineError, match="holds no ruff"):
-        generate(DOCUMENT, tmp_path / "traps.json", Layout(root=ROOT), tmp_path)
+        generate(DOCUMENT, Layout(root=ROOT), tmp_path)
 
 
 def test_the_order_of_the_document_is_the_order_of_the_fields(client: Client) -> None:

@@ -1,6 +1,6 @@
 """Single values of the generated models, each by the type that the document gives it, and checked once more.
 
-The generated models pass a value of the wrong type through, so at run time it becomes None, never a surprise further in.
+The generated models pass a value of the wrong type through, so at run time such a value becomes None.
 The types are the document's: one that changes there is an error of the type checker at the line that reads it.
 """
 
@@ -12,7 +12,7 @@ from typing import Never, TypeAlias, TypeVar
 from puzzel_chat_api.types import UNSET, Unset
 
 _T = TypeVar("_T")
-Absent: TypeAlias = "None | Unset"
+Absent: TypeAlias = "Unset | None"
 FOREVER = 1e9
 """Seconds (30 years) from which on a duration is nonsense."""
 
