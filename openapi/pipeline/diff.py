@@ -34,7 +34,7 @@ from pipeline.expected import TOLERATED
 from pipeline.generate import RAW
 from pipeline.judge import Row
 from pipeline.layout import Layout
-from pipeline.naming import NAMES, identifier
+from pipeline.naming import DEFAULT, NAMES, identifier
 from pipeline.private import MARK as PRIVATE
 from pipeline.provenance import HOST, MARK, host
 from pipeline.servers import hosts
@@ -348,7 +348,7 @@ def _is_shown(rule: str, entry: Object) -> bool:
     if rule == "schema-constraint-changed":
         member = text(entry, "property")
         old, new = (one.get("format") if isinstance(one, dict) else one for one in (old, new))
-        return member == "const" or (member == "format" and old in SEEN and new in SEEN)
+        return member == "format" and old in SEEN and new in SEEN
     if rule.startswith("enum-values"):
         return not any(isinstance(one, int) for side in (old, new) for one in items(side))
     kinds, before = (set(map(str, items(one) or [one])) for one in (new, old))
@@ -387,11 +387,13 @@ def _sentence(entry: Object, where: str) -> str:
     if kind == "modified" and member:
         old, new = (child(one).get(member, one) for one in (old, new))
         what = named(where.removesuffix(f"/{member}"))
+        if member == DEFAULT:
+            return f"without {what} the service takes {_value(new)} now, and {_value(old)} before"
         if old is None or new is None:
             return f"`{member}` of {what} is {f'{_value(new)} now' if old is None else f'{_value(old)} no more'}"
         return f"`{member}` of {what} is {_value(new)} now, no longer {_value(old)}"
     if kind == "added" and text(entry, "typeName") == "Parameter":
-        default = child(new, "schema").get("default")
+        default = child(new, "schema").get(DEFAULT)
         without = f"; the service takes {_value(default)} without it" if default is not None else ""
         return f"{what} is new and optional, and not sent{without}"
     return f"{what} is {'new' if kind == 'added' else kind}"

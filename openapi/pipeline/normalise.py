@@ -10,8 +10,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import cast
 
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # ships no types
-
 from pipeline.document import (
     METHODS,
     Json,
@@ -23,7 +21,17 @@ from pipeline.document import (
     operations,
     text,
 )
-from pipeline.naming import NAMES, class_name, free_name, identifier, joined, labels_of, module_name, operation_name
+from pipeline.naming import (
+    DEFAULT,
+    NAMES,
+    class_name,
+    free_name,
+    identifier,
+    joined,
+    labels_of,
+    module_name,
+    operation_name,
+)
 from pipeline.problems import brief
 from pipeline.servers import fold_server_path
 from pipeline.walk import (
@@ -648,28 +656,19 @@ def read_numbers_as_numbers(document: Object, note: Note) -> Object:
     return result
 
 
-def drop_unusable_defaults(document: Object, note: Note) -> Object:
-    """Leave out each default that is no value of its schema: the generator drops the whole class or endpoint for it."""
+def leave_defaults_to_the_service(document: Object, note: Note) -> Object:
+    """Keep each default as a remark only: what a caller does not say is not sent, and the service knows what it takes.
+
+    The generator would send them, and drop the whole class or endpoint for one that is no value of its schema.
+    """
 
     def change(keys: Keys, schema: Object) -> Json:
-        default = schema.get("default")
-        if default is None or _fits(document, without(schema, "default"), default):
+        if "default" not in schema:
             return schema
-        note(f"{place(keys)}: the default {default!r} is no value that the generator can write: it is left out")
-        return without(schema, "default")
+        note(f"{place(keys)}: the default {brief(repr(schema['default']))} is left to the service")
+        return {(DEFAULT if key == "default" else key): value for key, value in schema.items()}
 
     return edit_schemas(document, change)
-
-
-def _fits(document: Object, schema: Object, value: Json) -> bool:
-    if isinstance(value, dict) or (isinstance(value, float) and value.is_integer() and "integer" in kinds(schema)):
-        return False
-    whole = {"components": document.get("components"), "allOf": [schema]}
-    try:
-        validator = Draft202012Validator(whole, format_checker=Draft202012Validator.FORMAT_CHECKER)
-        return bool(validator.is_valid(value))
-    except Exception:  # A schema that makes no sense, which the check of the document tells with its place.
-        return True
 
 
 def free_one_way_members(document: Object, note: Note) -> Object:
@@ -734,7 +733,7 @@ RULES: tuple[Rule, ...] = (
 )
 LAST_RULES: tuple[Rule, ...] = (
     name_new_members,
-    drop_unusable_defaults,
+    leave_defaults_to_the_service,
     order_unions,
     drop_discriminators,
     name_operations,

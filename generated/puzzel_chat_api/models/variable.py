@@ -17,12 +17,12 @@ class Variable:
     Attributes:
         name (str):
         value (str):
-        secret (bool | Unset):  Default: False.
+        secret (bool | Unset):
     """
 
     name: str
     value: str
-    secret: bool | Unset = False
+    secret: bool | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         name = self.name
