@@ -160,17 +160,18 @@ def give_up_names(document: Object, ours: set[str]) -> Object:
 
 
 def name_operations(document: Object, note: Note) -> Object:
-    """Name operations that have no operationId after their method and path."""
+    """Name operations after their method and path where their operationId is missing, or too long for a file."""
     taken = {identifier(text(operation, "operationId")) for _, _, operation in operations(document)}
 
     def change(label: str, operation: Object) -> Object:
-        if text(operation, "operationId"):
+        own = text(operation, "operationId")
+        if own and len(identifier(own)) <= LONGEST_NAME:
             return operation
         method, _, path = label.partition(" ")
-        short, full = operation_name(method, path, short=True), operation_name(method, path, short=False)
+        short, full = (operation_name(method, path, short=one)[:LONGEST_NAME] for one in (True, False))
         name = short if identifier(short) not in taken else free_name(full, taken, identifier)
         taken.add(identifier(name))
-        note(f"{label} has no operationId of its own: it is called `{name}`")
+        note(f"{label} has {'too long an' if own else 'no'} operationId of its own: it is called `{name}`")
         return {**operation, "operationId": name}
 
     return edit_operations(document, change)
@@ -356,9 +357,9 @@ def _passed(document: Object, label: str, parameter: Object, note: Note) -> Obje
         form = next(iter(child(parameter, "content")), "text")
         note(f"{label} is a string, which the caller writes as {form}")
     elif where == "query" and not _is_one_word(parameter, style, written):
-        if written != ["array"]:
-            if style == "deepObject":
-                note(f"{label} is sent as its members: the generator does not write {name}[member]")
+        if written == ["object"]:
+            form = f"{name}[member]" if style == "deepObject" else "them as one value"
+            note(f"{label} is sent as its members: the generator does not write {form}")
             return parameter
         between = SEPARATORS.get(style or "form", style)
         note(f"{label} is a string, in which the caller puts {between} between the values")
