@@ -349,37 +349,43 @@ def pass_parameters(document: Object, note: Note) -> Object:
 
 
 def _passed(document: Object, label: str, parameter: Object, note: Note) -> Object:
-    name, where, style = (text(parameter, key) for key in ("name", "in", "style"))
-    label = f"{label} {where} `{name}`"
+    where = text(parameter, "in")
+    label = f"{label} {where} `{text(parameter, 'name')}`"
     found = child(followed(document, parameter.get("schema")))
     written = [kind for kind in kinds(found) if kind != "null"]
     if "schema" not in parameter and "content" in parameter:
         form = next(iter(child(parameter, "content")), "text")
-        note(f"{label} is a string, which the caller writes as {form}")
-    elif where == "query" and not _is_one_word(parameter, style, written):
-        if written == ["object"]:
-            form = f"{name}[member]" if style == "deepObject" else "them as one value"
-            note(f"{label} is sent as its members: the generator does not write {form}")
-            return parameter
-        between = SEPARATORS.get(style or "form", style)
-        note(f"{label} is a string, in which the caller puts {between} between the values")
-    elif where not in CARRIED:
+        return _as_string(parameter, note, f"{label} is a string, which the caller writes as {form}")
+    if where == "query":
+        return _in_query(label, parameter, written, note)
+    if where not in CARRIED:
         return parameter
-    elif _is_carried(found, written, where):
+    if _is_carried(found, written, where):
         return {**parameter, "schema": _never_null(child(parameter, "schema"), written)}
-    else:
-        note(f"{label} is taken as a string: the generator writes no other form of it there")
+    told = f"{label} is taken as a string: the generator writes no other form of it there"
+    return _as_string(parameter, note, told)
+
+
+def _in_query(label: str, parameter: Object, written: list[Json], note: Note) -> Object:
+    style = text(parameter, "style") or "form"
+    repeated = parameter.get("explode", style == "form") is not False and style != "deepObject"
+    if repeated or written not in (["array"], ["object"]):
+        return parameter
+    if written == ["object"]:
+        form = f"{text(parameter, 'name')}[member]" if style == "deepObject" else "them as one value"
+        note(f"{label} is sent as its members: the generator does not write {form}")
+        return parameter
+    between = SEPARATORS.get(style, style)
+    return _as_string(parameter, note, f"{label} is a string, in which the caller puts {between} between the values")
+
+
+def _as_string(parameter: Object, note: Note, told: str) -> Object:
+    note(told)
     return {**without(parameter, "content", "style", "explode"), "schema": STRING}
 
 
 def _never_null(schema: Object, written: list[Json]) -> Object:
     return {**without(schema, "nullable"), "type": written[0]} if len(written) == 1 and "type" in schema else schema
-
-
-def _is_one_word(parameter: Object, style: str, written: list[Json]) -> bool:
-    """Whether a parameter of a query is written as the generator writes it: by its name, once or for each value."""
-    repeated = parameter.get("explode", style in ("", "form")) is not False
-    return written not in (["array"], ["object"]) or (repeated and style != "deepObject")
 
 
 def _is_carried(found: Object, written: list[Json], where: str) -> bool:
