@@ -168,17 +168,18 @@ def give_up_names(document: Object, ours: set[str]) -> Object:
 
 
 def name_operations(document: Object, note: Note) -> Object:
-    """Name operations that have no operationId after their method and path."""
+    """Name operations after their method and path where their operationId is missing, or too long for a file."""
     taken = {identifier(text(operation, "operationId")) for _, _, operation in operations(document)}
 
     def change(label: str, operation: Object) -> Object:
-        if text(operation, "operationId"):
+        own = text(operation, "operationId")
+        if own and len(identifier(own)) <= LONGEST_NAME:
             return operation
         method, _, path = label.partition(" ")
-        short, full = operation_name(method, path, short=True), operation_name(method, path, short=False)
+        short, full = (operation_name(method, path, short=one)[:LONGEST_NAME] for one in (True, False))
         name = short if identifier(short) not in taken else free_name(full, taken, identifier)
         taken.add(identifier(name))
-        note(f"{label} has no operationId of its own: it is called `{name}`")
+        note(f"{label} has {'too long an' if own else 'no'} operationId of its own: it is called `{name}`")
         return {**operation, "operationId": name}
 
     return edit_operations(document, change)
@@ -356,37 +357,43 @@ def pass_parameters(document: Object, note: Note) -> Object:
 
 
 def _passed(document: Object, label: str, parameter: Object, note: Note) -> Object:
-    name, where, style = (text(parameter, key) for key in ("name", "in", "style"))
-    label = f"{label} {where} `{name}`"
+    where = text(parameter, "in")
+    label = f"{label} {where} `{text(parameter, 'name')}`"
     found = child(followed(document, parameter.get("schema")))
     written = [kind for kind in kinds(found) if kind != "null"]
     if "schema" not in parameter and "content" in parameter:
         form = next(iter(child(parameter, "content")), "text")
-        note(f"{label} is a string, which the caller writes as {form}")
-    elif where == "query" and not _is_one_word(parameter, style, written):
-        if written != ["array"]:
-            if style == "deepObject":
-                note(f"{label} is sent as its members: the generator does not write {name}[member]")
-            return parameter
-        between = SEPARATORS.get(style or "form", style)
-        note(f"{label} is a string, in which the caller puts {between} between the values")
-    elif where not in CARRIED:
+        return _as_string(parameter, note, f"{label} is a string, which the caller writes as {form}")
+    if where == "query":
+        return _in_query(label, parameter, written, note)
+    if where not in CARRIED:
         return parameter
-    elif _is_carried(found, written, where):
+    if _is_carried(found, written, where):
         return {**parameter, "schema": _never_null(child(parameter, "schema"), written)}
-    else:
-        note(f"{label} is taken as a string: the generator writes no other form of it there")
+    told = f"{label} is taken as a string: the generator writes no other form of it there"
+    return _as_string(parameter, note, told)
+
+
+def _in_query(label: str, parameter: Object, written: list[Json], note: Note) -> Object:
+    style = text(parameter, "style") or "form"
+    repeated = parameter.get("explode", style == "form") is not False and style != "deepObject"
+    if repeated or written not in (["array"], ["object"]):
+        return parameter
+    if written == ["object"]:
+        form = f"{text(parameter, 'name')}[member]" if style == "deepObject" else "them as one value"
+        note(f"{label} is sent as its members: the generator does not write {form}")
+        return parameter
+    between = SEPARATORS.get(style, style)
+    return _as_string(parameter, note, f"{label} is a string, in which the caller puts {between} between the values")
+
+
+def _as_string(parameter: Object, note: Note, told: str) -> Object:
+    note(told)
     return {**without(parameter, "content", "style", "explode"), "schema": STRING}
 
 
 def _never_null(schema: Object, written: list[Json]) -> Object:
     return {**without(schema, "nullable"), "type": written[0]} if len(written) == 1 and "type" in schema else schema
-
-
-def _is_one_word(parameter: Object, style: str, written: list[Json]) -> bool:
-    """Whether a parameter of a query is written as the generator writes it: by its name, once or for each value."""
-    repeated = parameter.get("explode", style in ("", "form")) is not False
-    return written not in (["array"], ["object"]) or (repeated and style != "deepObject")
 
 
 def _is_carried(found: Object, written: list[Json], where: str) -> bool:

@@ -49,6 +49,13 @@ def test_an_operation_without_a_name_gets_a_readable_one(small: Small, method: s
     assert notes == [f"{method.upper()} {path} has no operationId of its own: it is called `{name}`"]
 
 
+def test_an_operation_with_a_name_too_long_for_a_file_gets_a_shorter_one(small: Small) -> None:
+    """The generator would end in the file system's refusal."""
+    found, notes = told(rules.finish, named(small(), ("get", "/a", "a" * 201), ("get", f"/{'b' * 300}", "")))
+    assert ids(found) == ["getA", "getB" + "b" * 196]
+    assert notes[0] == "GET /a has too long an operationId of its own: it is called `getA`"
+
+
 def test_made_names_are_unique(small: Small) -> None:
     """Two versions of a path, a trailing slash, or a name that is given already make no two equal names."""
     calls = [

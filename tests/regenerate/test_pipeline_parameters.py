@@ -76,6 +76,11 @@ def test_a_path_parameter_is_as_its_path_says(
             parameter("q", schema={"type": "object"}, style="deepObject"),
             "the generator does not write q[member]",
         ),
+        (
+            parameter("q", schema={"type": "object"}, explode=False),
+            parameter("q", schema={"type": "object"}, explode=False),
+            "the generator does not write them as one value",
+        ),
     ],
 )
 def test_a_parameter_has_a_schema_that_its_place_can_carry(
