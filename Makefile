@@ -9,7 +9,7 @@ yes = $(filter-out 0 no false,$(1))
 export PYTHONPATH := openapi
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help whole demo test check regenerate record sandbox soak bench docs lock clean
+.PHONY: help demo test check regenerate record sandbox soak bench docs lock clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,17 +23,13 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pipeline --prepare || echo "make regenerate will try again; everything else works without"
 	@touch $@
 
-# A regeneration that was killed in the middle of its swap is completed before anything reads the tree.
-whole: $(READY)
-	@[ ! -d .regenerate/decided ] || $(BIN)/python -m pipeline --finish
-
-demo: whole  ## hold one whole chat against the bundled sandbox, step by step
+demo: $(READY)  ## hold one whole chat against the bundled sandbox, step by step
 	@$(BIN)/puzzel-chat demo
 
-test: whole  ## run every test, offline
+test: $(READY)  ## run every test, offline
 	@$(BIN)/python -m pytest -n auto --dist worksteal
 
-check: whole  ## lint, types, layers, known vulnerabilities, and whether generated/ is what the document gives
+check: $(READY)  ## lint, types, layers, known vulnerabilities, and whether generated/ is what the document gives
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check -q .
 	@$(BIN)/mypy
@@ -47,19 +43,19 @@ regenerate: $(READY)  ## judge the API's document (SPEC=address or file; OBSERVE
 		$(if $(call yes,$(ACCEPT)),--accept) $(if $(call yes,$(KEEP_ASSUMED)),--keep-assumed) \
 		$(if $(call yes,$(JSON)),--json); code=$$?; [ $$code -eq 10 ] || exit $$code
 
-record: whole  ## record the cassettes anew, from the sandbox or the tenant in PUZZEL_CHAT_*
+record: $(READY)  ## record the cassettes anew, from the sandbox or the tenant in PUZZEL_CHAT_*
 	@$(BIN)/python -m pytest -q tests/replay --record-mode=rewrite
 
-sandbox: whole  ## start a local contact centre to talk to (a simulator, not Puzzel)
+sandbox: $(READY)  ## start a local contact centre to talk to (a simulator, not Puzzel)
 	@$(BIN)/puzzel-chat sandbox
 
-soak: whole  ## chats under faults, against the ledger; RUN=--help lists the other runs, ARGS=--help their options
+soak: $(READY)  ## chats under faults, against the ledger; RUN=--help lists the other runs, ARGS=--help their options
 	@PYTHONPATH=tests $(BIN)/python -m soak $(or $(RUN),faults) $(ARGS)
 
-bench: whole  ## measure speed beside other clients, two minutes; FULL=1 for all of it, RUN=--help lists the parts
+bench: $(READY)  ## measure speed beside other clients, two minutes; FULL=1 for all of it, RUN=--help lists the parts
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks $(RUN) $(if $(call yes,$(FULL)),--full)
 
-docs: whole  ## print the public interface as text
+docs: $(READY)  ## print the public interface as text
 	@$(BIN)/python -m pydoc puzzel_chat
 
 lock: $(READY)  ## renew requirements.lock (needs uv on the PATH)

@@ -6,6 +6,7 @@ import argparse
 import os
 import shutil
 import sys
+import traceback
 from pathlib import Path
 
 from pipeline.layout import Layout
@@ -90,6 +91,10 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(options, layout, [f"{where} cannot be used ({reason(error)}): free it, run again."])
     except RecursionError:
         return _fail(options, layout, ["The document is nested too deeply to be read: give a flatter one."])
+    except Exception as error:  # Whatever the document holds, nobody is shown a traceback.
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        told = f"{type(error).__name__} at {Path(where.filename).name} line {where.lineno}"
+        return _fail(options, layout, [f"This is a fault of the pipeline ({told}): report it with the document."])
     except KeyboardInterrupt:
         return _fail(options, layout, ["Stopped: run it again."], STOPPED)
 

@@ -12,6 +12,8 @@ from pipeline.document import METHODS, Json, Object, child, objects
 from pipeline.provenance import MARK
 from pipeline.walk import SCHEMAS, SHARED, point_to
 
+ASSUMED = "Assumed"
+"""What the name of a schema of ours begins with where the document has another one of that name."""
 CONNECT = "/connect/token"
 """The documented path of the token endpoint, which documents made by the vendor's framework often leave out."""
 
@@ -67,7 +69,7 @@ def put_under(document: Object, ours: Object) -> tuple[Object, tuple[str, ...]]:
         if name in taken and _said(taken[name]) != _said(schema)
     )
     for name in clashes:
-        added = _rename(added, name, f"Assumed{name}")
+        added = _rename(added, name, ASSUMED + name)
     return (_merged(document, added), clashes) if added else (document, ())
 
 

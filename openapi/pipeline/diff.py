@@ -1,8 +1,8 @@
 """What changed between two documents, reduced to what the facade uses, under the method that callers know it by.
 
-redocly compares; here is said what that means for a facade whose types are the document's. A change is one of three
-things: the type checker judges it, the generated client follows it by itself, or nobody sees it. Only the last is for
-a person to look at.
+redocly compares what has the same name in both; what became of the names is seen by walking through both at once. A
+change is one of three things: the types show it, and the type checker judges it; it adds something, or the generated
+client follows it; or no type shows it. Only the last is for a person to look at.
 """
 
 from __future__ import annotations
@@ -16,46 +16,31 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-from pipeline.carry import referred, select
-from pipeline.document import (
-    Json,
-    Object,
-    child,
-    dump,
-    edit_operations,
-    items,
-    objects,
-    operations,
-    pointer,
-    rebuild_document,
-    text,
-)
-from pipeline.expected import TOLERATED
-from pipeline.generate import RAW
+from pipeline.carry import ASSUMED, referred, select
+from pipeline.document import Json, Object, child, dump, items, objects, operations, pointer, rebuild_document, text
 from pipeline.judge import Row
 from pipeline.layout import Layout
 from pipeline.naming import DEFAULT, NAMES, identifier
 from pipeline.private import MARK as PRIVATE
-from pipeline.provenance import HOST, MARK, host
+from pipeline.provenance import MARK, host
 from pipeline.servers import hosts
 from pipeline.tools import REDOCLY, ToolFailed, run_tool
-from pipeline.walk import SCHEMAS, resolve, without
+from pipeline.walk import SCHEMAS, SHARED, kinds, resolve
 
-OURS = (MARK, PRIVATE, TOLERATED, RAW, HOST, NAMES)
-# By the rule of redocly that tells of it. What is in neither list and major is for a person.
-JUDGED = {
+# What the types show, by the rule of redocly that tells of it.
+SHOWN = {
     *("property-removed", "required-properties-added", "required-properties-removed", "schema-combinator-changed"),
-    *("enum-values-added", "enum-values-removed", "schema-type-changed", "parameter-removed"),
+    *("enum-values-added", "enum-values-removed", "schema-type-changed", "parameter-removed", "media-type-removed"),
     *("parameter-became-required", "request-body-removed", "request-body-became-required"),
 }
 FOLLOWED = {"response-removed", "response-header-removed", "operation-id-changed"}
-# How large a number is, which no type of Python says.
+# What redocly is not asked about: words and marks, and what no type of Python says.
+LEFT_OUT = {"description", "summary", "example", "operationId", "bearerFormat", "tags", "openapi", "servers"}
 SIZES = ("int32", "int64", "float", "double")
-# What the types show of a text.
-SEEN = (None, "uuid", "date", "date-time", "binary")
-WORDS = ("description", "summary", "example", "operationId", "bearerFormat")
-ERROR = re.compile(r"(#/paths/[^/]+/[a-z]+)/responses/([45]\d\d|default)\b")
-CHANGED: Object = {"ruleId": "schema-type-changed", "impact": "major"}
+FORMATS = (None, "uuid", "date", "date-time", "binary")
+ERROR = re.compile(r"#/paths/[^/]+/[a-z]+/responses/([45]\d\d|default)\b")
+PART = re.compile(r"#/paths/[^/]+/[a-z]+")
+HOLDER = re.compile(r"/responses/\w+$|/requestBody$")
 FEW = 8
 Call: TypeAlias = "tuple[str, str]"
 """A path and a method."""
@@ -81,142 +66,54 @@ class Change:
     weight: Weight
     text: str
     place: str
-    methods: tuple[str, ...]
+    methods: tuple[str, ...] = ()
 
 
-def changes(layout: Layout, old: Object, new: Object, table: Sequence[Row], folder: Path) -> list[Change]:
-    """Return what changed for the operations of that table, most serious first; `folder` is for redocly's two files.
+@frozen
+class Both:
+    """The operations that both documents have, at their places in the new one, with the methods that use them."""
 
-    Raises `ToolsMissing` when redocly is not to be had here, and `ToolFailed` when it cannot compare the documents.
-    """
-    used = {row.operation: row.used_by for row in table}
-    before, after = (_calls(document, used) for document in (old, new))
-    both = {name: call for name, call in after.items() if name in before}
-    aligned = _aligned(old, {before[name]: call for name, call in both.items()})
-    found = [*_moved(before, both, used), *_answered(old, new, before, both, used)]
-    methods = {call: used[name] for name, call in both.items()}
-    for place, one, other in paired(aligned, new, both.values()):
-        if (words := _words(other)) and words != _words(one) and not _is_numbers(other):
-            told = f"{named(place)} is described as “{words}” now"
-            found.append(Change(Weight.READ, told, place, _methods(place, new, methods)))
-    ours, theirs = (_reduced(document, both.values()) for document in (aligned, new))
-    entries = list(_without_repeats(_compared(layout, ours, theirs, folder)))
-    for entry in entries:
-        found += _told(layout, entry, ours, theirs, methods)
-    found += _errors(entries, methods)
-    return sorted(dict.fromkeys(found), key=lambda one: one.weight)
+    old: Object
+    new: Object
+    before: dict[str, Call]
+    methods: dict[Call, str]
 
+    def schemas(self, *, old: bool) -> Object:
+        """Return the shared schemas of one of the two."""
+        return child(self.old if old else self.new, *SHARED)
 
-def paired(old: Object, new: Object, calls: Iterable[Call]) -> Iterator[tuple[str, Object, Object]]:
-    """Yield the parts that stand at the same place of both documents, with that place in the new one.
-
-    Where a reference leads in one document, there it leads in the other, whatever the schemas are called.
-    """
-    todo: list[tuple[str, Object, Object]] = [
-        (pointer(("paths", *call)), child(old, "paths", *call), child(new, "paths", *call)) for call in calls
-    ]
-    seen: set[tuple[str, str]] = set()
-    while todo:
-        place, one, other = todo.pop(0)
-        references = text(one, "$ref"), text(other, "$ref")
-        yield place, one, other
-        if all(references) and references not in seen:
-            seen.add(references)
-            todo.append((references[1], child(resolve(old, references[0])), child(resolve(new, references[1]))))
-        todo += _inner(place, one, other)
-
-
-def _inner(place: str, one: Object, other: Object) -> Iterator[tuple[str, Object, Object]]:
-    for key, value in one.items():
-        there = other.get(key) if key != "servers" else None
-        if isinstance(value, list) and isinstance(there, list):
-            named = {_key(part): part for part in map(child, value)}
-            pairs = [(f"{key}/{number}", named.get(_key(part)), part) for number, part in enumerate(map(child, there))]
+    def concerned(self, place: str) -> tuple[str, ...]:
+        """Return the methods of the facade that a place concerns: of its operation, or of all that refer to it."""
+        keys = [step.replace("~1", "/").replace("~0", "~") for step in place.removeprefix("#/").split("/")]
+        if keys[0] == "paths":
+            found = [method for call, method in self.methods.items() if list(call) == keys[1:3]]
+        elif place.startswith(SCHEMAS):
+            old = keys[2] not in self.schemas(old=False)
+            document, schemas = (self.old if old else self.new), self.schemas(old=old)
+            calls = {call: referred(child(document, "paths", *call), schemas) for call in self.methods}
+            found = [method for call, method in self.methods.items() if keys[2] in calls[call]]
         else:
-            pairs = [(key.replace("~", "~0").replace("/", "~1"), child(value), child(there))]
-        yield from ((f"{place}/{step}", before, after) for step, before, after in pairs if before and after)
+            found = list(self.methods.values())
+        return tuple(dict.fromkeys(found))
 
 
-def _key(part: Object) -> str:
-    return f"{text(part, 'in')} {text(part, 'name')} {text(part, '$ref')}"
-
-
-def renamed(old: Object, new: Object, used: Iterable[str]) -> dict[str, str]:
-    """Return the schemas that are gone, each with the one that stands in its place."""
-    before, after = (_calls(document, used) for document in (old, new))
-    both = {name: call for name, call in after.items() if name in before}
-    aligned = _aligned(old, {before[name]: call for name, call in both.items()})
-    found = (
-        (text(one, "$ref").removeprefix(SCHEMAS), text(other, "$ref").removeprefix(SCHEMAS))
-        for _, one, other in paired(aligned, new, both.values())
-    )
-    there = child(new, "components", "schemas")
-    return {name: instead for name, instead in found if name and instead and name not in there}
-
-
-def _words(node: Object) -> str:
-    return " ".join(text(node, "description").split())
-
-
-def _without_repeats(entries: list[Object]) -> Iterator[Object]:
-    """Yield entries without new schemas, which are told where they are used, and a changed parameter as one entry."""
-    gone = {_parameter(one, "base"): one for one in entries if text(one, "kind") == "removed"}
-    fresh = {_parameter(one, "revision"): one for one in entries if text(one, "kind") == "added"}
-    for one in entries:
-        if (key := _parameter(one, "base")) and key in fresh:
-            yield {**fresh[key], **one, "kind": "modified", "property": "schema", "verdicts": [CHANGED]}
-        elif not ((key := _parameter(one, "revision")) and key in gone):
-            yield from [] if re.fullmatch("#/components/schemas/[^/]+", text(one, "path")) else [one]
-
-
-def _parameter(entry: Object, side: str) -> str:
-    value = child(entry, side, "value")
-    if text(entry, "typeName") != "Parameter" or (side == "base") != (text(entry, "kind") == "removed"):
-        return ""
-    return f"{text(entry, 'path').rpartition('/')[0]} {text(value, 'in')} {text(value, 'name')}"
-
-
-def _calls(document: Object, used: Iterable[str]) -> dict[str, Call]:
-    named = {text(one, "operationId"): (path, method) for path, method, one in operations(document)}
-    return {name: named[name] for name in used if name in named}
-
-
-def _reduced(document: Object, calls: Iterable[Call]) -> Object:
-    """Return a document of those operations only, without our marks and without words: redocly matches lists whole."""
-    kept: Object = {key: document[key] for key in ("openapi", "servers") if key in document}
-    # The servers of an operation are told by themselves.
-    bare = edit_operations(document, lambda _, one: without(one, "servers"))
-    less: Object = {**kept, "info": {"title": "", "version": ""}, "paths": {}, **select(bare, calls)}
-    return rebuild_document(less, _bare)
-
-
-def _bare(node: Object) -> Object:
-    """Return a part without what redocly should not look at; a reference that may be null is what it refers to."""
-    kept: Object = {key: value for key, value in node.items() if not _is_left_out(key, value)}
-    branches = [one for one in items(kept.get("anyOf")) if one != {"type": "null"}]
-    return {**child(branches[0]), **{k: v for k, v in kept.items() if k != "anyOf"}} if len(branches) == 1 else kept
-
-
-def _is_left_out(key: str, value: Json) -> bool:
-    if key.startswith(OURS) or (key == "format" and value in SIZES):
-        return True
-    return (key in WORDS and not isinstance(value, dict)) or (key == "additionalProperties" and not child(value))
-
-
-def _aligned(document: Object, moved: dict[Call, Call]) -> Object:
-    """Return a document whose operations stand where the new one has them, under its names for parts of the path."""
+def common(old: Object, new: Object, table: Sequence[Row]) -> Both:
+    """Return the used operations of both documents, the old one's moved to where the new one has them."""
+    before, after = _calls(old), _calls(new)
+    rows = [row for row in table if row.operation in before and row.operation in after]
     paths: Object = {}
-    for (path, method), (there, other) in moved.items():
-        renamed = dict(zip(_names(path), _names(there), strict=False))
-        operation = child(document, "paths", path, method)
-        parameters: list[Json] = [_renamed(child(one), renamed) for one in items(operation.get("parameters"))]
-        told: Object = {**operation, **({"parameters": parameters} if parameters else {})}
-        paths[there] = {**child(paths, there), other: told}
-    return {**document, "paths": paths}
+    for there, was in [(after[row.operation], before[row.operation]) for row in rows]:
+        names = dict(zip(re.findall(r"\{(\w+)\}", was[0]), re.findall(r"\{(\w+)\}", there[0]), strict=False))
+        operation = child(old, "paths", *was)
+        parameters: list[Json] = [_renamed(child(one), names) for one in items(operation.get("parameters"))]
+        moved: Object = {**operation, **({"parameters": parameters} if parameters else {})}
+        paths[there[0]] = {**child(paths, there[0]), there[1]: moved}
+    where = {row.operation: before[row.operation] for row in rows}
+    return Both({**old, "paths": paths}, new, where, {after[row.operation]: row.used_by for row in rows})
 
 
-def _names(path: str) -> list[str]:
-    return re.findall(r"\{(\w+)\}", path)
+def _calls(document: Object) -> dict[str, Call]:
+    return {text(one, "operationId"): (path, method) for path, method, one in operations(document)}
 
 
 def _renamed(parameter: Object, names: dict[str, str]) -> Object:
@@ -224,56 +121,191 @@ def _renamed(parameter: Object, names: dict[str, str]) -> Object:
     return {**parameter, "name": names.get(name, name)} if parameter.get("in") == "path" else parameter
 
 
-def _moved(before: dict[str, Call], after: dict[str, Call], used: dict[str, str]) -> Iterator[Change]:
-    for name, (path, method) in after.items():
-        if before[name] != (path, method):
-            told = f"`{name}` is {shown((path, method))} now, no longer {shown(before[name])}; the client follows"
-            yield Change(Weight.HARMLESS, told, pointer(("paths", path, method)), (used[name],))
+def changes(layout: Layout, old: Object, new: Object, table: Sequence[Row], folder: Path) -> list[Change]:
+    """Return what changed for the operations of that table, most serious first; `folder` is for redocly's two files.
+
+    Raises `ToolsMissing` when redocly is not to be had here, and `ToolFailed` when it cannot compare the documents.
+    """
+    both = common(old, new, table)
+    found = [*_moved(both, old), *_answered(both, old), *_walked(layout, both), *_named(both), *_numbers(both)]
+    entries = _compared(layout, both, folder)
+    told = [change for entry in entries if _is_like_for_like(entry, both) for change in _told(layout, entry, both)]
+    return sorted(dict.fromkeys([*found, *told, *_errors(entries, both)]), key=lambda one: (one.weight, one.place))
 
 
-def _answered(
-    old: Object, new: Object, before: dict[str, Call], after: dict[str, Call], used: dict[str, str]
-) -> Iterator[Change]:
-    """Yield the operations that have another host."""
-    for name, call in after.items():
-        one, other = child(old, "paths", *before[name]), child(new, "paths", *call)
-        was, now = host(old, one), host(new, other)
-        at = ", ".join(sorted(hosts(other)))
-        place, methods = pointer(("paths", *call, "servers")), (used[name],)
+def _moved(both: Both, old: Object) -> Iterator[Change]:
+    for name, call in _calls(both.new).items():
+        was = both.before.get(name, call)
+        if was != call:
+            told = f"`{name}` is {shown(call)} now, no longer {shown(was)}"
+            yield Change(Weight.HARMLESS, told, pointer(("paths", *call)), both.concerned(pointer(("paths", *call))))
+
+
+def _answered(both: Both, old: Object) -> Iterator[Change]:
+    """Yield the operations that have another host, and addresses of tokens that are at another one."""
+    for name, call in _calls(both.new).items():
+        if name not in both.before:
+            continue
+        one, other = child(old, "paths", *both.before[name]), child(both.new, "paths", *call)
+        was, now, at = host(old, one), host(both.new, other), ", ".join(sorted(hosts(other)))
+        place = pointer(("paths", *call, "servers"))
         if now == "elsewhere":
-            yield Change(Weight.JUDGED, f"`{name}` is answered at {at}, which is none of the two hosts", place, methods)
+            told = f"`{name}` is answered at {at}, which is neither host: say with x-host in the overlay which it is"
+            yield Change(Weight.JUDGED, told, place, both.concerned(place))
         elif was != now:
-            told = f"`{name}` is answered by the {now} host now, no longer by the {was} one; the client follows"
-            yield Change(Weight.HARMLESS, told, place, methods)
+            told = f"`{name}` is answered by the {now} host now, no longer by the {was} one"
+            yield Change(Weight.HARMLESS, told, place, both.concerned(place))
         elif hosts(one) != hosts(other) and at:
-            yield Change(Weight.LOOK, f"`{name}` is answered at {at} now", place, methods)
-    known = {url for _, url in _token_addresses(old)}
-    for place, url in _token_addresses(new):
-        if url not in known and not hosts({"servers": [{"url": url}]}) <= _identity_hosts(new):
-            yield Change(Weight.LOOK, f"the document has tokens given out at {url}", place, tuple(used.values())[:1])
+            yield Change(Weight.LOOK, f"`{name}` is answered at {at} now", place, both.concerned(place))
+    if hosts(both.new) != hosts(old) and hosts(both.new):
+        told = f"the document names {', '.join(sorted(hosts(both.new)))} as its hosts now"
+        yield Change(Weight.LOOK, told, "#/servers", both.concerned("#/servers"))
+    yield from _token_addresses(both, old)
 
 
-def _token_addresses(document: Object) -> Iterator[tuple[str, str]]:
+def _token_addresses(both: Both, old: Object) -> Iterator[Change]:
     keys = ("components", "securitySchemes")
-    for place, one in objects(child(document, *keys), keys):
-        if address := text(one, "tokenUrl"):
-            yield pointer((*place, "tokenUrl")), address
+    known = {text(one, "tokenUrl") for _, one in objects(child(old, *keys), ())}
+    identity = {at for *_, one in operations(both.new) if host(both.new, one) == "identity" for at in hosts(one)}
+    for place, one in objects(child(both.new, *keys), keys):
+        url = text(one, "tokenUrl")
+        if url and url not in known and not hosts({"servers": [{"url": url}]}) <= identity:
+            yield Change(
+                Weight.LOOK, f"tokens are given out at {url}, says the document", pointer((*place, "tokenUrl"))
+            )
 
 
-def _identity_hosts(document: Object) -> set[str]:
-    return {name for *_, one in operations(document) if host(document, one) == "identity" for name in hosts(one)}
+def _walked(layout: Layout, both: Both) -> Iterator[Change]:
+    """Yield where another schema stands in the place of one, and what is described otherwise at the same place."""
+    for place, one, other in paired(both):
+        words, names = _words(other), (_schema_of(text(one, "$ref")), _schema_of(text(other, "$ref")))
+        if (
+            words
+            and words != _words(one)
+            and not _is_numbers(other)
+            and not place.endswith(("responses", "requestBody"))
+        ):
+            told = f"{_subject(place, other)} is described as “{words}” now"
+            yield Change(Weight.READ, told, place, both.concerned(place))
+        if names[0] and names[0] != names[1] and (names[0] in both.schemas(old=False) or not names[1]):
+            now = f"`{names[1]}`" if names[1] else "written out" if kinds(other) != [None] else "anything"
+            blind = now == "anything" and _is_read(layout, place)
+            told = f"{_subject(place, other)} is {now} now, no longer `{names[0]}`"
+            yield Change(Weight.LOOK if blind else Weight.JUDGED, told, place, both.concerned(place))
 
 
-def shown(call: Call) -> str:
-    """Return an operation as people write it."""
-    return f"{call[1].upper()} {call[0]}"
+def paired(both: Both) -> Iterator[tuple[str, Object, Object]]:
+    """Yield the parts that stand at the same place of both documents, with that place in the new one.
+
+    Where a reference leads in one document, there it leads in the other, whatever the schemas are called.
+    """
+    todo: list[tuple[str, Object, Object]] = [
+        (pointer(("paths", *call)), child(both.old, "paths", *call), child(both.new, "paths", *call))
+        for call in both.methods
+    ]
+    seen: set[tuple[str, str]] = set()
+    while todo:
+        place, one, other = todo.pop(0)
+        yield place, one, other
+        references = text(one, "$ref"), text(other, "$ref")
+        if all(references) and references not in seen:
+            seen.add(references)
+            todo.append(
+                (references[1], child(resolve(both.old, references[0])), child(resolve(both.new, references[1])))
+            )
+        todo += _inner(place, one, other)
 
 
-def _compared(layout: Layout, old: Object, new: Object, folder: Path) -> list[Object]:
-    before, after = folder / "before.json", folder / "after.json"
-    before.write_bytes(dump(old))
-    after.write_bytes(dump(new))
-    told = run_tool(layout, REDOCLY, "diff", str(before), str(after), "--format", "json", "--fail-on", "none")
+def _inner(place: str, one: Object, other: Object) -> Iterator[tuple[str, Object, Object]]:
+    for key in [key for key in one if key in other and key != "servers" and not ERROR.match(f"{place}/{key}")]:
+        pairs = [(key, one[key], other[key])]
+        if isinstance(one[key], list):
+            known = {_key(part): part for part in items(one[key])}
+            pairs = [(f"{key}/{n}", known.get(_key(part)), part) for n, part in enumerate(items(other[key]))]
+        for step, before, after in pairs:
+            if isinstance(before, dict) and isinstance(after, dict):
+                inner = step if isinstance(one[key], list) else step.replace("~", "~0").replace("/", "~1")
+                yield f"{place}/{inner}", before, after
+
+
+def _key(part: Json) -> str:
+    return " ".join(text(child(part), word) for word in ("in", "name", "$ref"))
+
+
+def _named(both: Both) -> Iterator[Change]:
+    """Yield the schemas that are gone, with what stands in their place, and those that are new, with what they have."""
+    before, after = (
+        {name: schema for name, schema in both.schemas(old=old).items() if name in _reached(both, old=old)}
+        for old in (True, False)
+    )
+    instead = renamed(both)
+    for name in [name for name in before if name not in after]:
+        there = f"; `{instead[name]}` stands in its place" if name in instead else ""
+        place = f"{SCHEMAS}{name}"
+        yield Change(Weight.JUDGED, f"`{name}` is gone{there}", place, both.concerned(place))
+    for name, schema in after.items():
+        if name not in before and name.removeprefix(ASSUMED) not in before and not _is_numbers(child(schema)):
+            place = f"{SCHEMAS}{name}"
+            yield Change(
+                Weight.HARMLESS, f"`{name}` is new; it {_contents(child(schema))}", place, both.concerned(place)
+            )
+
+
+def _reached(both: Both, *, old: bool) -> set[str]:
+    document = both.old if old else both.new
+    return referred(
+        [{method: child(document, "paths", path, method)} for path, method in both.methods], both.schemas(old=old)
+    )
+
+
+def _contents(schema: Object) -> str:
+    if "enum" in schema:
+        return f"is one of {', '.join(f'`{one}`' for one in items(schema['enum']))}"
+    required = items(schema.get("required"))
+    members = [
+        f"`{name}`{' (required)' if name in required else ''}{f' “{_words(child(one))}”' if _words(child(one)) else ''}"
+        for name, one in child(schema, "properties").items()
+    ]
+    return f"has {', '.join(members)}" if members else "says no more"
+
+
+def renamed(both: Both) -> dict[str, str]:
+    """Return the schemas that are gone, each with the one that stands in its place."""
+    found = ((_schema_of(text(one, "$ref")), _schema_of(text(other, "$ref"))) for _, one, other in paired(both))
+    return {name: new for name, new in found if name and new and name not in both.schemas(old=False)}
+
+
+def _numbers(both: Both) -> Iterator[Change]:
+    """Yield the enumerations of numbers that changed or are new: what a number means, only a person can read."""
+    for name in [name for name in both.schemas(old=False) if name in _reached(both, old=False)]:
+        one, before = child(both.new, *SHARED, name), child(both.old, *SHARED, name)
+        if _is_numbers(one) and any(one.get(key) != before.get(key) for key in ("enum", NAMES, "description")):
+            words = f"described as “{_words(one)}”" if _words(one) else "not described"
+            called = f"they are called {_few([str(value) for value in items(one.get(NAMES))])} here"
+            told = f"what the numbers of `{name}` mean is {words}; "
+            told += called if NAMES in one else f"name them with {NAMES} in openapi/overlay.yaml"
+            yield Change(Weight.READ, told, f"{SCHEMAS}{name}", both.concerned(f"{SCHEMAS}{name}"))
+
+
+def _is_numbers(schema: Object) -> bool:
+    return "integer" in kinds(schema) and "enum" in schema
+
+
+def _words(node: Object) -> str:
+    return " ".join(text(node, "description").split())
+
+
+def _schema_of(place: str) -> str:
+    return place.removeprefix(SCHEMAS).partition("/")[0] if place.startswith(SCHEMAS) else ""
+
+
+def _compared(layout: Layout, both: Both, folder: Path) -> list[Object]:
+    files = []
+    for name, document in (("before", both.old), ("after", both.new)):
+        less: Object = {"info": {"title": "", "version": ""}, "paths": {}, **select(document, both.methods)}
+        files.append(folder / f"{name}.json")
+        files[-1].write_bytes(dump({"openapi": "3.1.0", **rebuild_document(less, _bare)}))
+    told = run_tool(layout, REDOCLY, "diff", *map(str, files), "--format", "json", "--fail-on", "none")
     try:
         report: Json = json.loads(told)
     except ValueError as error:
@@ -283,131 +315,149 @@ def _compared(layout: Layout, old: Object, new: Object, folder: Path) -> list[Ob
     return [child(one) for one in items(child(report)["changes"])]
 
 
-def _errors(entries: Iterable[Object], used: dict[Call, str]) -> Iterator[Change]:
-    """Yield one sentence an operation for what changed about its errors, which are judged by their status."""
-    statuses: dict[str, dict[str, None]] = {}
-    for entry in entries:
-        if found := ERROR.match(text(entry, "path")):
-            statuses.setdefault(found[1], {})[found[2]] = None
-    for place, several in statuses.items():
-        told = f"what {named(place)} says of the errors {', '.join(several)} changed; they are judged as before"
-        yield Change(Weight.HARMLESS, told, f"{place}/responses", _methods(place, {}, used))
+def _bare(node: Object) -> Object:
+    """Return a part without what redocly should not look at; a reference that may be null is what it refers to."""
+    kept: Object = {key: value for key, value in node.items() if not _is_left_out(key, value)}
+    if isinstance(kept.get("type"), list):
+        kept["type"] = sorted(items(kept["type"]), key=str)
+    branches = [one for one in items(kept.get("anyOf")) if one != {"type": "null"}]
+    return {**child(branches[0]), **{k: v for k, v in kept.items() if k != "anyOf"}} if len(branches) == 1 else kept
 
 
-def _told(layout: Layout, entry: Object, old: Object, new: Object, used: dict[Call, str]) -> Iterator[Change]:
-    """Yield what one entry of redocly means."""
-    where = text(child(entry, "revision"), "pointer") or text(child(entry, "base"), "pointer") or text(entry, "path")
-    if ERROR.match(where):
-        return
-    methods = _methods(where, new if "revision" in entry else old, used)
-    for verdict in [child(one) for one in items(entry.get("verdicts"))] or [{}]:
-        told = _gone_and_new(entry, where) or _gone(entry, where)
-        told = told or _message(verdict, where) or _sentence(entry, where)
-        yield Change(_weight(layout, entry, verdict), told, where, methods)
-
-
-def _message(verdict: Object, where: str) -> str:
-    """Return redocly's sentence, with the operation that it is about; of any other type it says "widened"."""
-    message = text(verdict, "message").removesuffix(".")
-    if not message or text(verdict, "ruleId") == "schema-type-changed":
-        return ""
-    part = re.match(r"#/paths/[^/]+/[a-z]+(/responses/[^/]+|/requestBody)?", where)
-    return f"{named(part[0])}: {message}" if part else message
-
-
-def _methods(where: str, document: Object, used: dict[Call, str]) -> tuple[str, ...]:
-    """Return the methods of the facade that a place concerns: those of its operation, or of all that refer to it."""
-    keys = [step.replace("~1", "/").replace("~0", "~") for step in where.removeprefix("#/").split("/")]
-    if keys[0] == "paths" and len(keys) > 1:
-        return tuple(dict.fromkeys(method for call, method in used.items() if call[0] == keys[1] and call[1] in where))
-    if keys[:2] != ["components", "schemas"]:
-        return tuple(dict.fromkeys(used.values()))
-    schemas = child(document, "components", "schemas")
-    reached = (
-        method
-        for call, method in used.items()
-        if keys[2] in referred(child(document, "paths", call[0], call[1]), schemas)
+def _is_left_out(key: str, value: Json) -> bool:
+    if isinstance(value, dict):
+        return key == "additionalProperties" and not value
+    return (
+        key in LEFT_OUT
+        or (key.startswith("x-") and key != DEFAULT)
+        or (key == "format" and value in SIZES)
+        or key == "additionalProperties"
     )
-    return tuple(dict.fromkeys(reached))
+
+
+def _is_like_for_like(entry: Object, both: Both) -> bool:
+    """Tell whether an entry is about a part that both have under one name; redocly also compares what stands apart."""
+    old, new = (text(child(entry, side), "pointer") for side in ("base", "revision"))
+    if ERROR.match(text(entry, "path")):
+        return False
+    if not old or not new:
+        there, where = (both.new, old) if old else (both.old, new)
+        held = _schema_of(where) in child(there, *SHARED) if _schema_of(where) else True
+        return held and resolve(there, where) is None
+    return _schema_of(old) == _schema_of(new) and (text(entry, "property") not in ("key", "name") or "/paths/" in new)
+
+
+def _told(layout: Layout, entry: Object, both: Both) -> Iterator[Change]:
+    """Yield what one entry of redocly means."""
+    where = text(child(entry, "revision"), "pointer") or text(child(entry, "base"), "pointer")
+    for verdict in [child(one) for one in items(entry.get("verdicts"))] or [{}]:
+        for told in _sentences(entry, verdict, where):
+            yield Change(_weight(layout, entry, verdict), told, where, both.concerned(where))
 
 
 def _weight(layout: Layout, entry: Object, verdict: Object) -> Weight:
-    rule = text(verdict, "ruleId")
+    rule, path = text(verdict, "ruleId"), text(entry, "path")
     if (text(verdict, "impact") or text(entry, "impact")) != "major" or rule in FOLLOWED:
         return Weight.HARMLESS
-    if rule == "media-type-removed":
-        return Weight.HARMLESS if "/requestBody/" in text(entry, "path") else Weight.JUDGED
+    if rule == "media-type-removed" and "/requestBody/" in path:
+        return Weight.HARMLESS  # the client follows
     if _is_shown(rule, entry):
         return Weight.JUDGED
-    return Weight.LOOK if _is_read(layout, entry) else Weight.HARMLESS
+    return Weight.LOOK if _is_read(layout, path) else Weight.HARMLESS
 
 
 def _is_shown(rule: str, entry: Object) -> bool:
     """Tell whether the types show it: not what may be anything, a truth for a number, and what a number means."""
     old, new = (child(entry, side).get("value") for side in ("base", "revision"))
-    if rule == "schema-constraint-changed":
-        member = text(entry, "property")
-        old, new = (one.get("format") if isinstance(one, dict) else one for one in (old, new))
-        return member == "format" and old in SEEN and new in SEEN
+    if rule == "schema-constraint-changed" and text(entry, "property") == "format":
+        return {_format(old), _format(new)} <= set(FORMATS)
     if rule.startswith("enum-values"):
         return not any(isinstance(one, int) for side in (old, new) for one in items(side))
-    kinds, before = (set(map(str, items(one) or [one])) for one in (new, old))
-    return rule in JUDGED and not (
-        rule == "schema-type-changed" and (new is None or ("boolean" in kinds and "boolean" not in before))
-    )
+    if rule == "schema-type-changed":
+        now, before = (items(one) or [one] for one in (new, old))
+        return new is not None and not ("boolean" in now and "boolean" not in before)
+    return rule in SHOWN
 
 
-def _is_read(layout: Layout, entry: Object) -> bool:
+def _format(value: Json) -> Json:
+    return value.get("format") if isinstance(value, dict) else value
+
+
+def _is_read(layout: Layout, path: str) -> bool:
     """Tell whether the facade reads that member of a reply; everything else counts as used."""
-    name = re.search(r"/responses/.*/properties/([^/]+)$", text(entry, "path"))
-    if name is None:
+    if "/requestBody/" in path or (name := re.search(r"/properties/([^/]+)$", path)) is None:
         return True
     word = re.compile(rf"\.{identifier(name[1])}\b")
-    return any(word.search(path.read_text(encoding="utf-8")) for path in layout.wire.glob("*.py"))
+    return any(word.search(file.read_text(encoding="utf-8")) for file in layout.wire.glob("*.py"))
 
 
-def _gone_and_new(entry: Object, where: str) -> str:
-    """Say of what redocly takes for a new name only what is known: that one is gone, and another is new."""
-    if text(entry, "kind") != "modified" or text(entry, "property") not in ("name", "key"):
-        return ""
+def _sentences(entry: Object, verdict: Object, where: str) -> Iterator[str]:
+    member, kind = text(entry, "property"), text(entry, "kind")
     old, new = (child(entry, side).get("value") for side in ("base", "revision"))
-    place = re.sub(r"/parameters/\d+/name$|(/properties)?/[^/]+$", "", where)
-    return f"{named(place)}: `{old}` is gone, and `{new}` is new"
-
-
-def _gone(entry: Object, where: str) -> str:
-    return f"{named(where)} is gone" if text(entry, "kind") == "removed" and "/properties/" in where else ""
-
-
-def _sentence(entry: Object, where: str) -> str:
-    what, member, kind = named(where), text(entry, "property"), text(entry, "kind")
-    old, new = (child(entry, side).get("value") for side in ("base", "revision"))
-    if text(entry, "typeName") == "Parameter" and kind != "removed":
-        what = f"the {text(child(new), 'in')} parameter `{text(child(new), 'name')}`"
-    if kind == "modified" and member:
-        old, new = (child(one).get(member, one) for one in (old, new))
-        what = named(where.removesuffix(f"/{member}"))
-        if member == DEFAULT:
-            return f"without {what} the service takes {_value(new)} now, and {_value(old)} before"
+    node = child(old if kind == "removed" else new)
+    if member in ("name", "key"):
+        # redocly takes it for one thing under a new name; known is only that one is gone, and another is new.
+        place = _place(re.sub(r"/parameters/\d+/name$|/[^/]+$", "", where))
+        yield f"{place}: `{old}` is gone"
+        yield f"{place}: `{new}` is new"
+    elif kind in ("added", "removed") and (what := _subject(where, node)):
+        yield f"{what} is {'gone' if kind == 'removed' else f'new{_how(entry, node)}'}"
+    elif member == DEFAULT:
+        what = _place(where.removesuffix(f"/{member}"))
+        yield f"without {what} the service takes {_value(new)} now, and took {_value(old)}"
+    elif member and not (items(entry.get("verdicts")) and text(verdict, "ruleId").startswith(("enum", "required"))):
+        what = _place(where.removesuffix(f"/{member}"))
         if old is None or new is None:
-            return f"`{member}` of {what} is {f'{_value(new)} now' if old is None else f'{_value(old)} no more'}"
-        return f"`{member}` of {what} is {_value(new)} now, no longer {_value(old)}"
-    if kind == "added" and text(entry, "typeName") == "Parameter":
-        default = child(new, "schema").get(DEFAULT)
-        without = f"; the service takes {_value(default)} without it" if default is not None else ""
-        return f"{what} is new and optional, and not sent{without}"
-    return f"{what} is {'new' if kind == 'added' else kind}"
+            yield f"`{member}` of {what} is {f'{_value(new)} now' if old is None else f'{_value(old)} no more'}"
+        else:
+            yield f"`{member}` of {what} is {_value(new)} now, no longer {_value(old)}"
+    else:
+        yield f"{_place(where)}: {text(verdict, 'message').removesuffix('.')}"
 
 
-def named(place: str) -> str:
+def _how(entry: Object, node: Object) -> str:
+    if text(entry, "typeName") != "Parameter":
+        return ""
+    default = child(node, "schema").get(DEFAULT)
+    if node.get("required") is True:
+        return " and required"
+    without = f"; the service takes {_value(default)} without it" if default is not None else ""
+    return f" and optional, and not sent{without}"
+
+
+def _errors(entries: Iterable[Object], both: Both) -> Iterator[Change]:
+    """Yield one sentence an operation for what changed about its errors, which are judged by their status."""
+    statuses: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        if found := ERROR.match(text(entry, "path")):
+            statuses.setdefault(found[0].rpartition("/responses/")[0], {})[found[1]] = None
+    for place, several in statuses.items():
+        told = f"what {_place(place)} says of the errors {', '.join(several)} changed; they are judged as before"
+        yield Change(Weight.HARMLESS, told, f"{place}/responses", both.concerned(place))
+
+
+def _subject(place: str, node: Object) -> str:
+    """Return what stands at a place as people say it, a parameter by its name."""
+    if text(node, "in") and (part := PART.match(place)):
+        return f"the {text(node, 'in')} parameter `{text(node, 'name')}` of {_place(part[0])}"
+    return _place(place)
+
+
+def _place(place: str) -> str:
     """Return a place as people say it: the member of a schema, or the part of an operation."""
     words = [word.replace("~1", "/").replace("~0", "~") for word in place.removeprefix("#/").split("/")]
-    if words[:2] == ["components", "schemas"]:
-        member = f"`{'.'.join(word for word in words[2:] if word != 'properties')}`"
+    if place.startswith(SCHEMAS):
+        member = f"`{'.'.join(word for word in words[2:] if word not in ('properties', 'items'))}`"
         return f"every member of {member}" if words[-1] == "properties" else member
     if words[0] == "paths" and len(words) > 2:
-        return " ".join([f"{words[2].upper()} {words[1]}", *words[3:]])
+        inner = [word for word in words[3:-1] if word not in ("content", "schema", "properties")] + words[3:][-1:]
+        return " ".join([f"{words[2].upper()} {words[1]}", *inner])
     return " ".join(words)
+
+
+def shown(call: Call) -> str:
+    """Return an operation as people write it."""
+    return f"{call[1].upper()} {call[0]}"
 
 
 def _value(value: Json) -> str:
@@ -421,8 +471,8 @@ def _few(names: Sequence[str]) -> str:
 
 def gone(old: Object, new: Object, name: str, call: Call) -> str:
     """Say that an operation is gone, and where it is when that is near certain: else which operations are new."""
-    known = {(path, method) for path, method, _ in operations(old)}
-    fresh = [(path, method) for path, method, _ in operations(new) if (path, method) not in known]
+    known = set(_calls(old).values())
+    fresh = [one for one in _calls(new).values() if one not in known]
     same = [one for one in fresh if _essence(one[0]) == _essence(call[0]) and (one[1] == call[1] or one[0] == call[0])]
     told = f"{shown(call)}, our `{name}`, is gone"
     if len(same) == 1:
@@ -435,38 +485,25 @@ def _essence(path: str) -> str:
     return re.sub(r"/v\d+(\.\d+)*(?=/)|/api(?=/)|/$", "", re.sub(r"\{[^}]*\}", "{}", path.lower()))
 
 
+def kept(old: Object, new: Object, names: Iterable[str], table: Sequence[Row]) -> Iterator[Change]:
+    """Yield what is carried over of ours, with the operations that the document has and ours did not."""
+    used, calls, fresh = {row.operation: row.used_by for row in table}, _calls(new), new_operations(old, new)
+    beside = f"; these are new: {_few(fresh)}" if fresh else ""
+    for name in names:
+        mark = text(child(new, "paths", *calls[name]), MARK)
+        told = f"the document has no {shown(calls[name])}; our `{name}` is carried over, still {mark}{beside}"
+        yield Change(Weight.READ, told, pointer(("paths", *calls[name])), (used[name],))
+
+
 def new_operations(old: Object, new: Object) -> list[str]:
     """Return the operations that the old document did not have."""
-    known = {text(one, "operationId") for *_, one in operations(old)}
-    return [shown((path, method)) for path, method, one in operations(new) if text(one, "operationId") not in known]
-
-
-def numbers(old: Object, new: Object, used: Iterable[str]) -> Iterator[Change]:
-    """Yield the enumerations of numbers that changed or are new: what a number means, only a person can read."""
-    calls = _calls(new, used)
-    schemas = child(new, "components", "schemas")
-    reached = {name for path, method in calls.values() for name in referred(child(new, "paths", path, method), schemas)}
-    for name in [name for name in schemas if name in reached]:
-        one, before = child(schemas[name]), child(old, "components", "schemas", name)
-        if _is_numbers(one) and not _same(one, before):
-            words = " ".join(text(one, "description").split())
-            told = f"what the numbers of `{name}` mean is {f'described as “{words}”' if words else 'not described'}"
-            called = f"they are called {_few([str(value) for value in items(one.get(NAMES))])} here"
-            told += f"; {called if NAMES in one else f'name them with {NAMES} in openapi/overlay.yaml'}"
-            yield Change(Weight.READ, told, pointer(("components", "schemas", name)), ())
-
-
-def _is_numbers(schema: Object) -> bool:
-    return "integer" in (items(schema.get("type")) or [schema.get("type")]) and "enum" in schema
-
-
-def _same(one: Object, other: Object) -> bool:
-    return all(one.get(key) == other.get(key) for key in ("enum", NAMES, "description"))
+    return [shown(call) for name, call in _calls(new).items() if name not in _calls(old)]
 
 
 def readable_classes(old: Object, new: Object) -> Iterator[str]:
     """Yield the new schemas whose class will show its fields in its `repr`: somebody must say if that is right."""
-    known, schemas = (child(document, "components", "schemas") for document in (old, new))
+    known, schemas = child(old, *SHARED), child(new, *SHARED)
     for name, schema in schemas.items():
-        if name not in known and child(schema, "properties") and child(schema).get(PRIVATE) is not True:
+        ours = name.removeprefix(ASSUMED) in known
+        if not ours and child(schema, "properties") and child(schema).get(PRIVATE) is not True:
             yield f"the class {name} is new and shows its fields when printed: mark it x-private if that must not be"

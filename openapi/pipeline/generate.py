@@ -14,14 +14,13 @@ from attrs import frozen
 from pipeline.document import Object, dump, rebuild_document
 from pipeline.layout import PACKAGE, Layout
 from pipeline.lost import lost_parts, read_warnings
+from pipeline.naming import RAW
 from pipeline.private import hide
 from pipeline.problems import PipelineError
 from pipeline.provenance import provenance_module
 
 GENERATOR = "openapi-python-client"
 REINSTALL = "install the project's `regenerate` extra"
-RAW = "x-raw"
-"""Marks a schema that the client gets as it came: somebody reads it by hand, one item at a time."""
 
 
 @frozen

@@ -13,6 +13,8 @@ from pipeline.document import Json, Object, items, text
 TAG_PREFIX, FIELD_PREFIX = "tag", "field_"
 # Where a document gives the members of an enumeration their names.
 NAMES = "x-enum-varnames"
+RAW = "x-raw"
+"""Marks a schema that the client gets as it came: somebody reads it by hand, one item at a time."""
 DEFAULT = "x-default"
 """What the service takes where nothing is said."""
 # Segments that begin every path of a service and tell nothing of an operation.

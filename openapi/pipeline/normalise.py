@@ -24,6 +24,7 @@ from pipeline.document import (
 from pipeline.naming import (
     DEFAULT,
     NAMES,
+    RAW,
     class_name,
     free_name,
     identifier,
@@ -526,7 +527,7 @@ def order_unions(document: Object, note: Note) -> Object:
     """
 
     def change(keys: Keys, schema: Object) -> Json:
-        for union in UNIONS:
+        for union in [] if schema.get(RAW) is True else UNIONS:
             branches = sorted(items(schema.get(union)), key=lambda one: -_asked(child(followed(document, one))))
             for index, one in enumerate(branches):
                 for other in branches[index + 1 :]:

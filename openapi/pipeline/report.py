@@ -57,7 +57,7 @@ class Report:
         if self.taken:
             return f"20: taken all the same (ACCEPT=1), {changed} changed: now make these edits."
         if self.edits:
-            lines = _count(len(self.edits), "line")
+            lines = _count(len({(one.file, one.line) for one in self.edits}), "line")
             return f"20: the facade does not fit at {lines}; no file was changed: make these edits and run again."
         look = _count(sum(one.weight is Weight.LOOK for one in self.changes), "change")
         return f"20: the facade fits, but no type shows {look}; no file was changed: look, then run with ACCEPT=1."
@@ -115,7 +115,7 @@ def markdown(report: Report) -> str:
 def _lines(report: Report) -> Iterator[str]:
     yield "# What the document changes"
     yield f"\n**{report.verdict}**\n"
-    yield from _section("Where it came from", report.told)
+    yield from _section("Where the document came from", report.told)
     yield from _section("Why it cannot be used", report.problems)
     yield from _section("Edits to make", map(str, report.edits))
     yield from _section("Look at these, which no type shows", map(_placed, report.look))

@@ -14,7 +14,7 @@ from pipeline.address import address_of
 from pipeline.address import shown as address_shown
 from pipeline.carry import CONNECT, missing, put_under, select
 from pipeline.decode import decode, is_swagger_2, to_openapi
-from pipeline.diff import Change, Weight, changes, gone, new_operations, numbers, readable_classes, renamed, shown
+from pipeline.diff import Change, Weight, changes, common, gone, kept, new_operations, readable_classes, renamed
 from pipeline.document import Object, child, dump, operations, parse, read_bytes, sha256, text
 from pipeline.generate import Generated, generate
 from pipeline.intake import fetch
@@ -64,12 +64,16 @@ class Given:
 
 @frozen
 class New:
-    """What a document comes to: corrected, with what is carried over of ours, and with the corrections that missed."""
+    """What a document comes to: corrected, with what is carried over of ours, and with the corrections that missed.
+
+    `kept` are the operations that were carried over just now.
+    """
 
     document: Object = field(repr=False)
     carried: Object = field(repr=False)
     missed: tuple[Missed, ...]
     notes: tuple[str, ...]
+    kept: tuple[str, ...] = ()
 
 
 def regenerate(layout: Layout, wish: Wish, say: Say) -> Report:
@@ -88,11 +92,11 @@ def judged(layout: Layout, wish: Wish, folder: Path, say: Say) -> tuple[Report, 
     """Build the new tree in a folder and return it with what is to be said of it; the checkout stays as it is."""
     given, probe = take(layout, wish, say), observed(layout, wish)
     old = _present(layout, given)
-    new, kept = propose(layout, given, old, wish, probe)
+    new = propose(layout, given, old, wish, probe)
     made = package(layout, new.document, folder, say)
     tree = _tree(layout, given, new, made, probe)
     report = _report(layout, given, old, new, made, probe, folder)
-    report = evolve(report, files=changed_files(layout, tree), notes=(*kept, *report.notes))
+    report = evolve(report, files=changed_files(layout, tree))
     return evolve(report, status=_status(layout, report)), tree
 
 
@@ -103,7 +107,7 @@ def check(layout: Layout, say: Say) -> None:
         if probe is not None and probe.simulator:
             simulated = f"{layout.short(layout.observed)} is {SIMULATED}: remove it and run `make regenerate`."
             raise PipelineError(simulated, exit_code=DIFFERS)
-        new, _ = propose(layout, given, None, Wish(), probe)
+        new = propose(layout, given, None, Wish(), probe)
         if new.missed:
             *others, last = [str(one) for one in new.missed]
             raise PipelineError(last, details=tuple(others), exit_code=DIFFERS)
@@ -189,32 +193,25 @@ def _present(layout: Layout, given: Given) -> Old | None:
     return Old(data, before.normal, parse(read_bytes(layout.built), layout.built))
 
 
-def propose(
-    layout: Layout, given: Given, old: Old | None, wish: Wish, probe: Observed | None
-) -> tuple[New, tuple[str, ...]]:
-    """Return the new document, and a sentence for each operation of the facade that was carried over just now."""
+def propose(layout: Layout, given: Given, old: Old | None, wish: Wish, probe: Observed | None) -> New:
+    """Return the new document, with what is carried over of ours where it lacks an operation of the facade."""
     before = parse(read_bytes(layout.assumed), layout.assumed) if layout.assumed.is_file() else {}
     carried = select(before, missing(before, given.normal))
     new = correct(layout, given, carried, probe)
     if old is None or (given.data == old.data and new.document == old.built):
-        return new, ()
+        return new
     here = {text(one, "operationId") for *_, one in operations(new.document)}
     used = {row.operation for row in rows(layout)}
-    lacking = [
-        (path, method, text(one, "operationId"), text(one, "x-provenance"))
+    lacking = {
+        text(one, "operationId"): (path, method)
         for path, method, one in operations(old.built)
         if text(one, "operationId") in used - here and (wish.keep_assumed or path == CONNECT)
-    ]
+    }
     if not lacking:
-        return new, ()
+        return new
     ours, _ = put_under(old.normal, before)
-    calls = [(path, method) for path, method, *_ in lacking]
-    carried = select(ours, [*missing(carried, given.normal), *calls])
-    told = (
-        f"the document has no {shown((path, method))}; our `{name}` is carried over, still {mark}"
-        for path, method, name, mark in lacking
-    )
-    return correct(layout, given, carried, probe), tuple(told)
+    carried = select(ours, [*missing(carried, given.normal), *lacking.values()])
+    return evolve(correct(layout, given, carried, probe), kept=tuple(lacking))
 
 
 def correct(layout: Layout, given: Given, carried: Object, probe: Observed | None) -> New:
@@ -270,7 +267,7 @@ def _report(
     return Report(
         told=given.told,
         edits=tuple(found),
-        changes=tuple(differs),
+        changes=(*kept(known, new.document, new.kept, used), *differs),
         no_diff=why_not,
         operations=tuple(new_operations(known, new.document)),
         notes=(*given.notes, *new.notes, *observed_notes(new.document, probe), *readable_classes(known, new.document)),
@@ -282,7 +279,7 @@ def _report(
 def _misses(layout: Layout, known: Object, new: New, used: Sequence[Row]) -> Iterator[Edit]:
     """Yield the corrections that do not fit, those of operations and schemas with where these are now."""
     calls = {text(one, "operationId"): (path, method) for path, method, one in operations(known)}
-    instead = renamed(known, new.document, [row.operation for row in used])
+    instead = renamed(common(known, new.document, used))
     for one in new.missed:
         name = text(child(one.action.update), "operationId")
         told = gone(known, new.document, name, calls[name]) if name in calls else one.told(known, instead)
@@ -294,12 +291,11 @@ def _changes(layout: Layout, old: Object, new: Object, used: Sequence[Row], fold
     if old == new:
         return [], ""
     try:
-        found = changes(layout, old, new, used, folder)
+        return changes(layout, old, new, used, folder), ""
     except ToolsMissing as error:
         return [], f"no diff of the documents, which redocly makes. {error}"
     except ToolFailed as error:
         return [], f"no diff of the documents: redocly could not compare them ({error})."
-    return [*found, *numbers(old, new, [row.operation for row in used])], ""
 
 
 def _status(layout: Layout, report: Report) -> int:

@@ -15,7 +15,6 @@ NOWHERE = re.compile(r"localhost|127\.\d+\.\d+\.\d+|0\.0\.0\.0|::1|(.*\.)?exampl
 
 def fold_server_path(document: Object, note: Note) -> Object:
     """Put the path of the first server in front of every path, and tell which hosts the document names."""
-    _tell_own_servers(document, note)
     servers = [child(one) for one in items(document.get("servers"))]
     _tell_servers(servers, note)
     prefix = _parts(servers[0]).path.strip("/") if servers else ""
@@ -75,11 +74,3 @@ def common_hosts(document: Object) -> set[str]:
     """Return the hosts of the document; where it names none for all of it, those that most operations name."""
     named = Counter(frozenset(hosts(operation)) for *_, operation in operations(document))
     return hosts(document) or set(max(named, key=lambda one: named[one], default=()))
-
-
-def _tell_own_servers(document: Object, note: Note) -> None:
-    common = common_hosts(document)
-    for path, method, operation in operations(document):
-        if elsewhere := hosts(operation) - common:
-            told = f"{method.upper()} {path} is answered at {', '.join(sorted(elsewhere))}"
-            note(f"{told}: its row in facade/puzzel_chat/_wire/operations.py says which host it is sent to")

@@ -105,7 +105,7 @@ def test_an_action_knows_its_line(tmp_path: Path) -> None:
     ("target", "told"),
     [
         ('$.paths["/api/tim/{id}"].get.tag', "$['paths'] has no `/api/tim/{id}`; new there: `/api/time/{id}`"),
-        ("$.path", "$ has no `path`; new there: `paths`"),
+        ("$.path", "$ has no `path`: correct"),
         ("$.list[7].m", "there is no $.list[7].m"),
         ("$.list[?@.n > 9]", "there is no $.list[?@.n > 9]"),
         ("$.paths['/api/queue/info/{id}'].get.tag", "['get'] has no `tag`:"),
