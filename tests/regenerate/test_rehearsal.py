@@ -8,24 +8,20 @@ fits, mend the rest by hand until these tests pass, and write `git diff -U1` ove
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from attrs import frozen
 
 from pipeline.__main__ import main
 from pipeline.document import parse, read_bytes
 from pipeline.layout import Layout
 from pipeline.provenance import rows
-from pipeline.tree import differences, snapshot
+from pipeline.tree import differences
+from regenerate.days import ROOT, Day, edited, ends_well, live, surroundings, tree
 
-ROOT = Path(__file__).resolve().parents[2]
 REHEARSAL = Path(__file__).with_name("rehearsal")
 VENDOR = REHEARSAL / "vendor.json"
 PATCH = (REHEARSAL / "edits.patch").read_text()
@@ -33,53 +29,10 @@ SIGNED_IN = [f"test_two_hosts.py::test_{name}" for name in ("one_address_for_bot
 SCENARIOS = [f"tests/sandbox/{one}" for one in ("test_scenarios.py", "test_closing.py", "test_resume.py", *SIGNED_IN)]
 
 
-@frozen
-class Day:
-    """The checkout of that day, what it held in the morning, and the report of the first run."""
-
-    layout: Layout
-    before: dict[str, bytes]
-    unmoved: dict[str, bytes]
-    first: int
-    report: dict[str, Any]
-    last: int
-
-
-def take_in(layout: Layout, *options: str) -> int:
-    """Run the pipeline on the vendor's document, as `make regenerate SPEC=… KEEP_ASSUMED=1` does."""
-    return main(["--root", str(layout.root), "--keep-assumed", *options, str(VENDOR)])
-
-
 @pytest.fixture(scope="module")
 def that_day(tmp_path_factory: pytest.TempPathFactory) -> Day:
     """The whole day: the document comes, the report is read, the edits are made, the document is taken in."""
-    layout = Layout(root=tmp_path_factory.mktemp("that-day"))
-    for folder in ("openapi", "facade", "generated"):
-        shutil.copytree(ROOT / folder, layout.root / folder, ignore=shutil.ignore_patterns("pipeline", "__pycache__"))
-    before = tree(layout)
-    with pytest.MonkeyPatch.context() as patch:
-        said: list[str] = []
-        patch.setattr("builtins.print", lambda *words, **_: said.extend(map(str, words)))
-        first = take_in(layout, "--json")
-    unmoved = tree(layout)
-    apply = ["git", "apply", "--whitespace=error", "-"]
-    ends_well(
-        subprocess.run(apply, cwd=layout.root, input=PATCH, capture_output=True, text=True),
-        "edits.patch does not apply any more; its file says what to do",
-    )
-    last = take_in(layout)
-    return Day(layout, before, unmoved, first, json.loads(said[-1]), last)
-
-
-def tree(layout: Layout) -> dict[str, bytes]:
-    """Give everything in the checkout but the report."""
-    return {name: data for name, data in snapshot(layout.root).items() if not name.startswith(".regenerate/")}
-
-
-def ends_well(done: subprocess.CompletedProcess[str], what: str) -> None:
-    """Fail with the end of what a program said, unless it ended well."""
-    said = (done.stdout + done.stderr)[-4000:]
-    assert done.returncode == 0, f"{what}:\n{said}"
+    return live(Layout(root=tmp_path_factory.mktemp("that-day")), VENDOR, PATCH)
 
 
 def test_the_document_has_no_marks_of_ours() -> None:
@@ -157,11 +110,11 @@ def line_of(file: str, number: int) -> str:
 
 def test_only_the_overlay_and_wire_are_edited(that_day: Day) -> None:
     """What a person changes is the overlay and `_wire`; all else that differs at the end the pipeline wrote."""
-    edited = set(re.findall(r"^(?:---|\+\+\+) [ab]/(.+)$", PATCH, re.MULTILINE))
-    assert "openapi/overlay.yaml" in edited
-    assert all(name == "openapi/overlay.yaml" or name.startswith("facade/puzzel_chat/_wire/") for name in edited)
+    touched = edited(PATCH)
+    assert "openapi/overlay.yaml" in touched
+    assert all(name == "openapi/overlay.yaml" or name.startswith("facade/puzzel_chat/_wire/") for name in touched)
     changed = {name for name, _ in differences(that_day.before, tree(that_day.layout))}
-    written = {name for name in changed - edited if not name.startswith("generated/")}
+    written = {name for name in changed - touched if not name.startswith("generated/")}
     assert written == {
         "openapi/README.md",
         "openapi/SOURCE.toml",
@@ -223,9 +176,3 @@ def test_the_scenarios_hold_under_the_new_contract(that_day: Day) -> None:
     passed = re.search(r"(\d+) passed", done.stdout)
     assert passed
     assert int(passed[1]) > 80
-
-
-def surroundings(layout: Layout) -> dict[str, str]:
-    """Give an environment in which the edited packages come before the installed ones."""
-    paths = [str(layout.root / "facade"), str(layout.root / "generated"), str(ROOT / "tests")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
