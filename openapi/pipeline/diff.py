@@ -11,13 +11,26 @@ import enum
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 from attrs import frozen
 
 from pipeline.carry import ASSUMED, referred, select
-from pipeline.document import Json, Object, child, dump, items, objects, operations, pointer, rebuild_document, text
+from pipeline.document import (
+    Json,
+    Object,
+    child,
+    dump,
+    edit_operations,
+    items,
+    objects,
+    operations,
+    pointer,
+    rebuild_document,
+    text,
+)
 from pipeline.judge import Row
 from pipeline.layout import Layout
 from pipeline.naming import DEFAULT, NAMES, identifier
@@ -25,7 +38,7 @@ from pipeline.private import MARK as PRIVATE
 from pipeline.provenance import MARK, host
 from pipeline.servers import hosts
 from pipeline.tools import REDOCLY, ToolFailed, run_tool
-from pipeline.walk import SCHEMAS, SHARED, kinds, resolve
+from pipeline.walk import SCHEMAS, SHARED, kinds, resolve, without
 
 # What the types show, by the rule of redocly that tells of it.
 SHOWN = {
@@ -127,7 +140,8 @@ def changes(layout: Layout, old: Object, new: Object, table: Sequence[Row], fold
     Raises `ToolsMissing` when redocly is not to be had here, and `ToolFailed` when it cannot compare the documents.
     """
     both = common(old, new, table)
-    found = [*_moved(both, old), *_answered(both, old), *_walked(layout, both), *_named(both), *_numbers(both)]
+    found = [*_moved(both, old), *_answered(both, old), *_parameters(both)]
+    found += [*_walked(layout, both), *_named(both), *_numbers(both)]
     entries = _compared(layout, both, folder)
     told = [change for entry in entries if _is_like_for_like(entry, both) for change in _told(layout, entry, both)]
     return sorted(dict.fromkeys([*found, *told, *_errors(entries, both)]), key=lambda one: (one.weight, one.place))
@@ -175,16 +189,30 @@ def _token_addresses(both: Both, old: Object) -> Iterator[Change]:
             )
 
 
+def _parameters(both: Both) -> Iterator[Change]:
+    """Yield the parameters that are gone, and those that are new."""
+    for call in both.methods:
+        place = pointer(("paths", *call))
+        old, new = (
+            {_key(one): child(one) for one in items(child(document, "paths", *call).get("parameters"))}
+            for document in (both.old, both.new)
+        )
+        for key in [key for key in old if key not in new]:
+            yield Change(Weight.JUDGED, f"{_subject(place, old[key])} is gone", place, both.concerned(place))
+        for one in [one for key, one in new.items() if key not in old]:
+            default = child(one, "schema").get(DEFAULT)
+            unsaid = f"; the service takes {_value(default)} without it" if default is not None else ""
+            required = one.get("required") is True
+            how = "required" if required else f"optional{unsaid}"
+            weight = Weight.JUDGED if required else Weight.HARMLESS
+            yield Change(weight, f"{_subject(place, one)} is new and {how}", place, both.concerned(place))
+
+
 def _walked(layout: Layout, both: Both) -> Iterator[Change]:
     """Yield where another schema stands in the place of one, and what is described otherwise at the same place."""
     for place, one, other in paired(both):
         words, names = _words(other), (_schema_of(text(one, "$ref")), _schema_of(text(other, "$ref")))
-        if (
-            words
-            and words != _words(one)
-            and not _is_numbers(other)
-            and not place.endswith(("responses", "requestBody"))
-        ):
+        if words and words != _words(one) and not _is_numbers(other) and not HOLDER.search(place):
             told = f"{_subject(place, other)} is described as “{words}” now"
             yield Change(Weight.READ, told, place, both.concerned(place))
         if names[0] and names[0] != names[1] and (names[0] in both.schemas(old=False) or not names[1]):
@@ -300,11 +328,11 @@ def _schema_of(place: str) -> str:
 
 
 def _compared(layout: Layout, both: Both, folder: Path) -> list[Object]:
-    files = []
-    for name, document in (("before", both.old), ("after", both.new)):
+    files = [folder / "before.json", folder / "after.json"]
+    for file, document, other in ((files[0], both.old, both.new), (files[1], both.new, both.old)):
         less: Object = {"info": {"title": "", "version": ""}, "paths": {}, **select(document, both.methods)}
-        files.append(folder / f"{name}.json")
-        files[-1].write_bytes(dump({"openapi": "3.1.0", **rebuild_document(less, _bare)}))
+        less = edit_operations(less, partial(_with_shared_parameters, other))
+        file.write_bytes(dump({"openapi": "3.1.0", **rebuild_document(less, _bare)}))
     told = run_tool(layout, REDOCLY, "diff", *map(str, files), "--format", "json", "--fail-on", "none")
     try:
         report: Json = json.loads(told)
@@ -313,6 +341,14 @@ def _compared(layout: Layout, both: Both, folder: Path) -> list[Object]:
     if "changes" not in child(report):
         raise ToolFailed("what it printed is no report")
     return [child(one) for one in items(child(report)["changes"])]
+
+
+def _with_shared_parameters(other: Object, label: str, operation: Object) -> Object:
+    """Return an operation with the parameters that the other document has too, in order: redocly pairs any two."""
+    method, _, path = label.partition(" ")
+    known = {_key(one) for one in items(child(other, "paths", path, method.lower()).get("parameters"))}
+    own = sorted((one for one in items(operation.get("parameters")) if _key(one) in known), key=_key)
+    return {**operation, "parameters": own} if own else without(operation, "parameters")
 
 
 def _bare(node: Object) -> Object:
@@ -344,15 +380,15 @@ def _is_like_for_like(entry: Object, both: Both) -> bool:
         there, where = (both.new, old) if old else (both.old, new)
         held = _schema_of(where) in child(there, *SHARED) if _schema_of(where) else True
         return held and resolve(there, where) is None
-    return _schema_of(old) == _schema_of(new) and (text(entry, "property") not in ("key", "name") or "/paths/" in new)
+    return _schema_of(old) == _schema_of(new) and (text(entry, "property") != "key" or new.startswith("#/paths/"))
 
 
 def _told(layout: Layout, entry: Object, both: Both) -> Iterator[Change]:
     """Yield what one entry of redocly means."""
     where = text(child(entry, "revision"), "pointer") or text(child(entry, "base"), "pointer")
     for verdict in [child(one) for one in items(entry.get("verdicts"))] or [{}]:
-        for told in _sentences(entry, verdict, where):
-            yield Change(_weight(layout, entry, verdict), told, where, both.concerned(where))
+        told = _sentence(entry, verdict, where)
+        yield Change(_weight(layout, entry, verdict), told, where, both.concerned(where))
 
 
 def _weight(layout: Layout, entry: Object, verdict: Object) -> Weight:
@@ -391,38 +427,22 @@ def _is_read(layout: Layout, path: str) -> bool:
     return any(word.search(file.read_text(encoding="utf-8")) for file in layout.wire.glob("*.py"))
 
 
-def _sentences(entry: Object, verdict: Object, where: str) -> Iterator[str]:
-    member, kind = text(entry, "property"), text(entry, "kind")
+def _sentence(entry: Object, verdict: Object, where: str) -> str:
+    member, kind, rule = text(entry, "property"), text(entry, "kind"), text(verdict, "ruleId")
     old, new = (child(entry, side).get("value") for side in ("base", "revision"))
-    node = child(old if kind == "removed" else new)
-    if member in ("name", "key"):
+    what = _place(where.removesuffix(f"/{member}") if member else where)
+    if member == "key":
         # redocly takes it for one thing under a new name; known is only that one is gone, and another is new.
-        place = _place(re.sub(r"/parameters/\d+/name$|/[^/]+$", "", where))
-        yield f"{place}: `{old}` is gone"
-        yield f"{place}: `{new}` is new"
-    elif kind in ("added", "removed") and (what := _subject(where, node)):
-        yield f"{what} is {'gone' if kind == 'removed' else f'new{_how(entry, node)}'}"
-    elif member == DEFAULT:
-        what = _place(where.removesuffix(f"/{member}"))
-        yield f"without {what} the service takes {_value(new)} now, and took {_value(old)}"
-    elif member and not (items(entry.get("verdicts")) and text(verdict, "ruleId").startswith(("enum", "required"))):
-        what = _place(where.removesuffix(f"/{member}"))
-        if old is None or new is None:
-            yield f"`{member}` of {what} is {f'{_value(new)} now' if old is None else f'{_value(old)} no more'}"
-        else:
-            yield f"`{member}` of {what} is {_value(new)} now, no longer {_value(old)}"
-    else:
-        yield f"{_place(where)}: {text(verdict, 'message').removesuffix('.')}"
-
-
-def _how(entry: Object, node: Object) -> str:
-    if text(entry, "typeName") != "Parameter":
-        return ""
-    default = child(node, "schema").get(DEFAULT)
-    if node.get("required") is True:
-        return " and required"
-    without = f"; the service takes {_value(default)} without it" if default is not None else ""
-    return f" and optional, and not sent{without}"
+        return f"{_place(where.rpartition('/')[0])}: `{old}` is gone, and `{new}` is new"
+    if kind in ("added", "removed"):
+        return f"{what} is {'new' if kind == 'added' else 'gone'}"
+    if member == DEFAULT:
+        return f"without {what} the service takes {_value(new)} now, and took {_value(old)}"
+    if not member or rule.startswith(("enum", "required")):
+        return f"{what}: {text(verdict, 'message').removesuffix('.')}"
+    if old is None or new is None:
+        return f"`{member}` of {what} is {f'{_value(new)} now' if old is None else f'{_value(old)} no more'}"
+    return f"`{member}` of {what} is {_value(new)} now, no longer {_value(old)}"
 
 
 def _errors(entries: Iterable[Object], both: Both) -> Iterator[Change]:
@@ -485,13 +505,12 @@ def _essence(path: str) -> str:
     return re.sub(r"/v\d+(\.\d+)*(?=/)|/api(?=/)|/$", "", re.sub(r"\{[^}]*\}", "{}", path.lower()))
 
 
-def kept(old: Object, new: Object, names: Iterable[str], table: Sequence[Row]) -> Iterator[Change]:
-    """Yield what is carried over of ours, with the operations that the document has and ours did not."""
-    used, calls, fresh = {row.operation: row.used_by for row in table}, _calls(new), new_operations(old, new)
-    beside = f"; these are new: {_few(fresh)}" if fresh else ""
+def kept(new: Object, names: Iterable[str], table: Sequence[Row]) -> Iterator[Change]:
+    """Yield what is carried over of ours."""
+    used, calls = {row.operation: row.used_by for row in table}, _calls(new)
     for name in names:
         mark = text(child(new, "paths", *calls[name]), MARK)
-        told = f"the document has no {shown(calls[name])}; our `{name}` is carried over, still {mark}{beside}"
+        told = f"the document has no {shown(calls[name])}; our `{name}` is carried over, still {mark}"
         yield Change(Weight.READ, told, pointer(("paths", *calls[name])), (used[name],))
 
 
@@ -502,8 +521,9 @@ def new_operations(old: Object, new: Object) -> list[str]:
 
 def readable_classes(old: Object, new: Object) -> Iterator[str]:
     """Yield the new schemas whose class will show its fields in its `repr`: somebody must say if that is right."""
-    known, schemas = child(old, *SHARED), child(new, *SHARED)
-    for name, schema in schemas.items():
-        ours = name.removeprefix(ASSUMED) in known
-        if not ours and child(schema, "properties") and child(schema).get(PRIVATE) is not True:
-            yield f"the class {name} is new and shows its fields when printed: mark it x-private if that must not be"
+    known = child(old, *SHARED)
+    fresh = [name for name in child(new, *SHARED) if name not in known and name.removeprefix(ASSUMED) not in known]
+    shows = [name for name in fresh if child(new, *SHARED, name, "properties")]
+    if open_ := [name for name in shows if child(new, *SHARED, name).get(PRIVATE) is not True]:
+        told = "new classes show their fields when printed; mark x-private those that hold words or tokens"
+        yield f"{told}: {', '.join(open_)}"

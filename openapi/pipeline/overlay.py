@@ -75,7 +75,7 @@ class Missed:
     def _new_there(self, before: Object) -> str:
         known = _maybe_at(before, self.there)
         new = [f"`{name}`" for name in self.names if isinstance(known, dict) and name not in known]
-        return f"new there: {', '.join(new[:FEW])}{' and more' if len(new) > FEW else ''}" if new else ""
+        return f"new there: {', '.join(new)}" if 0 < len(new) <= FEW else ""
 
 
 def read_overlay(path: Path) -> list[Action]:

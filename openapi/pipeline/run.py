@@ -267,7 +267,7 @@ def _report(
     return Report(
         told=given.told,
         edits=tuple(found),
-        changes=(*kept(known, new.document, new.kept, used), *differs),
+        changes=(*kept(new.document, new.kept, used), *differs),
         no_diff=why_not,
         operations=tuple(new_operations(known, new.document)),
         notes=(*given.notes, *new.notes, *observed_notes(new.document, probe), *readable_classes(known, new.document)),
