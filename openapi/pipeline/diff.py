@@ -52,6 +52,7 @@ LEFT_OUT = {"description", "summary", "example", "operationId", "bearerFormat", 
 SIZES = ("int32", "int64", "float", "double")
 FORMATS = (None, "uuid", "date", "date-time", "binary")
 ERROR = re.compile(r"#/paths/[^/]+/[a-z]+/responses/([45]\d\d|default)\b")
+SAYS = {"type", "enum", "const", "properties", "allOf", "anyOf", "oneOf"}
 PART = re.compile(r"#/paths/[^/]+/[a-z]+")
 HOLDER = re.compile(r"/responses/\w+$|/requestBody$")
 FEW = 8
@@ -112,6 +113,7 @@ class Both:
 
 def common(old: Object, new: Object, table: Sequence[Row]) -> Both:
     """Return the used operations of both documents, the old one's moved to where the new one has them."""
+    old, new = (rebuild_document(document, _without_null) for document in (old, new))
     before, after = _calls(old), _calls(new)
     rows = [row for row in table if row.operation in before and row.operation in after]
     paths: Object = {}
@@ -123,6 +125,12 @@ def common(old: Object, new: Object, table: Sequence[Row]) -> Both:
         paths[there[0]] = {**child(paths, there[0]), there[1]: moved}
     where = {row.operation: before[row.operation] for row in rows}
     return Both({**old, "paths": paths}, new, where, {after[row.operation]: row.used_by for row in rows})
+
+
+def _without_null(node: Object) -> Object:
+    """Return a reference that may be null as what it refers to: the types show the null."""
+    branches = [one for one in items(node.get("anyOf")) if one != {"type": "null"}]
+    return {**without(node, "anyOf"), **child(branches[0])} if len(branches) == 1 else node
 
 
 def _calls(document: Object) -> dict[str, Call]:
@@ -180,13 +188,19 @@ def _answered(both: Both, old: Object) -> Iterator[Change]:
 def _token_addresses(both: Both, old: Object) -> Iterator[Change]:
     keys = ("components", "securitySchemes")
     known = {text(one, "tokenUrl") for _, one in objects(child(old, *keys), ())}
-    identity = {at for *_, one in operations(both.new) if host(both.new, one) == "identity" for at in hosts(one)}
+    identity = {
+        at for call in both.methods if _is_identity(both.new, call) for at in hosts(child(both.new, "paths", *call))
+    }
     for place, one in objects(child(both.new, *keys), keys):
         url = text(one, "tokenUrl")
         if url and url not in known and not hosts({"servers": [{"url": url}]}) <= identity:
-            yield Change(
-                Weight.LOOK, f"tokens are given out at {url}, says the document", pointer((*place, "tokenUrl"))
-            )
+            users = [method for call, method in both.methods.items() if _is_identity(both.new, call)]
+            where = pointer((*place, "tokenUrl"))
+            yield Change(Weight.LOOK, f"tokens are given out at {url} now", where, tuple(dict.fromkeys(users)))
+
+
+def _is_identity(document: Object, call: Call) -> bool:
+    return host(document, child(document, "paths", *call)) == "identity"
 
 
 def _parameters(both: Both) -> Iterator[Change]:
@@ -216,7 +230,7 @@ def _walked(layout: Layout, both: Both) -> Iterator[Change]:
             told = f"{_subject(place, other)} is described as “{words}” now"
             yield Change(Weight.READ, told, place, both.concerned(place))
         if names[0] and names[0] != names[1] and (names[0] in both.schemas(old=False) or not names[1]):
-            now = f"`{names[1]}`" if names[1] else "written out" if kinds(other) != [None] else "anything"
+            now = f"`{names[1]}`" if names[1] else "written out" if SAYS & set(other) else "anything"
             blind = now == "anything" and _is_read(layout, place)
             told = f"{_subject(place, other)} is {now} now, no longer `{names[0]}`"
             yield Change(Weight.LOOK if blind else Weight.JUDGED, told, place, both.concerned(place))
@@ -262,17 +276,14 @@ def _key(part: Json) -> str:
 
 def _named(both: Both) -> Iterator[Change]:
     """Yield the schemas that are gone, with what stands in their place, and those that are new, with what they have."""
-    before, after = (
-        {name: schema for name, schema in both.schemas(old=old).items() if name in _reached(both, old=old)}
-        for old in (True, False)
-    )
+    before, after = _reached(both, old=True), _reached(both, old=False)
     instead = renamed(both)
-    for name in [name for name in before if name not in after]:
+    for name in [name for name in both.schemas(old=True) if name in before and name not in both.schemas(old=False)]:
         there = f"; `{instead[name]}` stands in its place" if name in instead else ""
         place = f"{SCHEMAS}{name}"
         yield Change(Weight.JUDGED, f"`{name}` is gone{there}", place, both.concerned(place))
-    for name, schema in after.items():
-        if name not in before and name.removeprefix(ASSUMED) not in before and not _is_numbers(child(schema)):
+    for name, schema in both.schemas(old=False).items():
+        if name in after - before and name.removeprefix(ASSUMED) not in before and not _is_numbers(child(schema)):
             place = f"{SCHEMAS}{name}"
             yield Change(
                 Weight.HARMLESS, f"`{name}` is new; it {_contents(child(schema))}", place, both.concerned(place)
@@ -352,12 +363,11 @@ def _with_shared_parameters(other: Object, label: str, operation: Object) -> Obj
 
 
 def _bare(node: Object) -> Object:
-    """Return a part without what redocly should not look at; a reference that may be null is what it refers to."""
+    """Return a part without what redocly should not look at, and its types in one order."""
     kept: Object = {key: value for key, value in node.items() if not _is_left_out(key, value)}
     if isinstance(kept.get("type"), list):
-        kept["type"] = sorted(items(kept["type"]), key=str)
-    branches = [one for one in items(kept.get("anyOf")) if one != {"type": "null"}]
-    return {**child(branches[0]), **{k: v for k, v in kept.items() if k != "anyOf"}} if len(branches) == 1 else kept
+        kept["type"] = sorted(items(kept["type"]), key=lambda kind: (kind == "null", str(kind)))
+    return kept
 
 
 def _is_left_out(key: str, value: Json) -> bool:
@@ -380,15 +390,33 @@ def _is_like_for_like(entry: Object, both: Both) -> bool:
         there, where = (both.new, old) if old else (both.old, new)
         held = _schema_of(where) in child(there, *SHARED) if _schema_of(where) else True
         return held and resolve(there, where) is None
-    return _schema_of(old) == _schema_of(new) and (text(entry, "property") != "key" or new.startswith("#/paths/"))
+    member = text(entry, "property")
+    return _schema_of(old) == _schema_of(new) and (
+        member == "key" or old.removesuffix(f"/{member}") == new.removesuffix(f"/{member}")
+    )
 
 
 def _told(layout: Layout, entry: Object, both: Both) -> Iterator[Change]:
     """Yield what one entry of redocly means."""
     where = text(child(entry, "revision"), "pointer") or text(child(entry, "base"), "pointer")
+    member = text(entry, "property")
+    what, where = _found(both, where.removesuffix(f"/{member}") if member else where)
     for verdict in [child(one) for one in items(entry.get("verdicts"))] or [{}]:
-        told = _sentence(entry, verdict, where)
+        told = _sentence(entry, verdict, what)
         yield Change(_weight(layout, entry, verdict), told, where, both.concerned(where))
+
+
+def _found(both: Both, where: str) -> tuple[str, str]:
+    """Return what is at a place, as people say it, and the place: redocly's documents count parameters otherwise."""
+    part = re.match(r"(#/paths/([^/]+)/([a-z]+))/parameters/(\d+)", where)
+    if part is None:
+        return _place(where), where
+    path = part[2].replace("~1", "/").replace("~0", "~")
+    operation = child(both.new, "paths", path, part[3])
+    shared = _with_shared_parameters(both.old, f"{part[3].upper()} {path}", operation)
+    one = child(items(shared.get("parameters"))[int(part[4])])
+    index = items(operation["parameters"]).index(one)
+    return _subject(part[1], one), f"{part[1]}/parameters/{index}"
 
 
 def _weight(layout: Layout, entry: Object, verdict: Object) -> Weight:
@@ -427,19 +455,20 @@ def _is_read(layout: Layout, path: str) -> bool:
     return any(word.search(file.read_text(encoding="utf-8")) for file in layout.wire.glob("*.py"))
 
 
-def _sentence(entry: Object, verdict: Object, where: str) -> str:
+def _sentence(entry: Object, verdict: Object, what: str) -> str:
     member, kind, rule = text(entry, "property"), text(entry, "kind"), text(verdict, "ruleId")
     old, new = (child(entry, side).get("value") for side in ("base", "revision"))
-    what = _place(where.removesuffix(f"/{member}") if member else where)
     if member == "key":
         # redocly takes it for one thing under a new name; known is only that one is gone, and another is new.
-        return f"{_place(where.rpartition('/')[0])}: `{old}` is gone, and `{new}` is new"
+        holder = re.sub(rf"(\.| ){re.escape(str(new))}(`?)$", r"\2", what)
+        return f"{holder}: `{old}` is gone, and `{new}` is new"
     if kind in ("added", "removed"):
         return f"{what} is {'new' if kind == 'added' else 'gone'}"
     if member == DEFAULT:
         return f"without {what} the service takes {_value(new)} now, and took {_value(old)}"
     if not member or rule.startswith(("enum", "required")):
-        return f"{what}: {text(verdict, 'message').removesuffix('.')}"
+        message = text(verdict, "message").removesuffix(".")
+        return message if what in message else f"{what}: {message}"
     if old is None or new is None:
         return f"`{member}` of {what} is {f'{_value(new)} now' if old is None else f'{_value(old)} no more'}"
     return f"`{member}` of {what} is {_value(new)} now, no longer {_value(old)}"
@@ -481,7 +510,8 @@ def shown(call: Call) -> str:
 
 
 def _value(value: Json) -> str:
-    written = json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
+    written = " or ".join(map(str, value)) if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
+    written = written.strip('"')
     return f"`{written[:60]}{'…' if len(written) > 60 else ''}`"
 
 
