@@ -496,12 +496,23 @@ def _place(place: str) -> str:
     """Return a place as people say it: the member of a schema, or the part of an operation."""
     words = [word.replace("~1", "/").replace("~0", "~") for word in place.removeprefix("#/").split("/")]
     if place.startswith(SCHEMAS):
-        member = f"`{'.'.join(word for word in words[2:] if word not in ('properties', 'items'))}`"
+        member = f"`{'.'.join(_members(words[2:]))}`"
         return f"every member of {member}" if words[-1] == "properties" else member
     if words[0] == "paths" and len(words) > 2:
-        inner = [word for word in words[3:-1] if word not in ("content", "schema", "properties")] + words[3:][-1:]
-        return " ".join([f"{words[2].upper()} {words[1]}", *inner])
+        inner = [word for word in words[3:] if word not in ("schema", "properties")]
+        kept = [word for word in inner[:-1] if word != "content"] + inner[-1:]
+        return " ".join([f"{words[2].upper()} {words[1]}", *kept])
     return " ".join(words)
+
+
+def _members(words: Sequence[str]) -> Iterator[str]:
+    """Yield the names in the place of a member, without the words of the specification between them."""
+    rest = iter(words)
+    for word in rest:
+        if word == "properties":
+            yield from [name] if (name := next(rest, "")) else []
+        elif word != "items":
+            yield word
 
 
 def shown(call: Call) -> str:
