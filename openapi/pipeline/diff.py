@@ -36,7 +36,7 @@ from pipeline.layout import Layout
 from pipeline.naming import DEFAULT, NAMES, identifier
 from pipeline.private import MARK as PRIVATE
 from pipeline.provenance import MARK, host
-from pipeline.servers import hosts
+from pipeline.servers import common_hosts, hosts
 from pipeline.tools import REDOCLY, ToolFailed, run_tool
 from pipeline.walk import SCHEMAS, SHARED, kinds, resolve, without
 
@@ -165,23 +165,22 @@ def _moved(both: Both, old: Object) -> Iterator[Change]:
 
 def _answered(both: Both, old: Object) -> Iterator[Change]:
     """Yield the operations that have another host, and addresses of tokens that are at another one."""
-    for name, call in _calls(both.new).items():
-        if name not in both.before:
-            continue
+    was_common, now_common = common_hosts(old), common_hosts(both.new)
+    if was_common != now_common and now_common:
+        told = f"the document names {', '.join(sorted(now_common))} as its hosts now"
+        yield Change(Weight.LOOK, told, "#/servers", both.concerned("#/servers"))
+    for call, name in [(call, name) for name, call in _calls(both.new).items() if name in both.before]:
         one, other = child(old, "paths", *both.before[name]), child(both.new, "paths", *call)
-        was, now, at = host(old, one), host(both.new, other), ", ".join(sorted(hosts(other)))
-        place = pointer(("paths", *call, "servers"))
+        was, now, at = host(old, one), host(both.new, other), hosts(other) or now_common
+        place, there = pointer(("paths", *call, "servers")), ", ".join(sorted(at))
         if now == "elsewhere":
-            told = f"`{name}` is answered at {at}, which is neither host: say with x-host in the overlay which it is"
+            told = f"`{name}` is answered at {there}, which is neither host: say with x-host in the overlay which it is"
             yield Change(Weight.JUDGED, told, place, both.concerned(place))
         elif was != now:
             told = f"`{name}` is answered by the {now} host now, no longer by the {was} one"
             yield Change(Weight.HARMLESS, told, place, both.concerned(place))
-        elif hosts(one) != hosts(other) and at:
-            yield Change(Weight.LOOK, f"`{name}` is answered at {at} now", place, both.concerned(place))
-    if hosts(both.new) != hosts(old) and hosts(both.new):
-        told = f"the document names {', '.join(sorted(hosts(both.new)))} as its hosts now"
-        yield Change(Weight.LOOK, told, "#/servers", both.concerned("#/servers"))
+        elif at not in (now_common, hosts(one) or was_common):
+            yield Change(Weight.LOOK, f"`{name}` is answered at {there} now", place, both.concerned(place))
     yield from _token_addresses(both, old)
 
 

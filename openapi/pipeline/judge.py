@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,7 +60,7 @@ def _objections(layout: Layout, generated: Path) -> Iterator[Edit]:
     search = os.pathsep.join(map(str, (layout.facade, generated)))
     # On the path of this run only: the client that is installed here must not stand in for the new one.
     environment = {**os.environ, "MYPYPATH": search}
-    command = [sys.executable, "-m", "mypy", *OPTIONS, "--cache-dir", str(layout.workshop / "types"), str(layout.wire)]
+    command = [sys.executable, "-m", "mypy", *OPTIONS, "--cache-dir", _memory().name, str(layout.wire)]
     done = subprocess.run(command, cwd=layout.root, env=environment, capture_output=True, text=True, encoding="utf-8")
     found = [match for line in done.stdout.splitlines() if (match := ERROR.match(line))]
     if done.returncode > 1 or (done.returncode and not found):
@@ -66,6 +68,12 @@ def _objections(layout: Layout, generated: Path) -> Iterator[Edit]:
         raise PipelineError(f"The type checker cannot read the facade ({told}): correct that file, or restore it.")
     for one in found:
         yield Edit(layout.short(layout.root / one["path"]), int(one["line"]), one["text"])
+
+
+@functools.cache
+def _memory() -> tempfile.TemporaryDirectory[str]:
+    """Return where this process's type checkers remember what they read: two that share it at once trip over it."""
+    return tempfile.TemporaryDirectory(prefix="puzzel-chat-types-")
 
 
 def _lacking(layout: Layout, generated: Path) -> Iterator[Edit]:
