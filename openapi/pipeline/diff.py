@@ -38,7 +38,7 @@ from pipeline.private import MARK as PRIVATE
 from pipeline.provenance import MARK, host
 from pipeline.servers import common_hosts, hosts
 from pipeline.tools import REDOCLY, ToolFailed, run_tool
-from pipeline.walk import SCHEMAS, SHARED, kinds, resolve, without
+from pipeline.walk import SCHEMAS, SHARED, UNIONS, kinds, resolve, without
 
 # What the types show, by the rule of redocly that tells of it.
 SHOWN = {
@@ -129,8 +129,11 @@ def common(old: Object, new: Object, table: Sequence[Row]) -> Both:
 
 def _without_null(node: Object) -> Object:
     """Return a reference that may be null as what it refers to: the types show the null."""
-    branches = [one for one in items(node.get("anyOf")) if one != {"type": "null"}]
-    return {**without(node, "anyOf"), **child(branches[0])} if len(branches) == 1 else node
+    for union in UNIONS:
+        branches = [one for one in items(node.get(union)) if one != {"type": "null"}]
+        if len(branches) == 1:
+            return {**without(node, union), **child(branches[0])}
+    return node
 
 
 def _calls(document: Object) -> dict[str, Call]:

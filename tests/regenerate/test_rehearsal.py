@@ -59,10 +59,15 @@ def test_the_first_run_moves_nothing_and_reports(that_day: Day) -> None:
 @pytest.mark.parametrize(
     ("part", "told"),
     [
-        ("changes", "`RequestStatusResponse`: `status` is gone, and `state` is new"),
-        ("changes", "GET /api/conversation: `after` is gone, and `sinceId` is new"),
-        ("changes", "`PollReply.messages` is gone"),
-        ("changes", "`MessagesResponse.items` is new"),
+        ("changes", "`RequestStatus` is gone; `RequestStatusResponse` stands in its place"),
+        (
+            "changes",
+            "`RequestStatusResponse` is new; it has `conversationId`, `state`, `position`, `estimatedSeconds`, ",
+        ),
+        ("changes", "the query parameter `after` of GET /api/conversation is gone"),
+        ("changes", "the query parameter `sinceId` of GET /api/conversation is new and optional"),
+        ("changes", "`PollReply` is gone; `MessagesResponse` stands in its place"),
+        ("changes", "`MessagesResponse` is new; it has `items`, `next`"),
         ("changes", "what the numbers of `AllocationState` mean is described as “0 = Waiting, 1 = Offered, 2 = Conn"),
         ("edits", "finds nothing: $['components']['schemas'] has no `Variable`; `ParameterModel` stands in its place"),
         ("edits", "finds nothing: $['components']['schemas'] has no `PollReply`; `MessagesResponse` stands in its"),
@@ -70,11 +75,8 @@ def test_the_first_run_moves_nothing_and_reports(that_day: Day) -> None:
         ("edits", '"MessagesResponse" has no attribute "messages"'),
         ("edits", 'Unexpected keyword argument "after" for "_request"'),
         ("edits", '"None" has no attribute "request_id"'),
-        (
-            "notes",
-            "the document has no POST /api/conversation/{id}/end; our `endConversation` is carried over, still ass",
-        ),
-        ("notes", "the document has no POST /connect/token; our `connectToken` is carried over, still documented"),
+        ("changes", "the document has no POST /api/conversation/{id}/end; our `endConversation` is carried over"),
+        ("changes", "the document has no POST /connect/token; our `connectToken` is carried over, still documented"),
         ("operations", "DELETE /api/conversation/{conversationId}"),
         ("operations", "PUT /api/conversation/{conversationId}/typing-state"),
     ],

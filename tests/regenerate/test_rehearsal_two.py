@@ -12,6 +12,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pipeline.__main__ import main
 from pipeline.document import parse, read_bytes
 from pipeline.layout import Layout
 from pipeline.provenance import rows
+from pipeline.run import Wish, judged
 from pipeline.tree import differences
 from regenerate.days import ROOT, Day, edited, ends_well, live, surroundings, tree
 
@@ -142,10 +144,10 @@ def test_a_duration_is_read_in_seconds(spoken: dict[str, Any]) -> None:
 def test_the_cursor_goes_back_as_a_number(spoken: dict[str, Any]) -> None:
     """The next poll asks for what follows the position, and for everything when there is none that is a number.
 
-    The document's default for `take` is sent with it, as the generated client does.
+    The document's default for `take` is the service's own business.
     """
     calls = [one["call"] for one in spoken["poll"]]
-    assert calls == ["GET /api/conversation?fromPosition=17&take=100", *["GET /api/conversation?take=100"] * 2]
+    assert calls == ["GET /api/conversation?fromPosition=17", *["GET /api/conversation"] * 2]
 
 
 def test_the_header_is_sent(spoken: dict[str, Any]) -> None:
@@ -163,3 +165,57 @@ def test_a_chat_goes_on_at_its_new_addresses(spoken: dict[str, Any]) -> None:
         ("PUT /api/chats/ada-1/signals", {"signal": "Composing"}),
         ("PATCH /api/chats/ada-1", {"state": "Closed"}),
     ]
+
+
+def renamed(mapping: dict[str, Any], old: str, new: str) -> None:
+    items = [(new if key == old else key, value) for key, value in mapping.items()]
+    mapping.clear()
+    mapping.update(items)
+
+
+def members(document: Any, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = document["components"]["schemas"][name]["properties"]
+    return found
+
+
+FEED, SEND, CHAT = "/api/conversation", "/api/chats/{chatId}/entries", "/api/chats/{chatId}"
+TAKE = {"name": "since", "in": "query", "schema": {"type": "integer", "default": 50}}
+HEADER = {"name": "X-Tenant", "in": "header", "required": True, "schema": {"type": "string"}}
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "told"),
+    [
+        (lambda d: renamed(members(d, "EntryPage"), "entries", "rows"), 20, '"EntryPage" has no attribute "entries"'),
+        (lambda d: members(d, "EntryDto")["edition"].update(type=["null", "integer"]), 10, "`WordsEntryDto.edition`"),
+        (lambda d: members(d, "EntryReceipt")["entryId"].update(type=["null", "string"]), 10, "`EntryReceipt.entryId`"),
+        (
+            lambda d: d["paths"][FEED]["get"]["responses"]["200"].pop("content"),
+            20,
+            '"None" has no attribute "position"',
+        ),
+        (lambda d: renamed(d["paths"][SEND]["post"]["responses"], "201", "200"), 10, "`201` is gone, and `200` is new"),
+        (lambda d: d["paths"][FEED]["get"]["parameters"].append(HEADER), 20, 'Missing named argument "x_tenant"'),
+        (lambda d: d["paths"][CHAT]["patch"]["parameters"][0]["schema"].update(format="uuid"), 20, 'expected "UUID"'),
+        (
+            lambda d: d["paths"][SEND]["post"].update(servers=[{"url": "https://x.example"}]),
+            20,
+            "at x.example, which is",
+        ),
+        (lambda d: d["paths"][FEED]["get"]["parameters"].append(TAKE), 10, "the service takes `50` without it"),
+        (lambda d: members(d, "QueueLoadDto")["averageWait"].pop("format"), 20, "`QueueLoadDto.averageWait` is `date"),
+    ],
+    ids=["list", "null", "id", "schema", "status", "header", "uuid", "host", "default", "duration"],
+)
+def test_the_next_change_is_judged_as_well(
+    that_day: Day, tmp_path: Path, change: Callable[[Any], object], status: int, told: str
+) -> None:
+    """What was taken in is the document to compare with: the change after it is told, and ends the run as it must."""
+    document = json.loads(VENDOR.read_text())
+    change(document)
+    (tmp_path / "next.json").write_text(json.dumps(document))
+    wish = Wish(spec=str(tmp_path / "next.json"), keep_assumed=True)
+    report, _ = judged(that_day.layout, wish, tmp_path, lambda _: None)
+    said = [*map(str, report.edits), *(one.text for one in report.changes)]
+    assert report.status == status, said
+    assert any(told in one for one in said), said
