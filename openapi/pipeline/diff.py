@@ -169,7 +169,7 @@ def _moved(both: Both, old: Object) -> Iterator[Change]:
 def _answered(both: Both, old: Object) -> Iterator[Change]:
     """Yield the operations that have another host, and addresses of tokens that are at another one."""
     was_common, now_common = common_hosts(old), common_hosts(both.new)
-    if was_common != now_common and now_common:
+    if now_common - was_common:
         told = f"the document names {', '.join(sorted(now_common))} as its hosts now"
         yield Change(Weight.LOOK, told, "#/servers", both.concerned("#/servers"))
     for call, name in [(call, name) for name, call in _calls(both.new).items() if name in both.before]:
@@ -182,7 +182,7 @@ def _answered(both: Both, old: Object) -> Iterator[Change]:
         elif was != now:
             told = f"`{name}` is answered by the {now} host now, no longer by the {was} one"
             yield Change(Weight.HARMLESS, told, place, both.concerned(place))
-        elif at not in (now_common, hosts(one) or was_common):
+        elif at - now_common - (hosts(one) or was_common):
             yield Change(Weight.LOOK, f"`{name}` is answered at {there} now", place, both.concerned(place))
     yield from _token_addresses(both, old)
 

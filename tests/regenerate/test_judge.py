@@ -110,7 +110,7 @@ def test_an_operation_that_is_kept_brings_all_that_it_needs(here: Layout, tmp_pa
     spec.write_bytes(dump({**upstream, **needed}))
     report, tree = judged(here, Wish(spec=str(spec), keep_assumed=True), tmp_path, lambda _: None)
     assert report.edits == ()
-    assert any("our `pollConversation` is carried over, still documented" in one for one in report.notes)
+    assert any("our `pollConversation` is carried over, still documented" in one.text for one in report.changes)
     assert (tree.package / "models" / "text_message.py").is_file()
 
 

@@ -11,7 +11,7 @@ from ..types import UNSET, Unset
 T = TypeVar("T", bound="PollReply")
 
 
-@_attrs_define
+@_attrs_define(repr=False)
 class PollReply:
     """
     Attributes:
