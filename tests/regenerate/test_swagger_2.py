@@ -184,7 +184,7 @@ def as_swagger(document: Object) -> Object:
     written = edit_operations(rebuild_document(child(json.loads(words)), older), operation)
     paths = {path.removeprefix("/api"): one for path, one in child(written, "paths").items() if path != CONNECT}
     definitions = child(written, "components", "schemas")
-    return swagger(paths, definitions, host="chat.example", basePath="/api", schemes=["https"])
+    return swagger(paths, definitions, host="app-commsrv.puzzel.com", basePath="/api", schemes=["https"])
 
 
 def test_our_own_contract_as_swagger_2_fits_the_facade(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
