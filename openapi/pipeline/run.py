@@ -83,9 +83,10 @@ def regenerate(layout: Layout, wish: Wish, say: Say) -> Report:
     """
     with tempfile.TemporaryDirectory(prefix="puzzel-chat-") as name:
         report, tree = judged(layout, wish, Path(name), say)
-        if report.files and (report.status != BREAKS or wish.accept):
+        taken = report.status != BREAKS or wish.accept
+        if report.files and taken:
             replace(layout, tree)
-    return evolve(report, taken=wish.accept)
+    return evolve(report, taken=taken)
 
 
 def judged(layout: Layout, wish: Wish, folder: Path, say: Say) -> tuple[Report, Tree]:
@@ -256,8 +257,8 @@ def _report(
     found = list(_misses(layout, known, new, used))
     found += contradictions(layout, new.document, probe, used) if probe is not None else ()
     if old is None or known != new.document:
-        unpinned = {identifier(text(child(one.action.update), "operationId")) for one in new.missed} - {""}
         # What follows from an operation that is not pinned yet goes without saying.
+        unpinned = {identifier(text(child(one.action.update), "operationId")) for one in new.missed} - {""}
         found += [one for one in edits(layout, made.package.parent) if not any(name in one.text for name in unpinned)]
     differs, why_not = _changes(layout, known, new.document, used, folder)
     if any(one.weight is Weight.LOOK for one in differs) and not found:
