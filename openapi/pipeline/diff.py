@@ -7,16 +7,29 @@ client follows it; or no type shows it. Only the last is for a person to look at
 
 from __future__ import annotations
 
-import enum
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
 
-from attrs import frozen
-
+from pipeline.both import (
+    ERROR,
+    Both,
+    Call,
+    Change,
+    Weight,
+    calls,
+    common,
+    few,
+    key_of,
+    paired,
+    place_of,
+    renamed,
+    schema_of,
+    shown,
+    subject,
+)
 from pipeline.carry import ASSUMED, referred, select
 from pipeline.document import (
     Json,
@@ -26,7 +39,6 @@ from pipeline.document import (
     edit_operations,
     items,
     objects,
-    operations,
     pointer,
     rebuild_document,
     text,
@@ -35,10 +47,10 @@ from pipeline.judge import Row
 from pipeline.layout import Layout
 from pipeline.naming import DEFAULT, NAMES, identifier
 from pipeline.private import MARK as PRIVATE
-from pipeline.provenance import MARK, host
+from pipeline.provenance import host
 from pipeline.servers import common_hosts, hosts
 from pipeline.tools import REDOCLY, ToolFailed, run_tool
-from pipeline.walk import SCHEMAS, SHARED, UNIONS, kinds, resolve, without
+from pipeline.walk import SCHEMAS, SHARED, kinds, resolve, without
 
 # What the types show, by the rule of redocly that tells of it.
 SHOWN = {
@@ -51,98 +63,8 @@ FOLLOWED = {"response-removed", "response-header-removed", "operation-id-changed
 LEFT_OUT = {"description", "summary", "example", "operationId", "bearerFormat", "tags", "openapi", "servers"}
 SIZES = ("int32", "int64", "float", "double")
 FORMATS = (None, "uuid", "date", "date-time", "binary")
-ERROR = re.compile(r"#/paths/[^/]+/[a-z]+/responses/([45]\d\d|default)\b")
 SAYS = {"type", "enum", "const", "properties", "allOf", "anyOf", "oneOf"}
-PART = re.compile(r"#/paths/[^/]+/[a-z]+")
 HOLDER = re.compile(r"/responses/\w+$|/requestBody$")
-FEW = 8
-Call: TypeAlias = "tuple[str, str]"
-"""A path and a method."""
-
-
-class Weight(enum.IntEnum):
-    """How much a change is a person's business."""
-
-    LOOK = 0
-    """It may break the facade and no type shows it: somebody looks, and then takes it."""
-    READ = 1
-    """No type shows it, but it stops nobody."""
-    JUDGED = 2
-    """It may break the facade, and the type checker says whether it does."""
-    HARMLESS = 3
-    """It adds something, or the generated client follows it."""
-
-
-@frozen
-class Change:
-    """One change: what it is, where in the new document (in the old one when it is gone), and whom it concerns."""
-
-    weight: Weight
-    text: str
-    place: str
-    methods: tuple[str, ...] = ()
-
-
-@frozen
-class Both:
-    """The operations that both documents have, at their places in the new one, with the methods that use them."""
-
-    old: Object
-    new: Object
-    before: dict[str, Call]
-    methods: dict[Call, str]
-
-    def schemas(self, *, old: bool) -> Object:
-        """Return the shared schemas of one of the two."""
-        return child(self.old if old else self.new, *SHARED)
-
-    def concerned(self, place: str) -> tuple[str, ...]:
-        """Return the methods of the facade that a place concerns: of its operation, or of all that refer to it."""
-        keys = [step.replace("~1", "/").replace("~0", "~") for step in place.removeprefix("#/").split("/")]
-        if keys[0] == "paths":
-            found = [method for call, method in self.methods.items() if list(call) == keys[1:3]]
-        elif place.startswith(SCHEMAS):
-            old = keys[2] not in self.schemas(old=False)
-            document, schemas = (self.old if old else self.new), self.schemas(old=old)
-            calls = {call: referred(child(document, "paths", *call), schemas) for call in self.methods}
-            found = [method for call, method in self.methods.items() if keys[2] in calls[call]]
-        else:
-            found = list(self.methods.values())
-        return tuple(dict.fromkeys(found))
-
-
-def common(old: Object, new: Object, table: Sequence[Row]) -> Both:
-    """Return the used operations of both documents, the old one's moved to where the new one has them."""
-    old, new = (rebuild_document(document, _without_null) for document in (old, new))
-    before, after = _calls(old), _calls(new)
-    rows = [row for row in table if row.operation in before and row.operation in after]
-    paths: Object = {}
-    for there, was in [(after[row.operation], before[row.operation]) for row in rows]:
-        names = dict(zip(re.findall(r"\{(\w+)\}", was[0]), re.findall(r"\{(\w+)\}", there[0]), strict=False))
-        operation = child(old, "paths", *was)
-        parameters: list[Json] = [_renamed(child(one), names) for one in items(operation.get("parameters"))]
-        moved: Object = {**operation, **({"parameters": parameters} if parameters else {})}
-        paths[there[0]] = {**child(paths, there[0]), there[1]: moved}
-    where = {row.operation: before[row.operation] for row in rows}
-    return Both({**old, "paths": paths}, new, where, {after[row.operation]: row.used_by for row in rows})
-
-
-def _without_null(node: Object) -> Object:
-    """Return a reference that may be null as what it refers to: the types show the null."""
-    for union in UNIONS:
-        branches = [one for one in items(node.get(union)) if one != {"type": "null"}]
-        if len(branches) == 1:
-            return {**without(node, union), **child(branches[0])}
-    return node
-
-
-def _calls(document: Object) -> dict[str, Call]:
-    return {text(one, "operationId"): (path, method) for path, method, one in operations(document)}
-
-
-def _renamed(parameter: Object, names: dict[str, str]) -> Object:
-    name = text(parameter, "name")
-    return {**parameter, "name": names.get(name, name)} if parameter.get("in") == "path" else parameter
 
 
 def changes(layout: Layout, old: Object, new: Object, table: Sequence[Row], folder: Path) -> list[Change]:
@@ -159,11 +81,11 @@ def changes(layout: Layout, old: Object, new: Object, table: Sequence[Row], fold
 
 
 def _moved(both: Both, old: Object) -> Iterator[Change]:
-    for name, call in _calls(both.new).items():
+    for name, call in calls(both.new).items():
         was = both.before.get(name, call)
         if was != call:
             told = f"`{name}` is {shown(call)} now, no longer {shown(was)}"
-            yield Change(Weight.HARMLESS, told, pointer(("paths", *call)), both.concerned(pointer(("paths", *call))))
+            yield both.say(Weight.HARMLESS, told, pointer(("paths", *call)))
 
 
 def _answered(both: Both, old: Object) -> Iterator[Change]:
@@ -171,19 +93,19 @@ def _answered(both: Both, old: Object) -> Iterator[Change]:
     was_common, now_common = common_hosts(old), common_hosts(both.new)
     if now_common - was_common:
         told = f"the document names {', '.join(sorted(now_common))} as its hosts now"
-        yield Change(Weight.LOOK, told, "#/servers", both.concerned("#/servers"))
-    for call, name in [(call, name) for name, call in _calls(both.new).items() if name in both.before]:
+        yield both.say(Weight.LOOK, told, "#/servers")
+    for call, name in [(call, name) for name, call in calls(both.new).items() if name in both.before]:
         one, other = child(old, "paths", *both.before[name]), child(both.new, "paths", *call)
         was, now, at = host(old, one), host(both.new, other), hosts(other) or now_common
         place, there = pointer(("paths", *call, "servers")), ", ".join(sorted(at))
         if now == "elsewhere":
             told = f"`{name}` is answered at {there}, which is neither host: say with x-host in the overlay which it is"
-            yield Change(Weight.JUDGED, told, place, both.concerned(place))
+            yield both.say(Weight.JUDGED, told, place)
         elif was != now:
             told = f"`{name}` is answered by the {now} host now, no longer by the {was} one"
-            yield Change(Weight.HARMLESS, told, place, both.concerned(place))
+            yield both.say(Weight.HARMLESS, told, place)
         elif at - now_common - (hosts(one) or was_common):
-            yield Change(Weight.LOOK, f"`{name}` is answered at {there} now", place, both.concerned(place))
+            yield both.say(Weight.LOOK, f"`{name}` is answered at {there} now", place)
     yield from _token_addresses(both, old)
 
 
@@ -210,70 +132,32 @@ def _parameters(both: Both) -> Iterator[Change]:
     for call in both.methods:
         place = pointer(("paths", *call))
         old, new = (
-            {_key(one): child(one) for one in items(child(document, "paths", *call).get("parameters"))}
+            {key_of(one): child(one) for one in items(child(document, "paths", *call).get("parameters"))}
             for document in (both.old, both.new)
         )
         for key in [key for key in old if key not in new]:
-            yield Change(Weight.JUDGED, f"{_subject(place, old[key])} is gone", place, both.concerned(place))
+            yield both.say(Weight.JUDGED, f"{subject(place, old[key])} is gone", place)
         for one in [one for key, one in new.items() if key not in old]:
             default = child(one, "schema").get(DEFAULT)
             unsaid = f"; the service takes {_value(default)} without it" if default is not None else ""
             required = one.get("required") is True
             how = "required" if required else f"optional{unsaid}"
             weight = Weight.JUDGED if required else Weight.HARMLESS
-            yield Change(weight, f"{_subject(place, one)} is new and {how}", place, both.concerned(place))
+            yield both.say(weight, f"{subject(place, one)} is new and {how}", place)
 
 
 def _walked(layout: Layout, both: Both) -> Iterator[Change]:
     """Yield where another schema stands in the place of one, and what is described otherwise at the same place."""
     for place, one, other in paired(both):
-        words, names = _words(other), (_schema_of(text(one, "$ref")), _schema_of(text(other, "$ref")))
+        words, names = _words(other), (schema_of(text(one, "$ref")), schema_of(text(other, "$ref")))
         if words and words != _words(one) and not _is_numbers(other) and not HOLDER.search(place):
-            told = f"{_subject(place, other)} is described as “{words}” now"
-            yield Change(Weight.READ, told, place, both.concerned(place))
+            told = f"{subject(place, other)} is described as “{words}” now"
+            yield both.say(Weight.READ, told, place)
         if names[0] and names[0] != names[1] and (names[0] in both.schemas(old=False) or not names[1]):
             now = f"`{names[1]}`" if names[1] else "written out" if SAYS & set(other) else "anything"
             blind = now == "anything" and _is_read(layout, place)
-            told = f"{_subject(place, other)} is {now} now, no longer `{names[0]}`"
-            yield Change(Weight.LOOK if blind else Weight.JUDGED, told, place, both.concerned(place))
-
-
-def paired(both: Both) -> Iterator[tuple[str, Object, Object]]:
-    """Yield the parts that stand at the same place of both documents, with that place in the new one.
-
-    Where a reference leads in one document, there it leads in the other, whatever the schemas are called.
-    """
-    todo: list[tuple[str, Object, Object]] = [
-        (pointer(("paths", *call)), child(both.old, "paths", *call), child(both.new, "paths", *call))
-        for call in both.methods
-    ]
-    seen: set[tuple[str, str]] = set()
-    while todo:
-        place, one, other = todo.pop(0)
-        yield place, one, other
-        references = text(one, "$ref"), text(other, "$ref")
-        if all(references) and references not in seen:
-            seen.add(references)
-            todo.append(
-                (references[1], child(resolve(both.old, references[0])), child(resolve(both.new, references[1])))
-            )
-        todo += _inner(place, one, other)
-
-
-def _inner(place: str, one: Object, other: Object) -> Iterator[tuple[str, Object, Object]]:
-    for key in [key for key in one if key in other and key != "servers" and not ERROR.match(f"{place}/{key}")]:
-        pairs = [(key, one[key], other[key])]
-        if isinstance(one[key], list):
-            known = {_key(part): part for part in items(one[key])}
-            pairs = [(f"{key}/{n}", known.get(_key(part)), part) for n, part in enumerate(items(other[key]))]
-        for step, before, after in pairs:
-            if isinstance(before, dict) and isinstance(after, dict):
-                inner = step if isinstance(one[key], list) else step.replace("~", "~0").replace("/", "~1")
-                yield f"{place}/{inner}", before, after
-
-
-def _key(part: Json) -> str:
-    return " ".join(text(child(part), word) for word in ("in", "name", "$ref"))
+            told = f"{subject(place, other)} is {now} now, no longer `{names[0]}`"
+            yield both.say(Weight.LOOK if blind else Weight.JUDGED, told, place)
 
 
 def _named(both: Both) -> Iterator[Change]:
@@ -283,13 +167,11 @@ def _named(both: Both) -> Iterator[Change]:
     for name in [name for name in both.schemas(old=True) if name in before and name not in both.schemas(old=False)]:
         there = f"; `{instead[name]}` stands in its place" if name in instead else ""
         place = f"{SCHEMAS}{name}"
-        yield Change(Weight.JUDGED, f"`{name}` is gone{there}", place, both.concerned(place))
+        yield both.say(Weight.JUDGED, f"`{name}` is gone{there}", place)
     for name, schema in both.schemas(old=False).items():
         if name in after - before and name.removeprefix(ASSUMED) not in before and not _is_numbers(child(schema)):
             place = f"{SCHEMAS}{name}"
-            yield Change(
-                Weight.HARMLESS, f"`{name}` is new; it {_contents(child(schema))}", place, both.concerned(place)
-            )
+            yield both.say(Weight.HARMLESS, f"`{name}` is new; it {_contents(child(schema))}", place)
 
 
 def _reached(both: Both, *, old: bool) -> set[str]:
@@ -310,22 +192,16 @@ def _contents(schema: Object) -> str:
     return f"has {', '.join(members)}" if members else "says no more"
 
 
-def renamed(both: Both) -> dict[str, str]:
-    """Return the schemas that are gone, each with the one that stands in its place."""
-    found = ((_schema_of(text(one, "$ref")), _schema_of(text(other, "$ref"))) for _, one, other in paired(both))
-    return {name: new for name, new in found if name and new and name not in both.schemas(old=False)}
-
-
 def _numbers(both: Both) -> Iterator[Change]:
     """Yield the enumerations of numbers that changed or are new: what a number means, only a person can read."""
     for name in [name for name in both.schemas(old=False) if name in _reached(both, old=False)]:
         one, before = child(both.new, *SHARED, name), child(both.old, *SHARED, name)
         if _is_numbers(one) and any(one.get(key) != before.get(key) for key in ("enum", NAMES, "description")):
             words = f"described as “{_words(one)}”" if _words(one) else "not described"
-            called = f"they are called {_few([str(value) for value in items(one.get(NAMES))])} here"
+            called = f"they are called {few([str(value) for value in items(one.get(NAMES))])} here"
             told = f"what the numbers of `{name}` mean is {words}; "
             told += called if NAMES in one else f"name them with {NAMES} in openapi/overlay.yaml"
-            yield Change(Weight.READ, told, f"{SCHEMAS}{name}", both.concerned(f"{SCHEMAS}{name}"))
+            yield both.say(Weight.READ, told, f"{SCHEMAS}{name}")
 
 
 def _is_numbers(schema: Object) -> bool:
@@ -334,10 +210,6 @@ def _is_numbers(schema: Object) -> bool:
 
 def _words(node: Object) -> str:
     return " ".join(text(node, "description").split())
-
-
-def _schema_of(place: str) -> str:
-    return place.removeprefix(SCHEMAS).partition("/")[0] if place.startswith(SCHEMAS) else ""
 
 
 def _compared(layout: Layout, both: Both, folder: Path) -> list[Object]:
@@ -359,8 +231,8 @@ def _compared(layout: Layout, both: Both, folder: Path) -> list[Object]:
 def _with_shared_parameters(other: Object, label: str, operation: Object) -> Object:
     """Return an operation with the parameters that the other document has too, in order: redocly pairs any two."""
     method, _, path = label.partition(" ")
-    known = {_key(one) for one in items(child(other, "paths", path, method.lower()).get("parameters"))}
-    own = sorted((one for one in items(operation.get("parameters")) if _key(one) in known), key=_key)
+    known = {key_of(one) for one in items(child(other, "paths", path, method.lower()).get("parameters"))}
+    own = sorted((one for one in items(operation.get("parameters")) if key_of(one) in known), key=key_of)
     return {**operation, "parameters": own} if own else without(operation, "parameters")
 
 
@@ -390,10 +262,10 @@ def _is_like_for_like(entry: Object, both: Both) -> bool:
         return False
     if not old or not new:
         there, where = (both.new, old) if old else (both.old, new)
-        held = _schema_of(where) in child(there, *SHARED) if _schema_of(where) else True
+        held = schema_of(where) in child(there, *SHARED) if schema_of(where) else True
         return held and resolve(there, where) is None
     member = text(entry, "property")
-    return _schema_of(old) == _schema_of(new) and (
+    return schema_of(old) == schema_of(new) and (
         member == "key" or old.removesuffix(f"/{member}") == new.removesuffix(f"/{member}")
     )
 
@@ -405,20 +277,20 @@ def _told(layout: Layout, entry: Object, both: Both) -> Iterator[Change]:
     what, where = _found(both, where.removesuffix(f"/{member}") if member else where)
     for verdict in [child(one) for one in items(entry.get("verdicts"))] or [{}]:
         told = _sentence(entry, verdict, what)
-        yield Change(_weight(layout, entry, verdict), told, where, both.concerned(where))
+        yield both.say(_weight(layout, entry, verdict), told, where)
 
 
 def _found(both: Both, where: str) -> tuple[str, str]:
     """Return what is at a place, as people say it, and the place: redocly's documents count parameters otherwise."""
     part = re.match(r"(#/paths/([^/]+)/([a-z]+))/parameters/(\d+)", where)
     if part is None:
-        return _place(where), where
+        return place_of(where), where
     path = part[2].replace("~1", "/").replace("~0", "~")
     operation = child(both.new, "paths", path, part[3])
     shared = _with_shared_parameters(both.old, f"{part[3].upper()} {path}", operation)
     one = child(items(shared.get("parameters"))[int(part[4])])
     index = items(operation["parameters"]).index(one)
-    return _subject(part[1], one), f"{part[1]}/parameters/{index}"
+    return subject(part[1], one), f"{part[1]}/parameters/{index}"
 
 
 def _weight(layout: Layout, entry: Object, verdict: Object) -> Weight:
@@ -481,85 +353,16 @@ def _errors(entries: Iterable[Object], both: Both) -> Iterator[Change]:
     statuses: dict[str, dict[str, None]] = {}
     for entry in entries:
         if found := ERROR.match(text(entry, "path")):
-            statuses.setdefault(found[0].rpartition("/responses/")[0], {})[found[1]] = None
+            statuses.setdefault(found[1], {})[found[2]] = None
     for place, several in statuses.items():
-        told = f"what {_place(place)} says of the errors {', '.join(several)} changed; they are judged as before"
-        yield Change(Weight.HARMLESS, told, f"{place}/responses", both.concerned(place))
-
-
-def _subject(place: str, node: Object) -> str:
-    """Return what stands at a place as people say it, a parameter by its name."""
-    if text(node, "in") and (part := PART.match(place)):
-        return f"the {text(node, 'in')} parameter `{text(node, 'name')}` of {_place(part[0])}"
-    return _place(place)
-
-
-def _place(place: str) -> str:
-    """Return a place as people say it: the member of a schema, or the part of an operation."""
-    words = [word.replace("~1", "/").replace("~0", "~") for word in place.removeprefix("#/").split("/")]
-    if place.startswith(SCHEMAS):
-        member = f"`{'.'.join(_members(words[2:]))}`"
-        return f"every member of {member}" if words[-1] == "properties" else member
-    if words[0] == "paths" and len(words) > 2:
-        inner = [word for word in words[3:] if word not in ("schema", "properties")]
-        kept = [word for word in inner[:-1] if word != "content"] + inner[-1:]
-        return " ".join([f"{words[2].upper()} {words[1]}", *kept])
-    return " ".join(words)
-
-
-def _members(words: Sequence[str]) -> Iterator[str]:
-    """Yield the names in the place of a member, without the words of the specification between them."""
-    rest = iter(words)
-    for word in rest:
-        if word == "properties":
-            yield from [name] if (name := next(rest, "")) else []
-        elif word != "items":
-            yield word
-
-
-def shown(call: Call) -> str:
-    """Return an operation as people write it."""
-    return f"{call[1].upper()} {call[0]}"
+        told = f"what {place_of(place)} says of the errors {', '.join(several)} changed; they are judged as before"
+        yield both.say(Weight.HARMLESS, told, f"{place}/responses")
 
 
 def _value(value: Json) -> str:
     written = " or ".join(map(str, value)) if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
     written = written.strip('"')
     return f"`{written[:60]}{'…' if len(written) > 60 else ''}`"
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:FEW]) + (f" and {len(names) - FEW} more" if len(names) > FEW else "")
-
-
-def gone(old: Object, new: Object, name: str, call: Call) -> str:
-    """Say that an operation is gone, and where it is when that is near certain: else which operations are new."""
-    known = set(_calls(old).values())
-    fresh = [one for one in _calls(new).values() if one not in known]
-    same = [one for one in fresh if _essence(one[0]) == _essence(call[0]) and (one[1] == call[1] or one[0] == call[0])]
-    told = f"{shown(call)}, our `{name}`, is gone"
-    if len(same) == 1:
-        return f"{told}; it is {shown(same[0])}: pin it to $.paths['{same[0][0]}'].{same[0][1]}"
-    return f"{told}; these are new: {_few([shown(one) for one in fresh])}" if fresh else told
-
-
-def _essence(path: str) -> str:
-    """Return a path without what may differ when it is the same: case, version, names of ids, a slash at the end."""
-    return re.sub(r"/v\d+(\.\d+)*(?=/)|/api(?=/)|/$", "", re.sub(r"\{[^}]*\}", "{}", path.lower()))
-
-
-def kept(new: Object, names: Iterable[str], table: Sequence[Row]) -> Iterator[Change]:
-    """Yield what is carried over of ours."""
-    used, calls = {row.operation: row.used_by for row in table}, _calls(new)
-    for name in names:
-        mark = text(child(new, "paths", *calls[name]), MARK)
-        told = f"the document has no {shown(calls[name])}; our `{name}` is carried over, still {mark}"
-        yield Change(Weight.READ, told, pointer(("paths", *calls[name])), (used[name],))
-
-
-def new_operations(old: Object, new: Object) -> list[str]:
-    """Return the operations that the old document did not have."""
-    return [shown(call) for name, call in _calls(new).items() if name not in _calls(old)]
 
 
 def readable_classes(old: Object, new: Object) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from attrs import asdict, frozen
 
-from pipeline.diff import Change, Weight
+from pipeline.both import Change, Weight
 from pipeline.judge import Edit
 from pipeline.problems import ADDITIONS, NOTHING_CHANGED
 from pipeline.provenance import Row, table

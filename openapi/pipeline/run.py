@@ -12,9 +12,10 @@ from attrs import evolve, field, frozen
 
 from pipeline.address import address_of
 from pipeline.address import shown as address_shown
+from pipeline.both import Change, Weight, common, gone, kept, new_operations, renamed
 from pipeline.carry import CONNECT, missing, put_under, select
 from pipeline.decode import decode, is_swagger_2, to_openapi
-from pipeline.diff import Change, Weight, changes, common, gone, kept, new_operations, readable_classes, renamed
+from pipeline.diff import changes, readable_classes
 from pipeline.document import Object, child, dump, operations, parse, read_bytes, sha256, text
 from pipeline.generate import Generated, generate
 from pipeline.intake import fetch
