@@ -22,20 +22,18 @@ from pipeline.layout import Layout
 from pipeline.problems import PipelineError, brief
 from pipeline.tools import CONVERTER, ToolFailed, ToolsMissing, run_tool
 
-CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 HTML = re.compile(
     r"(?>\s*(?:<!--(?>.*?-->)|<\?xml[^>]*>))*+\s*"
     r"<(?:!doctype\s+html|html|head|body|title|meta|link|style|script|div|center|p|h[1-6])\b",
     re.IGNORECASE | re.DOTALL,
 )
-LOGIN = re.compile(r"\b(?:sign|log)[ -]?in\b|\blogg inn\b|\bpassword\b", re.IGNORECASE)
 VERSION_LINE = re.compile(r"^[ \t]*[\"']?(?:openapi|swagger)[\"']?\s*:", re.MULTILINE)
 # Versions are strings even where somebody forgot the quotes.
 VERSIONS = (("openapi",), ("swagger",), ("info", "version"))
 TAG = "tag:yaml.org,2002:"
 PLAIN = {f"{TAG}{kind}" for kind in ("null", "bool", "int", "float")}
 MOST = 1_000_000  # values after all aliases are followed; the largest public documents have about a tenth
-CHECK = "check the address, or save the document from a browser and give the file"
+CHECK = f"check the address, set {HEADER_VARIABLE} if it wants a login, or save the document by hand and give the file"
 # What stands beside a reference, as x-nullable does, is taken away unless it is to be preserved.
 CONVERT = ("--patch", "--refSiblings", "preserve", "--targetVersion", "3.0.3")
 
@@ -47,13 +45,11 @@ def decode(data: bytes, name: str) -> tuple[Object, Literal["json", "yaml"]]:
     and what to do when it is no such document.
     """
     words = words_of(data, name)
-    told = f"{name} begins with {brief(words, 60)}, which is no OpenAPI document with its version in quotes: {CHECK}."
     is_json = words.lstrip().startswith(("{", "["))
-    if not is_json and not VERSION_LINE.search(words):
-        raise PipelineError(told)
-    value = child(read_value(words, name))
+    value = child(read_value(words, name) if is_json or VERSION_LINE.search(words) else None)
     if not text(value, "openapi") and not text(value, "swagger"):
-        raise PipelineError(told)
+        told = f"begins with {brief(words, 60)}, which is no OpenAPI document with its version in quotes"
+        raise PipelineError(f"{name} {told}: {CHECK}.")
     return value, "json" if is_json else "yaml"
 
 
@@ -142,10 +138,9 @@ def words_of(data: bytes, name: str) -> str:
     words = text_of(data)
     if not words.strip("\ufeff \t\r\n"):
         raise PipelineError(f"{name} is empty: {CHECK}.")
-    if CONTROL.search(words):
-        raise PipelineError(f"{name} is binary data, not an OpenAPI document: unpack or export it, or {CHECK}.")
     if (page := read_html(words)) is not None:
-        raise PipelineError(_told(page, name))
+        title = brief("".join(tag.text for tag in page if tag.name in ("title", "h1")))
+        raise PipelineError(f"{name} is a web page ({title or 'no title'}), not an OpenAPI document: {CHECK}.")
     try:
         return data.decode(json.detect_encoding(data))
     except UnicodeDecodeError as error:
@@ -193,15 +188,6 @@ class _HtmlReader(HTMLParser):
     def handle_data(self, data: str) -> None:
         for last in self.tags[-1:]:
             last.text += data
-
-
-def _told(page: list[Tag], name: str) -> str:
-    title = brief("".join(tag.text for tag in page if tag.name == "title"))
-    place = f"page ({title})" if title else "page"
-    if asks_for_password(page) or LOGIN.search(" ".join([title, *(tag.text for tag in page if tag.name == "h1")])):
-        told = f"set {HEADER_VARIABLE} to a `Name: value` line, or log in with a browser, save the document"
-        return f"{name} is a login {place}: {told} and give the file."
-    return f"{name} is a web {place}, not an OpenAPI document: {CHECK}."
 
 
 def _read_json(words: str, name: str) -> Json:

@@ -140,11 +140,8 @@ def _agrees(one: Difference, expects: dict[str, str]) -> bool:
 def _told(name: str, one: Difference) -> str:
     if not one.pointer:
         return f"`{name}` answered {one.came} to the probe, where {one.expected} was expected"
-    if one.came == "new":
-        return f"the probe met `{one.pointer}` in the reply of `{name}`, which the document does not have"
-    if one.came == "missing":
-        return f"the probe never met `{one.pointer}` in the reply of `{name}`"
-    return f"`{one.pointer}` in the reply of `{name}` is {one.came} to the probe, not {one.expected}"
+    other = f", not {one.expected}" if one.expected else ""
+    return f"`{one.pointer}` in the reply of `{name}` is {one.came} to the probe{other}"
 
 
 def _at_its_lines(layout: Layout, row: Row, one: Difference) -> Iterator[Edit]:

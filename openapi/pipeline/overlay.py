@@ -90,13 +90,10 @@ def read_overlay(path: Path) -> list[Action]:
 
 def _action(entry: Object, name: str, line: int) -> Action:
     target, reason, remove = text(entry, "target"), text(entry, "description"), entry.get("remove") is True
-    if not target or not reason:
-        raise PipelineError(f"{name} needs a target and a description, which is its reason: write both.")
     strange = [key for key in entry if key not in KNOWN and not key.startswith("x-")]
-    if strange:
-        raise PipelineError(f"{name} says {strange[0]!r}, which Overlay 1.0 does not know: correct it.")
-    if remove == ("update" in entry):
-        raise PipelineError(f"{name} ({target}) must either update or remove: give it one of the two.")
+    if not target or not reason or strange or remove == ("update" in entry):
+        wanted = "a target, a description, which is its reason, and one of `update` and `remove: true`"
+        raise PipelineError(f"{name} needs {wanted}, and may say nothing else: correct it.")
     return Action(name=name, line=line, target=target, reason=reason, remove=remove, update=entry.get("update"))
 
 
@@ -107,7 +104,11 @@ def apply_overlay(document: Object, actions: list[Action]) -> tuple[Object, tupl
     """
     result, missed = copy.deepcopy(document), list[Missed]()
     for action in actions:
-        query = _compiled(action)
+        try:
+            query = jsonpath.compile(action.target)
+        except jsonpath.JSONPathError as error:
+            why = f"{action.target} is no JSONPath ({brief(str(error))})"
+            raise PipelineError(f"{action.name}: {why}: correct it.") from error
         found = {node.location: node for node in query.find(result)}
         references = [text(node, "$ref") for _, node in objects(action.update, ())]
         gone = [one for one in references if one and resolve(result, one) is None]
@@ -118,15 +119,6 @@ def apply_overlay(document: Object, actions: list[Action]) -> tuple[Object, tupl
         for location in sorted(found, reverse=True):
             _apply(action, found[location])
     return result, tuple(missed)
-
-
-def _compiled(action: Action) -> jsonpath.JSONPathQuery:
-    try:
-        return jsonpath.compile(action.target)
-    except jsonpath.JSONPathError as error:
-        raise PipelineError(
-            f"{action.name}: {action.target} is no JSONPath ({brief(str(error))}): correct it."
-        ) from error
 
 
 def _missed(document: Object, action: Action, query: jsonpath.JSONPathQuery) -> Missed:

@@ -44,7 +44,6 @@ QUOTES = {'"': '\\"', "'": "'", "`": "`", "\\'": "'", "\\`": "`"}
 UNKNOWN: Final = float("nan")
 
 Get: TypeAlias = Callable[[str], bytes]
-Offers: TypeAlias = dict[str, "str | Object"]
 # A word of a script, or what stands in a bracket, which is its first word.
 Part: TypeAlias = "str | list[Part]"
 
@@ -70,10 +69,8 @@ def follow(page: list[Tag], address: str, choice: str | None, get: Get, told: li
         settings = {**settings, **child(read_value(text_of(get(place)), shown(place))), **query}
     offers = _offers(settings)
     if not offers:
-        none = (
-            "is a Swagger UI page whose document, if not the demo of Swagger UI, could not be found by reading scripts"
-        )
-        raise PipelineError(f"{shown(address)} {none}: {BY_HAND}.")
+        none = "whose scripts, as far as they can be read, name no document but the demo of Swagger UI"
+        raise PipelineError(f"{shown(address)} is a Swagger UI page {none}: {BY_HAND}.")
     name, how = _chosen(offers, choice, text(settings, "urls.primaryName"), shown(address))
     found = offers[name]
     if isinstance(found, dict):
@@ -84,7 +81,7 @@ def follow(page: list[Tag], address: str, choice: str | None, get: Get, told: li
     return target
 
 
-def _chosen(offers: Offers, choice: str | None, primary: str, place: str) -> tuple[str, str]:
+def _chosen(offers: dict[str, str | Object], choice: str | None, primary: str, place: str) -> tuple[str, str]:
     """Return the name of a document, and of several how it was chosen: by the person, else by the page."""
     names = brief(", ".join(map(brief, offers)), 400)
     fitting = [name for name in offers if name.casefold() == (choice or primary).strip().casefold()]
@@ -99,9 +96,7 @@ def _called_with(page: list[Tag], address: str, base: str, get: Get, told: list[
     """Return what Swagger UI is called with; no more scripts are fetched than it takes to know that."""
     scripts = [(tag.attributes.get("src", "").strip(), tag.text) for tag in page if tag.name == "script"]
     texts = [inline for source, inline in scripts if not source]
-    sources = [
-        joined(base, source) for source, _ in scripts if source and not LIBRARY.search(source.rpartition("/")[2])
-    ]
+    sources = [joined(base, one) for one, _ in scripts if one and not LIBRARY.search(one.rpartition("/")[2])]
     for source in sorted(sources, key=lambda source: origin(source) != origin(base)):
         settings = _settings(texts, address)
         # Another script may hold what has a name here, and a document written down wins over an address.
@@ -131,7 +126,7 @@ def _names_a_document(settings: Object) -> bool:
     return bool(text(settings, "configUrl") or _offers(settings))
 
 
-def _offers(settings: Object) -> Offers:
+def _offers(settings: Object) -> dict[str, str | Object]:
     """Return the addresses on offer by name, the demo left out, or the document itself."""
     inline = settings.get("spec")
     if isinstance(inline, dict):
@@ -210,8 +205,8 @@ class _Script:
         value, at = self._operand(parts, at)
         while _at(parts, at) == "+":
             more, at = self._operand(parts, at + 1)
-            both = value + more if isinstance(value, str) and isinstance(more, str) else ""
-            value = both if 0 < len(both) <= LONGEST_SUM else UNKNOWN
+            whole = value + more if isinstance(value, str) and isinstance(more, str) else ""
+            value = whole if 0 < len(whole) <= LONGEST_SUM else UNKNOWN
         return value, at
 
     def _operand(self, parts: list[Part], at: int) -> tuple[Json, int]:
@@ -238,14 +233,14 @@ class _Script:
         return found if parts[0] == "{" else UNKNOWN
 
     def _property(self, parts: list[Part], at: int) -> Object:
-        word, after = parts[at], _at(parts, at + 1)
-        if after == ":" and isinstance(word, str):
+        word, after = str(parts[at]), _at(parts, at + 1)
+        if after == ":":
             return {str(_unquoted(word)) if word[0] in QUOTES else word: self._value(parts, at + 2)}
-        more = self._named(after.split(".")) if word == "..." and isinstance(after, str) else None
+        more = self._named(str(after).split(".")) if word == "..." else UNKNOWN
         if isinstance(more, dict):
             return more
         # Else a method, a computed key, or more of what is unknown, when it is no name alone.
-        return {str(word): self._named([str(word)]) if after in ("", ",") else UNKNOWN}
+        return {word: self._named([word]) if after in ("", ",") else UNKNOWN}
 
 
 def _at(parts: list[Part], at: int) -> Part:

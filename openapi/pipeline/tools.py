@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from pipeline.layout import Layout
-from pipeline.problems import PipelineError, reason
+from pipeline.problems import PipelineError, brief, reason
 
 REDOCLY = "node_modules/@redocly/cli/bin/cli.js"
 CONVERTER = "node_modules/swagger2openapi/swagger2openapi.js"
@@ -93,10 +93,9 @@ def _run(command: list[str], seconds: float) -> str:
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=seconds
         )
-    except subprocess.TimeoutExpired:
-        raise ToolsMissing(f"{Path(command[1]).name} took over {seconds:.0f} s: run again.") from None
-    except OSError as error:
-        raise ToolsMissing(f"{command[0]} does not start ({error.strerror}): {INSTALL}.") from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        told = f"{command[0]} does not start, or not end ({brief(str(error))})"
+        raise ToolsMissing(f"{told}: run again, or {INSTALL}.") from error
     if done.returncode != 0:
         raise ToolFailed(" ".join((done.stderr or done.stdout).split())[:200] or f"exit code {done.returncode}")
     return done.stdout

@@ -420,8 +420,8 @@ def test_a_page_that_leads_nowhere_tells_the_way(site: Site) -> None:
     with pytest.raises(PipelineError, match=r"gone\.json answered 404 Not Found") as raised:
         fetch(address)
     assert raised.value.details == (f"{address} is a Swagger UI page; it shows {site.url}/gone.json.",)
-    assert "is a web page, not" in refused(site.serve("/", page('SwaggerUIBundle({url: "/"})')))
-    with pytest.raises(PipelineError, match="could not be found by reading scripts") as raised:
+    assert "is a web page (no title), not" in refused(site.serve("/", page('SwaggerUIBundle({url: "/"})')))
+    with pytest.raises(PipelineError, match="name no document but the demo") as raised:
         fetch(site.serve("/", page(sources=("gone.js",))))
     assert raised.value.details[0].startswith("A script of the page was left out: ")
 

@@ -203,24 +203,24 @@ def test_scripts_of_the_page_count_in_their_order() -> None:
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
-        ("", "could not be found by reading scripts: open it in a browser"),
-        (call("settings()"), "could not be found by reading scripts"),
-        (call("{ url: address() }"), "could not be found by reading scripts"),
-        (call(f"{{ url: '{DEMO}' }}"), "if not the demo of Swagger UI, could not be found"),
+        ("", "name no document but the demo of Swagger UI: open it in a browser"),
+        (call("settings()"), "name no document but the demo"),
+        (call("{ url: address() }"), "name no document but the demo"),
+        (call(f"{{ url: '{DEMO}' }}"), "name no document but the demo"),
         (
             call("{ url: 'https://petstore3.swagger.io/api/v3/openapi.json' }"),
-            "if not the demo of Swagger UI, could not be found",
+            "name no document but the demo",
         ),
         (call("{ spec: { openapi: '3.0.1', info: info() } }"), "puts its document together by program code"),
         (call("{ spec: { ...base(), openapi: '3.0.1' } }"), "puts its document together by program code"),
         ("var a = {openapi: '3.0.1'}; a.b = a;" + call("{ spec: a }"), "puts its document together by program code"),
         ("a = [1];" + "a = [a, a];" * 60 + call("{ spec: { a } }"), "or holds one that is too big"),
-        ("a = " + "[" * 10_000, "could not be found"),
-        (call(f"{{ url: 'a' + 0x{'f' * 5000} }}"), "could not be found"),
-        (call(f"{{ url: 'a' + {'9' * 5000} }}"), "could not be found"),
+        ("a = " + "[" * 10_000, "name no document but the demo"),
+        (call(f"{{ url: 'a' + 0x{'f' * 5000} }}"), "name no document but the demo"),
+        (call(f"{{ url: 'a' + {'9' * 5000} }}"), "name no document but the demo"),
         (
             "a0 = 'x';" + "".join(f"a{n + 1} = a{n} + a{n};" for n in range(60)) + call("{ url: a60 }"),
-            "could not be found",
+            "name no document but the demo",
         ),
     ],
 )
@@ -235,7 +235,7 @@ def test_a_page_without_a_usable_document_is_told(script: str, reason: str) -> N
 @pytest.mark.parametrize("piece", ["=/[", "a={b:x[", "SwaggerUI(", "'\\", "/*", "`", "a=[b,"])
 def test_a_long_script_is_read_in_one_go(piece: str) -> None:
     """What is never closed does not send the reader over the same text again and again."""
-    with pytest.raises(PipelineError, match="could not be found"):
+    with pytest.raises(PipelineError, match="name no document but the demo"):
         shown(piece * 50_000)
 
 
