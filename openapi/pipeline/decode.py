@@ -39,11 +39,7 @@ CONVERT = ("--patch", "--refSiblings", "preserve", "--targetVersion", "3.0.3")
 
 
 def decode(data: bytes, name: str) -> tuple[Object, Literal["json", "yaml"]]:
-    """Return the OpenAPI or Swagger document in the bytes, and what it is written in.
-
-    The content decides, whatever the server said of it. Raises `PipelineError` with one sentence that says what came
-    and what to do when it is no such document.
-    """
+    """Return the OpenAPI or Swagger document in the bytes, and its language; raises `PipelineError` if it is none."""
     words = words_of(data, name)
     is_json = words.lstrip().startswith(("{", "["))
     value = child(read_value(words, name) if is_json or VERSION_LINE.search(words) else None)
@@ -110,10 +106,7 @@ def is_swagger_2(document: Object) -> bool:
 
 
 def to_openapi(layout: Layout, document: Object) -> Object:
-    """Return a Swagger 2.0 document as OpenAPI 3.0, by the converter that everybody uses.
-
-    Raises `ToolsMissing` when the converter is not to be had here, and `PipelineError` when it refuses the document.
-    """
+    """Return a Swagger 2.0 document as OpenAPI 3.0, by the converter that everybody uses."""
     with tempfile.TemporaryDirectory(prefix="puzzel-chat-") as folder:
         before, after = Path(folder) / "swagger.json", Path(folder) / "openapi.json"
         # The converter wants a list of parameters before it adds a body of the path's.
@@ -165,11 +158,6 @@ def read_html(text: str) -> list[Tag] | None:
         reader.feed(text)
         reader.close()
     return reader.tags
-
-
-def asks_for_password(page: list[Tag]) -> bool:
-    """Tell whether a page has a field for a password."""
-    return any(tag.name == "input" and tag.attributes.get("type", "").lower() == "password" for tag in page)
 
 
 class _HtmlReader(HTMLParser):

@@ -1,7 +1,4 @@
-"""Get a document from a file or an address, through the Swagger UI page that shows it if need be.
-
-The only place of the pipeline that knows the HTTP library.
-"""
+"""Get a document from a file or an address: the only place of the pipeline that knows the HTTP library."""
 
 from __future__ import annotations
 
@@ -35,12 +32,7 @@ class Fetched:
 
 
 def fetch(spec: str, *, choice: str | None = None, header: str | None = None, limit: float = 30.0) -> Fetched:
-    """Return the document at an http, https or file address or a path, or the one that a Swagger UI page there shows.
-
-    `choice` is the name of one of several documents of a page, `header` the value of `PUZZEL_CHAT_SPEC_HEADER`, and
-    `limit` the seconds that everything over the network may take together. Raises `PipelineError` when nothing usable
-    came, with `details` on the way there; whether it is an OpenAPI document is for `decode` to say.
-    """
+    """Return what is at an address or path, or the document that a Swagger UI page there shows, within `limit` seconds."""
     asked = address_of(spec)
     reader = _Reader(asked, header, limit)
     data, address = reader.get(asked)
@@ -58,11 +50,7 @@ def fetch(spec: str, *, choice: str | None = None, header: str | None = None, li
 
 
 class _Reader:
-    """Gets what belongs to one document, all within one time limit.
-
-    The secret header goes to the scheme, host and port that were asked for, and is gone for good after a redirect
-    that leads elsewhere.
-    """
+    """Gets what belongs to one document; the secret header goes to whom it was asked of, until a redirect elsewhere."""
 
     def __init__(self, asked: str, header: str | None, limit: float) -> None:
         self._limit, self._ends = limit, time.monotonic() + limit
@@ -113,9 +101,10 @@ class _Reader:
 def _refusal(response: httpx.Response, *, sent: bool) -> str:
     status = response.status_code
     step = f"check the address in a browser, or {BY_HAND}"
-    if status in (401, 403):
+    if status in (401, 403) and sent:
+        step = f"correct the value of {HEADER_VARIABLE}, which was sent, or {BY_HAND}"
+    elif status in (401, 403):
         step = f"set {HEADER_VARIABLE}, which goes to the host of SPEC= only, to a `Name: value` line, or {BY_HAND}"
-        step = f"correct the value of {HEADER_VARIABLE}, which was sent, or {BY_HAND}" if sent else step
     elif status == httpx.codes.TOO_MANY_REQUESTS or status >= httpx.codes.INTERNAL_SERVER_ERROR:
         step = f"wait and run again, or {BY_HAND}"
     return f"answered {status} {httpx.codes.get_reason_phrase(status)}".rstrip() + f": {step}"

@@ -1,8 +1,4 @@
-"""What a probe of a tenant found: marks become confirmed, and what contradicts the document is named with its lines.
-
-`puzzel-chat probe --save FILE` writes the file, `make regenerate OBSERVED=FILE` takes it in. It is kept beside the
-document, without a value of the service, so that each later run comes to the same marks.
-"""
+"""What a probe of a tenant found: marks become confirmed, and what contradicts the document is named with its lines."""
 
 from __future__ import annotations
 
@@ -71,7 +67,8 @@ class Observed:
     def data(self) -> bytes:
         """The file as it is kept: the known members only, so that nothing else of a tenant gets into the tree."""
         facts = asdict(self)
-        return dump(cast("Object", {**KEPT, "operations": facts.pop("answers"), **facts}))
+        answers = facts.pop("answers")
+        return dump(cast("Object", {**KEPT, **facts, "operations": answers}))
 
 
 def read_observed(path: Path, name: str) -> Observed:

@@ -1,7 +1,4 @@
-"""Apply an OpenAPI Overlay 1.0.0 document, and tell which of its actions find nothing.
-
-An overlay that silently misses its target is how corrections get lost when the vendor's document changes.
-"""
+"""Apply an OpenAPI Overlay 1.0.0 document, and tell which actions find nothing, so that no correction gets lost."""
 
 from __future__ import annotations
 
@@ -38,15 +35,12 @@ class Action:
 
 @frozen
 class Missed:
-    """An action that finds nothing, or, if there is a `reference`, that refers to what the document does not have.
-
-    `there` is how far its target leads, `name` what is not there, and `names` what is.
-    """
+    """An action that finds nothing, or that refers to what the document does not have."""
 
     action: Action
-    there: str = ""
-    name: str = ""
-    names: tuple[str, ...] = ()
+    there: str = ""  # how far its target leads
+    name: str = ""  # what is not there
+    names: tuple[str, ...] = ()  # what is there
     reference: str = ""
 
     def __str__(self) -> str:
@@ -54,11 +48,7 @@ class Missed:
         return f"{self.action.name} {self.told({}, {})}."
 
     def told(self, before: Object, renamed: Mapping[str, str]) -> str:
-        """Return a sentence that says what to do.
-
-        It names the schema that stands in the place of one that is gone, else what is new there since the document
-        before.
-        """
+        """Return what to do, with the schema that stands in the place, else what is new there since the one before."""
         name = self.reference.rpartition("/")[2] or self.name
         instead = f"; `{renamed[name]}` stands in its place" if name in renamed else self._new_there(before)
         if self.reference:
@@ -79,7 +69,7 @@ def read_overlay(path: Path) -> list[Action]:
     document = child(read_value(words, str(path)))
     actions = items(document.get("actions"))
     if not text(document, "overlay").startswith("1.0.") or not actions:
-        raise PipelineError(f"{path} does not say `overlay: 1.0.0` and a list of actions: write both.")
+        raise PipelineError(f"{path} has no list of actions, or does not say `overlay: 1.0.0`: write both.")
     # The library leaves the types of its streams and nodes open.
     nodes: list[Any] = cast("Any", YAML(typ="safe", pure=True)).compose(words).value
     entries = next(value.value for key, value in nodes if key.value == "actions")
@@ -98,10 +88,7 @@ def _action(entry: Object, name: str, line: int) -> Action:
 
 
 def apply_overlay(document: Object, actions: list[Action]) -> tuple[Object, tuple[Missed, ...]]:
-    """Return a copy with the actions applied in order, and those that do not fit, which are left out.
-
-    Raises `PipelineError` for an action that cannot be applied to what it matches.
-    """
+    """Return a copy with the actions applied in order, and those that do not fit, which are left out."""
     result, missed = copy.deepcopy(document), list[Missed]()
     for action in actions:
         try:

@@ -1,8 +1,4 @@
-"""What a Swagger UI page shows: the address of a document, a choice of several, or a document of its own.
-
-No script is run. What it writes down is read: literals, the names given to them, and strings put together from both,
-which is how the makers of such pages say it: Swashbuckle, NSwag, springdoc, swagger-ui-express, FastAPI and others.
-"""
+"""Which document a Swagger UI page shows: no script is run, but its literals and the names given to them are read."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ from typing import Final, TypeAlias, TypeGuard, cast
 from urllib.parse import parse_qsl
 
 from pipeline.address import joined, origin, shown, split
-from pipeline.decode import Tag, asks_for_password, read_html, read_value, text_of
+from pipeline.decode import Tag, read_html, read_value, text_of
 from pipeline.document import Json, Object, child, items, text
 from pipeline.problems import PipelineError, brief
 
@@ -33,7 +29,7 @@ WORD = re.compile(
     r"""(?P<gap>\s++|//[^\n\r]*+|<!--[^\n\r]*+|/\*(?>.*?(?:\*/|\Z)))
     |(?:(?<=[(=:,])|(?<=[(=:,]\s))/(?:[^/\\\[\n\r]|\\.|\[(?:[^\]\\\n\r]|\\.)*+\]?)++/?
     |"(?:[^"\\\n\r]|\\.)*+"?|'(?:[^'\\\n\r]|\\.)*+'?|`(?:[^`\\]|\\.)*+`?
-    |-?\d[\w.]*(?:(?<=[eE])[+-]\d+)?|[\w$]+(?:\.[\w$]+)*+|=>|===?|\|\||\?\?|\.\.\.|!\d|.""",
+    |-?\d[\w.]*(?:(?<=[eE])[+-]\d+)?|[\w$]+(?:\.[\w$]+)*+|=>|===?|\|\||\?\?|\.\.\.|.""",
     re.VERBOSE | re.DOTALL,
 )
 NAME = re.compile(r"(?!\d|(?:true|false|null)$)[\w$][\w$.]*")
@@ -49,17 +45,14 @@ Part: TypeAlias = "str | list[Part]"
 
 
 def read_page(html: str) -> list[Tag] | None:
-    """Return the tags of a Swagger UI page, None for any other text."""
-    tags = read_html(html) if MENTION.search(html) else None
-    return None if tags is None or asks_for_password(tags) else tags
+    """Return the tags of a Swagger UI page, None for any other text and for a page that wants a password first."""
+    tags = (read_html(html) or []) if MENTION.search(html) else []
+    login = any(tag.name == "input" and tag.attributes.get("type", "").lower() == "password" for tag in tags)
+    return tags if tags and not login else None
 
 
 def follow(page: list[Tag], address: str, choice: str | None, get: Get, told: list[str]) -> str | bytes:
-    """Return the address of the document that a page shows, or the document itself; how it was found is told.
-
-    `get` fetches the scripts that may say it, those of the page's own host first, and the settings at `configUrl`.
-    Raises `PipelineError` when there is no document, or none that has the name chosen.
-    """
+    """Return the address of the document that a page shows, or the document itself; how it was found is told."""
     bases = [tag.attributes.get("href", "") for tag in page if tag.name == "base"]
     base = joined(address, next(filter(None, bases), ""))
     query: Object = {key: value for key, value in parse_qsl(split(address).query) if key in FROM_QUERY}
@@ -100,7 +93,7 @@ def _called_with(page: list[Tag], address: str, base: str, get: Get, told: list[
     for source in sorted(sources, key=lambda source: origin(source) != origin(base)):
         settings = _settings(texts, address)
         # Another script may hold what has a name here, and a document written down wins over an address.
-        if _names_a_document(settings) and UNKNOWN not in (settings.get("spec"), settings.get("urls")):
+        if settings and UNKNOWN not in (settings.get("spec"), settings.get("urls")):
             break
         try:
             texts.append(text_of(get(source)))
@@ -119,11 +112,7 @@ def _settings(texts: list[str], address: str) -> Object:
         calls = [[call for script in scripts for call in script.calls()] for _ in range(2)][1]
     except RecursionError:  # No maker of such pages nests as deeply.
         calls = []
-    return next(filter(_names_a_document, calls), next(iter(calls), {}))
-
-
-def _names_a_document(settings: Object) -> bool:
-    return bool(text(settings, "configUrl") or _offers(settings))
+    return next((call for call in calls if text(call, "configUrl") or _offers(call)), {})
 
 
 def _offers(settings: Object) -> dict[str, str | Object]:
@@ -221,7 +210,7 @@ class _Script:
     def _scalar(self, word: str) -> Json:
         if _is_name(word):
             return self._named(word.split("."))
-        return _unquoted(word) if word[:1] in QUOTES else _parsed({"!0": "true", "!1": "false"}.get(word, word))
+        return _unquoted(word) if word[:1] in QUOTES else _parsed(word)
 
     def _bracket(self, parts: list[Part]) -> Json:
         starts = [at for at, before in enumerate(parts[:-1], 1) if at == 1 or before == ","]

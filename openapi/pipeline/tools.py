@@ -1,8 +1,4 @@
-"""Run the two programs of the JavaScript world that the pipeline needs, with the versions in `openapi/tools`.
-
-They are installed once beside the Python packages of this environment, with the Node that came with those or the
-machine's own.
-"""
+"""Run the two programs on Node that the pipeline needs, installed once beside the packages of this environment."""
 
 from __future__ import annotations
 
@@ -40,10 +36,7 @@ class ToolFailed(PipelineError):
 
 
 def run_tool(layout: Layout, script: str, *arguments: str) -> str:
-    """Run a program of `openapi/tools` and return what it printed.
-
-    Raises `ToolsMissing` when it cannot be had here, and `ToolFailed` when it fails.
-    """
+    """Return what a program printed; raises `ToolsMissing` when it cannot be had here, `ToolFailed` when it fails."""
     node, _ = _programs()
     return _run([*node, str(installed(layout) / script), *arguments], RUN_SECONDS)
 

@@ -24,7 +24,7 @@ SPEC = {
 LITERAL = """{
     openapi: '3.0.1', // the version
     'info': {title: 'Chat "2"', version: `1`},
-    paths: {"/a": {get: {x: [1, -2.5, !0,],}}},  /* all of it */
+    paths: {"/a": {get: {x: [1, -2.5, true,],}}},  /* all of it */
 }"""
 
 
@@ -76,6 +76,8 @@ def test_an_address_counts_from_the_page_or_its_base(reference: str, address: st
         call("{ url: window.location.origin + '/v1.json' }"),
         call("{ url: location.protocol + '//' + location.host + '/v1.json' }"),
         "const url = params.get('url') || '/v1.json';" + call("{ url }"),
+        "let url = location.origin, options = { customOptions: {}, 'swaggerUrl': '/v1.json' };\n"
+        "url = options.swaggerUrl || url\nlet urls = options.swaggerUrls\n" + call("{ url: url, urls: urls }"),
         "let url = '/v1.json'; if (a) { url = decodeURIComponent(m[1]); }" + call("{ url: url, }"),
         "var full = location.protocol + '//' + location.hostname + (location.port ? ':' + 1 : '');\n"
         + call("{ url: '/v1.json', oauth2RedirectUrl: full + '/o.html' }"),
