@@ -32,7 +32,7 @@ class Fetched:
 
 
 def fetch(spec: str, *, choice: str | None = None, header: str | None = None, limit: float = 30.0) -> Fetched:
-    """Return what is at an address or path, or the document that a Swagger UI page there shows, within `limit` seconds."""
+    """Return what is at an address or path, or the document that a Swagger UI page there shows, in `limit` seconds."""
     asked = address_of(spec)
     reader = _Reader(asked, header, limit)
     data, address = reader.get(asked)

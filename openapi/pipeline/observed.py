@@ -120,7 +120,9 @@ def contradictions(layout: Layout, document: Object, observed: Observed, table: 
             if not one.pointer and name in pins:
                 yield Edit(layout.short(layout.overlay), pins[name], _told(name, one))
             if not one.pointer or not _agrees(one, expects):
-                yield from _at_its_lines(layout, used[name], one)
+                member = identifier(one.pointer.rpartition("/")[2]) if one.pointer else ""
+                lines = list(reads(layout, used[name], member)) or [Edit(used[name].file, used[name].line, "")]
+                yield from (evolve(line, text=_told(name, one)) for line in lines)
 
 
 def _agrees(one: Difference, expects: dict[str, str]) -> bool:
@@ -139,13 +141,6 @@ def _told(name: str, one: Difference) -> str:
         return f"`{name}` answered {one.came} to the probe, where {one.expected} was expected"
     other = f", not {one.expected}" if one.expected else ""
     return f"`{one.pointer}` in the reply of `{name}` is {one.came} to the probe{other}"
-
-
-def _at_its_lines(layout: Layout, row: Row, one: Difference) -> Iterator[Edit]:
-    """Yield a difference at the lines that read the member, else at the operation's row."""
-    member = identifier(one.pointer.rpartition("/")[2]) if one.pointer else ""
-    lines = list(reads(layout, row, member)) or [Edit(row.file, row.line, "")]
-    yield from (evolve(line, text=_told(row.operation, one)) for line in lines)
 
 
 def observed_notes(document: Object, observed: Observed | None) -> Iterator[str]:

@@ -34,7 +34,7 @@ WORD = re.compile(
 )
 NAME = re.compile(r"(?!\d|(?:true|false|null)$)[\w$][\w$.]*")
 OPENING, CLOSING = ("(", "[", "{"), (")", "]", "}")
-QUOTED = re.compile(r"""\\.|"|\n""", re.DOTALL)
+QUOTED = re.compile(r'\\.|"', re.DOTALL)
 QUOTES = {'"': '\\"', "'": "'", "`": "`", "\\'": "'", "\\`": "`"}
 # What only a browser could work out. JSON has no such number: a document that holds it cannot be written.
 UNKNOWN: Final = float("nan")
@@ -222,14 +222,15 @@ class _Script:
         return found if parts[0] == "{" else UNKNOWN
 
     def _property(self, parts: list[Part], at: int) -> Object:
-        word, after = str(parts[at]), _at(parts, at + 1)
-        if after == ":":
-            return {str(_unquoted(word)) if word[0] in QUOTES else word: self._value(parts, at + 2)}
+        word, after = parts[at], _at(parts, at + 1)
+        key = _unquoted(word) if isinstance(word, str) and word[0] in QUOTES else word
+        if after == ":" and isinstance(key, str):
+            return {key: self._value(parts, at + 2)}
         more = self._named(str(after).split(".")) if word == "..." else UNKNOWN
         if isinstance(more, dict):
             return more
         # Else a method, a computed key, or more of what is unknown, when it is no name alone.
-        return {word: self._named([word]) if after in ("", ",") else UNKNOWN}
+        return {str(word): self._named([str(word)]) if after in ("", ",") else UNKNOWN}
 
 
 def _at(parts: list[Part], at: int) -> Part:

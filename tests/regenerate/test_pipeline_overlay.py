@@ -150,7 +150,7 @@ def test_an_impossible_action_is_refused(action: Action, reason: str) -> None:
             "overlay: 2.0.0\nactions: [{target: $, description: d, update: {}}]",
             "does not say `overlay: 1.0.0`",
         ),
-        ("overlay: 1.0.0\nactions: []", "and a list of actions: write both"),
+        ("overlay: 1.0.0\nactions: []", "has no list of actions"),
         ("overlay: 1.0.0\nactions: [{target: $.a, update: {}}]", "needs a target, a description"),
         ("overlay: 1.0.0\nactions: [{target: $.a, description: d}]", "one of `update` and `remove: true`"),
         ("overlay: 1.0.0\nactions: [{target: $.a, description: d, remove: true, update: {}}]", "one of `update` and"),
