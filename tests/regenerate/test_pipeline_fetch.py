@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
 import socket
 from collections.abc import Iterator
@@ -344,13 +343,6 @@ def test_files_that_cannot_be_used_are_told(tmp_path: Path) -> None:
     assert "big.json is larger than 20 MiB" in refused(f"{tmp_path}/big.json")
     assert "cannot be read (" in refused(f"{tmp_path}/empty.json/x")
     assert "cannot be read (" in refused(f"{tmp_path}/\0")
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to this user")
-def test_a_closed_file_is_told(tmp_path: Path) -> None:
-    """A file without permission is told with the reason."""
-    (tmp_path / "closed.json").touch(mode=0)
-    assert "cannot be read (Permission denied)" in refused(f"{tmp_path}/closed.json")
 
 
 STATIC = "/public/chat-api-swagger"
