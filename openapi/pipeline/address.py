@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,16 +20,11 @@ def address_of(spec: str) -> str:
     spec = spec.strip()
     if not spec:
         raise PipelineError("No document is named: give its address or its file with SPEC=.")
-    if spec.lower().startswith(("http:", "https:")):
-        return check_web(spec)
     if spec.lower().startswith("file:"):
         return spec
-    if "://" in spec:
-        raise PipelineError(f"{shown(spec)} is no address of a kind that is read: give http, https, or a file.")
-    try:
-        return Path(spec).expanduser().absolute().as_uri()
-    except RuntimeError:
-        raise PipelineError(f"{brief(spec)} begins with a home folder that is unknown: write the path out.") from None
+    if "://" in spec or spec.lower().startswith(("http:", "https:")):
+        return check_web(spec)
+    return Path(os.path.expanduser(spec)).absolute().as_uri()
 
 
 def shown(address: str) -> str:

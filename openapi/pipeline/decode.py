@@ -9,89 +9,95 @@ from collections import Counter
 from contextlib import suppress
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Literal, NoReturn, TypeAlias, cast
+from typing import Any, Literal, cast
 
 from attrs import define
 from ruamel.yaml import YAML
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.constructor import ConstructorError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from pipeline.address import HEADER_VARIABLE
-from pipeline.document import Json, Object, dump, edit_operations, parse
+from pipeline.document import Json, Object, child, dump, edit_operations, parse, text
 from pipeline.layout import Layout
 from pipeline.problems import PipelineError, brief
 from pipeline.tools import CONVERTER, ToolFailed, ToolsMissing, run_tool
 
-Language: TypeAlias = Literal["json", "yaml"]
-
-BINARY = {b"%PDF-": "a PDF file", b"PK\x03\x04": "a zip archive", b"\x1f\x8b": "a gzip archive", b"\x89PNG": "an image"}
-CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 HTML = re.compile(
     r"(?>\s*(?:<!--(?>.*?-->)|<\?xml[^>]*>))*+\s*"
     r"<(?:!doctype\s+html|html|head|body|title|meta|link|style|script|div|center|p|h[1-6])\b",
     re.IGNORECASE | re.DOTALL,
 )
-LOGIN = re.compile(r"\b(?:sign|log)[ -]?in\b|\blogg inn\b|\bpassword\b", re.IGNORECASE)
 VERSION_LINE = re.compile(r"^[ \t]*[\"']?(?:openapi|swagger)[\"']?\s*:", re.MULTILINE)
-VERSION_KEYS = ("openapi", "swagger")
 # Versions are strings even where somebody forgot the quotes.
 VERSIONS = (("openapi",), ("swagger",), ("info", "version"))
 TAG = "tag:yaml.org,2002:"
+PLAIN = {f"{TAG}{kind}" for kind in ("null", "bool", "int", "float")}
 MOST = 1_000_000  # values after all aliases are followed; the largest public documents have about a tenth
-DEEP = "{} is nested too deeply to be read: give a flatter one."
-CHECK = "check the address, or save the document from a browser and give the file"
+CHECK = f"check the address, set {HEADER_VARIABLE} if it wants a login, or save the document by hand and give the file"
 # What stands beside a reference, as x-nullable does, is taken away unless it is to be preserved.
 CONVERT = ("--patch", "--refSiblings", "preserve", "--targetVersion", "3.0.3")
 
 
-def decode(data: bytes, name: str) -> tuple[Object, Language]:
-    """Return the OpenAPI or Swagger document in the bytes, and what it is written in.
+def decode(data: bytes, name: str) -> tuple[Object, Literal["json", "yaml"]]:
+    """Return the OpenAPI or Swagger document in the bytes, and its language; raises `PipelineError` if it is none."""
+    words = words_of(data, name)
+    is_json = words.lstrip().startswith(("{", "["))
+    value = child(read_value(words, name) if is_json or VERSION_LINE.search(words) else None)
+    if not text(value, "openapi") and not text(value, "swagger"):
+        told = f"begins with {brief(words, 60)}, which is no OpenAPI document with its version in quotes"
+        raise PipelineError(f"{name} {told}: {CHECK}.")
+    return value, "json" if is_json else "yaml"
 
-    The content decides, whatever the server said of it. Raises `PipelineError` with one sentence that says what came
-    and what to do when it is no such document.
-    """
-    text = _text(data, name)
-    if not text.lstrip().startswith(("{", "[")) and not VERSION_LINE.search(text):
-        kind = "XML" if text.lstrip().startswith("<") else "text"
-        raise PipelineError(f"{name} is {kind} that begins with {brief(text, 40)}, not an OpenAPI document: {CHECK}.")
-    value, language = read_value(text, name)
-    if not isinstance(value, dict) or not any(key in value for key in VERSION_KEYS):
-        raise PipelineError(f"{name} is {_what(value)}, not an OpenAPI document: {CHECK}.")
-    if odd := [key for key in VERSION_KEYS if not isinstance(value.get(key, ""), str)]:
-        raise PipelineError(f"{name} has no string for `{odd[0]}`: write the whole version in quotes.")
+
+def read_value(words: str, name: str) -> Json:
+    """Return the value of a JSON or YAML text. Raises `PipelineError` when it is neither."""
     try:
+        value = _read_json(words, name) if words.lstrip().startswith(("{", "[")) else _read_yaml(words, name)
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except RecursionError:
-        raise PipelineError(DEEP.format(name)) from None
-    except ValueError:
+        raise PipelineError(f"{name} is nested too deeply to be read: give a flatter one.") from None
+    except ValueError:  # Python also reads no number of more than 4300 digits.
         raise PipelineError(f"{name} has a number or half a letter that JSON cannot carry: correct it.") from None
-    return value, language
+    return value
 
 
-def read_value(text: str, name: str) -> tuple[Json, Language]:
-    """Return the value of a JSON or YAML text, and which it is. Raises `PipelineError` when it is neither."""
-    if text.lstrip().startswith(("{", "[")):
-        return _read_json(text, name), "json"
-    return read_yaml(text, name), "yaml"
-
-
-def read_yaml(text: str, name: str) -> Json:
-    """Return the value of one YAML 1.2 document as JSON would carry it: keys and dates as they are written.
-
-    Raises `PipelineError`, with line and column, when it is none.
-    """
+def _read_yaml(words: str, name: str) -> Json:
+    yaml = cast("Any", YAML(typ="safe", pure=True))  # The library leaves the types of its streams and nodes open.
     try:
-        # The library leaves the type of its streams open.
-        node = cast("Node | None", YAML(typ="safe", pure=True).compose(text))  # pyright: ignore[reportUnknownMemberType]
-        return _YamlReader(name).value(node, ())
-    except PipelineError:
+        node = yaml.compose(words)
+        if node is not None and _tame(node, (), {}) > MOST:
+            raise PipelineError(f"{name} has aliases that make it endless: write them out.")
+        return cast("Json", yaml.constructor.construct_document(node) if node is not None else None)
+    except (PipelineError, RecursionError):
         raise
-    except RecursionError:
-        raise PipelineError(DEEP.format(name)) from None
     except Exception as error:  # The library itself breaks on some texts, each time in another way.
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         why = brief(str(getattr(error, "problem", None) or type(error).__name__))
         raise PipelineError(f"{name} is not YAML{where} ({why}): correct it, or give another file.") from None
+
+
+def _tame(node: Node, keys: tuple[str, ...], sizes: dict[Node, int]) -> int:
+    """Leave a node no kind but those of JSON, and return how many values it comes to when its aliases are followed."""
+    if node in sizes:
+        return sizes[node]
+    size = 1
+    if isinstance(node, ScalarNode):
+        if keys in VERSIONS or node.tag not in PLAIN or node.value[-3:].lower() in ("inf", "nan"):
+            node.tag = f"{TAG}str"
+    elif isinstance(node, MappingNode):
+        node.tag = f"{TAG}map"
+        for key, value in node.value:
+            if not isinstance(key, ScalarNode):
+                raise ConstructorError(problem="a key that is no text", problem_mark=key.start_mark)
+            if key.tag != f"{TAG}merge":
+                key.tag = f"{TAG}str"
+            size += _tame(value, (*keys, key.value), sizes)
+    else:
+        node.tag = f"{TAG}seq"
+        size += sum(_tame(item, (*keys, ""), sizes) for item in node.value)
+    sizes[node] = size
+    return size
 
 
 def is_swagger_2(document: Object) -> bool:
@@ -100,29 +106,38 @@ def is_swagger_2(document: Object) -> bool:
 
 
 def to_openapi(layout: Layout, document: Object) -> Object:
-    """Return a Swagger 2.0 document as OpenAPI 3.0, by the converter that everybody uses.
-
-    Raises `ToolsMissing` when the converter is not to be had here, and `PipelineError` when it refuses the document.
-    """
+    """Return a Swagger 2.0 document as OpenAPI 3.0, by the converter that everybody uses."""
     with tempfile.TemporaryDirectory(prefix="puzzel-chat-") as folder:
         before, after = Path(folder) / "swagger.json", Path(folder) / "openapi.json"
         # The converter wants a list of parameters before it adds a body of the path's.
         before.write_bytes(dump(edit_operations(document, lambda _, operation: {"parameters": [], **operation})))
         try:
             run_tool(layout, CONVERTER, *CONVERT, "--outfile", str(after), str(before))
-        except ToolFailed as error:
-            told = str(error).replace(folder, "")
+            return parse(after.read_bytes(), after)
+        except (ToolFailed, FileNotFoundError) as error:
+            told = brief(str(error).replace(folder, ""), 200)
             raise PipelineError(f"This Swagger 2.0 document cannot be converted ({told}): give OpenAPI 3.") from error
         except ToolsMissing as error:
             raise ToolsMissing(f"This is Swagger 2.0, which must be converted. {error}") from error
-        if not after.is_file():
-            raise PipelineError("This Swagger 2.0 document came to nothing when it was converted: give OpenAPI 3.")
-        return parse(after.read_bytes(), after)
 
 
 def text_of(data: bytes) -> str:
     """Return the text of bytes in the encoding that they seem to have, with a mark for what it does not have."""
     return data.decode(json.detect_encoding(data), "replace")
+
+
+def words_of(data: bytes, name: str) -> str:
+    """Return the text of bytes. Raises `PipelineError` when there is none, or that of a web page."""
+    words = text_of(data)
+    if not words.strip("\ufeff \t\r\n"):
+        raise PipelineError(f"{name} is empty: {CHECK}.")
+    if (page := read_html(words)) is not None:
+        title = brief("".join(tag.text for tag in page if tag.name in ("title", "h1")))
+        raise PipelineError(f"{name} is a web page ({title or 'no title'}), not an OpenAPI document: {CHECK}.")
+    try:
+        return data.decode(json.detect_encoding(data))
+    except UnicodeDecodeError as error:
+        raise PipelineError(f"{name} is not {error.encoding} at byte {error.start}: save it as UTF-8.") from None
 
 
 @define
@@ -145,11 +160,6 @@ def read_html(text: str) -> list[Tag] | None:
     return reader.tags
 
 
-def asks_for_password(page: list[Tag]) -> bool:
-    """Tell whether a page has a field for a password."""
-    return any(tag.name == "input" and tag.attributes.get("type", "").lower() == "password" for tag in page)
-
-
 class _HtmlReader(HTMLParser):
     """Collects the tags while the library walks through the page."""
 
@@ -168,33 +178,7 @@ class _HtmlReader(HTMLParser):
             last.text += data
 
 
-def _text(data: bytes, name: str) -> str:
-    kind = next((kind for start, kind in BINARY.items() if data.startswith(start)), None)
-    text = text_of(data)
-    if not text.strip():
-        raise PipelineError(f"{name} is {'only blanks' if data else 'empty'}: {CHECK}.")
-    if kind or CONTROL.search(text):
-        told = f"{kind or 'binary data'}, not an OpenAPI document: unpack or export it, or {CHECK}"
-        raise PipelineError(f"{name} is {told}.")
-    page = read_html(text)
-    if page is not None:
-        raise PipelineError(_told(page, name))
-    try:
-        return data.decode(json.detect_encoding(data))
-    except UnicodeDecodeError as error:
-        raise PipelineError(f"{name} is not {error.encoding} at byte {error.start}: save it as UTF-8.") from None
-
-
-def _told(page: list[Tag], name: str) -> str:
-    title = "".join(tag.text for tag in page if tag.name == "title")
-    place = f"{name} is a {{}} page{f' ({brief(title)})' if title.strip() else ''}"
-    if asks_for_password(page) or LOGIN.search(" ".join([title, *(tag.text for tag in page if tag.name == "h1")])):
-        told = f"set {HEADER_VARIABLE} to a `Name: value` line, or log in with a browser, save the document"
-        return f"{place.format('login')}: {told} and give the file."
-    return f"{place.format('web')}, not an OpenAPI document: {CHECK}."
-
-
-def _read_json(text: str, name: str) -> Json:
+def _read_json(words: str, name: str) -> Json:
     def once(pairs: list[tuple[str, Json]]) -> Object:
         found = dict(pairs)
         if len(found) < len(pairs):
@@ -202,87 +186,8 @@ def _read_json(text: str, name: str) -> Json:
             raise PipelineError(f"{name} has the key {brief(twice)} twice in one object: remove one.")
         return found
 
-    def no_number(word: str) -> NoReturn:
-        raise PipelineError(f"{name} has {word} for a number, which JSON does not know: correct it.")
-
     try:
-        value: Json = json.loads(text, object_pairs_hook=once, parse_constant=no_number)
+        return cast("Json", json.loads(words, object_pairs_hook=once))
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
-            raise PipelineError(f"{name} breaks off at {where}: fetch it again, or give a whole file.") from None
-        raise PipelineError(f"{name} is not JSON at {where} ({error.msg}): correct it, or give another.") from None
-    except ValueError:  # Python reads no number of more than 4300 digits.
-        raise PipelineError(f"{name} has a number that is too long: correct it.") from None
-    except RecursionError:
-        raise PipelineError(DEEP.format(name)) from None
-    return value
-
-
-def _what(value: Json) -> str:
-    if isinstance(value, list):
-        return f"a JSON list of {len(value)}"
-    if not isinstance(value, dict):
-        return "a single value"
-    if "error" in value or ("title" in value and "status" in value):
-        told = [value.get(key) for key in ("error_description", "error", "title")]
-        said = next((one for one in told if isinstance(one, str)), "")
-        return f"an error reply ({brief(said)})" if said else "an error reply"
-    keys = ", ".join(brief(key, 30) for key in list(value)[:5])
-    return f"JSON with the keys {keys}{' and more' if len(value) > 5 else ''}" if keys else "an empty JSON object"
-
-
-class _YamlReader:
-    """Turns nodes into values, and counts them."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._left = MOST
-
-    def value(self, node: Node | None, keys: tuple[str, ...]) -> Json:
-        self._left -= 1
-        if self._left < 0:
-            raise PipelineError(f"{self._name} has aliases that make it endless: write them out.")
-        if isinstance(node, MappingNode):
-            return self._object(node, keys)
-        if isinstance(node, SequenceNode):
-            return [self.value(item, (*keys, "")) for item in node.value]
-        if isinstance(node, ScalarNode):
-            return str(node.value) if keys in VERSIONS else _scalar(node)
-        return None
-
-    def _object(self, node: MappingNode, keys: tuple[str, ...]) -> Object:
-        found: Object = {}
-        merged: Object = {}
-        for key, item in node.value:
-            if not isinstance(key, ScalarNode):
-                raise self._error(key, "has a key that is no text", "write it as a string")
-            if key.value in found:
-                raise self._error(key, f"has the key {brief(key.value)} twice", "remove one")
-            if key.tag == f"{TAG}merge":
-                merged = {**self._merged(item, keys), **merged}
-            else:
-                found[key.value] = self.value(item, (*keys, key.value))
-        return {**merged, **found}
-
-    def _merged(self, node: Node, keys: tuple[str, ...]) -> Object:
-        value = self.value(node, keys)
-        parts = value if isinstance(value, list) else [value]
-        return {key: item for part in reversed(parts) if isinstance(part, dict) for key, item in part.items()}
-
-    def _error(self, node: Node, what: str, step: str) -> PipelineError:
-        mark = node.start_mark
-        return PipelineError(f"{self._name} {what} at line {mark.line + 1}, column {mark.column + 1}: {step}.")
-
-
-def _scalar(node: ScalarNode) -> Json:
-    kind, text = str(node.tag).removeprefix(TAG), str(node.value)
-    if kind == "null":
-        return None
-    if kind == "bool":
-        return text.lower() == "true"
-    if kind == "int":
-        return int(text.replace("_", ""), {"0o": 8, "0x": 16, "0b": 2}.get(text.lstrip("+-")[:2], 10))
-    if kind == "float" and text.lower()[-3:] not in ("inf", "nan"):
-        return float(text.replace("_", ""))
-    return text
+        raise PipelineError(f"{name} is not JSON at {where} ({error.msg}): fetch it whole, or correct it.") from None

@@ -1,19 +1,16 @@
-"""What a probe of a tenant found: marks become confirmed, and what contradicts the document is named with its lines.
-
-`puzzel-chat probe --save FILE` writes the file, `make regenerate OBSERVED=FILE` takes it in. It is kept beside the
-document, without a value of the service, so that each later run comes to the same marks.
-"""
+"""What a probe of a tenant found: marks become confirmed, and what contradicts the document is named with its lines."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
-from attrs import asdict, evolve, frozen
+from attrs import asdict, evolve, field, frozen
+from attrs.validators import deep_mapping, in_, instance_of, matches_re
 
-from pipeline.document import Json, Object, child, edit_operations, items, operations, read_bytes, text
+from pipeline.document import Object, child, dump, edit_operations, operations, read_bytes, text
 from pipeline.expected import expected
 from pipeline.judge import Edit, Row, reads
 from pipeline.layout import Layout
@@ -22,18 +19,18 @@ from pipeline.overlay import read_overlay
 from pipeline.problems import PipelineError
 from pipeline.provenance import MARK, NOTE
 
-FORMAT, VERSION = "puzzel-chat-probe", 1
+KEPT = {"format": "puzzel-chat-probe", "version": 1}
 ANSWERS = ("confirmed", "differs", "unclear", "not asked")
 SEMANTICS = ("history", "cursor", "drain", None)
 ROTATIONS = ("no_refresh_token", "kept", "same_reply", "new_reply", "refused", "revoked", None)
-DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 # What may stand in the file: calls, names of members and types, statuses, content types. Never a value.
-METHOD = re.compile(r"[A-Z]{3,7}")
-OPERATION = re.compile(r"[A-Za-z_]{1,60}\d{0,2}")
-PATH = re.compile(r"(/([A-Za-z_.-]{1,40}\d{0,2}|\{\w{1,40}\}))+/?")
-POINTER = re.compile(r"(/([A-Za-z_$@][A-Za-z_.]{0,38}\d{0,2}|\*))*")
-KIND = r"(object|array|string|integer|number|boolean|null|any|[1-5]\d\d)"
-KINDS = re.compile(rf"({KIND}( or {KIND})*|missing|new|unreadable|not json|of no type|[a-z]+/[a-z0-9.+-]{{1,60}})?")
+DATE = matches_re(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+METHOD = matches_re(r"[A-Z]{3,7}")
+OPERATION = matches_re(r"[A-Za-z_]{1,60}[0-9]{0,2}")
+PATH = matches_re(r"(/([A-Za-z_.-]{1,40}[0-9]{0,2}|\{[A-Za-z0-9_]{1,40}\}))+/?")
+POINTER = matches_re(r"(/([A-Za-z_$@][A-Za-z_.]{0,38}[0-9]{0,2}|\*))*")
+KIND = r"(object|array|string|integer|number|boolean|null|any|[1-5][0-9]{2})"
+KINDS = matches_re(rf"({KIND}( or {KIND})*|missing|new|unreadable|not json|of no type|[a-z]+/[a-z0-9.+-]{{1,60}})?")
 SIMULATED = "a probe of the bundled simulator, which confirms nothing of Puzzel"
 
 
@@ -41,31 +38,37 @@ SIMULATED = "a probe of the bundled simulator, which confirms nothing of Puzzel"
 class Difference:
     """What is not as expected: of the whole answer, or of the member at `pointer`."""
 
-    pointer: str
-    expected: str
-    came: str
+    pointer: str = field(validator=POINTER)
+    expected: str = field(validator=KINDS)
+    came: str = field(validator=KINDS)
 
 
 @frozen
 class Answer:
     """How one operation answered, asked in this way."""
 
-    method: str
-    path: str
-    answer: str
-    differences: tuple[Difference, ...]
+    method: str = field(validator=METHOD)
+    path: str = field(validator=PATH)
+    answer: str = field(validator=in_(ANSWERS))
+    differences: tuple[Difference, ...] = field()
 
 
 @frozen
 class Observed:
-    """What a probe found; `data` is the file as it is kept."""
+    """What a probe found."""
 
-    date: str
-    simulator: bool
-    semantics: str | None
-    rotation: str | None
-    answers: dict[str, Answer]
-    data: bytes
+    date: str = field(validator=DATE)
+    simulator: bool = field(validator=instance_of(bool))
+    semantics: str | None = field(validator=in_(SEMANTICS))
+    rotation: str | None = field(validator=in_(ROTATIONS))
+    answers: dict[str, Answer] = field(validator=deep_mapping(OPERATION, instance_of(Answer)))
+
+    @property
+    def data(self) -> bytes:
+        """The file as it is kept: the known members only, so that nothing else of a tenant gets into the tree."""
+        facts = asdict(self)
+        answers = facts.pop("answers")
+        return dump(cast("Object", {**KEPT, **facts, "operations": answers}))
 
 
 def read_observed(path: Path, name: str) -> Observed:
@@ -73,50 +76,18 @@ def read_observed(path: Path, name: str) -> Observed:
     data = read_bytes(path)
     try:
         document = json.loads(data)
-        if not isinstance(document, dict) or (document.get("format"), document.get("version")) != (FORMAT, VERSION):
+        if {key: document[key] for key in KEPT} != KEPT:
             raise ValueError
-        found = document.get("operations")
-        date, simulator = text(document, "date"), document.get("simulator")
-        rotation, semantics = document.get("rotation"), document.get("semantics")
-        if not (
-            isinstance(found, dict)
-            and all(map(OPERATION.fullmatch, found))
-            and DATE.fullmatch(date)
-            and isinstance(simulator, bool)
-            and semantics in SEMANTICS
-            and rotation in ROTATIONS
-        ):
-            raise ValueError
-        answers = {operation: _answer(answer) for operation, answer in found.items()}
-    except (ValueError, RecursionError):
+        answers = {operation: _answer(answer) for operation, answer in sorted(document["operations"].items())}
+        date, simulator = document["date"], document["simulator"]
+        return Observed(date, simulator, document.get("semantics"), document.get("rotation"), answers)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise PipelineError(f"{name} is not what `puzzel-chat probe --save FILE` writes: give that file.") from None
-    facts = {"date": date, "simulator": simulator, "semantics": semantics, "rotation": rotation}
-    return Observed(date, simulator, semantics, rotation, answers, _kept(facts, answers))
 
 
-def _answer(found: Json) -> Answer:
-    node = child(found)
-    differences = tuple(
-        Difference(*(text(child(one), key) for key in ("pointer", "expected", "came")))
-        for one in items(node.get("differences"))
-    )
-    answer = Answer(text(node, "method"), text(node, "path"), text(node, "answer"), differences)
-    if not (
-        METHOD.fullmatch(answer.method)
-        and PATH.fullmatch(answer.path)
-        and answer.answer in ANSWERS
-        and all(POINTER.fullmatch(one.pointer) for one in differences)
-        and all(KINDS.fullmatch(word) for one in differences for word in (one.expected, one.came))
-    ):
-        raise ValueError
-    return answer
-
-
-def _kept(facts: dict[str, str | bool | None], answers: dict[str, Answer]) -> bytes:
-    """Write the known members only, so that nothing else of a tenant gets into the tree."""
-    rows = {operation: asdict(answer) for operation, answer in sorted(answers.items())}
-    document = {"format": FORMAT, "version": VERSION, **facts, "operations": rows}
-    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+def _answer(found: Any) -> Answer:
+    differences = [[one[key] for key in ("pointer", "expected", "came")] for one in found.get("differences", ())]
+    return Answer(found["method"], found["path"], found["answer"], tuple(Difference(*one) for one in differences))
 
 
 def confirm_observed(document: Object, observed: Observed | None) -> Object:
@@ -149,7 +120,9 @@ def contradictions(layout: Layout, document: Object, observed: Observed, table: 
             if not one.pointer and name in pins:
                 yield Edit(layout.short(layout.overlay), pins[name], _told(name, one))
             if not one.pointer or not _agrees(one, expects):
-                yield from _at_its_lines(layout, used[name], one)
+                member = identifier(one.pointer.rpartition("/")[2]) if one.pointer else ""
+                lines = list(reads(layout, used[name], member)) or [Edit(used[name].file, used[name].line, "")]
+                yield from (evolve(line, text=_told(name, one)) for line in lines)
 
 
 def _agrees(one: Difference, expects: dict[str, str]) -> bool:
@@ -166,18 +139,8 @@ def _agrees(one: Difference, expects: dict[str, str]) -> bool:
 def _told(name: str, one: Difference) -> str:
     if not one.pointer:
         return f"`{name}` answered {one.came} to the probe, where {one.expected} was expected"
-    if one.came == "new":
-        return f"the probe met `{one.pointer}` in the reply of `{name}`, which the document does not have"
-    if one.came == "missing":
-        return f"the probe never met `{one.pointer}` in the reply of `{name}`"
-    return f"`{one.pointer}` in the reply of `{name}` is {one.came} to the probe, not {one.expected}"
-
-
-def _at_its_lines(layout: Layout, row: Row, one: Difference) -> Iterator[Edit]:
-    """Yield a difference at the lines that read the member, else at the operation's row."""
-    member = identifier(one.pointer.rpartition("/")[2]) if one.pointer else ""
-    lines = list(reads(layout, row, member)) or [Edit(row.file, row.line, "")]
-    yield from (evolve(line, text=_told(row.operation, one)) for line in lines)
+    other = f", not {one.expected}" if one.expected else ""
+    return f"`{one.pointer}` in the reply of `{name}` is {one.came} to the probe{other}"
 
 
 def observed_notes(document: Object, observed: Observed | None) -> Iterator[str]:

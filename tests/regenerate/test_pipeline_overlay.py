@@ -92,13 +92,13 @@ def test_an_action_that_refers_to_nothing_is_told_and_left_out() -> None:
 
 
 def test_an_action_knows_its_line(tmp_path: Path) -> None:
-    """Whoever is sent to a correction is sent to the line of its target, whatever stands between."""
+    """Whoever is sent to a correction is sent to the line where it begins, whatever stands between."""
     path = tmp_path / "overlay.yaml"
     path.write_text(
         "overlay: 1.0.0\nactions:\n  # why\n  - description: d\n    target: $.a\n    update: {}\n\n"
         "  - {target: $.b, description: d, remove: true}\n"
     )
-    assert [(action.target, action.line) for action in read_overlay(path)] == [("$.a", 5), ("$.b", 8)]
+    assert [(action.target, action.line) for action in read_overlay(path)] == [("$.a", 4), ("$.b", 8)]
 
 
 @pytest.mark.parametrize(
@@ -151,13 +151,13 @@ def test_an_impossible_action_is_refused(action: Action, reason: str) -> None:
             "does not say `overlay: 1.0.0`",
         ),
         ("overlay: 1.0.0\nactions: []", "has no list of actions"),
-        ("overlay: 1.0.0\nactions: [{target: $.a, update: {}}]", "needs a target and a description"),
-        ("overlay: 1.0.0\nactions: [{target: $.a, description: d}]", "must either update or remove"),
-        ("overlay: 1.0.0\nactions: [{target: $.a, description: d, remove: true, update: {}}]", "must either"),
-        ("overlay: 1.0.0\nactions: [{target: $.a, description: d, copy: $.b}]", "'copy'"),
+        ("overlay: 1.0.0\nactions: [{target: $.a, update: {}}]", "needs a target, a description"),
+        ("overlay: 1.0.0\nactions: [{target: $.a, description: d}]", "one of `update` and `remove: true`"),
+        ("overlay: 1.0.0\nactions: [{target: $.a, description: d, remove: true, update: {}}]", "one of `update` and"),
+        ("overlay: 1.0.0\nactions: [{target: $.a, description: d, copy: $.b}]", "may say nothing else"),
         ("overlay: [", "is not YAML"),
-        ("a: 1\na: 2", "has the key a twice"),
-        ("overlay: 1.0.0\nactions: [null, 5]", "needs a target and a description"),
+        ("a: 1\na: 2", 'found duplicate key "a"'),
+        ("overlay: 1.0.0\nactions: [null, 5]", "needs a target, a description"),
         ("overlay: 1.0.0\nactions: &a [[*a]]", "is nested too deeply"),
     ],
 )

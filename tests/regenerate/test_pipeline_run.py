@@ -85,7 +85,7 @@ def test_every_operation_has_a_module_and_every_file_its_marker(committed: Layou
             "openapi/upstream.json is not the document that openapi/SOURCE.toml describes",
         ),
         ("SOURCE.toml", "origin = ", "openapi/SOURCE.toml is not TOML"),
-        ("SOURCE.toml", "origin = 'x'", "openapi/SOURCE.toml lacks `origin` or `sha256`"),
+        ("SOURCE.toml", "origin = 'x'", "openapi/SOURCE.toml is not TOML with `origin` and `sha256`"),
         ("overlay.yaml", "overlay: 1.0.0", "openapi/overlay.yaml has no list of actions"),
         ("generator.yaml", "[", "openapi-python-client refused openapi/puzzel-chat.json"),
     ],

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.problems import PipelineError
-from pipeline.swagger_page import Found, follow, read_page
+from pipeline.swagger_page import follow, read_page
 
 ADDRESS = "https://cdn.example/public/chat/index.html"
 FOLDER = "https://cdn.example/public/chat"
@@ -23,8 +23,8 @@ SPEC = {
 # As a person writes it: keys without quotes, single quotes, trailing commas, numbers as keys.
 LITERAL = """{
     openapi: '3.0.1', // the version
-    'info': {title: 'Chat \\x222"', version: `1`},
-    paths: {"/a": {get: {x: [1, -2.5, !0,],}}},  /* all of it */
+    'info': {title: 'Chat "2"', version: `1`},
+    paths: {"/a": {get: {x: [1, -2.5, true,],}}},  /* all of it */
 }"""
 
 
@@ -38,12 +38,11 @@ def shown(
     head: str = "",
     address: str = ADDRESS,
     choice: str | None = None,
-    loaded: dict[str, str] | None = None,
-) -> Found:
-    """Read a page with that script, and take what it shows."""
-    found = read_page(page(script, head))
+) -> tuple[str | bytes, str]:
+    """Read a page with that script; gives what it shows, and what is told of it."""
+    found, told = read_page(page(script, head)), list[str]()
     assert found is not None
-    return follow(found, address, choice, lambda name: (loaded or {})[name].encode(), [])
+    return follow(found, address, choice, lambda _: b"", told), told[-1]
 
 
 def call(settings: str) -> str:
@@ -64,9 +63,9 @@ def call(settings: str) -> str:
 def test_an_address_counts_from_the_page_or_its_base(reference: str, address: str) -> None:
     """Relative addresses lead where a browser would go."""
     script = call(f'{{url: "{reference}", dom_id: "#swagger-ui"}}')
-    assert shown(script).address == address
-    based = shown(script, head='<base href="/public/chat/">', address="https://cdn.example/other/x/").address
-    assert based == address
+    assert shown(script)[0] == address
+    based = shown(script, head='<base href="/public/chat/">', address="https://cdn.example/other/x/")
+    assert based[0] == address
 
 
 @pytest.mark.parametrize(
@@ -76,8 +75,9 @@ def test_an_address_counts_from_the_page_or_its_base(reference: str, address: st
         call("{ dom_id: '#x', url: '/v1.json', presets: [SwaggerUIBundle.presets.apis], plugins: [a(b, {c})], }"),
         call("{ url: window.location.origin + '/v1.json' }"),
         call("{ url: location.protocol + '//' + location.host + '/v1.json' }"),
-        call("{ url: `${window.location.origin}/v1.json` }"),
         "const url = params.get('url') || '/v1.json';" + call("{ url }"),
+        "let url = location.origin, options = { customOptions: {}, 'swaggerUrl': '/v1.json' };\n"
+        "url = options.swaggerUrl || url\nlet urls = options.swaggerUrls\n" + call("{ url: url, urls: urls }"),
         "let url = '/v1.json'; if (a) { url = decodeURIComponent(m[1]); }" + call("{ url: url, }"),
         "var full = location.protocol + '//' + location.hostname + (location.port ? ':' + 1 : '');\n"
         + call("{ url: '/v1.json', oauth2RedirectUrl: full + '/o.html' }"),
@@ -98,7 +98,7 @@ def test_an_address_counts_from_the_page_or_its_base(reference: str, address: st
 )
 def test_an_address_is_found_however_it_is_written(script: str) -> None:
     """Strings, sums, names, members and templates are followed; comments and words in strings are not."""
-    assert shown(script).address == "https://cdn.example/v1.json"
+    assert shown(script)[0] == "https://cdn.example/v1.json"
 
 
 SEVERAL = '{"urls":[{"url":"v1.json","name":"Chat \\u0027V1\\u0027"},{"url":"/v2.json","name":"Chat V2"}]'
@@ -119,15 +119,15 @@ SEVERAL = '{"urls":[{"url":"v1.json","name":"Chat \\u0027V1\\u0027"},{"url":"/v2
 )
 def test_several_documents_are_offered_by_name(script: str) -> None:
     """The first is taken and the names are told; a choice counts whatever its case."""
-    first = shown(script)
-    assert first.address == f"{FOLDER}/v1.json"
-    assert first.told == (
+    address, told = shown(script)
+    assert address == f"{FOLDER}/v1.json"
+    assert told == (
         f"{ADDRESS} is a Swagger UI page; it shows 2 documents (Chat 'V1', Chat V2), "
         "took Chat 'V1': name another with SPEC_NAME=."
     )
-    second = shown(script, choice="chat v2")
-    assert second.address == "https://cdn.example/v2.json"
-    assert second.told.endswith("took Chat V2.")
+    address, told = shown(script, choice="chat v2")
+    assert address == "https://cdn.example/v2.json"
+    assert told.endswith("took Chat V2.")
     with pytest.raises(PipelineError, match=r"has no document v3: name one of Chat 'V1', Chat V2 with SPEC_NAME="):
         shown(script, choice="v3")
 
@@ -139,15 +139,14 @@ def test_several_documents_are_offered_by_name(script: str) -> None:
         ("'urls.primaryName': 'nobody'", "", None, "a"),
         ("'urls.primaryName': 'B'", "?urls.primaryName=C", None, "c"),
         ("'urls.primaryName': 'B'", "?urls.primaryName=C", "A", "a"),
-        ("url: 'x'", "?url=q", None, "q"),
         ("url: 'x'", "?url=q", "B", "b"),
     ],
 )
 def test_the_primary_name_and_the_query_choose_too(settings: str, query: str, choice: str | None, name: str) -> None:
     """A choice by the person counts most, then the page's address, then the page."""
     urls = ", ".join(f"{{url: '{one.lower()}', name: '{one}'}}" for one in "ABC")
-    taken = shown(call(f"{{urls: [{urls}], {settings}}}"), address=ADDRESS + query, choice=choice)
-    assert taken.address == f"{FOLDER}/{name}"
+    taken, _ = shown(call(f"{{urls: [{urls}], {settings}}}"), address=ADDRESS + query, choice=choice)
+    assert taken == f"{FOLDER}/{name}"
 
 
 @pytest.mark.parametrize(
@@ -165,9 +164,9 @@ def test_the_primary_name_and_the_query_choose_too(settings: str, query: str, ch
 )
 def test_a_document_in_the_page_is_taken_whole(script: str) -> None:
     """A literal written by hand becomes the same document as JSON would."""
-    taken = shown(script)
-    assert json.loads(taken.data or b"") == SPEC
-    assert taken.told == f"{ADDRESS} is a Swagger UI page with its document written in it."
+    taken, told = shown(script)
+    assert json.loads(taken) == SPEC
+    assert told == f"{ADDRESS} is a Swagger UI page with its document written in it."
 
 
 def test_scripts_of_the_page_count_in_their_order() -> None:
@@ -187,7 +186,7 @@ def test_scripts_of_the_page_count_in_their_order() -> None:
     assert found is not None
     loaded: list[str] = []
 
-    def taken(texts: dict[str, str]) -> Found:
+    def taken(texts: dict[str, str]) -> str | bytes:
         def get(name: str) -> bytes:
             loaded.append(name)
             return texts[name].encode()
@@ -197,30 +196,36 @@ def test_scripts_of_the_page_count_in_their_order() -> None:
 
     spec, init, foreign = f"{FOLDER}/spec.js", "https://cdn.example/init.js?v=1", "https://x.example/t.js"
     texts = {spec: f"var spec = {LITERAL}", init: call("{ spec: spec, url: '/no.json' }"), foreign: ""}
-    assert json.loads(taken(texts).data or b"") == SPEC
+    assert json.loads(taken(texts)) == SPEC
     assert loaded == [spec, init]
-    assert taken({**texts, spec: ""}).address == "https://cdn.example/no.json"
+    assert taken({**texts, spec: ""}) == "https://cdn.example/no.json"
     assert loaded == [spec, init, foreign]
 
 
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
-        ("", "could not be found by reading its scripts: open it in a browser"),
-        (call("settings()"), "could not be found by reading its scripts"),
-        (call("{ url: address() }"), "could not be found by reading its scripts"),
-        (call(f"{{ url: '{DEMO}' }}"), "with only the default demo document of Swagger UI, not the vendor's: give"),
-        (call("{ url: 'https://petstore3.swagger.io/api/v3/openapi.json' }"), "with only the default demo document"),
-        (call("{ spec: { openapi: '3.0.1', info: info() } }"), "puts its document together by program code: open"),
+        ("", "name no document but the demo of Swagger UI: open it in a browser"),
+        (call("settings()"), "name no document but the demo"),
+        (call("{ url: address() }"), "name no document but the demo"),
+        (call(f"{{ url: '{DEMO}' }}"), "name no document but the demo"),
+        (
+            call("{ url: 'https://petstore3.swagger.io/api/v3/openapi.json' }"),
+            "name no document but the demo",
+        ),
+        (call("{ spec: { openapi: '3.0.1', info: info() } }"), "puts its document together by program code"),
         (call("{ spec: { ...base(), openapi: '3.0.1' } }"), "puts its document together by program code"),
+        (call("{ spec: { [key]: '3.0.1' } }"), "puts its document together by program code"),
+        (call("{ spec: { '\\x6fpenapi': '3.0.1' } }"), "puts its document together by program code"),
+        (call("{ spec: { openapi: `3.${minor}` } }"), "puts its document together by program code"),
         ("var a = {openapi: '3.0.1'}; a.b = a;" + call("{ spec: a }"), "puts its document together by program code"),
-        ("a = [1];" + "a = [a, a];" * 60 + call("{ spec: { a } }"), "holds a document that is too big"),
-        ("a = " + "[" * 10_000, "has a script that is nested too deeply"),
-        (call(f"{{ url: 'a' + 0x{'f' * 5000} }}"), "could not be found"),
-        (call(f"{{ url: 'a' + {'9' * 5000} }}"), "could not be found"),
+        ("a = [1];" + "a = [a, a];" * 60 + call("{ spec: { a } }"), "or holds one that is too big"),
+        ("a = " + "[" * 10_000, "name no document but the demo"),
+        (call(f"{{ url: 'a' + 0x{'f' * 5000} }}"), "name no document but the demo"),
+        (call(f"{{ url: 'a' + {'9' * 5000} }}"), "name no document but the demo"),
         (
             "a0 = 'x';" + "".join(f"a{n + 1} = a{n} + a{n};" for n in range(60)) + call("{ url: a60 }"),
-            "could not be found",
+            "name no document but the demo",
         ),
     ],
 )
@@ -235,14 +240,14 @@ def test_a_page_without_a_usable_document_is_told(script: str, reason: str) -> N
 @pytest.mark.parametrize("piece", ["=/[", "a={b:x[", "SwaggerUI(", "'\\", "/*", "`", "a=[b,"])
 def test_a_long_script_is_read_in_one_go(piece: str) -> None:
     """What is never closed does not send the reader over the same text again and again."""
-    with pytest.raises(PipelineError, match="could not be found"):
+    with pytest.raises(PipelineError, match="name no document but the demo"):
         shown(piece * 50_000)
 
 
 def test_a_choice_where_there_is_none_is_told() -> None:
     """SPEC_NAME= for a page with one nameless document is not passed over."""
-    for settings in ("{ url: '/v1.json' }", f"{{ spec: {LITERAL} }}"):
-        with pytest.raises(PipelineError, match="shows one document, which has no name: leave out SPEC_NAME="):
+    for settings, name in (("{ url: '/v1.json' }", "/v1.json"), (f"{{ spec: {LITERAL} }}", "spec")):
+        with pytest.raises(PipelineError, match=f"has no document v1: name one of {name} with SPEC_NAME="):
             shown(call(settings), choice="v1")
 
 

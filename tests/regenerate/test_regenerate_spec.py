@@ -260,7 +260,7 @@ def test_our_document_in_every_wrapping_changes_nothing_of_the_client(here: Layo
     [
         ((404, {}, b"Not here"), "404"),
         ((401, {"Content-Type": "application/json"}, b'{"error": "login_required"}'), "PUZZEL_CHAT_SPEC_HEADER"),
-        ((200, {}, b"<html><title>Sign in</title><input type='password'></html>"), "login page"),
+        ((200, {}, b"<html><title>Sign in</title><input type='password'></html>"), "web page (Sign in)"),
         ((200, {}, b"<html><title>Welcome</title></html>"), "web page (Welcome)"),
         ((200, {}, b""), "is empty"),
         ((200, {}, b"[" + b" " * (50 * 2**20) + b"]"), "larger than 20 MiB"),
