@@ -78,7 +78,7 @@ OPERATIONS: dict[str, OperationProvenance] = {
         reply={
             "/messages": "array or null",
             "/messages/*": "object",
-            "/messages/*/type": "string or null",
+            "/messages/*/type": "string",
             "/messages/*/id": "string",
             "/messages/*/conversationId": "string",
             "/messages/*/eventId": "integer or null",
@@ -107,7 +107,12 @@ OPERATIONS: dict[str, OperationProvenance] = {
             "/messages/*/reason": "string or null",
             "/cursor": "integer or null",
         },
-        required=("/messages/*/options/*/id",),
+        required=(
+            "/messages/*/type",
+            "/messages/*/id",
+            "/messages/*/conversationId",
+            "/messages/*/options/*/id",
+        ),
     ),
     "endConversation": OperationProvenance(
         operation_id="endConversation",

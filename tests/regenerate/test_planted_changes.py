@@ -447,7 +447,6 @@ PLANTED = [
         20,
         'facade/puzzel_chat/_wire/items.py: "type[ChatMessageType]" has no attribute "FILE"',
         "look: Session.poll: `const` of `FileMessage.type` is `Attachment` now, no longer `File`",
-        "judged: Session.poll: `ChatMessageType`: Enum of `type` gained values: 'Attachment'",
     ),
     Planted(
         "reply field of a class written out where it is used",
