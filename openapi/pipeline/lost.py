@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.document import Object, child, items, operations
-from pipeline.naming import class_name, operation_module
-from pipeline.walk import MANY, SHARED, kinds, made_of
+from pipeline.naming import class_name, module_name, operation_module
+from pipeline.walk import SHARED, kinds, made_of
 
 # What the generator says of an operation: which one, and why.
 WARNING = re.compile(r"WARNING parsing ([A-Z]+ \S+) within [^.]*\.(?: Endpoint will not be generated\.)? ?(.*)")
@@ -43,26 +43,17 @@ def read_warnings(output: str) -> list[str]:
 
 
 def _lost_of_operations(document: Object, package: Path) -> Iterator[str]:
-    wanted: set[str] = set()
     for path, method, operation in operations(document):
-        label, module = f"{method.upper()} {path}", operation_module(operation)
-        wanted.add(module)
-        source = package / "api" / f"{module}.py"
+        label, source = f"{method.upper()} {path}", package / "api" / f"{operation_module(operation)}.py"
         if not source.is_file():
             yield f"{label} is not in the client"
             continue
         code = source.read_text(encoding="utf-8")
-        read = _statuses(code)
-        yield from (
-            f"{label}: the answer {one} is not read" for one in child(operation, "responses") if one not in read
-        )
+        unread = set(child(operation, "responses")) - _statuses(code)
+        yield from (f"{label}: the answer {status} is not read" for status in sorted(unread))
         told = len(items(operation.get("parameters"))) + bool(child(operation, "requestBody", "content"))
         if told != (taken := _arguments(code)):
             yield f"{label}: of {told} parameters and body the client takes {taken}"
-    for source in sorted(package.glob("api/*/*.py")):
-        module = source.relative_to(package / "api").with_suffix("").as_posix()
-        if source.name != "__init__.py" and module not in wanted:
-            yield f"api/{module}.py belongs to no operation of the document"
 
 
 def _statuses(code: str) -> set[str]:
@@ -79,45 +70,23 @@ def _arguments(code: str) -> int:
 
 
 def _lost_of_schemas(document: Object, package: Path) -> Iterator[str]:
-    made = dict(_made_classes(package))
+    """Yield the shared schemas without a class, and what their classes do not have; inner ones the generator tells."""
     for name, schema in child(document, *SHARED).items():
-        for place, wanted, part in _classes(child(schema), class_name(name), name):
-            if wanted not in made:
-                yield f"the schema {place} has no class {wanted}"
-                continue
-            members = [str(value) for value in items(part.get("enum")) if value is not None]
-            properties = [name for one in made_of(document, part, "allOf") for name in child(one, "properties")]
-            for one in [*members, *properties]:
-                if one not in made[wanted]:
-                    yield f"the schema {place} lost `{one}`: its class {wanted} does not have it"
+        parts = [child(schema), *made_of(document, schema, "allOf")]
+        properties = [key for part in parts for key in child(part, "properties")]
+        members = [str(value) for value in items(child(schema).get("enum")) if value is not None]
+        if kinds(child(schema)) not in (["object"], ["string"], ["integer"]) or not (properties or members):
+            continue
+        source = package / "models" / f"{module_name(name)}.py"
+        made = set(_strings(source.read_text(encoding="utf-8"))) if source.is_file() else set()
+        if not made:
+            yield f"the schema {name} has no class {class_name(name)}"
+        elif gone := [f"`{one}`" for one in dict.fromkeys([*members, *properties]) if one not in made]:
+            yield f"the schema {name} lost {', '.join(gone)}: its class {class_name(name)} does not have it"
 
 
-def _classes(schema: Object, wanted: str, place: str) -> Iterator[tuple[str, str, Object]]:
-    """Yield the classes that the generator makes of a shared schema: of it, and of what is written inside it."""
-    types = kinds(schema)
-    if "enum" in schema and ("string" in types or "integer" in types):
-        yield place, class_name(f"{wanted}_type_1") if "null" in types else wanted, schema
-    elif ("object" in types and "properties" in schema) or len(items(schema.get("allOf"))) > 1:
-        wanted = class_name(f"{wanted}_type_{types.index('object')}") if "null" in types else wanted
-        yield place, wanted, schema
-    inside = {f"{place}.{name}": (name, one) for name, one in child(schema, "properties").items()}
-    if "array" in types and "null" not in types:
-        inside[f"{place}[]"] = ("item", schema.get("items"))
-    for inner_place, (name, one) in inside.items():
-        inner = child(one)
-        if "title" not in inner and not any(union in inner for union in MANY):
-            yield from _classes(inner, class_name(f"{wanted}_{name}"), inner_place)
-
-
-def _made_classes(package: Path) -> Iterator[tuple[str, frozenset[str]]]:
-    for path in package.glob("models/*.py"):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef):
-                yield node.name, frozenset(_strings(node))
-
-
-def _strings(node: ast.AST) -> Iterator[str]:
-    for one in ast.walk(node):
+def _strings(code: str) -> Iterator[str]:
+    for one in ast.walk(ast.parse(code)):
         if isinstance(one, ast.Constant) and isinstance(one.value, str | int):
             yield str(one.value)
         elif isinstance(one, ast.UnaryOp):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from openapi_python_client.strings import ClassName, PythonIdentifier, pascal_case, snake_case
+from openapi_python_client.strings import ClassName, PythonIdentifier, snake_case
 
 from pipeline.document import Json, Object, items, text
 
@@ -65,19 +65,10 @@ def member_name(label: str) -> str:
     return str(snake_case(label)).upper()
 
 
-def joined(owner: str, member: str) -> str:
-    """Return a schema's name made of that of another and of one of its members: `ChatMessageType`."""
-    return f"{owner}{pascal_case(member)}"
-
-
-def operation_name(method: str, path: str, *, short: bool) -> str:
+def operation_name(label: str) -> str:
     """Return a name for an operation: `GET /api/queue/info/{id}` is `getQueueInfoById`, `api` and version left out."""
-    parts = [part for part in path.split("/") if part]
-    while short and len(parts) > 1 and PREFIX.fullmatch(parts[0]):
+    method, *parts = label.replace("/", " ").split()
+    while len(parts) > 1 and PREFIX.fullmatch(parts[0]):
         parts = parts[1:]
-    words = (f"by-{part}" if "{" in part else part for part in parts)
-    return method.lower() + ("".join(_capital(word) for word in words) or "Root")
-
-
-def _capital(part: str) -> str:
-    return "".join(word[:1].upper() + word[1:] for word in re.findall(r"[A-Za-z0-9]+", part))
+    words = re.findall(r"[A-Za-z0-9]+", " ".join(f"by {part}" if "{" in part else part for part in parts))
+    return method.lower() + ("".join(word[:1].upper() + word[1:] for word in words) or "Root")
