@@ -107,13 +107,12 @@ def rebuild_document(document: Object, change: Callable[[Object], Json]) -> Obje
 def edit_operations(document: Object, change: Callable[[str, Object], Object]) -> Object:
     """Return a copy of a document in which every operation went through `change("METHOD /path", operation)`."""
 
-    def edit_item(path: str, item: Json) -> Json:
-        if not isinstance(item, dict):
-            return item
-        return {
-            key: change(f"{key.upper()} {path}", value) if key in METHODS and isinstance(value, dict) else value
-            for key, value in item.items()
-        }
+    def edited(path: str, method: str, operation: Json) -> Json:
+        is_one = method in METHODS and isinstance(operation, dict)
+        return change(f"{method.upper()} {path}", child(operation)) if is_one else operation
 
-    paths: Object = {path: edit_item(path, item) for path, item in child(document, "paths").items()}
+    paths: Object = {
+        path: {key: edited(path, key, one) for key, one in item.items()} if isinstance(item, dict) else item
+        for path, item in child(document, "paths").items()
+    }
     return {**document, "paths": paths} if "paths" in document else document

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import reduce, wraps
+from itertools import combinations
 from typing import cast
 
 from pipeline.document import Json, Object, child, edit_operations, items, operations, text
@@ -48,18 +50,37 @@ STRING: Object = {"type": "string"}
 BINARY: Object = {"type": "string", "format": "binary"}
 
 
+Rule = Callable[[Object, Note], Object]
+
+
 def normalise(document: Object, note: Note) -> Object:
     """Apply every rule in order and return the new document; `note` gets a sentence for each thing worth knowing."""
-    for rule in RULES:
-        document = rule(document, note)
-    return document
+    return reduce(lambda found, rule: rule(found, note), RULES, document)
 
 
 def finish(document: Object, note: Note) -> Object:
     """Do what must wait for the overlay, which names operations and members, and joins schemas in unions."""
-    for rule in LAST_RULES:
-        document = rule(document, note)
-    return document
+    return reduce(lambda found, rule: rule(found, note), LAST_RULES, document)
+
+
+def of_operations(change: Callable[[Object, str, Object, Note], Object]) -> Rule:
+    """Make a rule of what is done to each operation, which is called `GET /path`."""
+
+    @wraps(change)
+    def rule(document: Object, note: Note) -> Object:
+        return edit_operations(document, lambda label, operation: change(document, label, operation, note))
+
+    return rule
+
+
+def of_schemas(change: Callable[[Object, Keys, Object, Note], Object]) -> Rule:
+    """Make a rule of what is done to each schema, with the keys that lead to it."""
+
+    @wraps(change)
+    def rule(document: Object, note: Note) -> Object:
+        return edit_schemas(document, lambda keys, schema: change(document, keys, schema, note))
+
+    return rule
 
 
 # Where things are written
@@ -67,20 +88,7 @@ def finish(document: Object, note: Note) -> Object:
 
 def write_parts_where_used(document: Object, note: Note) -> Object:
     """Replace references to parameters, responses and bodies, and move in what a path says for all its operations."""
-
-    def change(label: str, operation: Object) -> Object:
-        item = child(document, "paths", label.partition(" ")[2])
-        result: Object = {**({"servers": item["servers"]} if "servers" in item else {}), **operation}
-        if found := _parameters(document, label, item, operation, note):
-            result["parameters"] = found
-        if "requestBody" in operation:
-            result["requestBody"] = followed(document, operation["requestBody"])
-        if "responses" in operation:
-            replies = child(operation, "responses").items()
-            result["responses"] = {status: followed(document, reply) for status, reply in replies}
-        return result
-
-    written = edit_operations(document, change)
+    written = edit_operations(document, lambda label, one: _written_out(document, label, one, note))
     paths: Object = {
         path: without(item, "parameters", "servers") if isinstance(item, dict) else item
         for path, item in child(written, "paths").items()
@@ -88,22 +96,31 @@ def write_parts_where_used(document: Object, note: Note) -> Object:
     return {**written, "paths": paths} if paths else written
 
 
-def _parameters(document: Object, label: str, item: Object, operation: Object, note: Note) -> list[Json]:
+def _written_out(document: Object, label: str, operation: Object, note: Note) -> Object:
+    item = child(document, "paths", label.partition(" ")[2])
+    result: Object = {**{key: one for key, one in item.items() if key == "servers"}, **operation}
     own, others = ([followed(document, one) for one in items(node.get("parameters"))] for node in (operation, item))
     first = {_identity(one): one for one in reversed([*own, *others])}
     if len({_identity(one) for one in own}) < len(own):
         note(f"{label}: a parameter is said twice: the first one counts")
-    return [one for one in [*own, *others] if one is first[_identity(one)]]
+    if first:
+        result["parameters"] = [one for one in [*own, *others] if one is first[_identity(one)]]
+    if "requestBody" in operation:
+        result["requestBody"] = followed(document, operation["requestBody"])
+    if replies := child(operation, "responses"):
+        result["responses"] = {status: followed(document, reply) for status, reply in replies.items()}
+    return result
 
 
 def _identity(parameter: Json) -> tuple[str, str]:
     return text(child(parameter), "name").lower(), text(child(parameter), "in")
 
 
-def repeat_security(document: Object, _note: Note) -> Object:
+@of_operations
+def repeat_security(document: Object, _label: str, operation: Object, _note: Note) -> Object:
     """Write the document's security on every operation: the generator reads it only there."""
-    default: Object = {key: one for key, one in document.items() if key == "security"}
-    return edit_operations(document, lambda _label, one: one if "security" in one else {**one, **default})
+    default = document.get("security")
+    return operation if default is None else {**operation, "security": operation.get("security", default)}
 
 
 # Names
@@ -145,7 +162,7 @@ def _new_names(names: list[str], note: Note) -> dict[str, str]:
 
 
 def give_up_names(document: Object, ours: set[str]) -> Object:
-    """Take the operationIds that the overlay pins from the document's own operations, to give them where they belong."""
+    """Take the operationIds that the overlay pins from the document's own operations."""
     names = {identifier(name) for name in ours}
 
     def change(_label: str, operation: Object) -> Object:
@@ -170,46 +187,37 @@ def name_operations(document: Object, note: Note) -> Object:
     return edit_operations(document, change)
 
 
-def name_members(document: Object, note: Note) -> Object:
+@of_schemas
+def name_members(_document: Object, keys: Keys, schema: Object, note: Note) -> Object:
     """Keep the names of an enumeration where the generator reads them, and name what is new since they were written."""
-
-    def change(keys: Keys, schema: Object) -> Json:
-        values = [value for value in items(schema.get("enum")) if value is not None]
-        names = items(schema.get(NAMES, schema.get("x-enumNames")))
-        if not names or not values:
-            return schema
-        # New values come at the end; should one stand between, the type checker finds names that moved.
-        rest = list(labels_of(values))[len(names) :]
-        if rest:
-            told = f"there are {len(names)} names for {len(values)} values"
-            note(f"{place(keys)}: {told}: the last are called {', '.join(rest)}")
-        return {**without(schema, "x-enumNames"), NAMES: [*names, *rest]}
-
-    return edit_schemas(document, change)
+    values = [value for value in items(schema.get("enum")) if value is not None]
+    names = items(schema.get(NAMES, schema.get("x-enumNames")))
+    if not names or not values:
+        return schema
+    # New values come at the end; should one stand between, the type checker finds names that moved.
+    rest = list(labels_of(values))[len(names) :]
+    if rest:
+        told = f"there are {len(names)} names for {len(values)} values"
+        note(f"{place(keys)}: {told}: the last are called {', '.join(rest)}")
+    return {**without(schema, "x-enumNames"), NAMES: [*names, *rest]}
 
 
 # Requests and replies
 
 PROBLEM, PLAIN, BYTES, ANY = "application/problem+json", "application/json", "application/octet-stream", "*/*"
-# What stands between the values of a list that is one parameter; in Swagger 2.0 that is what is not said otherwise.
-SEPARATORS = {"form": "commas", "simple": "commas", "spaceDelimited": "blanks", "pipeDelimited": "bars"}
 # What the generator writes into a path or header; into a cookie it writes strings only.
 CARRIED = ("string", "integer", "number", "boolean")
 
 
-def keep_one_type(document: Object, note: Note) -> Object:
+@of_operations
+def keep_one_type(document: Object, label: str, operation: Object, note: Note) -> Object:
     """Leave one type per request and reply, JSON if there is any: the generator sends the last and reads the first."""
-
-    def change(label: str, operation: Object) -> Object:
-        replies: Object = {
-            status: _read(document, f"{label}: the answer {status}", reply, note)
-            for status, reply in child(operation, "responses").items()
-        }
-        body = _sent(document, f"{label}: the body", child(operation, "requestBody"), note)
-        found: Object = {"requestBody": body, "responses": replies}
-        return {**operation, **{key: one for key, one in found.items() if one}}
-
-    return edit_operations(document, change)
+    replies: Object = {
+        status: _read(document, f"{label}: the answer {status}", reply, note)
+        for status, reply in child(operation, "responses").items()
+    }
+    found: Object = {"requestBody": _sent(document, label, child(operation, "requestBody"), note), "responses": replies}
+    return {**operation, **{key: one for key, one in found.items() if one}}
 
 
 def _sent(document: Object, label: str, body: Object, note: Note) -> Object:
@@ -217,12 +225,14 @@ def _sent(document: Object, label: str, body: Object, note: Note) -> Object:
     name = _json_type(document, content, PLAIN)
     if name is None:
         return body
-    media = _kept(f"{label} is sent", content, name, note)
-    body = {**body, "content": {_spelled(name): media}}
-    if body.get("required") is not True and _is_union(document, media):
-        note(f"{label} is of several kinds, and so has to be given")
-        body["required"] = True
-    return body
+    media = _kept(f"{label}: the body is sent", content, name, note)
+    found = child(followed(document, media.get("schema")))
+    # Strict typing refuses what the generator writes for a union that may be left out.
+    is_union = any(union in found for union in UNIONS) or len(kinds(found)) > 1
+    if is_union and body.get("required") is not True:
+        note(f"{label}: the body is of several kinds, and so has to be given")
+        body = {**body, "required": True}
+    return {**body, "content": {_spelled(name): media}}
 
 
 def _read(document: Object, label: str, reply: Json, note: Note) -> Json:
@@ -261,12 +271,6 @@ def _is_binary(document: Object, media: Object) -> bool:
     return any(text(one, "format") == "binary" for one in made_of(document, media.get("schema"), *UNIONS))
 
 
-def _is_union(document: Object, media: Object) -> bool:
-    # Strict typing refuses what the generator writes for one that may be left out.
-    found = child(followed(document, media.get("schema")))
-    return any(union in found for union in UNIONS) or len(items(found.get("type"))) > 1
-
-
 def _spelled(name: str) -> str:
     if not _is_json(name):
         return name if name.startswith("text/") else "text/xml"
@@ -284,15 +288,12 @@ def _kept(label: str, content: Object, name: str, note: Note) -> Object:
     return media
 
 
-def pass_parameters(document: Object, note: Note) -> Object:
+@of_operations
+def pass_parameters(document: Object, label: str, operation: Object, note: Note) -> Object:
     """Give every parameter the spelling of its path, and a schema that its place can carry."""
-
-    def change(label: str, operation: Object) -> Object:
-        matched = [_matched(label, child(one), note) for one in items(operation.get("parameters"))]
-        passed = [_passed(document, f"{label}: the", one, note) for one in matched if one is not None]
-        return {**operation, "parameters": cast("list[Json]", passed)} if matched else operation
-
-    return edit_operations(document, change)
+    matched = [_matched(label, child(one), note) for one in items(operation.get("parameters"))]
+    passed = [_passed(document, f"{label}: the", one, note) for one in matched if one is not None]
+    return {**operation, "parameters": cast("list[Json]", passed)} if matched else operation
 
 
 def _matched(label: str, parameter: Object, note: Note) -> Object | None:
@@ -319,8 +320,9 @@ def _passed(document: Object, label: str, parameter: Object, note: Note) -> Obje
     if not _is_carried(found, written, where):
         told = f"{label} is taken as a string: the generator writes no other form of it there"
         return _as_string(parameter, note, told)
-    never_null: Object = {**without(schema, "nullable"), "type": written[0]}
-    return {**parameter, "schema": never_null} if len(written) == 1 and "type" in schema else parameter
+    if len(written) != 1 or "type" not in schema:
+        return parameter
+    return {**parameter, "schema": {**without(schema, "nullable"), "type": written[0]}}
 
 
 def _in_query(label: str, parameter: Object, written: list[Json], note: Note) -> Object:
@@ -328,12 +330,11 @@ def _in_query(label: str, parameter: Object, written: list[Json], note: Note) ->
     repeated = parameter.get("explode", style == "form") is not False and style != "deepObject"
     if repeated or written not in (["array"], ["object"]):
         return parameter
-    if written == ["object"]:
-        form = f"{text(parameter, 'name')}[member]" if style == "deepObject" else "them as one value"
-        note(f"{label} is sent as its members: the generator does not write {form}")
-        return parameter
-    between = SEPARATORS.get(style, style)
-    return _as_string(parameter, note, f"{label} is a string, in which the caller puts {between} between the values")
+    if written == ["array"]:
+        return _as_string(parameter, note, f"{label} is a string, in which the caller joins the values as {style} says")
+    form = f"{text(parameter, 'name')}[member]" if style == "deepObject" else "them as one value"
+    note(f"{label} is sent as its members: the generator does not write {form}")
+    return parameter
 
 
 def _as_string(parameter: Object, note: Note, told: str) -> Object:
@@ -454,23 +455,21 @@ def drop_discriminators(document: Object, note: Note) -> Object:
 FORMATTED = ("date", "date-time", "uuid")
 
 
-def order_unions(document: Object, note: Note) -> Object:
+@of_schemas
+def order_unions(document: Object, keys: Keys, schema: Object, note: Note) -> Object:
     """Try those branches first that ask for most: the generator takes the first that parses.
 
     Its classes ask for their required members and constants only, and our enumerations take any value of their type.
     """
-
-    def change(keys: Keys, schema: Object) -> Json:
-        for union in [word for word in UNIONS if word in schema and schema.get(RAW) is not True]:
-            branches = sorted(items(schema[union]), key=lambda one: -_asked(child(followed(document, one))))
-            for index, one in enumerate(branches):
-                for other in branches[index + 1 :]:
-                    if _swallows(child(followed(document, one)), child(followed(document, other))):
-                        note(f"{place(keys)}: a {_called(other)} may be read as {_called(one)}, which comes first")
-            schema = {**schema, union: branches}
-        return schema
-
-    return edit_schemas(document, change)
+    for union in [word for word in UNIONS if word in schema and schema.get(RAW) is not True]:
+        found = [(text(child(one), "$ref"), child(followed(document, one)), one) for one in items(schema[union])]
+        found.sort(key=lambda one: -_asked(one[1]))
+        for (name, one, _), (later, other, _) in combinations(found, 2):
+            if _swallows(one, other):
+                taken, first = (to.removeprefix(SCHEMAS) or "branch" for to in (later, name))
+                note(f"{place(keys)}: a {taken} may be read as {first}, which comes first")
+        schema = {**schema, union: [one for *_, one in found]}
+    return schema
 
 
 def _asked(schema: Object) -> int:
@@ -489,81 +488,68 @@ def _swallows(one: Object, other: Object) -> bool:
     return not apart and all(str(name) in theirs for name in items(one.get("required")))
 
 
-def _called(branch: Json) -> str:
-    return text(child(branch), "$ref").removeprefix(SCHEMAS) or f"{child(branch).get('type', 'branch')}"
-
-
 # What a schema says
 
 
-def admit_null_for_references(document: Object, _note: Note) -> Object:
+@of_schemas
+def admit_null_for_references(document: Object, _keys: Keys, schema: Object, _note: Note) -> Object:
     """Let an optional member that is a reference be null: the framework cannot say so in OpenAPI 3.0."""
-
-    def change(_keys: Keys, schema: Object) -> Json:
-        members = child(schema, "properties")
-        optional = [name for name in members if name not in items(schema.get("required"))]
-        silent = [
-            name for name in optional if "$ref" in child(members[name]) and "nullable" not in child(members[name])
-        ]
-        admitted: Object = {name: {**child(members[name]), "nullable": True} for name in silent}
-        return {**schema, "properties": {**members, **admitted}} if admitted else schema
-
-    return edit_schemas(document, change) if _is_30(document) else document
-
-
-def _is_30(document: Object) -> bool:
-    return text(document, "openapi").startswith("3.0.")
-
-
-def write_limits_as_numbers(document: Object, _note: Note) -> Object:
-    """Turn the flags `exclusiveMinimum` and `exclusiveMaximum` of OpenAPI 3.0 into the numbers of 3.1."""
-
-    def change(_keys: Keys, schema: Object) -> Json:
-        for limit, flag in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-            if schema.get(flag) is True and limit in schema:
-                schema = {**without(schema, limit), flag: schema[limit]}
-            elif isinstance(schema.get(flag), bool):
-                schema = without(schema, flag)
+    required, members = items(schema.get("required")), child(schema, "properties")
+    if not text(document, "openapi").startswith("3.0.") or not members:
         return schema
-
-    return edit_schemas(document, change)
-
-
-def write_null_as_type(document: Object, _note: Note) -> Object:
-    """Turn every spelling of null into the `null` type of OpenAPI 3.1, also beside a `$ref`, where 3.0 ignores it.
-
-    The result is a 3.1 document, in which a `const` may tell the kinds of a message apart.
-    """
-    result = edit_schemas(document, lambda _keys, schema: _with_null(schema))
-    return {**result, "openapi": "3.1.0"} if _is_30(document) else result
+    admitted: Object = {
+        name: {"nullable": True, **child(one)}
+        for name, one in members.items()
+        if "$ref" in child(one) and name not in required
+    }
+    return {**schema, "properties": {**members, **admitted}}
 
 
-def _with_null(schema: Object) -> Json:
-    # Tools say `x-nullable` in Swagger 2.0; others put the type beside a reference, or leave null out of an enumeration.
+@of_schemas
+def write_limits_as_numbers(_document: Object, _keys: Keys, schema: Object, _note: Note) -> Object:
+    """Turn the flags `exclusiveMinimum` and `exclusiveMaximum` of OpenAPI 3.0 into the numbers of 3.1."""
+    for limit, flag in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+        if schema.get(flag) is True and limit in schema:
+            schema = {**without(schema, limit), flag: schema[limit]}
+        elif isinstance(schema.get(flag), bool):
+            schema = without(schema, flag)
+    return schema
+
+
+@of_schemas
+def write_null_as_type(_document: Object, _keys: Keys, schema: Object, _note: Note) -> Object:
+    """Turn every spelling of null into the `null` type of OpenAPI 3.1, also beside a `$ref`, where 3.0 ignores it."""
+    # Tools say `x-nullable` in Swagger 2.0; in 3.1 they put the type beside a reference, or an enumeration without it.
     beside = "null" in kinds(schema) and any(word in schema for word in ("$ref", "enum", *MANY))
     null = beside or True in (schema.get("nullable"), schema.get("x-nullable"))
     rest = without(schema, "nullable", "x-nullable")
     union = next((union for union in UNIONS if union in rest), None)
-    if not null or (union and NULL in items(rest[union])):
-        return without(rest, "type") if null else rest
+    if not null:
+        return rest
     if union:
-        return {**without(rest, "type"), union: [*items(rest[union]), NULL]}
+        others = [one for one in items(rest[union]) if one != NULL]
+        return {**without(rest, "type"), union: [*others, NULL]}
     return _reference_or_null(rest) if "$ref" in rest or "allOf" in rest else _type_or_null(rest)
 
 
-def _reference_or_null(schema: Object) -> Json:
+def _reference_or_null(schema: Object) -> Object:
     parts: list[Json] = [{"$ref": schema["$ref"]}] if "$ref" in schema else items(schema["allOf"])
     inner: Json = parts[0] if len(parts) == 1 else {"allOf": parts}
     return {**without(schema, "$ref", "allOf", "type"), "anyOf": [inner, NULL]}
 
 
-def _type_or_null(schema: Object) -> Json:
+def _type_or_null(schema: Object) -> Object:
     changed: Object = {**schema}
     if "type" in schema:
         changed["type"] = [*[kind for kind in kinds(schema) if kind != "null"], "null"]
     if "enum" in schema and None not in items(schema["enum"]):
         changed["enum"] = [*items(schema["enum"]), None]
     return changed
+
+
+def say_31(document: Object, _note: Note) -> Object:
+    """Call the result OpenAPI 3.1, in which a `const` may tell the kinds of a message apart."""
+    return {**document, "openapi": "3.1.0"} if text(document, "openapi").startswith("3.0.") else document
 
 
 def read_numbers_as_numbers(document: Object, note: Note) -> Object:
@@ -584,37 +570,28 @@ def read_numbers_as_numbers(document: Object, note: Note) -> Object:
     return result
 
 
-def leave_defaults_to_the_service(document: Object, note: Note) -> Object:
-    """Keep each default as a remark only: what a caller does not say is not sent, and the service knows what it takes.
+@of_schemas
+def leave_defaults_to_the_service(_document: Object, keys: Keys, schema: Object, note: Note) -> Object:
+    """Keep each default as a remark: the service knows what it takes where nothing is said.
 
-    The generator would send them, and drop the whole class or endpoint for one that is no value of its schema.
+    The generator would send it, and drop the whole class or endpoint for one that is no value of its schema.
     """
-
-    def change(keys: Keys, schema: Object) -> Json:
-        if "default" not in schema:
-            return schema
+    if "default" in schema:
         note(f"{place(keys)}: the default {brief(repr(schema['default']))} is left to the service")
-        return {(DEFAULT if key == "default" else key): value for key, value in schema.items()}
-
-    return edit_schemas(document, change)
+    return {(DEFAULT if key == "default" else key): value for key, value in schema.items()}
 
 
-def free_one_way_members(document: Object, note: Note) -> Object:
+@of_schemas
+def free_one_way_members(_document: Object, keys: Keys, schema: Object, note: Note) -> Object:
     """Let members be missing that only a reply or only a request holds: the generator has one class for both."""
-
-    def change(keys: Keys, schema: Object) -> Json:
-        required, members = items(schema.get("required")), child(schema, "properties")
-        said = {str(one): child(members, str(one)) for one in required}
-        freed = [name for name, one in said.items() if True in (one.get("readOnly"), one.get("writeOnly"))]
-        if not freed:
-            return schema
-        note(f"{place(keys)}: {', '.join(map(str, freed))} may be missing: requests and replies differ in this")
-        return {**schema, "required": [one for one in required if one not in freed]}
-
-    return edit_schemas(document, change)
+    said = {str(one): child(schema, "properties", str(one)) for one in items(schema.get("required"))}
+    freed = [name for name, one in said.items() if True in (one.get("readOnly"), one.get("writeOnly"))]
+    if not freed:
+        return schema
+    note(f"{place(keys)}: {', '.join(freed)} may be missing: requests and replies differ in this")
+    return {**schema, "required": [one for one in said if one not in freed]}
 
 
-Rule = Callable[[Object, Note], Object]
 # The order is part of the rules: first where things are, then what they are called, then what they say; the
 # move to OpenAPI 3.1 comes late, because most rules know the words of 3.0.
 RULES: tuple[Rule, ...] = (
@@ -628,6 +605,7 @@ RULES: tuple[Rule, ...] = (
     admit_null_for_references,
     write_limits_as_numbers,
     write_null_as_type,
+    say_31,
     read_numbers_as_numbers,
     free_one_way_members,
 )

@@ -109,7 +109,7 @@ def enum_members(document: Object) -> Iterator[str]:
 
 
 # What a generated class calls its own.
-OWN = "d cls src_dict field_dict to_dict from_dict additional_properties additional_keys".split()
+OWN = ("d", "cls", "src_dict", "field_dict", "to_dict", "from_dict", "additional_properties", "additional_keys")
 
 
 def needed_names(document: Object) -> Iterator[str]:

@@ -91,25 +91,11 @@ def test_a_lost_part_of_an_operation_is_named(small: Small, package: Path, chang
             "the schema Thing lost `name`: its class Thing does not have it",
         ),
         ({"type": "string", "enum": ["a"]}, "the schema Thing lost `a`: its class Thing does not have it"),
-        (
-            {"type": "object", "properties": {"state": {"type": "integer", "enum": [-1, 2]}}},
-            "the schema Thing.state lost `2`: its class ThingState does not have it",
-        ),
-        (
-            {"type": "object", "properties": {"gone": {"type": "string", "enum": ["a"]}}},
-            "the schema Thing.gone has no class ThingGone",
-        ),
     ],
 )
 def test_a_lost_part_of_a_schema_is_named(small: Small, package: Path, schema: Object, sentence: str) -> None:
     """A class, a property or a member that is not there is told by its schema."""
     assert sentence in lost_parts(small(Thing=schema), package, [])
-
-
-def test_a_module_that_no_operation_wants_is_named(small: Small, package: Path) -> None:
-    """A name that was foreseen wrongly shows from both sides."""
-    found = lost_parts(with_operation(small(), operationId="other"), package, [])
-    assert found[1:] == ("api/things/get_thing.py belongs to no operation of the document",)
 
 
 OUTPUT = """Warning(s) encountered while generating. Client was generated, but some pieces may be missing
