@@ -22,12 +22,10 @@ def lost_parts(document: Object, package: Path, warnings: list[str]) -> tuple[st
     """
     lost = dict.fromkeys([*_lost_of_operations(document, package), *_lost_of_schemas(document, package)], "")
     for warning in warnings:
-        found = WARNING.match(warning)
-        about = [one for one in lost if found and not lost[one] and re.match(f"{re.escape(found[1])}( |:)", one)]
-        if found and about:
-            lost[about[0]] = f" ({found[2].rstrip(' .')})"
-        else:
-            lost[f"the generator says: {warning.rstrip(' .')}"] = ""
+        label, why = found.groups() if (found := WARNING.match(warning)) else ("", "")
+        about = [one for one in lost if label and not lost[one] and one.startswith((f"{label} ", f"{label}:"))]
+        one = about[0] if about else f"the generator says: {warning.rstrip(' .')}"
+        lost[one] = f" ({why.rstrip(' .')})" if about else ""
     return tuple(f"{sentence}{reason}" for sentence, reason in lost.items())
 
 

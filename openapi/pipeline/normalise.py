@@ -13,17 +13,7 @@ from itertools import combinations
 from typing import cast
 
 from pipeline.document import Json, Object, child, edit_operations, items, operations, text
-from pipeline.naming import (
-    DEFAULT,
-    NAMES,
-    RAW,
-    class_name,
-    free_name,
-    identifier,
-    labels_of,
-    module_name,
-    operation_name,
-)
+from pipeline.naming import DEFAULT, NAMES, RAW, class_name, free_name, identifier, labels_of, module_name
 from pipeline.problems import brief
 from pipeline.servers import fold_server_path
 from pipeline.walk import (
@@ -48,8 +38,6 @@ from pipeline.walk import (
 NULL: Object = {"type": "null"}
 STRING: Object = {"type": "string"}
 BINARY: Object = {"type": "string", "format": "binary"}
-
-
 Rule = Callable[[Object, Note], Object]
 
 
@@ -179,12 +167,22 @@ def name_operations(document: Object, note: Note) -> Object:
         own = text(operation, "operationId")
         if own and len(identifier(own)) <= LONGEST_NAME:
             return operation
-        name = free_name(operation_name(label)[:LONGEST_NAME], taken, identifier)
+        name = free_name(_operation_name(label)[:LONGEST_NAME], taken, identifier)
         taken.add(identifier(name))
         note(f"{label} has no operationId of its own that fits: it is called `{name}`")
         return {**operation, "operationId": name}
 
     return edit_operations(document, change)
+
+
+def _operation_name(label: str) -> str:
+    """Return a name for an operation: `GET /api/queue/info/{id}` is `getQueueInfoById`."""
+    method, *parts = label.replace("/", " ").split()
+    # An `api` or a version begins every path of a service, and tells nothing of an operation.
+    while len(parts) > 1 and re.fullmatch(r"(?i)api|v\d+(\.\d+)?", parts[0]):
+        parts = parts[1:]
+    words = re.findall(r"[A-Za-z0-9]+", " ".join(f"by {part}" if "{" in part else part for part in parts))
+    return method.lower() + ("".join(word[:1].upper() + word[1:] for word in words) or "Root")
 
 
 @of_schemas
@@ -204,7 +202,8 @@ def name_members(_document: Object, keys: Keys, schema: Object, note: Note) -> O
 
 # Requests and replies
 
-PROBLEM, PLAIN, BYTES, ANY = "application/problem+json", "application/json", "application/octet-stream", "*/*"
+PROBLEM, PLAIN, BYTES = "application/problem+json", "application/json", "application/octet-stream"
+FORMS = ("json", "text", "bytes")
 # What the generator writes into a path or header; into a cookie it writes strings only.
 CARRIED = ("string", "integer", "number", "boolean")
 
@@ -222,8 +221,8 @@ def keep_one_type(document: Object, label: str, operation: Object, note: Note) -
 
 def _sent(document: Object, label: str, body: Object, note: Note) -> Object:
     content = child(body, "content")
-    name = _json_type(document, content, PLAIN)
-    if name is None:
+    name, form = _picked(document, content, PLAIN)
+    if form != "json":
         return body
     media = _kept(f"{label}: the body is sent", content, name, note)
     found = child(followed(document, media.get("schema")))
@@ -232,47 +231,43 @@ def _sent(document: Object, label: str, body: Object, note: Note) -> Object:
     if is_union and body.get("required") is not True:
         note(f"{label}: the body is of several kinds, and so has to be given")
         body = {**body, "required": True}
-    return {**body, "content": {_spelled(name): media}}
+    return {**body, "content": {_spelled(name, form): media}}
 
 
 def _read(document: Object, label: str, reply: Json, note: Note) -> Json:
     content = child(reply, "content")
-    if not content:
+    name, form = _picked(document, content, PROBLEM)
+    if not form:
         return reply
-    words = (name for name in content if _is_text(name))
-    name = _json_type(document, content, PROBLEM) or next(words, next(iter(content)))
-    media = child(content[name])
-    if _is_binary(document, media) or not (_is_json(name) or _is_text(name)):
+    if form == "bytes":
         if name != BYTES:
             note(f"{label} of the type {name} comes as bytes")
-        return {**child(reply), "content": {BYTES: {**media, "schema": BINARY}}}
+        return {**child(reply), "content": {BYTES: {**child(content[name]), "schema": BINARY}}}
     media = _kept(f"{label} is read", content, name, note)
-    if not _is_json(name) and kinds(child(followed(document, media.get("schema")))) != ["string"]:
+    if form == "text" and kinds(child(followed(document, media.get("schema")))) != ["string"]:
         note(f"{label} is text, not JSON, so it comes as a string")
         media = {**media, "schema": STRING}
-    return {**child(reply), "content": {_spelled(name): media}}
+    return {**child(reply), "content": {_spelled(name, form): media}}
 
 
-def _json_type(document: Object, content: Object, first: str) -> str | None:
-    wanted = [name for name in (first, PLAIN, *content) if name in content]
-    return next((one for one in wanted if _is_json(one) and not _is_binary(document, child(content[one]))), None)
+def _picked(document: Object, content: Object, first: str) -> tuple[str, str]:
+    """Return the type that is kept, and what it is taken for; of no types, nothing."""
+    forms = {name: _form(document, name, child(media)) for name, media in content.items()}
+    name = min(forms, key=lambda one: (FORMS.index(forms[one]), one != first, one != PLAIN), default="")
+    return name, forms.get(name, "")
 
 
-def _is_json(name: str) -> bool:
+def _form(document: Object, name: str, media: Object) -> str:
+    if any(text(one, "format") == "binary" for one in made_of(document, media.get("schema"), *UNIONS)):
+        return "bytes"
     # The converter says `*/*` of every reply that Swagger 2.0 gives no type.
-    return name == ANY or re.search(r"[/+]json\b", name) is not None
+    if name == "*/*" or re.search(r"[/+]json\b", name):
+        return "json"
+    return "text" if re.match(r"text/|[^;]*[/+]xml\b", name) else "bytes"
 
 
-def _is_text(name: str) -> bool:
-    return re.match(r"text/|[^;]*[/+]xml\b", name) is not None
-
-
-def _is_binary(document: Object, media: Object) -> bool:
-    return any(text(one, "format") == "binary" for one in made_of(document, media.get("schema"), *UNIONS))
-
-
-def _spelled(name: str) -> str:
-    if not _is_json(name):
+def _spelled(name: str, form: str) -> str:
+    if form == "text":
         return name if name.startswith("text/") else "text/xml"
     # A type of the vendor's own is part of the request; a wildcard, or JSON that calls itself text, is not.
     return name if "+json" in name and "*" not in name else PLAIN
@@ -284,7 +279,7 @@ def _kept(label: str, content: Object, name: str, note: Note) -> Object:
     spellings = (media.get("schema"), None)
     others = [one for one in content if one != name and child(content[one]).get("schema") not in spellings]
     if others:
-        note(f"{label} as {_spelled(name)}, and not as {', '.join(others)}")
+        note(f"{label} as {name}, and not as {', '.join(others)}")
     return media
 
 
@@ -601,6 +596,7 @@ RULES: tuple[Rule, ...] = (
     keep_one_type,
     repeat_security,
     pass_parameters,
+    name_members,
     merge_inheritance,
     admit_null_for_references,
     write_limits_as_numbers,
