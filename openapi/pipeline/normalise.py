@@ -317,7 +317,7 @@ def _passed(document: Object, label: str, parameter: Object, note: Note) -> Obje
         return _as_string(parameter, note, told)
     if len(written) != 1 or "type" not in schema:
         return parameter
-    return {**parameter, "schema": {**without(schema, "nullable"), "type": written[0]}}
+    return {**parameter, "schema": {**without(schema, "nullable", "x-nullable"), "type": written[0]}}
 
 
 def _in_query(label: str, parameter: Object, written: list[Json], note: Note) -> Object:
