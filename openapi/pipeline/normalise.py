@@ -205,7 +205,8 @@ def name_members(_document: Object, keys: Keys, schema: Object, note: Note) -> O
 PROBLEM, PLAIN, BYTES = "application/problem+json", "application/json", "application/octet-stream"
 FORMS = ("json", "text", "bytes")
 # What the generator writes into a path or header; into a cookie it writes strings only.
-CARRIED = ("string", "integer", "number", "boolean")
+PLAIN_TYPES = ("string", "integer", "number", "boolean")
+CARRIED = {"path": PLAIN_TYPES, "header": PLAIN_TYPES, "cookie": ("string",)}
 
 
 @of_operations
@@ -312,7 +313,7 @@ def _passed(document: Object, label: str, parameter: Object, note: Note) -> Obje
         return _as_string(parameter, note, f"{label} is a string, which the caller writes as {form}")
     if where == "query":
         return _in_query(label, parameter, written, note)
-    if not _is_carried(found, written, where):
+    if where in CARRIED and not _is_carried(found, written, where):
         told = f"{label} is taken as a string: the generator writes no other form of it there"
         return _as_string(parameter, note, told)
     if len(written) != 1 or "type" not in schema:
@@ -340,8 +341,7 @@ def _as_string(parameter: Object, note: Note, told: str) -> Object:
 def _is_carried(found: Object, written: list[Json], where: str) -> bool:
     if where != "path" and text(found, "format") in (*FORMATTED, "binary"):
         return False
-    carried = CARRIED[:1] if where == "cookie" else CARRIED
-    return all(kind in carried for kind in written) and not any(word in found for word in MANY)
+    return all(kind in CARRIED[where] for kind in written) and not any(word in found for word in MANY)
 
 
 # Inheritance
