@@ -365,9 +365,8 @@ def merge_inheritance(document: Object, note: Note) -> Object:
 
 
 def _inherits(document: Object, schema: Object) -> bool:
-    if not items(schema.get("allOf")):
-        return False
-    return "properties" in schema or any("discriminator" in one for one in made_of(document, schema, "allOf"))
+    bases = any("discriminator" in one for one in made_of(document, schema, "allOf"))
+    return bool(items(schema.get("allOf"))) and ("properties" in schema or bases)
 
 
 def _merged(document: Object, schema: Object, inside: tuple[Json, ...] = ()) -> Object:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from urllib.parse import SplitResult, urlsplit
 
-from pipeline.document import METHODS, Object, child, items, operations, text
+from pipeline.document import Object, child, items, operations, text
 from pipeline.walk import Note, without
 
 # Hosts that a template or a developer's machine leaves in a document.
@@ -25,16 +25,13 @@ def fold_server_path(document: Object, note: Note) -> Object:
     if not prefix:
         return document
     note(f"the document's server has the path /{prefix}: it now begins every path")
+    here = {path for path, _, operation in operations(document) if "servers" not in operation}
     paths: Object = {
-        path if _is_elsewhere(child(item)) else f"/{prefix}/{path.lstrip('/')}": item
+        f"/{prefix}/{path.lstrip('/')}" if path in here else path: item
         for path, item in child(document, "paths").items()
     }
     root: Object = {**without(first, "variables"), "url": _root(first)}
     return {**document, "servers": [root, *servers[1:]], "paths": paths}
-
-
-def _is_elsewhere(item: Object) -> bool:
-    return all("servers" in child(item, method) for method in item if method in METHODS)
 
 
 def shown(filled: str) -> str:
