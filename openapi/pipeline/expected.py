@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from pipeline.document import Json, Object, child, items, pointer
-from pipeline.walk import UNIONS, followed, kinds, made_of
+from pipeline.document import Json, Object, child, items, pointer, text
+from pipeline.walk import UNIONS, followed, kinds
 
 ORDER = ("object", "array", "string", "integer", "number", "boolean", "null", "any")
 TOLERATED = "x-tolerated"
@@ -41,35 +41,43 @@ def expected(document: Object, operation: Object) -> Expected:
     return Expected(tuple(int(status) for status in responses if status.isdigit()), reply, tuple(required))
 
 
-Above = tuple[Object, ...]
-"""The schemas that a place lies in; one that is met again on the way down is not gone into."""
+Above = tuple[str, ...]
+"""The references that lead to a place; one that is met again on the way down is not gone into."""
 
 
 def _members(document: Object, schema: Json, place: str, above: Above) -> Iterator[tuple[str, set[str], bool]]:
     """Yield the places below a schema, their types, and whether each is always there."""
     always = _always(document, schema, above)
-    parts = [one for one in made_of(document, schema, "allOf", *UNIONS) if one not in above]
-    for node in parts:
+    for node, within in _parts(document, schema, above):
         inside = [(pointer([name])[1:], one, name in always) for name, one in child(node, "properties").items()]
         inside += [("/*", node["items"], False)] if "items" in node else []
         for step, member, is_always in inside:
             yield place + step, _types(document, member), is_always
-            yield from _members(document, member, place + step, (*above, *parts))
+            yield from _members(document, member, place + step, within)
+
+
+def _parts(document: Object, schema: Json, above: Above) -> Iterator[tuple[Object, Above]]:
+    """Yield a schema and all that it is made of, each with the references that lead to it."""
+    if name := text(child(schema), "$ref"):
+        schema, above = ({} if name in above else followed(document, schema)), (*above, name)
+    yield child(schema), above
+    for part in [one for word in ("allOf", *UNIONS) for one in items(child(schema).get(word))]:
+        yield from _parts(document, part, above)
 
 
 def _always(document: Object, schema: Json, above: Above) -> set[str]:
     """Return the members that are there whichever branch of a union it is."""
-    parts = [one for one in made_of(document, schema, "allOf") if one not in above]
-    found = {str(name) for one in parts for name in items(one.get("required"))}
-    for branches in [items(one.get(union)) for one in parts for union in UNIONS]:
-        each = [_always(document, branch, (*above, *parts)) for branch in branches]
-        found |= set.intersection(*each) if each else set()
+    node, above = next(_parts(document, schema, above))
+    found = {str(one) for one in items(node.get("required"))}
+    found |= {name for part in items(node.get("allOf")) for name in _always(document, part, above)}
+    for branches in [branches for word in UNIONS if (branches := items(node.get(word)))]:
+        found |= set.intersection(*(_always(document, part, above) for part in branches))
     return found
 
 
 def _types(document: Object, schema: Json) -> set[str]:
     found: set[str] = set()
-    for node in made_of(document, schema, "allOf", *UNIONS):
+    for node, _ in _parts(document, schema, ()):
         names = {one for one in kinds(node) if isinstance(one, str)}
         found |= names - set(map(str, items(node.get(TOLERATED))))
         found |= {"object"} if "properties" in node and not names else set()
