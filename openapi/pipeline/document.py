@@ -90,30 +90,26 @@ def pointer(keys: Iterable[str | int]) -> str:
     return "#" + "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in keys)
 
 
-def rebuild(node: Json, change: Callable[[Object], Json]) -> Json:
-    """Return a copy in which every object, innermost first, went through `change`."""
-    if isinstance(node, list):
-        return [rebuild(item, change) for item in node]
-    if isinstance(node, dict):
-        return change({key: rebuild(value, change) for key, value in node.items()})
-    return node
-
-
 def rebuild_document(document: Object, change: Callable[[Object], Json]) -> Object:
-    """Return a copy of a whole document in which every object went through `change`."""
-    return cast("Object", rebuild(document, change))
+    """Return a copy of a whole document in which every object, innermost first, went through `change`."""
+
+    def rebuilt(node: Json) -> Json:
+        if isinstance(node, list):
+            return [rebuilt(one) for one in node]
+        return change({key: rebuilt(one) for key, one in node.items()}) if isinstance(node, dict) else node
+
+    return cast("Object", rebuilt(document))
 
 
 def edit_operations(document: Object, change: Callable[[str, Object], Object]) -> Object:
     """Return a copy of a document in which every operation went through `change("METHOD /path", operation)`."""
 
-    def edit_item(path: str, item: Json) -> Json:
-        if not isinstance(item, dict):
-            return item
-        return {
-            key: change(f"{key.upper()} {path}", value) if key in METHODS and isinstance(value, dict) else value
-            for key, value in item.items()
-        }
+    def edited(path: str, method: str, operation: Json) -> Json:
+        is_one = method in METHODS and isinstance(operation, dict)
+        return change(f"{method.upper()} {path}", child(operation)) if is_one else operation
 
-    paths: Object = {path: edit_item(path, item) for path, item in child(document, "paths").items()}
+    paths: Object = {
+        path: {key: edited(path, key, one) for key, one in item.items()} if isinstance(item, dict) else item
+        for path, item in child(document, "paths").items()
+    }
     return {**document, "paths": paths} if "paths" in document else document

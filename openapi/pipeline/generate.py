@@ -44,7 +44,6 @@ def generate(document: Object, layout: Layout, folder: Path) -> Generated:
     given.write_bytes(dump(raw))
     output = _run_generator(_command(given, layout, package), folder, layout)
     lost = lost_parts(raw, package, read_warnings(output))
-    _tidy(package)
     hide(raw, package)
     (package / "provenance.py").write_text(provenance_module(document), encoding="utf-8")
     (package / "py.typed").touch()
@@ -65,36 +64,21 @@ def _run_generator(command: list[str], folder: Path, layout: Layout) -> str:
     beside = str(Path(sys.executable).parent)
     if shutil.which("ruff", path=beside) is None:
         raise PipelineError(f"{beside} holds no ruff, which formats the generated code: {REINSTALL}.")
-    environment = {
-        **os.environ,
-        "PATH": os.pathsep.join([beside, os.environ.get("PATH", "")]),
-        "RUFF_NO_CACHE": "true",
-        "PYTHONUTF8": "1",
-        "NO_COLOR": "1",
-    }
+    search = os.pathsep.join([beside, os.environ.get("PATH", "")])
+    environment = {**os.environ, "PATH": search, "RUFF_NO_CACHE": "true", "PYTHONUTF8": "1", "NO_COLOR": "1"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8")
     if done.returncode != 0:
         details = tuple(line for line in (done.stderr or done.stdout).splitlines() if line.strip())
         if "Traceback (most recent call last):" in done.stderr:
             details = details[-1:]
-        raise PipelineError(
-            f"{GENERATOR} refused {layout.short(layout.built)}, see above: correct openapi/overlay.yaml "
-            "or openapi/generator.yaml.",
-            details=details[-40:],
-        )
+        told = f"{GENERATOR} refused {layout.short(layout.built)}, see above: correct openapi/overlay.yaml"
+        raise PipelineError(f"{told} or openapi/generator.yaml.", details=details[-40:])
     return done.stderr
 
 
-def _tidy(package: Path) -> None:
-    """Take out casts to what is already known, which strict typing refuses; a nullable list of anything has one."""
-    for path in sorted(package.rglob("*.py")):
-        source = path.read_text(encoding="utf-8")
-        if "= cast(list[Any], data)" in source:
-            path.write_text(source.replace("= cast(list[Any], data)", "= data"), encoding="utf-8", newline="\n")
-
-
 def _mark(package: Path) -> None:
-    line = marker()
+    """Mark every file, and take out casts to what is already known, which strict typing refuses."""
     for path in sorted(package.rglob("*")):
         if path.is_file():
-            path.write_text(line + path.read_text(encoding="utf-8"), encoding="utf-8", newline="\n")
+            source = path.read_text(encoding="utf-8").replace("= cast(list[Any], data)", "= data")
+            path.write_text(marker() + source, encoding="utf-8", newline="\n")

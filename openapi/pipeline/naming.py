@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from openapi_python_client.strings import ClassName, PythonIdentifier, pascal_case, snake_case
+from openapi_python_client.strings import ClassName, PythonIdentifier, snake_case
 
 from pipeline.document import Json, Object, items, text
 
@@ -17,8 +16,6 @@ RAW = "x-raw"
 """Marks a schema that the client gets as it came: somebody reads it by hand, one item at a time."""
 DEFAULT = "x-default"
 """What the service takes where nothing is said."""
-# Segments that begin every path of a service and tell nothing of an operation.
-PREFIX = re.compile(r"api|v\d+(\.\d+)?", re.IGNORECASE)
 
 
 def class_name(name: str) -> str:
@@ -63,21 +60,3 @@ def labels_of(values: Sequence[Json]) -> Iterator[str]:
 def member_name(label: str) -> str:
     """Return the name of a member that the generator makes of a label."""
     return str(snake_case(label)).upper()
-
-
-def joined(owner: str, member: str) -> str:
-    """Return a schema's name made of that of another and of one of its members: `ChatMessageType`."""
-    return f"{owner}{pascal_case(member)}"
-
-
-def operation_name(method: str, path: str, *, short: bool) -> str:
-    """Return a name for an operation: `GET /api/queue/info/{id}` is `getQueueInfoById`, `api` and version left out."""
-    parts = [part for part in path.split("/") if part]
-    while short and len(parts) > 1 and PREFIX.fullmatch(parts[0]):
-        parts = parts[1:]
-    words = (f"by-{part}" if "{" in part else part for part in parts)
-    return method.lower() + ("".join(_capital(word) for word in words) or "Root")
-
-
-def _capital(part: str) -> str:
-    return "".join(word[:1].upper() + word[1:] for word in re.findall(r"[A-Za-z0-9]+", part))

@@ -7,32 +7,13 @@ without its trap alone. What a rule changes of the meaning, or cannot keep, it t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
+from functools import reduce, wraps
+from itertools import combinations
 from typing import cast
 
-from pipeline.document import (
-    METHODS,
-    Json,
-    Object,
-    child,
-    edit_operations,
-    items,
-    objects,
-    operations,
-    text,
-)
-from pipeline.naming import (
-    DEFAULT,
-    NAMES,
-    RAW,
-    class_name,
-    free_name,
-    identifier,
-    joined,
-    labels_of,
-    module_name,
-    operation_name,
-)
+from pipeline.document import Json, Object, child, edit_operations, items, operations, text
+from pipeline.naming import DEFAULT, NAMES, RAW, class_name, free_name, identifier, labels_of, module_name
 from pipeline.problems import brief
 from pipeline.servers import fold_server_path
 from pipeline.walk import (
@@ -57,20 +38,37 @@ from pipeline.walk import (
 NULL: Object = {"type": "null"}
 STRING: Object = {"type": "string"}
 BINARY: Object = {"type": "string", "format": "binary"}
+Rule = Callable[[Object, Note], Object]
 
 
 def normalise(document: Object, note: Note) -> Object:
     """Apply every rule in order and return the new document; `note` gets a sentence for each thing worth knowing."""
-    for rule in RULES:
-        document = rule(document, note)
-    return document
+    return reduce(lambda found, rule: rule(found, note), RULES, document)
 
 
 def finish(document: Object, note: Note) -> Object:
     """Do what must wait for the overlay, which names operations and members, and joins schemas in unions."""
-    for rule in LAST_RULES:
-        document = rule(document, note)
-    return document
+    return reduce(lambda found, rule: rule(found, note), LAST_RULES, document)
+
+
+def of_operations(change: Callable[[Object, str, Object, Note], Object]) -> Rule:
+    """Make a rule of what is done to each operation, which is called `GET /path`."""
+
+    @wraps(change)
+    def rule(document: Object, note: Note) -> Object:
+        return edit_operations(document, lambda label, operation: change(document, label, operation, note))
+
+    return rule
+
+
+def of_schemas(change: Callable[[Object, Keys, Object, Note], Object]) -> Rule:
+    """Make a rule of what is done to each schema, with the keys that lead to it."""
+
+    @wraps(change)
+    def rule(document: Object, note: Note) -> Object:
+        return edit_schemas(document, lambda keys, schema: change(document, keys, schema, note))
+
+    return rule
 
 
 # Where things are written
@@ -78,29 +76,27 @@ def finish(document: Object, note: Note) -> Object:
 
 def write_parts_where_used(document: Object, note: Note) -> Object:
     """Replace references to parameters, responses and bodies, and move in what a path says for all its operations."""
-    paths: Object = {}
-    for path, item in child(document, "paths").items():
-        shared = {key: one for key, one in child(item).items() if key in ("parameters", "servers")}
-        paths[path] = item if not isinstance(item, dict) else without(item, *shared)
-        for method in [key for key, one in child(item).items() if key in METHODS and isinstance(one, dict)]:
-            label = f"{method.upper()} {path}"
-            child(paths, path)[method] = _written_out(document, label, child(item, method), shared, note)
-    return {**document, "paths": paths} if "paths" in document else document
+    written = edit_operations(document, lambda label, one: _written_out(document, label, one, note))
+    paths: Object = {
+        path: without(item, "parameters", "servers") if isinstance(item, dict) else item
+        for path, item in child(written, "paths").items()
+    }
+    return {**written, "paths": paths} if paths else written
 
 
-def _written_out(document: Object, label: str, operation: Object, shared: Object, note: Note) -> Object:
-    result: Object = {**without(shared, "parameters"), **operation}
-    own, others = ([followed(document, one) for one in items(node.get("parameters"))] for node in (operation, shared))
+def _written_out(document: Object, label: str, operation: Object, note: Note) -> Object:
+    item = child(document, "paths", label.partition(" ")[2])
+    result: Object = {**{key: one for key, one in item.items() if key == "servers"}, **operation}
+    own, others = ([followed(document, one) for one in items(node.get("parameters"))] for node in (operation, item))
     first = {_identity(one): one for one in reversed([*own, *others])}
     if len({_identity(one) for one in own}) < len(own):
         note(f"{label}: a parameter is said twice: the first one counts")
-    if own or others:
+    if first:
         result["parameters"] = [one for one in [*own, *others] if one is first[_identity(one)]]
-    if "responses" in operation:
-        replies = child(operation, "responses").items()
-        result["responses"] = {status: followed(document, reply) for status, reply in replies}
     if "requestBody" in operation:
         result["requestBody"] = followed(document, operation["requestBody"])
+    if replies := child(operation, "responses"):
+        result["responses"] = {status: followed(document, reply) for status, reply in replies.items()}
     return result
 
 
@@ -108,12 +104,11 @@ def _identity(parameter: Json) -> tuple[str, str]:
     return text(child(parameter), "name").lower(), text(child(parameter), "in")
 
 
-def repeat_security(document: Object, _note: Note) -> Object:
+@of_operations
+def repeat_security(document: Object, _label: str, operation: Object, _note: Note) -> Object:
     """Write the document's security on every operation: the generator reads it only there."""
-    if "security" not in document:
-        return document
-    default: Object = {"security": document["security"]}
-    return edit_operations(document, lambda _label, one: one if "security" in one else {**one, **default})
+    default = document.get("security")
+    return operation if default is None else {**operation, "security": operation.get("security", default)}
 
 
 # Names
@@ -136,8 +131,7 @@ def separate_schemas(document: Object, note: Note) -> Object:
     places: dict[Keys, str] = {
         keys: SCHEMAS + new for name, new in renamed.items() for keys in ((*SHARED, name), (name,))
     }
-    moved: Object = {renamed.get(name, name): schema for name, schema in schemas.items()}
-    return point_to(with_schemas(document, moved), places)
+    return point_to(with_schemas(document, {renamed.get(name, name): one for name, one in schemas.items()}), places)
 
 
 def _new_names(names: list[str], note: Note) -> dict[str, str]:
@@ -156,10 +150,7 @@ def _new_names(names: list[str], note: Note) -> dict[str, str]:
 
 
 def give_up_names(document: Object, ours: set[str]) -> Object:
-    """Take the operationIds that are ours from the document's own operations, to give them where they belong.
-
-    Comes before the overlay, which pins them.
-    """
+    """Take the operationIds that the overlay pins from the document's own operations."""
     names = {identifier(name) for name in ours}
 
     def change(_label: str, operation: Object) -> Object:
@@ -176,139 +167,109 @@ def name_operations(document: Object, note: Note) -> Object:
         own = text(operation, "operationId")
         if own and len(identifier(own)) <= LONGEST_NAME:
             return operation
-        method, _, path = label.partition(" ")
-        short, full = (operation_name(method, path, short=one)[:LONGEST_NAME] for one in (True, False))
-        name = short if identifier(short) not in taken else free_name(full, taken, identifier)
+        name = free_name(_operation_name(label)[:LONGEST_NAME], taken, identifier)
         taken.add(identifier(name))
-        note(f"{label} has {'too long an' if own else 'no'} operationId of its own: it is called `{name}`")
+        note(f"{label} has no operationId of its own that fits: it is called `{name}`")
         return {**operation, "operationId": name}
 
     return edit_operations(document, change)
 
 
-def rename_enum_names(document: Object, _note: Note) -> Object:
-    """Rename `x-enumNames`, which the generator does not read, to `x-enum-varnames`, which it does."""
+def _operation_name(label: str) -> str:
+    """Return a name for an operation: `GET /api/queue/info/{id}` is `getQueueInfoById`."""
+    method, *parts = label.replace("/", " ").split()
+    # An `api` or a version begins every path of a service, and tells nothing of an operation.
+    while len(parts) > 1 and re.fullmatch(r"(?i)api|v\d+(\.\d+)?", parts[0]):
+        parts = parts[1:]
+    words = re.findall(r"[A-Za-z0-9]+", " ".join(f"by {part}" if "{" in part else part for part in parts))
+    return method.lower() + ("".join(word[:1].upper() + word[1:] for word in words) or "Root")
 
-    def change(_keys: Keys, schema: Object) -> Json:
-        if "x-enumNames" not in schema or "enum" not in schema or NAMES in schema:
-            return schema
-        return {(NAMES if key == "x-enumNames" else key): value for key, value in schema.items()}
 
-    return edit_schemas(document, change)
-
-
-def name_new_members(document: Object, note: Note) -> Object:
-    """Name the members that an enumeration has got since somebody wrote names for it."""
-
-    def change(keys: Keys, schema: Object) -> Json:
-        values = [value for value in items(schema.get("enum")) if value is not None]
-        names = items(schema.get(NAMES))
-        if not names or len(names) >= len(values):
-            return schema
-        # New values come at the end; should one stand between, the type checker finds names that moved.
-        rest = list(labels_of(values))[len(names) :]
+@of_schemas
+def name_members(_document: Object, keys: Keys, schema: Object, note: Note) -> Object:
+    """Keep the names of an enumeration where the generator reads them, and name what is new since they were written."""
+    values = [value for value in items(schema.get("enum")) if value is not None]
+    names = items(schema.get(NAMES, schema.get("x-enumNames")))
+    if not names or not values:
+        return schema
+    # New values come at the end; should one stand between, the type checker finds names that moved.
+    rest = list(labels_of(values))[len(names) :]
+    if rest:
         told = f"there are {len(names)} names for {len(values)} values"
         note(f"{place(keys)}: {told}: the last are called {', '.join(rest)}")
-        return {**schema, NAMES: [*names, *rest]}
-
-    return edit_schemas(document, change)
+    return {**without(schema, "x-enumNames"), NAMES: [*names, *rest]}
 
 
 # Requests and replies
 
-PROBLEM, PLAIN, BYTES, ANY = "application/problem+json", "application/json", "application/octet-stream", "*/*"
-# What stands between the values of a list that is one parameter; in Swagger 2.0 that is what is not said otherwise.
-SEPARATORS = {"form": "commas", "simple": "commas", "spaceDelimited": "blanks", "pipeDelimited": "bars"}
-# Of a header or cookie the generator writes these types only; of a path it writes anything as Python prints it.
-CARRIED: dict[str, tuple[str, ...]] = {
-    "header": ("string", "integer", "number", "boolean"),
-    "cookie": ("string",),
-    "path": ("string", "integer", "number", "boolean"),
-}
-BRACES = re.compile(r"\{([^{}]*)\}")
+PROBLEM, PLAIN, BYTES = "application/problem+json", "application/json", "application/octet-stream"
+FORMS = ("json", "text", "bytes")
+# What the generator writes into a path or header; into a cookie it writes strings only.
+PLAIN_TYPES = ("string", "integer", "number", "boolean")
+CARRIED = {"path": PLAIN_TYPES, "header": PLAIN_TYPES, "cookie": ("string",)}
 
 
-def keep_one_request_type(document: Object, note: Note) -> Object:
-    """Leave one JSON type per request: with several, the generator would send `application/*+json`."""
-
-    def change(label: str, operation: Object) -> Object:
-        body = child(operation, "requestBody")
-        content = child(body, "content")
-        if name := _json_type(document, content, PLAIN):
-            kept = _kept(f"{label}: the body is sent", content, name, note)
-            body = {**body, "content": {_spelled(name): kept}}
-            if body.get("required") is not True and _is_union(document, kept):
-                note(f"{label}: the body is of several kinds, and so has to be given")
-                body["required"] = True
-            return {**operation, "requestBody": body}
-        return operation
-
-    return edit_operations(document, change)
+@of_operations
+def keep_one_type(document: Object, label: str, operation: Object, note: Note) -> Object:
+    """Leave one type per request and reply, JSON if there is any: the generator sends the last and reads the first."""
+    replies: Object = {
+        status: _read(document, f"{label}: the answer {status}", reply, note)
+        for status, reply in child(operation, "responses").items()
+    }
+    found: Object = {"requestBody": _sent(document, label, child(operation, "requestBody"), note), "responses": replies}
+    return {**operation, **{key: one for key, one in found.items() if one}}
 
 
-def keep_one_reply_type(document: Object, note: Note) -> Object:
-    """Leave one type per reply, JSON if there is any: the generator takes the first, here `text/plain`."""
+def _sent(document: Object, label: str, body: Object, note: Note) -> Object:
+    content = child(body, "content")
+    name, form = _picked(document, content, PLAIN)
+    if form != "json":
+        return body
+    media = _kept(f"{label}: the body is sent", content, name, note)
+    found = child(followed(document, media.get("schema")))
+    # Strict typing refuses what the generator writes for a union that may be left out.
+    is_union = any(union in found for union in UNIONS) or len(kinds(found)) > 1
+    if is_union and body.get("required") is not True:
+        note(f"{label}: the body is of several kinds, and so has to be given")
+        body = {**body, "required": True}
+    return {**body, "content": {_spelled(name, form): media}}
 
-    def change(label: str, operation: Object) -> Object:
-        replies: Object = {
-            status: _readable(document, f"{label}: the answer {status}", reply, note)
-            for status, reply in child(operation, "responses").items()
-        }
-        return {**operation, "responses": replies} if replies else operation
 
-    return edit_operations(document, change)
-
-
-def _readable(document: Object, label: str, reply: Json, note: Note) -> Json:
+def _read(document: Object, label: str, reply: Json, note: Note) -> Json:
     content = child(reply, "content")
-    if not content:
+    name, form = _picked(document, content, PROBLEM)
+    if not form:
         return reply
-    words = (name for name in content if _is_text(name))
-    name = _json_type(document, content, PROBLEM) or next(words, next(iter(content)))
-    media = child(content[name])
-    if _is_json(name) and not _is_binary(document, media):
-        kept: Object = {_spelled(name): _kept(f"{label} is read", content, name, note)}
-    elif _is_text(name) and not _is_binary(document, media):
-        kept = _as_text(document, label, name, _kept(f"{label} is read", content, name, note), note)
-    else:
-        kept = {BYTES: {**media, "schema": BINARY}}
+    if form == "bytes":
         if name != BYTES:
             note(f"{label} of the type {name} comes as bytes")
-    return {**child(reply), "content": kept}
-
-
-def _as_text(document: Object, label: str, name: str, media: Object, note: Note) -> Object:
-    if kinds(child(followed(document, media.get("schema")))) != ["string"]:
+        return {**child(reply), "content": {BYTES: {**child(content[name]), "schema": BINARY}}}
+    media = _kept(f"{label} is read", content, name, note)
+    if form == "text" and kinds(child(followed(document, media.get("schema")))) != ["string"]:
         note(f"{label} is text, not JSON, so it comes as a string")
         media = {**media, "schema": STRING}
-    return {name if name.startswith("text/") else "text/xml": media}
+    return {**child(reply), "content": {_spelled(name, form): media}}
 
 
-def _json_type(document: Object, content: Object, first: str) -> str | None:
-    wanted = [name for name in (first, PLAIN, *content) if name in content]
-    return next((one for one in wanted if _is_json(one) and not _is_binary(document, child(content[one]))), None)
+def _picked(document: Object, content: Object, first: str) -> tuple[str, str]:
+    """Return the type that is kept, and what it is taken for; of no types, nothing."""
+    forms = {name: _form(document, name, child(media)) for name, media in content.items()}
+    name = min(forms, key=lambda one: (FORMS.index(forms[one]), one != first, one != PLAIN), default="")
+    return name, forms.get(name, "")
 
 
-def _is_json(name: str) -> bool:
+def _form(document: Object, name: str, media: Object) -> str:
+    if any(text(one, "format") == "binary" for one in made_of(document, media.get("schema"), *UNIONS)):
+        return "bytes"
     # The converter says `*/*` of every reply that Swagger 2.0 gives no type.
-    return name == ANY or re.search(r"[/+]json\b", name) is not None
+    if name == "*/*" or re.search(r"[/+]json\b", name):
+        return "json"
+    return "text" if re.match(r"text/|[^;]*[/+]xml\b", name) else "bytes"
 
 
-def _is_text(name: str) -> bool:
-    return re.match(r"text/|[^;]*[/+]xml\b", name) is not None
-
-
-def _is_binary(document: Object, media: Object) -> bool:
-    return any(text(one, "format") == "binary" for one in made_of(document, media.get("schema"), *UNIONS))
-
-
-def _is_union(document: Object, media: Object) -> bool:
-    # Strict typing refuses what the generator writes for one that may be left out.
-    found = child(followed(document, media.get("schema")))
-    return any(union in found for union in UNIONS) or len(items(found.get("type"))) > 1
-
-
-def _spelled(name: str) -> str:
+def _spelled(name: str, form: str) -> str:
+    if form == "text":
+        return name if name.startswith("text/") else "text/xml"
     # A type of the vendor's own is part of the request; a wildcard, or JSON that calls itself text, is not.
     return name if "+json" in name and "*" not in name else PLAIN
 
@@ -319,60 +280,45 @@ def _kept(label: str, content: Object, name: str, note: Note) -> Object:
     spellings = (media.get("schema"), None)
     others = [one for one in content if one != name and child(content[one]).get("schema") not in spellings]
     if others:
-        note(f"{label} as {_spelled(name) if _is_json(name) else name}, and not as {', '.join(others)}")
+        note(f"{label} as {name}, and not as {', '.join(others)}")
     return media
 
 
-def match_path_parameters(document: Object, note: Note) -> Object:
-    """Spell each parameter of a path as in the path, and leave out those that are not in it."""
-
-    def change(label: str, operation: Object) -> Object:
-        names = {name.lower(): name for name in BRACES.findall(label)}
-        matched = (_matched(label, names, one, note) for one in items(operation.get("parameters")))
-        return {**operation, "parameters": [one for one in matched if one]} if "parameters" in operation else operation
-
-    return edit_operations(document, change)
+@of_operations
+def pass_parameters(document: Object, label: str, operation: Object, note: Note) -> Object:
+    """Give every parameter the spelling of its path, and a schema that its place can carry."""
+    matched = [_matched(label, child(one), note) for one in items(operation.get("parameters"))]
+    passed = [_passed(document, f"{label}: the", one, note) for one in matched if one is not None]
+    return {**operation, "parameters": cast("list[Json]", passed)} if matched else operation
 
 
-def _matched(label: str, names: dict[str, str], parameter: Json, note: Note) -> Json:
-    known = child(parameter)
-    written = text(known, "name")
-    if known.get("in") != "path" or written in names.values():
+def _matched(label: str, parameter: Object, note: Note) -> Object | None:
+    names, written = re.findall(r"\{([^{}]*)\}", label), text(parameter, "name")
+    if parameter.get("in") != "path" or written in names:
         return parameter
-    name = names.get(written.lower())
-    if name is None:
-        note(f"{label}: the parameter `{written}` is not in the path: it is left out")
-        return None
-    note(f"{label}: the parameter `{written}` is spelled `{name}` as in its path")
-    return {**known, "name": name}
-
-
-def pass_parameters(document: Object, note: Note) -> Object:
-    """Give every parameter a schema that its place can carry: of others the generator writes what nobody reads."""
-
-    def change(label: str, operation: Object) -> Object:
-        passed = [_passed(document, f"{label}: the", child(one), note) for one in items(operation.get("parameters"))]
-        return {**operation, "parameters": cast("list[Json]", passed)} if passed else operation
-
-    return edit_operations(document, change)
+    for name in names:
+        if name.lower() == written.lower():
+            note(f"{label}: the parameter `{written}` is spelled `{name}` as in its path")
+            return {**parameter, "name": name}
+    note(f"{label}: the parameter `{written}` is not in the path: it is left out")
+    return None
 
 
 def _passed(document: Object, label: str, parameter: Object, note: Note) -> Object:
-    where = text(parameter, "in")
-    label = f"{label} {where} `{text(parameter, 'name')}`"
-    found = child(followed(document, parameter.get("schema")))
+    where, schema = text(parameter, "in"), child(parameter, "schema")
+    label, found = f"{label} {where} `{text(parameter, 'name')}`", child(followed(document, schema))
     written = [kind for kind in kinds(found) if kind != "null"]
-    if "schema" not in parameter and "content" in parameter:
+    if "content" in parameter and not schema:
         form = next(iter(child(parameter, "content")), "text")
         return _as_string(parameter, note, f"{label} is a string, which the caller writes as {form}")
     if where == "query":
         return _in_query(label, parameter, written, note)
-    if where not in CARRIED:
+    if where in CARRIED and not _is_carried(found, written, where):
+        told = f"{label} is taken as a string: the generator writes no other form of it there"
+        return _as_string(parameter, note, told)
+    if len(written) != 1 or "type" not in schema:
         return parameter
-    if _is_carried(found, written, where):
-        return {**parameter, "schema": _never_null(child(parameter, "schema"), written)}
-    told = f"{label} is taken as a string: the generator writes no other form of it there"
-    return _as_string(parameter, note, told)
+    return {**parameter, "schema": {**without(schema, "nullable", "x-nullable"), "type": written[0]}}
 
 
 def _in_query(label: str, parameter: Object, written: list[Json], note: Note) -> Object:
@@ -380,12 +326,11 @@ def _in_query(label: str, parameter: Object, written: list[Json], note: Note) ->
     repeated = parameter.get("explode", style == "form") is not False and style != "deepObject"
     if repeated or written not in (["array"], ["object"]):
         return parameter
-    if written == ["object"]:
-        form = f"{text(parameter, 'name')}[member]" if style == "deepObject" else "them as one value"
-        note(f"{label} is sent as its members: the generator does not write {form}")
-        return parameter
-    between = SEPARATORS.get(style, style)
-    return _as_string(parameter, note, f"{label} is a string, in which the caller puts {between} between the values")
+    if written == ["array"]:
+        return _as_string(parameter, note, f"{label} is a string, in which the caller joins the values as {style} says")
+    form = f"{text(parameter, 'name')}[member]" if style == "deepObject" else "them as one value"
+    note(f"{label} is sent as its members: the generator does not write {form}")
+    return parameter
 
 
 def _as_string(parameter: Object, note: Note, told: str) -> Object:
@@ -393,12 +338,8 @@ def _as_string(parameter: Object, note: Note, told: str) -> Object:
     return {**without(parameter, "content", "style", "explode"), "schema": STRING}
 
 
-def _never_null(schema: Object, written: list[Json]) -> Object:
-    return {**without(schema, "nullable"), "type": written[0]} if len(written) == 1 and "type" in schema else schema
-
-
 def _is_carried(found: Object, written: list[Json], where: str) -> bool:
-    if where != "path" and text(found, "format") in ("date", "date-time", "uuid", "binary"):
+    if where != "path" and text(found, "format") in (*FORMATTED, "binary"):
         return False
     return all(kind in CARRIED[where] for kind in written) and not any(word in found for word in MANY)
 
@@ -417,17 +358,15 @@ def merge_inheritance(document: Object, note: Note) -> Object:
     merged: Object = {
         name: _merged(document, child(one)) if _inherits(document, child(one)) else one for name, one in schemas.items()
     }
-    result = document if merged == schemas else with_schemas(document, merged)
-    for keys, schema in list(schemas_in(result)):
+    for keys, schema in schemas_in(with_schemas(document, merged)):
         if text(child(schema, "discriminator"), "propertyName"):
             merged = _with_kinds(document, merged, keys, schema, note)
     return document if merged == schemas else with_schemas(document, merged)
 
 
 def _inherits(document: Object, schema: Object) -> bool:
-    if not items(schema.get("allOf")):
-        return False
-    return "properties" in schema or any("discriminator" in one for one in made_of(document, schema, "allOf"))
+    bases = any("discriminator" in one for one in made_of(document, schema, "allOf"))
+    return bool(items(schema.get("allOf"))) and ("properties" in schema or bases)
 
 
 def _merged(document: Object, schema: Object, inside: tuple[Json, ...] = ()) -> Object:
@@ -456,28 +395,19 @@ def _with_kinds(document: Object, schemas: Object, keys: Keys, base: Object, not
     """Return the schemas with a constant in each kind of a base, and an enumeration of all of them in the base."""
     member, mapping = text(child(base, "discriminator"), "propertyName"), child(base, "discriminator", "mapping")
     by_name = {steps(str(target))[-1]: key for key, target in mapping.items()}
-    if len(by_name) != len(mapping):
+    if len(by_name) < len(mapping):
         note(f"{place(keys)}: one kind goes by several names, so its `{member}` tells it from no other")
-    elif by_name:
-        schemas = {
-            name: _with_const(document, child(one), member, by_name[name])
-            if name in by_name and not _has_kinds(document, name, by_name)
-            else one
-            for name, one in schemas.items()
-        }
-    if len(keys) == len(SHARED) + 1 and mapping and _is_plain_string(child(base, "properties", member)):
-        return _with_enum(schemas, str(keys[-1]), member, mapping)
-    return schemas
-
-
-def _has_kinds(document: Object, name: str, by_name: dict[str, str]) -> bool:
-    """Whether a kind is itself the base of another one, which a constant in it would shut out."""
-    parts = [part for other in by_name for part in items(child(document, *SHARED, other).get("allOf"))]
-    return any(child(part).get("$ref") == SCHEMAS + name for part in parts)
-
-
-def _is_plain_string(schema: Object) -> bool:
-    return [kind for kind in kinds(schema) if kind != "null"] == ["string"] and not {"enum", "const"} & set(schema)
+        by_name = {}
+    # A constant in a kind that is itself the base of another one would shut that out.
+    parts = [part for name in by_name for part in items(child(document, *SHARED, name).get("allOf"))]
+    ends = {name: key for name, key in by_name.items() if {"$ref": SCHEMAS + name} not in parts}
+    schemas = {
+        name: _with_const(document, child(one), member, ends[name]) if name in ends else one
+        for name, one in schemas.items()
+    }
+    own = child(base, "properties", member)
+    plain = [kind for kind in kinds(own) if kind != "null"] == ["string"] and not {"enum", "const"} & set(own)
+    return _with_enum(schemas, str(keys[-1]), member, mapping) if mapping and plain and len(keys) == 3 else schemas
 
 
 def _with_const(document: Object, schema: Object, member: str, key: str) -> Object:
@@ -492,24 +422,23 @@ def _with_const(document: Object, schema: Object, member: str, key: str) -> Obje
 
 def _with_enum(schemas: Object, name: str, member: str, mapping: Object) -> Object:
     base = child(schemas, name)
-    enum = free_name(joined(name, member), schemas, module_name)
+    enum = free_name(class_name(f"{name}_{member}"), schemas, module_name)
     marks: Object = {key: value for key, value in base.items() if key.startswith("x-provenance")}
     told: Object = {key: value for key, value in child(base, "properties", member).items() if key == "description"}
     either: Object = {**told, "anyOf": [{"$ref": SCHEMAS + enum}, NULL]}
-    required = [one for one in items(base.get("required")) if one != member]
-    changed = {**base, "properties": {**child(base, "properties"), member: either}, "required": required}
-    changed = changed if required else without(changed, "required")
+    changed: Object = {**base, "properties": {**child(base, "properties"), member: either}}
+    if "required" in base:
+        changed["required"] = [one for one in items(base["required"]) if one != member]
     return {**schemas, name: changed, enum: {"type": "string", "enum": list(mapping), **marks}}
 
 
 def drop_discriminators(document: Object, note: Note) -> Object:
     """Leave out discriminators, which the generator does not read; a base that stands for its kinds is told."""
-    bases = {str(keys[-1]): one for keys, one in schemas_in(document) if len(keys) == 3 and "discriminator" in one}
-    # Not where it comes last in a union of its kinds.
+    # Where a base comes last in a union of its kinds, these are told apart.
     used = {text(one, "$ref") for keys, one in schemas_in(document) if not set(UNIONS) & set(keys)}
-    for name, base in bases.items():
-        found = [steps(str(one))[-1] for one in child(base, "discriminator", "mapping").values()]
-        if SCHEMAS + name in used:
+    for name, base in child(document, *SHARED).items():
+        if "discriminator" in child(base) and SCHEMAS + name in used:
+            found = [steps(str(one))[-1] for one in child(base, "discriminator", "mapping").values()]
             told = f"its kinds ({brief(', '.join(found))}) are not told apart" if found else "it names no kinds"
             note(f"the schema {name} stands for others by its discriminator: where it is referred to, {told}")
     return edit_schemas(document, lambda _keys, schema: without(schema, "discriminator"))
@@ -520,23 +449,21 @@ def drop_discriminators(document: Object, note: Note) -> Object:
 FORMATTED = ("date", "date-time", "uuid")
 
 
-def order_unions(document: Object, note: Note) -> Object:
+@of_schemas
+def order_unions(document: Object, keys: Keys, schema: Object, note: Note) -> Object:
     """Try those branches first that ask for most: the generator takes the first that parses.
 
     Its classes ask for their required members and constants only, and our enumerations take any value of their type.
     """
-
-    def change(keys: Keys, schema: Object) -> Json:
-        for union in [] if schema.get(RAW) is True else UNIONS:
-            branches = sorted(items(schema.get(union)), key=lambda one: -_asked(child(followed(document, one))))
-            for index, one in enumerate(branches):
-                for other in branches[index + 1 :]:
-                    if _swallows(child(followed(document, one)), child(followed(document, other))):
-                        note(f"{place(keys)}: a {_called(other)} may be read as {_called(one)}, which comes first")
-            schema = {**schema, union: branches} if branches else schema
-        return schema
-
-    return edit_schemas(document, change)
+    for union in [word for word in UNIONS if word in schema and schema.get(RAW) is not True]:
+        found = [(text(child(one), "$ref"), child(followed(document, one)), one) for one in items(schema[union])]
+        found.sort(key=lambda one: -_asked(one[1]))
+        for (name, one, _), (later, other, _) in combinations(found, 2):
+            if _swallows(one, other):
+                taken, first = (to.removeprefix(SCHEMAS) or "branch" for to in (later, name))
+                note(f"{place(keys)}: a {taken} may be read as {first}, which comes first")
+        schema = {**schema, union: [one for *_, one in found]}
+    return schema
 
 
 def _asked(schema: Object) -> int:
@@ -555,95 +482,68 @@ def _swallows(one: Object, other: Object) -> bool:
     return not apart and all(str(name) in theirs for name in items(one.get("required")))
 
 
-def _called(branch: Json) -> str:
-    return text(child(branch), "$ref").removeprefix(SCHEMAS) or f"{child(branch).get('type', 'branch')}"
-
-
 # What a schema says
 
 
-def read_null(document: Object, _note: Note) -> Object:
-    """Read other spellings of null as `nullable`: a type beside a reference, an enumeration without its null."""
-
-    def change(_keys: Keys, schema: Object) -> Json:
-        if "x-nullable" in schema:  # As tools say in Swagger 2.0.
-            schema = {"nullable": schema["x-nullable"], **without(schema, "x-nullable")}
-        left = [kind for kind in kinds(schema) if kind != "null"]
-        if "null" not in kinds(schema) or not any(word in schema for word in ("$ref", "enum", *MANY)):
-            return schema
-        rest = without(schema, "type")
-        return {**({"type": left[0] if len(left) == 1 else left} if left else {}), **rest, "nullable": True}
-
-    return edit_schemas(document, change)
-
-
-def admit_null_for_references(document: Object, _note: Note) -> Object:
+@of_schemas
+def admit_null_for_references(document: Object, _keys: Keys, schema: Object, _note: Note) -> Object:
     """Let an optional member that is a reference be null: the framework cannot say so in OpenAPI 3.0."""
-    if not _is_30(document):
-        return document
-
-    def change(_keys: Keys, schema: Object) -> Json:
-        required, members = items(schema.get("required")), child(schema, "properties")
-        silent = [name for name, one in members.items() if "$ref" in child(one) and "nullable" not in child(one)]
-        admitted: Object = {name: {**child(members[name]), "nullable": True} for name in silent if name not in required}
-        return {**schema, "properties": {**members, **admitted}} if admitted else schema
-
-    return edit_schemas(document, change)
-
-
-def write_limits_as_numbers(document: Object, _note: Note) -> Object:
-    """Turn the flags `exclusiveMinimum` and `exclusiveMaximum` of OpenAPI 3.0 into the numbers of 3.1."""
-
-    def change(_keys: Keys, schema: Object) -> Json:
-        for limit, flag in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-            if isinstance(schema.get(flag), bool):
-                exclusive = schema[flag] is True and limit in schema
-                rest = without(schema, flag, *([limit] if exclusive else []))
-                schema = {**rest, flag: schema[limit]} if exclusive else rest
+    required, members = items(schema.get("required")), child(schema, "properties")
+    if not text(document, "openapi").startswith("3.0.") or not members:
         return schema
-
-    return edit_schemas(document, change)
-
-
-def write_null_as_type(document: Object, _note: Note) -> Object:
-    """Turn `nullable` into the `null` type of OpenAPI 3.1, also beside a `$ref`, where 3.0 ignores it.
-
-    The result is a 3.1 document, in which a `const` may tell the kinds of a message apart.
-    """
-    result = edit_schemas(document, lambda _keys, schema: _with_null(schema))
-    return {**result, "openapi": "3.1.0"} if _is_30(document) else result
+    admitted: Object = {
+        name: {"nullable": True, **child(one)}
+        for name, one in members.items()
+        if "$ref" in child(one) and name not in required
+    }
+    return {**schema, "properties": {**members, **admitted}}
 
 
-def _is_30(document: Object) -> bool:
-    return text(document, "openapi").startswith("3.0.")
+@of_schemas
+def write_limits_as_numbers(_document: Object, _keys: Keys, schema: Object, _note: Note) -> Object:
+    """Turn the flags `exclusiveMinimum` and `exclusiveMaximum` of OpenAPI 3.0 into the numbers of 3.1."""
+    for limit, flag in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+        if schema.get(flag) is True and limit in schema:
+            schema = {**without(schema, limit), flag: schema[limit]}
+        elif isinstance(schema.get(flag), bool):
+            schema = without(schema, flag)
+    return schema
 
 
-def _with_null(node: Object) -> Json:
-    flag = node.get("nullable")
-    if not isinstance(flag, bool):
-        return node
-    rest = without(node, "nullable")
+@of_schemas
+def write_null_as_type(_document: Object, _keys: Keys, schema: Object, _note: Note) -> Object:
+    """Turn every spelling of null into the `null` type of OpenAPI 3.1, also beside a `$ref`, where 3.0 ignores it."""
+    # Tools say `x-nullable` in Swagger 2.0; in 3.1 they put the type beside a reference, or an enumeration without it.
+    beside = "null" in kinds(schema) and any(word in schema for word in ("$ref", "enum", *MANY))
+    null = beside or True in (schema.get("nullable"), schema.get("x-nullable"))
+    rest = without(schema, "nullable", "x-nullable")
     union = next((union for union in UNIONS if union in rest), None)
-    if not flag or (union and NULL in items(rest[union])):
+    if not null:
         return rest
     if union:
-        return {**rest, union: [*items(rest[union]), NULL]}
+        others = [one for one in items(rest[union]) if one != NULL]
+        return {**without(rest, "type"), union: [*others, NULL]}
     return _reference_or_null(rest) if "$ref" in rest or "allOf" in rest else _type_or_null(rest)
 
 
-def _reference_or_null(schema: Object) -> Json:
-    parts = items(schema.get("allOf"))
-    inner: Json = {"$ref": schema["$ref"]} if "$ref" in schema else {"allOf": parts}
-    if "$ref" not in schema and len(parts) == 1:
-        inner = parts[0]
+def _reference_or_null(schema: Object) -> Object:
+    parts: list[Json] = [{"$ref": schema["$ref"]}] if "$ref" in schema else items(schema["allOf"])
+    inner: Json = parts[0] if len(parts) == 1 else {"allOf": parts}
     return {**without(schema, "$ref", "allOf", "type"), "anyOf": [inner, NULL]}
 
 
-def _type_or_null(schema: Object) -> Json:
-    changed: Object = {key: ([value, "null"] if key == "type" else value) for key, value in schema.items()}
-    if "enum" in changed and None not in items(changed["enum"]):
-        changed["enum"] = [*items(changed["enum"]), None]
+def _type_or_null(schema: Object) -> Object:
+    changed: Object = {**schema}
+    if "type" in schema:
+        changed["type"] = [*[kind for kind in kinds(schema) if kind != "null"], "null"]
+    if "enum" in schema and None not in items(schema["enum"]):
+        changed["enum"] = [*items(schema["enum"]), None]
     return changed
+
+
+def say_31(document: Object, _note: Note) -> Object:
+    """Call the result OpenAPI 3.1, in which a `const` may tell the kinds of a message apart."""
+    return {**document, "openapi": "3.1.0"} if text(document, "openapi").startswith("3.0.") else document
 
 
 def read_numbers_as_numbers(document: Object, note: Note) -> Object:
@@ -664,83 +564,48 @@ def read_numbers_as_numbers(document: Object, note: Note) -> Object:
     return result
 
 
-def leave_defaults_to_the_service(document: Object, note: Note) -> Object:
-    """Keep each default as a remark only: what a caller does not say is not sent, and the service knows what it takes.
+@of_schemas
+def leave_defaults_to_the_service(_document: Object, keys: Keys, schema: Object, note: Note) -> Object:
+    """Keep each default as a remark: the service knows what it takes where nothing is said.
 
-    The generator would send them, and drop the whole class or endpoint for one that is no value of its schema.
+    The generator would send it, and drop the whole class or endpoint for one that is no value of its schema.
     """
-
-    def change(keys: Keys, schema: Object) -> Json:
-        if "default" not in schema:
-            return schema
+    if "default" in schema:
         note(f"{place(keys)}: the default {brief(repr(schema['default']))} is left to the service")
-        return {(DEFAULT if key == "default" else key): value for key, value in schema.items()}
-
-    return edit_schemas(document, change)
+    return {(DEFAULT if key == "default" else key): value for key, value in schema.items()}
 
 
-def free_one_way_members(document: Object, note: Note) -> Object:
+@of_schemas
+def free_one_way_members(_document: Object, keys: Keys, schema: Object, note: Note) -> Object:
     """Let members be missing that only a reply or only a request holds: the generator has one class for both."""
-    bodies: list[Json] = [one.get("requestBody") for *_, one in operations(document)]
-    replies: list[Json] = [one.get("responses") for *_, one in operations(document)]
-    sent, read = set(_reached(document, bodies)), set(_reached(document, replies))
-
-    def change(keys: Keys, schema: Object) -> Json:
-        name = str(keys[2]) if keys[:2] == SHARED else ""
-        freed = [
-            one
-            for word, reached in (("readOnly", sent), ("writeOnly", read))
-            for one in items(schema.get("required"))
-            if name in reached and child(schema, "properties", str(one)).get(word) is True
-        ]
-        if not freed:
-            return schema
-        them = "it" if len(freed) == 1 else "them"
-        note(f"{place(keys)}: {_listed(freed)} may be missing: requests and replies do not both have {them}")
-        return {**schema, "required": [one for one in items(schema["required"]) if one not in freed]}
-
-    return edit_schemas(document, change)
+    said = {str(one): child(schema, "properties", str(one)) for one in items(schema.get("required"))}
+    freed = [name for name, one in said.items() if True in (one.get("readOnly"), one.get("writeOnly"))]
+    if not freed:
+        return schema
+    note(f"{place(keys)}: {', '.join(freed)} may be missing: requests and replies differ in this")
+    return {**schema, "required": [one for one in said if one not in freed]}
 
 
-def _listed(names: Iterable[Json]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
-
-
-def _reached(document: Object, nodes: list[Json]) -> Iterator[str]:
-    """Yield the names of the shared schemas that these parts of the document are made of."""
-    todo, seen = list(nodes), set[str]()
-    while todo:
-        for _, one in objects(todo.pop(), ()):
-            name = text(one, "$ref").removeprefix(SCHEMAS)
-            if name and name not in seen:
-                seen.add(name)
-                todo.append(child(document, *SHARED).get(name))
-                yield name
-
-
-Rule = Callable[[Object, Note], Object]
 # The order is part of the rules: first where things are, then what they are called, then what they say; the
 # move to OpenAPI 3.1 comes late, because most rules know the words of 3.0.
 RULES: tuple[Rule, ...] = (
     write_parts_where_used,
-    read_null,
     separate_schemas,
     fold_server_path,
-    keep_one_reply_type,
-    keep_one_request_type,
+    keep_one_type,
     repeat_security,
-    match_path_parameters,
     pass_parameters,
-    rename_enum_names,
+    name_members,
     merge_inheritance,
     admit_null_for_references,
     write_limits_as_numbers,
     write_null_as_type,
+    say_31,
     read_numbers_as_numbers,
     free_one_way_members,
 )
 LAST_RULES: tuple[Rule, ...] = (
-    name_new_members,
+    name_members,
     leave_defaults_to_the_service,
     order_unions,
     drop_discriminators,

@@ -1,7 +1,6 @@
-"""Keep secrets and people's words out of the `repr` of generated classes.
+"""Keep secrets and people's words out of the `repr` of generated classes, which would carry them into any log.
 
-The generator prints every field, so a token would end up in any log line or traceback that shows its object.
-A schema marked `x-private: true` gets Python's plain `repr` instead.
+A schema marked `x-private: true` gets Python's plain `repr` instead of one that prints every field.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.document import Object, child, operations, text
-from pipeline.naming import class_name, identifier
+from pipeline.naming import class_name, module_name
 from pipeline.problems import PipelineError
 
 MARK = "x-private"
@@ -35,11 +34,9 @@ def private_classes(document: Object) -> Iterator[str]:
 def hide(document: Object, package: Path) -> None:
     """Change the marked classes of a generated package. Raises `PipelineError` when one has no class."""
     for name in private_classes(document):
-        path = package / "models" / f"{identifier(name)}.py"
+        path = package / "models" / f"{module_name(name)}.py"
         source = path.read_text(encoding="utf-8") if path.is_file() else ""
         if source.count(SHOWN) != 1:
-            raise PipelineError(
-                f"models/{path.name} is not the one class that {MARK} asks for: "
-                f"correct the {MARK} of {name} in openapi/overlay.yaml."
-            )
+            told = f"models/{path.name} is not the one class that {MARK} asks for: correct the {MARK} of {name}"
+            raise PipelineError(f"{told} in openapi/overlay.yaml.")
         path.write_text(source.replace(SHOWN, HIDDEN), encoding="utf-8", newline="\n")

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 
 from attrs import asdict, field, frozen
 
-from pipeline.document import Json, Object, child, edit_operations, items, operations, text
+from pipeline.document import Object, child, edit_operations, items, operations, text
 from pipeline.expected import expected
 from pipeline.naming import identifier
 from pipeline.servers import address, common_hosts, hosts, shown
+from pipeline.walk import SHARED, with_schemas
 
 MARK, NOTE = "x-provenance", "x-provenance-note"
 CONFIRMED = "Stands in the document that was given as the vendor's."
@@ -69,7 +70,7 @@ class Row:
 
 def is_marked(document: Object) -> bool:
     """Whether a document carries marks, as only ours do: they say themselves how sure each operation is."""
-    schemas = child(document, "components", "schemas").values()
+    schemas = child(document, *SHARED).values()
     return any(MARK in one for _, _, one in operations(document)) or any(MARK in child(one) for one in schemas)
 
 
@@ -79,9 +80,8 @@ def confirm(document: Object) -> Object:
         return document
     seen: Object = {MARK: "confirmed", NOTE: CONFIRMED}
     marked = edit_operations(document, lambda _label, operation: {**operation, **seen})
-    components = child(document, "components")
-    schemas: dict[str, Json] = {name: {**child(one), **seen} for name, one in child(components, "schemas").items()}
-    return {**marked, "components": {**components, "schemas": schemas}} if schemas else marked
+    schemas: Object = {name: {**child(one), **seen} for name, one in child(document, *SHARED).items()}
+    return with_schemas(marked, schemas) if schemas else marked
 
 
 def table(rows: Iterable[Row]) -> Iterator[str]:
@@ -123,11 +123,8 @@ def _servers(node: Object) -> tuple[str, ...]:
 def provenance_module(document: Object) -> str:
     """Return the source of `provenance.py`, laid out as ruff would."""
     entries = "".join(_entry(row) for row in rows(document))
-    hosts = (
-        f'    {identifier(text(one, "operationId"))}: Final = "{host(document, one)}"\n'
-        for *_, one in operations(document)
-    )
-    return HEAD + entries + "}\n" + HOSTS + "".join(hosts)
+    calls = [(identifier(text(one, "operationId")), host(document, one)) for *_, one in operations(document)]
+    return HEAD + entries + "}\n" + HOSTS + "".join(f'    {name}: Final = "{at}"\n' for name, at in calls)
 
 
 def host(document: Object, operation: Object) -> str:
@@ -145,15 +142,15 @@ def _entry(row: Row) -> str:
 
 def _written(value: object) -> str:
     if isinstance(value, dict):
-        rows, (begin, end) = [f"{_quoted(key)}: {_quoted(one)}" for key, one in value.items()], "{}"
+        lines, (begin, end) = [f"{_quoted(key)}: {_quoted(one)}" for key, one in value.items()], "{}"
+    elif isinstance(value, tuple) and len(value) > 1 and isinstance(value[0], str):
+        lines, (begin, end) = [_quoted(one) for one in value], "()"
     elif isinstance(value, tuple):
-        rows, (begin, end) = [_quoted(one) for one in value], "()"
-        if len(rows) == 1 or (rows and isinstance(value[0], int)):
-            return f"({', '.join(rows)}{',' * (len(rows) == 1)})"
+        return f"({', '.join(map(_quoted, value))}{',' * (len(value) == 1)})"
     else:
         return _quoted(value)
-    inside = "".join(f"            {one},\n" for one in rows)
-    return f"{begin}\n{inside}        {end}" if rows else begin + end
+    inside = "".join(f"            {one},\n" for one in lines)
+    return f"{begin}\n{inside}        {end}" if lines else begin + end
 
 
 def _quoted(value: object) -> str:

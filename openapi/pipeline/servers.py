@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from urllib.parse import SplitResult, urlsplit
 
-from pipeline.document import METHODS, Object, child, items, operations, text
+from pipeline.document import Object, child, items, operations, text
 from pipeline.walk import Note, without
 
 # Hosts that a template or a developer's machine leaves in a document.
@@ -15,31 +15,23 @@ NOWHERE = re.compile(r"localhost|127\.\d+\.\d+\.\d+|0\.0\.0\.0|::1|(.*\.)?exampl
 
 def fold_server_path(document: Object, note: Note) -> Object:
     """Put the path of the first server in front of every path, and tell which hosts the document names."""
-    servers = [child(one) for one in items(document.get("servers"))]
-    _tell_servers(servers, note)
-    prefix = _parts(servers[0]).path.strip("/") if servers else ""
+    servers = [child(one) for one in items(document.get("servers"))] or [{}]
+    first, others = servers[0], ", ".join(shown(address(one)) for one in servers[1:])
+    if others:
+        note(f"the document names {len(servers)} servers: the path of the first counts, and there is also {others}")
+    prefix, host = _parts(first).path.strip("/"), _parts(first).hostname
+    if host and "{" not in address(first) and not NOWHERE.fullmatch(host):
+        note(f"the document's server suggests base_url {_root(first)}")
     if not prefix:
         return document
     note(f"the document's server has the path /{prefix}: it now begins every path")
+    here = {path for path, _, operation in operations(document) if "servers" not in operation}
     paths: Object = {
-        path if _is_elsewhere(child(item)) else f"/{prefix}/{path.lstrip('/')}": item
+        f"/{prefix}/{path.lstrip('/')}" if path in here else path: item
         for path, item in child(document, "paths").items()
     }
-    first: Object = {**without(servers[0], "variables"), "url": _root(servers[0])}
-    return {**document, "servers": [first, *servers[1:]], "paths": paths}
-
-
-def _is_elsewhere(item: Object) -> bool:
-    return all("servers" in child(item, method) for method in item if method in METHODS)
-
-
-def _tell_servers(servers: list[Object], note: Note) -> None:
-    if len(servers) > 1:
-        others = ", ".join(shown(address(one)) for one in servers[1:])
-        note(f"the document names {len(servers)} servers: the path of the first counts, and there is also {others}")
-    host = _parts(servers[0]).hostname if servers else None
-    if host and "{" not in address(servers[0]) and not NOWHERE.fullmatch(host):
-        note(f"the document's server suggests base_url {_root(servers[0])}")
+    root: Object = {**without(first, "variables"), "url": _root(first)}
+    return {**document, "servers": [root, *servers[1:]], "paths": paths}
 
 
 def shown(filled: str) -> str:

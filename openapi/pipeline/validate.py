@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # s
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from pipeline.document import Object, child, items, objects, operations, pointer, text
-from pipeline.naming import NAMES, class_name, labels_of, member_name, module_name, operation_module
+from pipeline.naming import NAMES, RAW, class_name, identifier, labels_of, member_name, module_name, operation_module
 from pipeline.problems import PipelineError, brief
 from pipeline.provenance import unmarked_operations
 from pipeline.walk import SHARED, Keys, resolve
@@ -108,6 +108,19 @@ def enum_members(document: Object) -> Iterator[str]:
                 yield f"{where}: {' and '.join(members)} would both become the member {key}: give x-enum-varnames"
 
 
+# What a generated class calls its own.
+OWN = ("d", "cls", "src_dict", "field_dict", "to_dict", "from_dict", "additional_properties", "additional_keys")
+
+
+def needed_names(document: Object) -> Iterator[str]:
+    """Yield properties whose attribute the generated class needs itself: it would read and write something else."""
+    for keys, schema in objects(document, ()):
+        for name in child(schema, "properties") if schema.get(RAW) is not True else ():
+            if identifier(name) in OWN:
+                where = pointer((*keys, "properties", name))
+                yield f"{where} would become `{identifier(name)}`, which its class needs itself: say {RAW}: true of it"
+
+
 def _groups(pairs: list[tuple[str, str]]) -> Iterator[tuple[str, tuple[str, ...]]]:
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for key, member in pairs:
@@ -120,5 +133,5 @@ STAGES: tuple[tuple[Callable[[Object], Iterator[str]], ...], ...] = (
     (misshapen_parts,),
     (misshapen_schemas,),
     (dangling_references,),
-    (broken_rules, unmarked_operations, collisions, enum_members),
+    (broken_rules, unmarked_operations, collisions, enum_members, needed_names),
 )

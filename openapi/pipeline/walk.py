@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 from urllib.parse import unquote
 
-from pipeline.document import Json, Object, child, items, rebuild_document
+from pipeline.document import Json, Object, child, items, rebuild_document, text
 
 Note: TypeAlias = Callable[[str], None]
 Keys: TypeAlias = "tuple[str | int, ...]"
 Change: TypeAlias = Callable[[Keys, Object], Json]
 
-# Where a schema holds schemas: one, a list of them, or a map by name.
-ONE, MANY, NAMED = ("items", "additionalProperties", "not"), ("allOf", "anyOf", "oneOf", "prefixItems"), ("properties",)
+# Where a schema holds one schema, and where a list of them.
+ONE, MANY = ("items", "additionalProperties", "not"), ("allOf", "anyOf", "oneOf", "prefixItems")
 UNIONS = ("anyOf", "oneOf")
 SHARED = ("components", "schemas")
 SCHEMAS = "#/components/schemas/"
@@ -34,8 +34,7 @@ def edit_schemas(document: Object, change: Change) -> Object:
     """Return a copy in which every schema, innermost first, went through `change(keys, schema)`."""
     result = dict(document)
     if schemas := child(document, *SHARED):
-        edited: Object = {name: _edited(schema, (*SHARED, name), change) for name, schema in schemas.items()}
-        result = with_schemas(result, edited)
+        result = with_schemas(result, {name: _edited(one, (*SHARED, name), change) for name, one in schemas.items()})
     if "paths" in document:
         result["paths"] = _edit_holder(document["paths"], ("paths",), change)
     return result
@@ -50,14 +49,15 @@ def _edited(schema: Json, keys: Keys, change: Change) -> Json:
 def _edit_inside(key: str, value: Json, keys: Keys, change: Change) -> Json:
     if key in MANY and isinstance(value, list):
         return [_edited(one, (*keys, index), change) for index, one in enumerate(value)]
-    if key in NAMED and isinstance(value, dict):
+    if key == "properties" and isinstance(value, dict):
         return {name: _edited(one, (*keys, name), change) for name, one in value.items()}
     return _edited(value, keys, change) if key in ONE else value
 
 
 def _edit_holder(node: Json, keys: Keys, change: Change) -> Json:
     if isinstance(node, list):
-        return [_edit_holder(one, (*keys, _name(one) or index), change) for index, one in enumerate(node)]
+        names = [text(child(one), "name") if "in" in child(one) else "" for one in node]
+        return [_edit_holder(one, (*keys, names[index] or index), change) for index, one in enumerate(node)]
     if not isinstance(node, dict):
         return node
     return {
@@ -65,12 +65,8 @@ def _edit_holder(node: Json, keys: Keys, change: Change) -> Json:
     }
 
 
-def _name(part: Json) -> str:
-    return str(part.get("name", "")) if isinstance(part, dict) and "in" in part else ""
-
-
-def schemas_in(document: Object) -> Iterator[tuple[Keys, Object]]:
-    """Yield every schema with the keys that lead to it, innermost first."""
+def schemas_in(document: Object) -> list[tuple[Keys, Object]]:
+    """Return every schema with the keys that lead to it, innermost first."""
     found: list[tuple[Keys, Object]] = []
 
     def keep(keys: Keys, schema: Object) -> Json:
@@ -78,19 +74,16 @@ def schemas_in(document: Object) -> Iterator[tuple[Keys, Object]]:
         return schema
 
     edit_schemas(document, keep)
-    yield from found
+    return found
 
 
 def resolve(document: Object, reference: str) -> Json:
     """Return what a `$ref` of this document points to, None when that is nothing."""
-    if not reference.startswith("#/"):
-        return None
-    node: Json = document
+    node: Json = document if reference.startswith("#/") else None
     for name in steps(reference):
         if isinstance(node, list):
-            node = {str(index): one for index, one in enumerate(node)}.get(name)
-        else:
-            node = node.get(name) if isinstance(node, dict) else None
+            node = {str(index): one for index, one in enumerate(node)}
+        node = node.get(name) if isinstance(node, dict) else None
     return node
 
 
@@ -102,13 +95,11 @@ def steps(reference: str) -> list[str]:
 def followed(document: Object, node: Json) -> Json:
     """Return what a reference leads to, with what stands beside it; a node that is no reference is itself."""
     for _ in range(HOPS):
-        reference = node.get("$ref") if isinstance(node, dict) else None
-        if not isinstance(node, dict) or not isinstance(reference, str):
-            return node
-        target = resolve(document, reference)
+        reference = child(node).get("$ref")
+        target = resolve(document, reference) if isinstance(reference, str) else None
         if not isinstance(target, dict):
             return node
-        node = {**target, **without(node, "$ref")}
+        node = {**target, **without(child(node), "$ref")}
     return node
 
 
@@ -146,10 +137,6 @@ def point_to(document: Object, renamed: Mapping[Keys, str]) -> Object:
 
 def place(keys: Keys) -> str:
     """Return where something is, as a person would say it: a schema by name, the rest by its operation."""
-    if keys[:2] == SHARED:
-        head, rest = f"the schema {keys[2]}", keys[3:]
-    elif keys[:1] == ("paths",) and len(keys) > 2:
-        head, rest = f"{str(keys[2]).upper()} {keys[1]}", keys[3:]
-    else:
-        head, rest = "the document", keys
-    return f"{head} at {'/'.join(map(str, rest))}" if rest else head
+    of_operation = f"{''.join(map(str, keys[2:3])).upper()} {keys[1]}"
+    head = f"the schema {keys[2]}" if keys[:2] == SHARED else of_operation
+    return f"{head} at {'/'.join(map(str, keys[3:]))}" if keys[3:] else head

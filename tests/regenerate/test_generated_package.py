@@ -108,7 +108,7 @@ def test_secrets_and_words_are_not_in_a_repr() -> None:
 
 
 def test_requests_are_built_as_the_contract_says() -> None:
-    """Paths are quoted, the route's body is a list, the token is asked for as a form, and None is not sent."""
+    """Paths are quoted, the route's body is a list, the token is asked for as a form, and nothing else is sent."""
     route = route_conversation._get_kwargs("a/b", "q/1", body=[models.Variable(name="n", value="v")])
     assert (route["method"], route["url"]) == ("put", "/api/conversation/a%2Fb/route/q%2F1")
     assert route["json"] == [{"name": "n", "value": "v"}]

@@ -62,6 +62,9 @@ def test_a_schema_within_itself_is_told_once(small: Small) -> None:
     node: Object = {"type": "object", "properties": {"child": {"$ref": "#/components/schemas/Node"}}}
     found = of(small(Node=node), {"$ref": "#/components/schemas/Node"})
     assert found.reply == {"/child": "object"}
+    several: Object = {"type": "array", "items": {"$ref": "#/components/schemas/Node"}}
+    lists = of(small(Node={"type": "object", "properties": {"kids": several}}), several)
+    assert lists.reply == {"/*": "object", "/*/kids": "array", "/*/kids/*": "object"}
 
 
 def test_what_is_tolerated_is_not_expected(small: Small) -> None:

@@ -120,3 +120,11 @@ def test_enum_members_that_would_be_lost_are_refused(small: Small, schema: Objec
     found = problems(small(State=schema))
     assert found.startswith("#/components/schemas/State")
     assert reason in found
+
+
+@pytest.mark.parametrize("name", ["d", "srcDict", "toDict", "from_dict", "additionalProperties"])
+def test_a_property_whose_name_its_class_needs_is_refused(small: Small, name: str) -> None:
+    """The generated class would take its own for the property; one that comes raw has no such class."""
+    thing: Object = {"type": "object", "properties": {name: {"type": "string"}}}
+    assert problems(small(Thing=thing)).startswith(f"#/components/schemas/Thing/properties/{name} would become ")
+    check_document(small(Thing={**thing, "x-raw": True}), "puzzel-chat.json")

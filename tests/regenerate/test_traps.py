@@ -192,7 +192,7 @@ def test_const_tells_branches_apart(client: Client) -> None:
 
 def test_no_operation_id_is_a_stable_name(client: Client) -> None:
     """The names come from method and path alone, and are told."""
-    assert "GET /api/case/{id} has no operationId of its own: it is called `getCaseById`" in client.notes
+    assert "GET /api/case/{id} has no operationId of its own that fits: it is called `getCaseById`" in client.notes
     modules = {path.stem for path in client.generated.package.glob("api/t/*.py")}
     assert modules == {"__init__", "get_plain", "get_either", "get_page", "get_case_by_id", "post_types", "get_odd"}
 
