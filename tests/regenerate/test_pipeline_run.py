@@ -128,3 +128,20 @@ def test_the_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> No
     assert "--check" in shown
     assert all(f"\n  {code} " in shown for code in (0, 10, 20, 30, 1, 2, 130))
     assert "PUZZEL_CHAT_SPEC_HEADER" in shown
+
+
+def test_a_fault_of_ours_is_a_sentence_too(
+    checkout: Layout, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a document sets off that nobody thought of, there is no traceback: it is told where, and what to do."""
+
+    def broken(*_: object) -> None:
+        raise LookupError("nobody thought of it")
+
+    monkeypatch.setattr("pipeline.run.judged", broken)
+    assert main(["--root", str(checkout.root)]) == 30
+    said = capsys.readouterr().err
+    assert re.search(
+        r"30: This is a fault of the pipeline \(LookupError at \S+ line \d+\): report it with the doc", said
+    )
+    assert "Traceback" not in said
