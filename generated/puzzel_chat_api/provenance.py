@@ -30,10 +30,7 @@ OPERATIONS: dict[str, OperationProvenance] = {
         path="/api/allocation/requestStatus/{id}",
         provenance="documented",
         note="Documented (help.puzzel.com/node/3377): the path and its use. Assumed: the method, that the id is the conversation's, with the request id of the route as second, and the reply.",
-        servers=(
-            "https://app-commsrv.puzzel.com",
-            "https://uk-commsrv.puzzel.com",
-        ),
+        servers=("https://app-commsrv.puzzel.com", "https://uk-commsrv.puzzel.com"),
         statuses=(200, 401, 403, 404, 429, 500, 503),
         reply={
             "/requestId": "string or null",
@@ -59,9 +56,7 @@ OPERATIONS: dict[str, OperationProvenance] = {
             "https://uk-consumeridp.puzzel.com",
         ),
         statuses=(200, 400, 401, 403, 404, 429, 500, 503),
-        reply={
-            "/userInfoId": "string",
-        },
+        reply={"/userInfoId": "string"},
         required=("/userInfoId",),
     ),
     "pollConversation": OperationProvenance(
@@ -70,10 +65,7 @@ OPERATIONS: dict[str, OperationProvenance] = {
         path="/api/conversation",
         provenance="documented",
         note="Documented (help.puzzel.com/node/3377): the path and polling it at an interval. Assumed: the method, the reply, 204 for nothing new, and the cursor, an integer because the vendor's own stream numbers its events from 1 (vergic/pzl-StreamingLib).",
-        servers=(
-            "https://app-commsrv.puzzel.com",
-            "https://uk-commsrv.puzzel.com",
-        ),
+        servers=("https://app-commsrv.puzzel.com", "https://uk-commsrv.puzzel.com"),
         statuses=(200, 204, 401, 403, 429, 500, 503),
         reply={
             "/messages": "array or null",
@@ -120,10 +112,7 @@ OPERATIONS: dict[str, OperationProvenance] = {
         path="/api/conversation/{id}/end",
         provenance="assumed",
         note="No page tells and no code was seen that shows how a conversation is ended: method, path and answers are assumed.",
-        servers=(
-            "https://app-commsrv.puzzel.com",
-            "https://uk-commsrv.puzzel.com",
-        ),
+        servers=("https://app-commsrv.puzzel.com", "https://uk-commsrv.puzzel.com"),
         statuses=(204, 401, 403, 404, 410, 429, 500, 503),
         reply={},
         required=(),
@@ -134,10 +123,7 @@ OPERATIONS: dict[str, OperationProvenance] = {
         path="/api/conversation/{id}/message",
         provenance="assumed",
         note="No page tells and no code was seen that shows how a message is sent: method, path, body and reply are assumed.",
-        servers=(
-            "https://app-commsrv.puzzel.com",
-            "https://uk-commsrv.puzzel.com",
-        ),
+        servers=("https://app-commsrv.puzzel.com", "https://uk-commsrv.puzzel.com"),
         statuses=(200, 400, 401, 403, 404, 409, 410, 429, 500, 503),
         reply={
             "/id": "string",
@@ -152,10 +138,7 @@ OPERATIONS: dict[str, OperationProvenance] = {
         path="/api/conversation/{id}/route/{queueKey}",
         provenance="observed",
         note="Observed (helsingborg-stad/Municipio, library/Chat/js, commit 756d609): PUT, the queue key in the path, a bearer token, a JSON array as body, any 2xx as success. Documented (help.puzzel.com/node/3377): the path up to the queue key, and that the caller chooses the id. Assumed: what the array's items are, the reply, and the error codes.",
-        servers=(
-            "https://app-commsrv.puzzel.com",
-            "https://uk-commsrv.puzzel.com",
-        ),
+        servers=("https://app-commsrv.puzzel.com", "https://uk-commsrv.puzzel.com"),
         statuses=(200, 202, 400, 401, 403, 404, 409, 410, 422, 429, 500, 503),
         reply={
             "/requestId": "string or null",
@@ -170,10 +153,7 @@ OPERATIONS: dict[str, OperationProvenance] = {
         path="/api/conversation/{id}/typing",
         provenance="assumed",
         note="No page tells and no code was seen that shows how typing is reported: method, path and body are assumed.",
-        servers=(
-            "https://app-commsrv.puzzel.com",
-            "https://uk-commsrv.puzzel.com",
-        ),
+        servers=("https://app-commsrv.puzzel.com", "https://uk-commsrv.puzzel.com"),
         statuses=(204, 400, 401, 403, 404, 410, 429, 500, 503),
         reply={},
         required=(),
@@ -184,10 +164,7 @@ OPERATIONS: dict[str, OperationProvenance] = {
         path="/api/queue/info/{id}",
         provenance="documented",
         note="Documented (help.puzzel.com/node/3377): the path, and that it tells the opening hours. Assumed: the method, that the id is the visual queue id, and the fields.",
-        servers=(
-            "https://app-commsrv.puzzel.com",
-            "https://uk-commsrv.puzzel.com",
-        ),
+        servers=("https://app-commsrv.puzzel.com", "https://uk-commsrv.puzzel.com"),
         statuses=(200, 401, 403, 404, 429, 500, 503),
         reply={
             "/id": "string",
@@ -208,10 +185,7 @@ OPERATIONS: dict[str, OperationProvenance] = {
         path="/api/time/{id}",
         provenance="assumed",
         note="Documented (help.puzzel.com/node/3377): that the API covers the time module. No endpoint is named: method, path and reply are assumed.",
-        servers=(
-            "https://app-commsrv.puzzel.com",
-            "https://uk-commsrv.puzzel.com",
-        ),
+        servers=("https://app-commsrv.puzzel.com", "https://uk-commsrv.puzzel.com"),
         statuses=(200, 401, 403, 404, 429, 500, 503),
         reply={
             "/id": "string",

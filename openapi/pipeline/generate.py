@@ -45,7 +45,9 @@ def generate(document: Object, layout: Layout, folder: Path) -> Generated:
     output = _run_generator(_command(given, layout, package), folder, layout)
     lost = lost_parts(raw, package, read_warnings(output))
     hide(raw, package)
-    (package / "provenance.py").write_text(provenance_module(document), encoding="utf-8")
+    provenance = package / "provenance.py"
+    provenance.write_text(provenance_module(document), encoding="utf-8")
+    subprocess.run([sys.executable, "-m", "ruff", "format", "--isolated", "--quiet", str(provenance)], check=True)
     (package / "py.typed").touch()
     _mark(package)
     return Generated(package=package, lost=lost)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 
 from attrs import asdict, field, frozen
@@ -121,8 +120,8 @@ def _servers(node: Object) -> tuple[str, ...]:
 
 
 def provenance_module(document: Object) -> str:
-    """Return the source of `provenance.py`, laid out as ruff would."""
-    entries = "".join(_entry(row) for row in rows(document))
+    """Return the source of `provenance.py`, which ruff then lays out."""
+    entries = "".join(f"{row.operation_id!r}: OperationProvenance({_written(row)}),\n" for row in rows(document))
     calls = [(identifier(text(one, "operationId")), host(document, one)) for *_, one in operations(document)]
     return HEAD + entries + "}\n" + HOSTS + "".join(f'    {name}: Final = "{at}"\n' for name, at in calls)
 
@@ -135,23 +134,5 @@ def host(document: Object, operation: Object) -> str:
     return text(operation, HOST) or ("elsewhere" if own else "communication")
 
 
-def _entry(row: Row) -> str:
-    lines = "".join(f"        {name}={_written(value)},\n" for name, value in asdict(row).items())
-    return f"    {_quoted(row.operation_id)}: OperationProvenance(\n{lines}    ),\n"
-
-
-def _written(value: object) -> str:
-    if isinstance(value, dict):
-        lines, (begin, end) = [f"{_quoted(key)}: {_quoted(one)}" for key, one in value.items()], "{}"
-    elif isinstance(value, tuple) and len(value) > 1 and isinstance(value[0], str):
-        lines, (begin, end) = [_quoted(one) for one in value], "()"
-    elif isinstance(value, tuple):
-        return f"({', '.join(map(_quoted, value))}{',' * (len(value) == 1)})"
-    else:
-        return _quoted(value)
-    inside = "".join(f"            {one},\n" for one in lines)
-    return f"{begin}\n{inside}        {end}" if lines else begin + end
-
-
-def _quoted(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+def _written(row: Row) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in asdict(row).items())
