@@ -76,6 +76,11 @@ class Both:
             found = list(self.methods.values())
         return tuple(dict.fromkeys(found))
 
+    def sent(self) -> set[str]:
+        """Return the schemas that requests are made of."""
+        parts = [child(self.new, "paths", *call) for call in self.methods]
+        return referred([[one.get("requestBody"), one.get("parameters")] for one in parts], self.schemas(old=False))
+
     def say(self, weight: Weight, told: str, place: str) -> Change:
         """Return a change at a place, with the methods that it concerns."""
         return Change(weight, told, place, self.concerned(place))

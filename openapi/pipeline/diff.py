@@ -277,7 +277,7 @@ def _told(layout: Layout, entry: Object, both: Both) -> Iterator[Change]:
     what, where = _found(both, where.removesuffix(f"/{member}") if member else where)
     for verdict in [child(one) for one in items(entry.get("verdicts"))] or [{}]:
         told = _sentence(entry, verdict, what)
-        yield both.say(_weight(layout, entry, verdict), told, where)
+        yield both.say(_weight(layout, both, entry, verdict), told, where)
 
 
 def _found(both: Both, where: str) -> tuple[str, str]:
@@ -293,9 +293,11 @@ def _found(both: Both, where: str) -> tuple[str, str]:
     return subject(part[1], one), f"{part[1]}/parameters/{index}"
 
 
-def _weight(layout: Layout, entry: Object, verdict: Object) -> Weight:
+def _weight(layout: Layout, both: Both, entry: Object, verdict: Object) -> Weight:
     rule, path = text(verdict, "ruleId"), text(entry, "path")
     if (text(verdict, "impact") or text(entry, "impact")) != "major" or rule in FOLLOWED:
+        return Weight.HARMLESS
+    if rule == "schema-constraint-changed" and not _is_sent(both, entry):
         return Weight.HARMLESS
     if rule == "media-type-removed" and "/requestBody/" in path:
         return Weight.HARMLESS  # the client follows
@@ -315,6 +317,13 @@ def _is_shown(rule: str, entry: Object) -> bool:
         now, before = (items(one) or [one] for one in (new, old))
         return new is not None and not ("boolean" in now and "boolean" not in before)
     return rule in SHOWN
+
+
+def _is_sent(both: Both, entry: Object) -> bool:
+    """Tell whether a constraint may refuse what is sent; what comes is not refused for its length or pattern."""
+    where = text(child(entry, "revision"), "pointer") or text(child(entry, "base"), "pointer")
+    is_format = text(entry, "property") == "format"
+    return is_format or "/responses/" not in text(entry, "path") or schema_of(where) in both.sent()
 
 
 def _format(value: Json) -> Json:
