@@ -104,7 +104,7 @@ def common(old: Object, new: Object, table: Sequence[Row]) -> Both:
 
 def _without_null(node: Object) -> Object:
     """Return a reference that may be null as what it refers to: the types show the null."""
-    for union in UNIONS:
+    for union in ("allOf", *UNIONS):
         branches = [one for one in items(node.get(union)) if one != {"type": "null"}]
         if len(branches) == 1:
             return {**without(node, union), **child(branches[0])}
@@ -198,7 +198,8 @@ def kept(new: Object, names: Iterable[str], table: Sequence[Row]) -> Iterator[Ch
 
 def new_operations(old: Object, new: Object) -> list[str]:
     """Return the operations that the old document did not have."""
-    return [shown(call) for name, call in calls(new).items() if name not in calls(old)]
+    known = calls(old)
+    return [shown(call) for name, call in calls(new).items() if name not in known and call not in known.values()]
 
 
 def subject(place: str, node: Object) -> str:
@@ -213,11 +214,11 @@ def place_of(place: str) -> str:
     words = [word.replace("~1", "/").replace("~0", "~") for word in place.removeprefix("#/").split("/")]
     if place.startswith(SCHEMAS):
         member = f"`{'.'.join(_members(words[2:]))}`"
-        return f"every member of {member}" if words[-1] == "properties" else member
+        inside = {"properties": "every member of ", "items": "what is listed in "}
+        return member if words[-2] == "properties" else f"{inside.get(words[-1], '')}{member}"
     if words[0] == "paths" and len(words) > 2:
-        inner = [word for word in words[3:] if word not in ("schema", "properties")]
-        kept = [word for word in inner[:-1] if word != "content"] + inner[-1:]
-        return " ".join([f"{words[2].upper()} {words[1]}", *kept])
+        inner = [word for word in words[3:-1] if word not in ("schema", "properties", "content")]
+        return " ".join([f"{words[2].upper()} {words[1]}", *inner, *words[3:][-1:]])
     return " ".join(words)
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pipeline.both import (
     ERROR,
@@ -60,7 +61,7 @@ SHOWN = {
 }
 FOLLOWED = {"response-removed", "response-header-removed", "operation-id-changed"}
 # What redocly is not asked about: words and marks, and what no type of Python says.
-LEFT_OUT = {"description", "summary", "example", "operationId", "bearerFormat", "tags", "openapi", "servers"}
+LEFT_OUT = {"description", "summary", "example", "operationId", "bearerFormat", "tags", "security"}
 SIZES = ("int32", "int64", "float", "double")
 FORMATS = (None, "uuid", "date", "date-time", "binary")
 SAYS = {"type", "enum", "const", "properties", "allOf", "anyOf", "oneOf"}
@@ -106,6 +107,9 @@ def _answered(both: Both, old: Object) -> Iterator[Change]:
             yield both.say(Weight.HARMLESS, told, place)
         elif at - now_common - (hosts(one) or was_common):
             yield both.say(Weight.LOOK, f"`{name}` is answered at {there} now", place)
+        if one.get("security") != other.get("security"):
+            asked = ", ".join(name for way in items(other.get("security")) for name in child(way)) or "nothing"
+            yield both.say(Weight.READ, f"`{name}` asks for {asked} now, by its `security`", place)
     yield from _token_addresses(both, old)
 
 
@@ -117,7 +121,7 @@ def _token_addresses(both: Both, old: Object) -> Iterator[Change]:
     }
     for place, one in objects(child(both.new, *keys), keys):
         url = text(one, "tokenUrl")
-        if url and url not in known and not hosts({"servers": [{"url": url}]}) <= identity:
+        if url and url not in known and urlsplit(url).netloc not in {at.partition("/")[0] for at in identity}:
             users = [method for call, method in both.methods.items() if _is_identity(both.new, call)]
             where = pointer((*place, "tokenUrl"))
             yield Change(Weight.LOOK, f"tokens are given out at {url} now", where, tuple(dict.fromkeys(users)))
@@ -215,8 +219,9 @@ def _words(node: Object) -> str:
 def _compared(layout: Layout, both: Both, folder: Path) -> list[Object]:
     files = [folder / "before.json", folder / "after.json"]
     for file, document, other in ((files[0], both.old, both.new), (files[1], both.new, both.old)):
+        bare = partial(_with_shared_parameters, other)
         less: Object = {"info": {"title": "", "version": ""}, "paths": {}, **select(document, both.methods)}
-        less = edit_operations(less, partial(_with_shared_parameters, other))
+        less = edit_operations({**less, "components": without(child(less, "components"), "securitySchemes")}, bare)
         file.write_bytes(dump({"openapi": "3.1.0", **rebuild_document(less, _bare)}))
     told = run_tool(layout, REDOCLY, "diff", *map(str, files), "--format", "json", "--fail-on", "none")
     try:
@@ -233,12 +238,15 @@ def _with_shared_parameters(other: Object, label: str, operation: Object) -> Obj
     method, _, path = label.partition(" ")
     known = {key_of(one) for one in items(child(other, "paths", path, method.lower()).get("parameters"))}
     own = sorted((one for one in items(operation.get("parameters")) if key_of(one) in known), key=key_of)
-    return {**operation, "parameters": own} if own else without(operation, "parameters")
+    bare = without(operation, "parameters", "servers")
+    return {**bare, "parameters": own} if own else bare
 
 
 def _bare(node: Object) -> Object:
     """Return a part without what redocly should not look at, and its types in one order."""
     kept: Object = {key: value for key, value in node.items() if not _is_left_out(key, value)}
+    if "string" not in kinds(kept):
+        kept.pop("pattern", None)
     if isinstance(kept.get("type"), list):
         kept["type"] = sorted(items(kept["type"]), key=lambda kind: (kind == "null", str(kind)))
     return kept
@@ -294,36 +302,42 @@ def _found(both: Both, where: str) -> tuple[str, str]:
 
 
 def _weight(layout: Layout, both: Both, entry: Object, verdict: Object) -> Weight:
-    rule, path = text(verdict, "ruleId"), text(entry, "path")
-    if (text(verdict, "impact") or text(entry, "impact")) != "major" or rule in FOLLOWED:
+    rule, path, member = text(verdict, "ruleId"), text(entry, "path"), text(entry, "property")
+    major = (text(verdict, "impact") or text(entry, "impact")) == "major"
+    shown = _is_shown(rule or member, entry)
+    if rule in FOLLOWED or not (
+        major or (member == "format" and shown) or member in ("enum", "const") or _is_lost(entry)
+    ):
         return Weight.HARMLESS
     if rule == "schema-constraint-changed" and not _is_sent(both, entry):
         return Weight.HARMLESS
     if rule == "media-type-removed" and "/requestBody/" in path:
         return Weight.HARMLESS  # the client follows
-    if _is_shown(rule, entry):
-        return Weight.JUDGED
-    return Weight.LOOK if _is_read(layout, path) else Weight.HARMLESS
+    return Weight.JUDGED if shown else Weight.LOOK if _is_read(layout, path) else Weight.HARMLESS
+
+
+def _is_lost(entry: Object) -> bool:
+    return text(entry, "kind") == "removed" and "/schema" in text(entry, "path")
 
 
 def _is_shown(rule: str, entry: Object) -> bool:
     """Tell whether the types show it: not what may be anything, a truth for a number, and what a number means."""
     old, new = (child(entry, side).get("value") for side in ("base", "revision"))
-    if rule == "schema-constraint-changed" and text(entry, "property") == "format":
+    if text(entry, "property") == "format":
         return {_format(old), _format(new)} <= set(FORMATS)
-    if rule.startswith("enum-values"):
+    if rule.startswith("enum"):
         return not any(isinstance(one, int) for side in (old, new) for one in items(side))
     if rule == "schema-type-changed":
         now, before = (items(one) or [one] for one in (new, old))
         return new is not None and not ("boolean" in now and "boolean" not in before)
-    return rule in SHOWN
+    return rule in SHOWN or _is_lost(entry)
 
 
 def _is_sent(both: Both, entry: Object) -> bool:
     """Tell whether a constraint may refuse what is sent; what comes is not refused for its length or pattern."""
     where = text(child(entry, "revision"), "pointer") or text(child(entry, "base"), "pointer")
-    is_format = text(entry, "property") == "format"
-    return is_format or "/responses/" not in text(entry, "path") or schema_of(where) in both.sent()
+    is_kind = text(entry, "property") in ("format", "const")
+    return is_kind or "/responses/" not in text(entry, "path") or schema_of(where) in both.sent()
 
 
 def _format(value: Json) -> Json:
@@ -347,14 +361,25 @@ def _sentence(entry: Object, verdict: Object, what: str) -> str:
         return f"{holder}: `{old}` is gone, and `{new}` is new"
     if kind in ("added", "removed"):
         return f"{what} is {'new' if kind == 'added' else 'gone'}"
+    if member == "enum":
+        return _values(what, items(old), items(new))
     if member == DEFAULT:
-        return f"without {what} the service takes {_value(new)} now, and took {_value(old)}"
-    if not member or rule.startswith(("enum", "required")):
+        return f"without {what} the service takes {'what is not said' if new is None else _value(new)} now"
+    if not member or rule.startswith("required"):
         message = text(verdict, "message").removesuffix(".")
         return message if what in message else f"{what}: {message}"
     if old is None or new is None:
         return f"`{member}` of {what} is {f'{_value(new)} now' if old is None else f'{_value(old)} no more'}"
     return f"`{member}` of {what} is {_value(new)} now, no longer {_value(old)}"
+
+
+def _values(what: str, old: list[Json], new: list[Json]) -> str:
+    """Say how the values of an enumeration changed."""
+    if not old or not new:
+        return f"{what} is one of {few(list(map(_value, new)))} now" if new else f"{what} may have any value now"
+    fresh, lost = ([_value(one) for one in these if one not in those] for these, those in ((new, old), (old, new)))
+    told = [f"may be {few(fresh)} now" for _ in fresh[:1]] + [f"is never {few(lost)} any more" for _ in lost[:1]]
+    return f"{what} {' and '.join(told) or 'lists its values in another order, by which we name them'}"
 
 
 def _errors(entries: Iterable[Object], both: Both) -> Iterator[Change]:
@@ -369,8 +394,8 @@ def _errors(entries: Iterable[Object], both: Both) -> Iterator[Change]:
 
 
 def _value(value: Json) -> str:
-    written = " or ".join(map(str, value)) if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
-    written = written.strip('"')
+    words = [json.dumps(one, ensure_ascii=False).strip('"') for one in (value if isinstance(value, list) else [value])]
+    written = " or ".join(words)
     return f"`{written[:60]}{'…' if len(written) > 60 else ''}`"
 
 

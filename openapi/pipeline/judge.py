@@ -53,6 +53,9 @@ def edits(layout: Layout, generated: Path) -> tuple[Edit, ...]:
     if not layout.wire.is_dir():
         return ()
     lacking = [*_lacking(layout, generated)]
+    if lacking:
+        _memory().cleanup()  # A module that was not there is remembered as none.
+        _memory.cache_clear()
     return tuple(sorted(dict.fromkeys([*lacking, *_objections(layout, generated)])))
 
 

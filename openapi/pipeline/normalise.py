@@ -7,7 +7,7 @@ without its trap alone. What a rule changes of the meaning, or cannot keep, it t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import reduce, wraps
 from itertools import combinations
 from typing import cast
@@ -46,9 +46,9 @@ def normalise(document: Object, note: Note) -> Object:
     return reduce(lambda found, rule: rule(found, note), RULES, document)
 
 
-def finish(document: Object, note: Note) -> Object:
-    """Do what must wait for the overlay, which names operations and members, and joins schemas in unions."""
-    return reduce(lambda found, rule: rule(found, note), LAST_RULES, document)
+def finish(document: Object, note: Note, ours: Iterable[str] = ()) -> Object:
+    """Do what must wait for the overlay, which names operations and members; no other operation gets a name of ours."""
+    return name_operations(reduce(lambda found, rule: rule(found, note), LAST_RULES, document), note, ours)
 
 
 def of_operations(change: Callable[[Object, str, Object, Note], Object]) -> Rule:
@@ -159,9 +159,10 @@ def give_up_names(document: Object, ours: set[str]) -> Object:
     return edit_operations(document, change)
 
 
-def name_operations(document: Object, note: Note) -> Object:
+def name_operations(document: Object, note: Note, ours: Iterable[str] = ()) -> Object:
     """Name operations after their method and path where their operationId is missing, or too long for a file."""
     taken = {identifier(text(operation, "operationId")) for _, _, operation in operations(document)}
+    taken.update(map(identifier, ours))
 
     def change(label: str, operation: Object) -> Object:
         own = text(operation, "operationId")
@@ -194,6 +195,9 @@ def name_members(_document: Object, keys: Keys, schema: Object, note: Note) -> O
         return schema
     # New values come at the end; should one stand between, the type checker finds names that moved.
     rest = list(labels_of(values))[len(names) :]
+    if len(names) > len(values):
+        note(f"{place(keys)}: there are {len(names)} names for {len(values)} values: the names are left out")
+        return without(schema, "x-enumNames", NAMES)
     if rest:
         told = f"there are {len(names)} names for {len(values)} values"
         note(f"{place(keys)}: {told}: the last are called {', '.join(rest)}")
@@ -609,5 +613,4 @@ LAST_RULES: tuple[Rule, ...] = (
     leave_defaults_to_the_service,
     order_unions,
     drop_discriminators,
-    name_operations,
 )

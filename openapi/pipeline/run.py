@@ -226,7 +226,7 @@ def correct(layout: Layout, given: Given, carried: Object, probe: Observed | Non
         f"our schema {name} is carried over as Assumed{name}: the document has another one of that name"
         for name in renamed
     ]
-    return New(confirm_observed(finish(document, notes.append), probe), carried, missed, tuple(notes))
+    return New(confirm_observed(finish(document, notes.append, ours), probe), carried, missed, tuple(notes))
 
 
 def package(layout: Layout, document: Object, folder: Path, say: Say) -> Generated:

@@ -58,8 +58,9 @@ def _root(server: Object) -> str:
 
 
 def hosts(node: Object) -> set[str]:
-    """Return the hosts that a document or an operation names."""
-    return {host for one in items(node.get("servers")) if (host := _parts(child(one)).hostname)}
+    """Return where a document or an operation is answered: host, port and path, without what none has."""
+    found = (_parts(child(one)) for one in items(node.get("servers")))
+    return {at for one in found if (at := f"{one.netloc.rpartition('@')[2]}{one.path.rstrip('/')}")}
 
 
 def common_hosts(document: Object) -> set[str]:

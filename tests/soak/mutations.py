@@ -154,7 +154,7 @@ MUTATIONS = (
         7,
         "a send is never repeated after an unknown outcome",
         "_wire/operations.py",
-        'send_message._get_kwargs, "Conversation.send", repeatable=False',
-        'send_message._get_kwargs, "Conversation.send", repeatable=True',
+        '"Conversation.send",\n    repeatable=False',
+        '"Conversation.send",\n    repeatable=True',
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import closing
+from queue import Empty
 from weakref import finalize
 
 import httpx
@@ -45,8 +46,10 @@ class Transport:
         timeout, whole = limits(self._settings, within)
         pool, address = self._pool(), self._hosts[request.host]
         with mapped_errors(address, timeout), lasting(whole):
-            if not pool.slots.acquire(timeout=timeout):
-                raise httpx.PoolTimeout("")
+            try:
+                pool.slots.get(timeout=timeout)
+            except Empty:
+                raise httpx.PoolTimeout("") from None
             try:
                 return self._exchange(pool.client, address, request, access, timeout)
             except TimeoutError:
@@ -59,7 +62,7 @@ class Transport:
                 self._pools.pop(os.getpid(), None)
                 raise
             finally:
-                pool.slots.release()
+                pool.slots.put(None)
 
     def close(self) -> None:
         """Close every connection of this process."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from queue import SimpleQueue
 from typing import TypeVar, get_args
 
 import httpx
@@ -47,7 +47,10 @@ class Pool:
 
     def __init__(self, settings: Settings) -> None:
         self.client = new_client(httpx.Client, settings)
-        self.slots = threading.Semaphore(MAX_CONNECTIONS)
+        # No semaphore: a Ctrl-C between two lines of Python's own would keep its lock for good.
+        self.slots: SimpleQueue[None] = SimpleQueue()
+        for _ in range(MAX_CONNECTIONS):
+            self.slots.put(None)
         for transport in (self.client._transport, *self.client._mounts.values()):
             if isinstance(transport, httpx.HTTPTransport):
                 # httpcore takes it as an argument, and httpx has no way to give it.
