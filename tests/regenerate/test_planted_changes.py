@@ -628,6 +628,59 @@ PLANTED = [
         10,
         "read: Session.poll: what the numbers of `AuthorRole` mean is described as “0 = Agent, 1 = Custom",
     ),
+    Planted(
+        "operation answered at another path of the host",
+        lambda d: d["paths"][MESSAGE]["post"].update(servers=[{"url": "/v2"}]),
+        20,
+        "judged: Conversation.send: `sendMessage` is answered at /v2, which is neither host",
+    ),
+    Planted(
+        "operation answered at another port of the host",
+        lambda d: d["paths"][MESSAGE]["post"].update(servers=[{"url": "https://app-commsrv.puzzel.com:8443/"}]),
+        20,
+        "judged: Conversation.send: `sendMessage` is answered at app-commsrv.puzzel.com:8443, which is neither",
+    ),
+    Planted(
+        "numbers in another order, by which we name them",
+        lambda d: schema(d, "AuthorRole").update(enum=[1, 0, 2, 3]),
+        20,
+        "look: Session.poll: `AuthorRole` lists its values in another order, by which we name them",
+    ),
+    Planted(
+        "fewer numbers than we name",
+        lambda d: schema(d, "AuthorRole").update(enum=[0, 1, 2]),
+        20,
+        'facade/puzzel_chat/_wire/items.py: "type[AuthorRole]" has no attribute "CUSTOMER"',
+        "look: Session.poll: `AuthorRole` is never `3` any more",
+    ),
+    Planted(
+        "pattern of a number, which means nothing",
+        lambda d: fields(d, "QueueInfo")["queueSize"].update(pattern="^[0-9]+$"),
+        10,
+    ),
+    Planted(
+        "length of what is sent",
+        lambda d: fields(d, "SendMessageRequest")["content"].update(maxLength=100),
+        20,
+        "look: Conversation.send: `maxLength` of `SendMessageRequest.content` is `100` now",
+    ),
+    Planted(
+        "length of what comes",
+        lambda d: fields(d, "QueueInfo")["name"].update(maxLength=100),
+        10,
+        "harmless: Session.queue_info: `maxLength` of `QueueInfo.name` is `100` now",
+    ),
+    Planted(
+        "other credentials",
+        lambda d: d["paths"][MESSAGE]["post"].update(security=[{"Key": []}]),
+        10,
+        "read: Conversation.send: `sendMessage` asks for Key now, by its `security`",
+    ),
+    Planted(
+        "reference in an allOf of its own",
+        lambda d: fields(d, "RequestStatus").update(agent={"allOf": [ref("Agent")], "nullable": True}),
+        10,
+    ),
 ]
 
 
