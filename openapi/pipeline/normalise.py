@@ -537,12 +537,14 @@ def _reference_or_null(schema: Object) -> Object:
 
 
 def _type_or_null(schema: Object) -> Object:
-    changed: Object = {**schema}
-    if "type" in schema:
-        changed["type"] = [*[kind for kind in kinds(schema) if kind != "null"], "null"]
-    if "enum" in schema and None not in items(schema["enum"]):
-        changed["enum"] = [*items(schema["enum"]), None]
-    return changed
+    named = [kind for kind in kinds(schema) if kind not in (None, "null")]
+    if "enum" in schema:
+        # Of an enumeration with null the generator makes a class for each way to read it.
+        own: Object = {key: schema[key] for key in ("type", "enum", "format", NAMES) if key in schema}
+        own["enum"] = [one for one in items(own["enum"]) if one is not None]
+        inner = {**own, "type": named[0]} if len(named) == 1 else without(own, "type")
+        return {**without(schema, *own), "anyOf": [inner, NULL]}
+    return {**schema, "type": [*named, "null"]} if "type" in schema else schema
 
 
 def say_31(document: Object, _note: Note) -> Object:
