@@ -20,7 +20,7 @@ from pipeline.decode import decode, is_swagger_2, to_openapi
 from pipeline.document import Json, Object, child, items, objects, operations, text
 from pipeline.layout import PACKAGE, Layout
 from pipeline.naming import class_name
-from pipeline.normalise import LAST_RULES, RULES
+from pipeline.normalise import LAST_RULES, RULES, name_operations
 from pipeline.problems import PipelineError
 from pipeline.provenance import confirm
 from pipeline.run import package
@@ -95,7 +95,7 @@ def rebuilt(data: bytes, name: str, folder: Path) -> tuple[Object, list[str], li
     document = to_openapi(layout, document) if is_swagger_2(document) else document
     check_input(document, name)
     document = came = confirm(document)
-    for rule in (*RULES, *LAST_RULES):
+    for rule in (*RULES, *LAST_RULES, name_operations):
         before, said = document, len(notes)
         document = rule(document, notes.append)
         fired += [rule.__name__] if document != before or len(notes) > said else []
