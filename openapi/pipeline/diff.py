@@ -51,7 +51,7 @@ from pipeline.private import MARK as PRIVATE
 from pipeline.provenance import host
 from pipeline.servers import common_hosts, hosts
 from pipeline.tools import REDOCLY, ToolFailed, run_tool
-from pipeline.walk import SCHEMAS, SHARED, kinds, resolve, without
+from pipeline.walk import SCHEMAS, SHARED, UNIONS, followed, kinds, made_of, resolve, without
 
 # What the types show, by the rule of redocly that tells of it.
 SHOWN = {
@@ -66,6 +66,7 @@ SIZES = ("int32", "int64", "float", "double")
 FORMATS = (None, "uuid", "date", "date-time", "binary")
 SAYS = {"type", "enum", "const", "properties", "allOf", "anyOf", "oneOf"}
 HOLDER = re.compile(r"/responses/\w+$|/requestBody$")
+FORM, BYTES = "application/x-www-form-urlencoded", "application/octet-stream"
 
 
 def changes(layout: Layout, old: Object, new: Object, table: Sequence[Row], folder: Path) -> list[Change]:
@@ -74,7 +75,7 @@ def changes(layout: Layout, old: Object, new: Object, table: Sequence[Row], fold
     Raises `ToolsMissing` when redocly is not to be had here, and `ToolFailed` when it cannot compare the documents.
     """
     both = common(old, new, table)
-    found = [*_moved(both, old), *_answered(both, old), *_parameters(both)]
+    found = [*_moved(both, old), *_answered(both, old), *_parameters(both), *_bodies(both)]
     found += [*_walked(layout, both), *_named(both), *_numbers(both)]
     entries = _compared(layout, both, folder)
     told = [change for entry in entries if _is_like_for_like(entry, both) for change in _told(layout, entry, both)]
@@ -148,6 +149,29 @@ def _parameters(both: Both) -> Iterator[Change]:
             how = "required" if required else f"optional{unsaid}"
             weight = Weight.JUDGED if required else Weight.HARMLESS
             yield both.say(weight, f"{subject(place, one)} is new and {how}", place)
+
+
+def _bodies(both: Both) -> Iterator[Change]:
+    """Yield the bodies that are of another kind now, of which the facade sends none."""
+    for call in both.methods:
+        old, new = (child(one, "paths", *call, "requestBody", "content") for one in (both.old, both.new))
+        if set(new) - set(old) and not _is_sendable(both.new, new):
+            told = f"the body of {shown(call)} is {few(list(new))} now, which the facade refuses to send"
+            yield both.say(Weight.LOOK, told, pointer(("paths", *call, "requestBody")))
+
+
+def _is_sendable(document: Object, content: Object) -> bool:
+    """Tell whether a body is JSON, a form of plain members, or bytes."""
+    if len(content) != 1:
+        return False
+    [(name, media)] = content.items()
+    schema = child(followed(document, child(media).get("schema")))
+    if name == FORM:
+        members = child(schema, "properties").values()
+        parts = [part for one in members for part in made_of(document, one, *UNIONS, "allOf")]
+        parts += [child(followed(document, part["items"])) for part in parts if "items" in part]
+        return not any("object" in kinds(part) or "properties" in part for part in parts)
+    return name.endswith("json") or (name == BYTES and text(schema, "format") == "binary")
 
 
 def _walked(layout: Layout, both: Both) -> Iterator[Change]:

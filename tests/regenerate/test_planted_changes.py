@@ -57,6 +57,16 @@ def rename_field(document: Document, name: str, old: str, new: str) -> None:
     required[:] = [new if one == old else one for one in required]
 
 
+def send_as(kind: str, **more: Any) -> Callable[[Document], object]:
+    """Let a message be sent as another content type, with more members."""
+
+    def change(document: Document) -> None:
+        document["paths"][MESSAGE]["post"]["requestBody"].update(content={kind: {"schema": MESSAGE_SCHEMA}})
+        fields(document, "SendMessageRequest").update(more)
+
+    return change
+
+
 def parameter(document: Document, path: str, method: str, **more: Any) -> None:
     document["paths"][path][method].setdefault("parameters", []).append({"in": "query", **more})
 
@@ -168,10 +178,23 @@ PLANTED = [
     ),
     Planted(
         "body now a form",
-        lambda d: d["paths"][MESSAGE]["post"]["requestBody"].update(content={FORM: {"schema": MESSAGE_SCHEMA}}),
+        send_as(FORM),
         10,
         "harmless: Conversation.send: POST /api/conversation/{id}/message requestBody application/json is gone",
         "harmless: Conversation.send: POST /api/conversation/{id}/message requestBody application/x-www-f",
+    ),
+    *(
+        Planted(
+            f"body now {kind}, which is not sent",
+            send_as(kind, **more),
+            20,
+            f"look: Conversation.send: the body of POST {MESSAGE} is {kind} now, which the facade refuses to send",
+        )
+        for kind, more in {
+            "multipart/form-data": {},
+            "application/octet-stream": {},
+            FORM: {"parts": {"type": "array", "items": {"type": "object", "properties": {"text": TEXT}}}},
+        }.items()
     ),
     Planted(
         "reply field dropped that is used",
