@@ -75,7 +75,7 @@ def changes(layout: Layout, old: Object, new: Object, table: Sequence[Row], fold
     Raises `ToolsMissing` when redocly is not to be had here, and `ToolFailed` when it cannot compare the documents.
     """
     both = common(old, new, table)
-    found = [*_moved(both, old), *_answered(both, old), *_parameters(both), *_bodies(both)]
+    found = [*_moved(both, old), *_answered(both, old), *_parameters(both), *_bodies(both), *_empty(both)]
     found += [*_walked(layout, both), *_named(both), *_numbers(both)]
     entries = _compared(layout, both, folder)
     told = [change for entry in entries if _is_like_for_like(entry, both) for change in _told(layout, entry, both)]
@@ -172,6 +172,21 @@ def _is_sendable(document: Object, content: Object) -> bool:
         parts += [child(followed(document, part["items"])) for part in parts if "items" in part]
         return not any("object" in kinds(part) or "properties" in part for part in parts)
     return name.endswith("json") or (name == BYTES and text(schema, "format") == "binary")
+
+
+def _empty(both: Both) -> Iterator[Change]:
+    """Yield the operations whose success may have no body now, beside one that has."""
+    for call in both.methods:
+        old, new = (_successes(one, call) for one in (both.old, both.new))
+        fresh = [status for status, has_body in new.items() if not has_body and status not in old]
+        if fresh and any(new.values()) and all(old.values()):
+            told = f"{shown(call)} may be answered {few(fresh)} without a body now"
+            yield both.say(Weight.LOOK, told, pointer(("paths", *call, "responses", fresh[0])))
+
+
+def _successes(document: Object, call: Call) -> dict[str, bool]:
+    replies = child(document, "paths", *call, "responses")
+    return {status: "content" in child(reply) for status, reply in replies.items() if status.startswith("2")}
 
 
 def _walked(layout: Layout, both: Both) -> Iterator[Change]:

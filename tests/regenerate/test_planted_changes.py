@@ -197,6 +197,12 @@ PLANTED = [
         }.items()
     ),
     Planted(
+        "success without a body beside the one that is read",
+        lambda d: d["paths"][MESSAGE]["post"]["responses"].update({"204": {"description": "No Content"}}),
+        20,
+        f"look: Conversation.send: POST {MESSAGE} may be answered 204 without a body now",
+    ),
+    Planted(
         "reply field dropped that is used",
         lambda d: fields(d, "QueueInfo").pop("closesAt"),
         20,
