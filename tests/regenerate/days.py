@@ -22,11 +22,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @frozen
 class Day:
-    """The checkout of that day, what it held in the morning, what it held after the first run, and both runs' ends."""
+    """The checkout of that day, what it held at first, after the first run and at the end, and how both runs ended."""
 
     layout: Layout
     before: dict[str, bytes]
     unmoved: dict[str, bytes]
+    after: dict[str, bytes]
     first: int
     report: dict[str, Any]
     last: int
@@ -48,7 +49,7 @@ def live(layout: Layout, document: Path, edits: str) -> Day:
         "edits.patch does not apply any more; the test's file says what to do",
     )
     last = take_in(layout, document)
-    return Day(layout, before, unmoved, first, json.loads(said[-1]), last)
+    return Day(layout, before, unmoved, tree(layout), first, json.loads(said[-1]), last)
 
 
 def take_in(layout: Layout, document: Path, *options: str) -> int:
