@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TypeAlias
 
 from attrs import frozen
@@ -62,28 +63,45 @@ class Both:
         """Return the shared schemas of one of the two."""
         return child(self.old if old else self.new, *SHARED)
 
+    @cached_property
+    def users_before(self) -> dict[str, tuple[str, ...]]:
+        """The schemas that the operations of the old document refer to, each with the methods of the facade."""
+        return _users(self.old, self.methods)
+
+    @cached_property
+    def users(self) -> dict[str, tuple[str, ...]]:
+        """The same of the new document."""
+        return _users(self.new, self.methods)
+
+    @cached_property
+    def sent(self) -> set[str]:
+        """The schemas that requests are made of."""
+        parts = [child(self.new, "paths", *call) for call in self.methods]
+        return referred([[one.get("requestBody"), one.get("parameters")] for one in parts], self.schemas(old=False))
+
     def concerned(self, place: str) -> tuple[str, ...]:
         """Return the methods of the facade that a place concerns: of its operation, or of all that refer to it."""
         keys = [step.replace("~1", "/").replace("~0", "~") for step in place.removeprefix("#/").split("/")]
         if keys[0] == "paths":
             found = [method for call, method in self.methods.items() if list(call) == keys[1:3]]
         elif place.startswith(SCHEMAS):
-            old = keys[2] not in self.schemas(old=False)
-            document, schemas = (self.old if old else self.new), self.schemas(old=old)
-            calls = {call: referred(child(document, "paths", *call), schemas) for call in self.methods}
-            found = [method for call, method in self.methods.items() if keys[2] in calls[call]]
+            users = self.users if keys[2] in self.schemas(old=False) else self.users_before
+            found = list(users.get(keys[2], ()))
         else:
             found = list(self.methods.values())
         return tuple(dict.fromkeys(found))
 
-    def sent(self) -> set[str]:
-        """Return the schemas that requests are made of."""
-        parts = [child(self.new, "paths", *call) for call in self.methods]
-        return referred([[one.get("requestBody"), one.get("parameters")] for one in parts], self.schemas(old=False))
-
     def say(self, weight: Weight, told: str, place: str) -> Change:
         """Return a change at a place, with the methods that it concerns."""
         return Change(weight, told, place, self.concerned(place))
+
+
+def _users(document: Object, methods: Mapping[Call, str]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for call, method in methods.items():
+        for name in referred(child(document, "paths", *call), child(document, *SHARED)):
+            found[name] = (*found.get(name, ()), method)
+    return found
 
 
 def common(old: Object, new: Object, table: Sequence[Row]) -> Both:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,7 +21,6 @@ from pipeline.both import (
     Change,
     Weight,
     calls,
-    common,
     few,
     key_of,
     paired,
@@ -31,8 +30,10 @@ from pipeline.both import (
     shown,
     subject,
 )
-from pipeline.carry import ASSUMED, referred, select
+from pipeline.carry import ASSUMED, select
 from pipeline.document import (
+    BYTES,
+    FORM,
     Json,
     Object,
     child,
@@ -44,7 +45,6 @@ from pipeline.document import (
     rebuild_document,
     text,
 )
-from pipeline.judge import Row
 from pipeline.layout import Layout
 from pipeline.naming import DEFAULT, NAMES, identifier
 from pipeline.private import MARK as PRIVATE
@@ -66,23 +66,23 @@ SIZES = ("int32", "int64", "float", "double")
 FORMATS = (None, "uuid", "date", "date-time", "binary")
 SAYS = {"type", "enum", "const", "properties", "allOf", "anyOf", "oneOf"}
 HOLDER = re.compile(r"/responses/\w+$|/requestBody$")
-FORM, BYTES = "application/x-www-form-urlencoded", "application/octet-stream"
 
 
-def changes(layout: Layout, old: Object, new: Object, table: Sequence[Row], folder: Path) -> list[Change]:
-    """Return what changed for the operations of that table, most serious first; `folder` is for redocly's two files.
+def changes(layout: Layout, both: Both, old: Object, folder: Path) -> list[Change]:
+    """Return what changed for both documents' operations, most serious first; `folder` is for redocly's two files.
+
+    `old` is the whole of the old document.
 
     Raises `ToolsMissing` when redocly is not to be had here, and `ToolFailed` when it cannot compare the documents.
     """
-    both = common(old, new, table)
-    found = [*_moved(both, old), *_answered(both, old), *_parameters(both), *_bodies(both), *_empty(both)]
+    found = [*_moved(both), *_answered(both, old), *_parameters(both), *_bodies(both), *_empty(both)]
     found += [*_walked(layout, both), *_named(both), *_numbers(both)]
     entries = _compared(layout, both, folder)
     told = [change for entry in entries if _is_like_for_like(entry, both) for change in _told(layout, entry, both)]
     return sorted(dict.fromkeys([*found, *told, *_errors(entries, both)]), key=lambda one: (one.weight, one.place))
 
 
-def _moved(both: Both, old: Object) -> Iterator[Change]:
+def _moved(both: Both) -> Iterator[Change]:
     for name, call in calls(both.new).items():
         was = both.before.get(name, call)
         if was != call:
@@ -98,7 +98,7 @@ def _answered(both: Both, old: Object) -> Iterator[Change]:
         yield both.say(Weight.LOOK, told, "#/servers")
     for call, name in [(call, name) for name, call in calls(both.new).items() if name in both.before]:
         one, other = child(old, "paths", *both.before[name]), child(both.new, "paths", *call)
-        was, now, at = host(old, one), host(both.new, other), hosts(other) or now_common
+        was, now, at = host(was_common, one), host(now_common, other), hosts(other) or now_common
         place, there = pointer(("paths", *call, "servers")), ", ".join(sorted(at))
         if now == "elsewhere":
             told = f"`{name}` is answered at {there}, which is neither host: say with x-host in the overlay which it is"
@@ -115,21 +115,16 @@ def _answered(both: Both, old: Object) -> Iterator[Change]:
 
 
 def _token_addresses(both: Both, old: Object) -> Iterator[Change]:
-    keys = ("components", "securitySchemes")
+    keys, common = ("components", "securitySchemes"), common_hosts(both.new)
     known = {text(one, "tokenUrl") for _, one in objects(child(old, *keys), ())}
-    identity = {
-        at for call in both.methods if _is_identity(both.new, call) for at in hosts(child(both.new, "paths", *call))
-    }
+    asked = [(method, child(both.new, "paths", *call)) for call, method in both.methods.items()]
+    identity = [(method, one) for method, one in asked if host(common, one) == "identity"]
+    users = tuple(dict.fromkeys(method for method, _ in identity))
+    places = {at.partition("/")[0] for _, one in identity for at in hosts(one)}
     for place, one in objects(child(both.new, *keys), keys):
         url = text(one, "tokenUrl")
-        if url and url not in known and urlsplit(url).netloc not in {at.partition("/")[0] for at in identity}:
-            users = [method for call, method in both.methods.items() if _is_identity(both.new, call)]
-            where = pointer((*place, "tokenUrl"))
-            yield Change(Weight.LOOK, f"tokens are given out at {url} now", where, tuple(dict.fromkeys(users)))
-
-
-def _is_identity(document: Object, call: Call) -> bool:
-    return host(document, child(document, "paths", *call)) == "identity"
+        if url and url not in known and urlsplit(url).netloc not in places:
+            yield Change(Weight.LOOK, f"tokens are given out at {url} now", pointer((*place, "tokenUrl")), users)
 
 
 def _parameters(both: Both) -> Iterator[Change]:
@@ -205,7 +200,7 @@ def _walked(layout: Layout, both: Both) -> Iterator[Change]:
 
 def _named(both: Both) -> Iterator[Change]:
     """Yield the schemas that are gone, with what stands in their place, and those that are new, with what they have."""
-    before, after = _reached(both, old=True), _reached(both, old=False)
+    before, after = set(both.users_before), set(both.users)
     instead = renamed(both)
     for name in [name for name in both.schemas(old=True) if name in before and name not in both.schemas(old=False)]:
         there = f"; `{instead[name]}` stands in its place" if name in instead else ""
@@ -215,13 +210,6 @@ def _named(both: Both) -> Iterator[Change]:
         if name in after - before and name.removeprefix(ASSUMED) not in before and not _is_numbers(child(schema)):
             place = f"{SCHEMAS}{name}"
             yield both.say(Weight.HARMLESS, f"`{name}` is new; it {_contents(child(schema))}", place)
-
-
-def _reached(both: Both, *, old: bool) -> set[str]:
-    document = both.old if old else both.new
-    return referred(
-        [{method: child(document, "paths", path, method)} for path, method in both.methods], both.schemas(old=old)
-    )
 
 
 def _contents(schema: Object) -> str:
@@ -237,7 +225,7 @@ def _contents(schema: Object) -> str:
 
 def _numbers(both: Both) -> Iterator[Change]:
     """Yield the enumerations of numbers that changed or are new: what a number means, only a person can read."""
-    for name in [name for name in both.schemas(old=False) if name in _reached(both, old=False)]:
+    for name in [name for name in both.schemas(old=False) if name in both.users]:
         one, before = child(both.new, *SHARED, name), child(both.old, *SHARED, name)
         if _is_numbers(one) and any(one.get(key) != before.get(key) for key in ("enum", NAMES, "description")):
             words = f"described as “{_words(one)}”" if _words(one) else "not described"
@@ -376,7 +364,7 @@ def _is_sent(both: Both, entry: Object) -> bool:
     """Tell whether a constraint may refuse what is sent; what comes is not refused for its length or pattern."""
     where = text(child(entry, "revision"), "pointer") or text(child(entry, "base"), "pointer")
     is_kind = text(entry, "property") in ("format", "const")
-    return is_kind or "/responses/" not in text(entry, "path") or schema_of(where) in both.sent()
+    return is_kind or "/responses/" not in text(entry, "path") or schema_of(where) in both.sent
 
 
 def _format(value: Json) -> Json:

@@ -13,6 +13,7 @@ from pipeline.problems import PipelineError, reason
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 Object: TypeAlias = "dict[str, Json]"
 
+PLAIN, FORM, BYTES = "application/json", "application/x-www-form-urlencoded", "application/octet-stream"
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from pipeline.document import Json, Object, child, items, pointer, text
+from pipeline.document import PLAIN, Json, Object, child, items, pointer, text
 from pipeline.walk import UNIONS, followed, kinds
 
 ORDER = ("object", "array", "string", "integer", "number", "boolean", "null", "any")
@@ -33,7 +33,7 @@ def expected(document: Object, operation: Object) -> Expected:
     types: dict[str, set[str]] = {}
     required: dict[str, None] = {}
     for response in [one for status, one in responses.items() if status.startswith("2")]:
-        schema = child(followed(document, response), "content", "application/json").get("schema")
+        schema = child(followed(document, response), "content", PLAIN).get("schema")
         for place, found, always in _members(document, schema, "", ()):
             types.setdefault(place, set()).update(found)
             required.update({place: None} if always else {})

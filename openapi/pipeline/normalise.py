@@ -12,7 +12,7 @@ from functools import reduce, wraps
 from itertools import combinations
 from typing import cast
 
-from pipeline.document import Json, Object, child, edit_operations, items, operations, text
+from pipeline.document import BYTES, PLAIN, Json, Object, child, edit_operations, items, operations, text
 from pipeline.naming import DEFAULT, NAMES, RAW, class_name, free_name, identifier, labels_of, module_name
 from pipeline.problems import brief
 from pipeline.servers import fold_server_path
@@ -206,7 +206,7 @@ def name_members(_document: Object, keys: Keys, schema: Object, note: Note) -> O
 
 # Requests and replies
 
-PROBLEM, PLAIN, BYTES = "application/problem+json", "application/json", "application/octet-stream"
+PROBLEM = "application/problem+json"
 FORMS = ("json", "text", "bytes")
 # What the generator writes into a path or header; into a cookie it writes strings only.
 PLAIN_TYPES = ("string", "integer", "number", "boolean")

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.document import Object, child, operations, text
+from pipeline.document import FORM, Object, child, operations, text
 from pipeline.naming import class_name, module_name
 from pipeline.problems import PipelineError
 
 MARK = "x-private"
 # What the generator calls a body after where an operation takes several kinds.
-BODIES = {"application/x-www-form-urlencoded": "data", "multipart/form-data": "files"}
+BODIES = {FORM: "data", "multipart/form-data": "files"}
 SHOWN, HIDDEN = "\n@_attrs_define\nclass ", "\n@_attrs_define(repr=False)\nclass "
 
 

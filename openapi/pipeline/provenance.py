@@ -122,13 +122,14 @@ def _servers(node: Object) -> tuple[str, ...]:
 def provenance_module(document: Object) -> str:
     """Return the source of `provenance.py`, which ruff then lays out."""
     entries = "".join(f"{row.operation_id!r}: OperationProvenance({_written(row)}),\n" for row in rows(document))
-    calls = [(identifier(text(one, "operationId")), host(document, one)) for *_, one in operations(document)]
+    common = common_hosts(document)
+    calls = [(identifier(text(one, "operationId")), host(common, one)) for *_, one in operations(document)]
     return HEAD + entries + "}\n" + HOSTS + "".join(f'    {name}: Final = "{at}"\n' for name, at in calls)
 
 
-def host(document: Object, operation: Object) -> str:
+def host(common: set[str], operation: Object) -> str:
     """Return which host answers an operation: the common one, the one that a correction names, or a third."""
-    own, common = hosts(operation), common_hosts(document)
+    own = hosts(operation)
     if own <= common and (own or common):
         return "communication"
     return text(operation, HOST) or ("elsewhere" if own else "communication")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
@@ -12,19 +12,19 @@ from attrs import evolve, field, frozen
 
 from pipeline.address import address_of
 from pipeline.address import shown as address_shown
-from pipeline.both import Change, Weight, common, gone, kept, new_operations, renamed
+from pipeline.both import Both, Change, Weight, calls, common, gone, kept, new_operations, renamed
 from pipeline.carry import CONNECT, missing, put_under, select
 from pipeline.decode import decode, is_swagger_2, to_openapi
 from pipeline.diff import changes, readable_classes
 from pipeline.document import Object, child, dump, operations, parse, read_bytes, sha256, text
 from pipeline.generate import Generated, generate
 from pipeline.intake import fetch
-from pipeline.judge import Edit, Row, edits, rows
+from pipeline.judge import Edit, edits, rows
 from pipeline.layout import Layout
 from pipeline.naming import identifier
 from pipeline.normalise import finish, give_up_names, normalise
 from pipeline.observed import SIMULATED, Observed, confirm_observed, contradictions, observed_notes, read_observed
-from pipeline.overlay import Missed, apply_overlay, read_overlay
+from pipeline.overlay import Action, Missed, apply_overlay, read_overlay
 from pipeline.problems import ADDITIONS, BREAKS, DIFFERS, NOTHING_CHANGED, PipelineError
 from pipeline.provenance import confirm, is_marked, table
 from pipeline.provenance import rows as marked
@@ -199,27 +199,26 @@ def propose(layout: Layout, given: Given, old: Old | None, wish: Wish, probe: Ob
     """Return the new document, with what is carried over of ours where it lacks an operation of the facade."""
     before = parse(read_bytes(layout.assumed), layout.assumed) if layout.assumed.is_file() else {}
     carried = select(before, missing(before, given.normal))
-    new = correct(layout, given, carried, probe)
+    actions = read_overlay(layout.overlay)
+    new = correct(actions, given, carried, probe)
     if old is None or (given.data == old.data and new.document == old.built):
         return new
-    here = {text(one, "operationId") for *_, one in operations(new.document)}
-    used = {row.operation for row in rows(layout)}
+    gone_now = {row.operation for row in rows(layout)} - calls(new.document).keys()
     lacking = {
-        text(one, "operationId"): (path, method)
-        for path, method, one in operations(old.built)
-        if text(one, "operationId") in used - here and (wish.keep_assumed or path == CONNECT)
+        name: call
+        for name, call in calls(old.built).items()
+        if name in gone_now and (wish.keep_assumed or call[0] == CONNECT)
     }
     if not lacking:
         return new
     ours, _ = put_under(old.normal, before)
     carried = select(ours, [*missing(carried, given.normal), *lacking.values()])
-    return evolve(correct(layout, given, carried, probe), kept=tuple(lacking))
+    return evolve(correct(actions, given, carried, probe), kept=tuple(lacking))
 
 
-def correct(layout: Layout, given: Given, carried: Object, probe: Observed | None) -> New:
+def correct(actions: list[Action], given: Given, carried: Object, probe: Observed | None) -> New:
     """Put what is carried over under a document, apply our corrections, and mark what a probe has confirmed."""
     document, renamed = put_under(given.normal, carried)
-    actions = read_overlay(layout.overlay)
     ours = {name for action in actions if (name := text(child(action.update), "operationId"))}
     document, missed = apply_overlay(give_up_names(document, ours), actions)
     notes = [
@@ -255,13 +254,14 @@ def _report(
     layout: Layout, given: Given, old: Old | None, new: New, made: Generated, probe: Observed | None, folder: Path
 ) -> Report:
     known, used = old.built if old else new.document, rows(layout)
-    found = list(_misses(layout, known, new, used))
+    both = common(known, new.document, used)
+    found = list(_misses(layout, known, new, renamed(both)))
     found += contradictions(layout, new.document, probe, used) if probe is not None else ()
     if old is None or known != new.document:
         # What follows from an operation that is not pinned yet goes without saying.
         unpinned = {identifier(text(child(one.action.update), "operationId")) for one in new.missed} - {""}
         found += [one for one in edits(layout, made.package.parent) if not any(name in one.text for name in unpinned)]
-    differs, why_not = _changes(layout, known, new.document, used, folder)
+    differs, why_not = _changes(layout, both, known, folder) if known != new.document else ([], "")
     if any(one.weight is Weight.LOOK for one in differs) and not found:
         # A facade that fits the new client and not the old one was edited for it: then somebody has looked.
         edited = bool(edits(layout, layout.package.parent))
@@ -278,22 +278,19 @@ def _report(
     )
 
 
-def _misses(layout: Layout, known: Object, new: New, used: Sequence[Row]) -> Iterator[Edit]:
+def _misses(layout: Layout, known: Object, new: New, instead: Mapping[str, str]) -> Iterator[Edit]:
     """Yield the corrections that do not fit, those of operations and schemas with where these are now."""
-    calls = {text(one, "operationId"): (path, method) for path, method, one in operations(known)}
-    instead = renamed(common(known, new.document, used))
+    where = calls(known)
     for one in new.missed:
         name = text(child(one.action.update), "operationId")
-        told = gone(known, new.document, name, calls[name]) if name in calls else one.told(known, instead)
+        told = gone(known, new.document, name, where[name]) if name in where else one.told(known, instead)
         yield Edit(layout.short(layout.overlay), one.action.line, told)
 
 
-def _changes(layout: Layout, old: Object, new: Object, used: Sequence[Row], folder: Path) -> tuple[list[Change], str]:
+def _changes(layout: Layout, both: Both, old: Object, folder: Path) -> tuple[list[Change], str]:
     """Return what changed for the facade, or why that is not known."""
-    if old == new:
-        return [], ""
     try:
-        return changes(layout, old, new, used, folder), ""
+        return changes(layout, both, old, folder), ""
     except ToolsMissing as error:
         return [], f"no diff of the documents, which redocly makes. {error}"
     except ToolFailed as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import tools
+from pipeline.both import common
 from pipeline.decode import to_openapi
 from pipeline.diff import changes
 from pipeline.document import Object
@@ -47,7 +48,7 @@ def test_a_diff_that_cannot_be_had_is_told(
     """Whatever Node does, there is a reason to tell, and no traceback."""
     node(monkeypatch, tmp_path, script)
     with pytest.raises(kind, match=told):
-        changes(committed, {}, {}, (), tmp_path)
+        changes(committed, common({}, {}, ()), {}, tmp_path)
 
 
 @pytest.mark.parametrize(
