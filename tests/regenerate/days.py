@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import pytest
 from attrs import frozen
 
 from pipeline.__main__ import main
+from pipeline.document import parse
 from pipeline.layout import Layout
-from pipeline.tree import snapshot
+from pipeline.provenance import Row, rows
+from pipeline.tree import differences, snapshot
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,6 +53,27 @@ def live(layout: Layout, document: Path, edits: str) -> Day:
     )
     last = take_in(layout, document)
     return Day(layout, before, unmoved, tree(layout), first, json.loads(said[-1]), last)
+
+
+def written(day: Day, patch: str) -> set[str]:
+    """Give what differs at the end and no person edited, without the client; fail unless they edited our part only."""
+    touched = edited(patch)
+    assert "openapi/overlay.yaml" in touched
+    assert all(name == "openapi/overlay.yaml" or name.startswith("facade/puzzel_chat/_wire/") for name in touched)
+    changed = {name for name, _ in differences(day.before, day.after)}
+    return {name for name in changed - touched if not name.startswith("generated/")}
+
+
+def marked(day: Day) -> list[Row]:
+    """Give the operations of the document that the tree holds at the end."""
+    return rows(parse(day.after["openapi/puzzel-chat.json"], day.layout.built))
+
+
+def strictly_typed(layout: Layout) -> None:
+    """Fail unless the edited facade fits the new client by mypy's strictest rules."""
+    command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "facade", "generated"]
+    done = subprocess.run(command, cwd=layout.root, env=surroundings(layout), capture_output=True, text=True)
+    ends_well(done, "mypy finds")
 
 
 def take_in(layout: Layout, document: Path, *options: str) -> int:

@@ -11,13 +11,9 @@ import pytest
 
 from pipeline.document import Json, Object
 from regenerate.making import Client, importable
+from regenerate.parts import STRING, reference
 
-STRING: Object = {"type": "string"}
 NULL: Object = {"type": "null"}
-
-
-def reference(name: str) -> Object:
-    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def members(required: list[Json] | None = None, **properties: Json) -> Object:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.document import dump, parse, read_bytes
+from pipeline.document import dump, objects, parse, read_bytes
 from pipeline.layout import Layout
 from pipeline.report import Report
 from pipeline.run import Wish, judged
+from regenerate.parts import STRING, Document, fields, reference, rename, schema
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Layout(root=ROOT)
-FORM, MESSAGE_SCHEMA = "application/x-www-form-urlencoded", {"$ref": "#/components/schemas/SendMessageRequest"}
+FORM, MESSAGE_SCHEMA = "application/x-www-form-urlencoded", reference("SendMessageRequest")
 MESSAGE = "/api/conversation/{id}/message"
 SIGN_IN = "/api/authenticate/{customerId}"
-TEXT = {"type": "string"}
-Document = dict[str, Any]
 
 
 class Planted:
@@ -32,23 +31,6 @@ class Planted:
 
     def __init__(self, name: str, change: Callable[[Document], object], status: int, *told: str) -> None:
         self.name, self.change, self.status, self.told = name, change, status, told
-
-
-def schema(document: Document, name: str) -> Document:
-    found: Document = document["components"]["schemas"][name]
-    return found
-
-
-def fields(document: Document, name: str) -> Document:
-    found: Document = schema(document, name)["properties"]
-    return found
-
-
-def rename(mapping: Document, old: str, new: str) -> None:
-    """Rename a key where it stands."""
-    items = [(new if key == old else key, value) for key, value in mapping.items()]
-    mapping.clear()
-    mapping.update(items)
 
 
 def rename_field(document: Document, name: str, old: str, new: str) -> None:
@@ -69,10 +51,6 @@ def send_as(kind: str, **more: Any) -> Callable[[Document], object]:
 
 def parameter(document: Document, path: str, method: str, **more: Any) -> None:
     document["paths"][path][method].setdefault("parameters", []).append({"in": "query", **more})
-
-
-def ref(name: str) -> Document:
-    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def reply(document: Document, path: str, schema: Document) -> None:
@@ -193,7 +171,7 @@ PLANTED = [
         for kind, more in {
             "multipart/form-data": {},
             "application/octet-stream": {},
-            FORM: {"parts": {"type": "array", "items": {"type": "object", "properties": {"text": TEXT}}}},
+            FORM: {"parts": {"type": "array", "items": {"type": "object", "properties": {"text": STRING}}}},
         }.items()
     ),
     Planted(
@@ -377,7 +355,9 @@ PLANTED = [
     ),
     Planted(
         "parameter added as required, with a default",
-        lambda d: parameter(d, "/api/time/{id}", "get", name="zone", required=True, schema=TEXT | {"default": "Oslo"}),
+        lambda d: parameter(
+            d, "/api/time/{id}", "get", name="zone", required=True, schema=STRING | {"default": "Oslo"}
+        ),
         20,
         'facade/puzzel_chat/_wire/operations.py: Missing named argument "zone" for "_request"',
         "judged: Session.time_info: the query parameter `zone` of GET /api/time/{id} is new and required",
@@ -390,7 +370,7 @@ PLANTED = [
     ),
     Planted(
         "body field that takes more",
-        lambda d: fields(d, "SendMessageRequest").update(content={"oneOf": [TEXT, {"type": "integer"}]}),
+        lambda d: fields(d, "SendMessageRequest").update(content={"oneOf": [STRING, {"type": "integer"}]}),
         10,
         "judged: Conversation.send: `SendMessageRequest.content.oneOf` is new",
         "harmless: Conversation.send: `type` of `SendMessageRequest.content` is `string` no more",
@@ -405,7 +385,7 @@ PLANTED = [
     ),
     Planted(
         "reply field replaced by another one of its kind",
-        lambda d: (fields(d, "QueueInfo").pop("name"), fields(d, "QueueInfo").update(culture=TEXT)),
+        lambda d: (fields(d, "QueueInfo").pop("name"), fields(d, "QueueInfo").update(culture=STRING)),
         20,
         'facade/puzzel_chat/_wire/replies.py: "QueueInfo" has no attribute "name"',
         "judged: Session.queue_info: `QueueInfo.name` is gone",
@@ -445,28 +425,30 @@ PLANTED = [
     ),
     Planted(
         "reply field whose values are not listed any more",
-        lambda d: fields(d, "RouteReply").update(status=TEXT),
+        lambda d: fields(d, "RouteReply").update(status=STRING),
         20,
         'facade/puzzel_chat/_wire/replies.py: Argument 3 to "_stage" has incompatible type "str | Unset";',
         "judged: Conversation.route: `RouteReply.status` is written out now, no longer `AllocationStatus`",
     ),
     Planted(
         "body field whose values are listed",
-        lambda d: fields(d, "SendMessageRequest").update(content=TEXT | {"enum": ["Yes", "No"]}),
+        lambda d: fields(d, "SendMessageRequest").update(content=STRING | {"enum": ["Yes", "No"]}),
         20,
         'facade/puzzel_chat/_wire/operations.py: Argument "content" to "SendMessageRequest" has incompati',
         "judged: Conversation.send: `SendMessageRequest.content` is one of `Yes`, `No` now",
     ),
     Planted(
         "parameter whose values are listed",
-        lambda d: d["paths"]["/api/time/{id}"]["get"]["parameters"][0].update(schema=TEXT | {"enum": ["Day", "Night"]}),
+        lambda d: d["paths"]["/api/time/{id}"]["get"]["parameters"][0].update(
+            schema=STRING | {"enum": ["Day", "Night"]}
+        ),
         20,
         'facade/puzzel_chat/_wire/operations.py: Argument 2 to "_request" has incompatible type "str"; ex',
         "judged: Session.time_info: the path parameter `id` of GET /api/time/{id} is one of `Day`, `Night` now",
     ),
     Planted(
         "reply field that tells the kinds apart with another value",
-        lambda d: schema(d, "TextMessage")["allOf"][1]["properties"].update(type=TEXT | {"enum": ["Chat"]}),
+        lambda d: schema(d, "TextMessage")["allOf"][1]["properties"].update(type=STRING | {"enum": ["Chat"]}),
         20,
         "look: Session.poll: `const` of `TextMessage.type` is `Chat` now, no longer `Text`",
     ),
@@ -486,7 +468,7 @@ PLANTED = [
     ),
     Planted(
         "reply as a list",
-        lambda d: reply(d, "/api/queue/info/{id}", {"type": "array", "items": ref("QueueInfo")}),
+        lambda d: reply(d, "/api/queue/info/{id}", {"type": "array", "items": reference("QueueInfo")}),
         20,
         'facade/puzzel_chat/_wire/replies.py: "list[QueueInfo]" has no attribute "id"',
         "judged: Session.queue_info: GET /api/queue/info/{id} responses 200 application/json schema is",
@@ -494,7 +476,7 @@ PLANTED = [
     ),
     Planted(
         "reply of two kinds",
-        lambda d: reply(d, "/api/queue/info/{id}", {"oneOf": [ref("QueueInfo"), ref("TimeInfo")]}),
+        lambda d: reply(d, "/api/queue/info/{id}", {"oneOf": [reference("QueueInfo"), reference("TimeInfo")]}),
         20,
         'facade/puzzel_chat/_wire/replies.py: Item "TimeInfo" of "QueueInfo | TimeInfo" has no attribute ',
         "judged: Session.queue_info: GET /api/queue/info/{id} responses 200 application/json schema is",
@@ -502,13 +484,13 @@ PLANTED = [
     ),
     Planted(
         "reply that may be null",
-        lambda d: reply(d, "/api/queue/info/{id}", {"allOf": [ref("QueueInfo")], "nullable": True}),
+        lambda d: reply(d, "/api/queue/info/{id}", {"allOf": [reference("QueueInfo")], "nullable": True}),
         20,
         'facade/puzzel_chat/_wire/replies.py: Item "None" of "QueueInfo | None" has no attribute "id"',
     ),
     Planted(
         "reply read by its names, without them",
-        lambda d: reply(d, "/api/conversation", {"type": "object", "additionalProperties": TEXT}),
+        lambda d: reply(d, "/api/conversation", {"type": "object", "additionalProperties": STRING}),
         20,
         'facade/puzzel_chat/_wire/replies.py: "PollConversationResponse200" has no attribute "messages"',
         "judged: Session.poll: GET /api/conversation responses 200 application/json schema is",
@@ -707,7 +689,7 @@ PLANTED = [
     ),
     Planted(
         "reference in an allOf of its own",
-        lambda d: fields(d, "RequestStatus").update(agent={"allOf": [ref("Agent")], "nullable": True}),
+        lambda d: fields(d, "RequestStatus").update(agent={"allOf": [reference("Agent")], "nullable": True}),
         10,
     ),
 ]
@@ -715,16 +697,9 @@ PLANTED = [
 
 def rename_schema(document: Document, old: str, new: str) -> None:
     rename(document["components"]["schemas"], old, new)
-    for node in walk(document):
+    for _, node in objects(document, ()):
         if node.get("$ref") == f"#/components/schemas/{old}":
             node["$ref"] = f"#/components/schemas/{new}"
-
-
-def walk(node: Any) -> Iterator[Document]:
-    if isinstance(node, dict):
-        yield node
-    for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
-        yield from walk(value)
 
 
 @pytest.fixture(scope="module")

@@ -20,11 +20,11 @@ from pipeline.layout import Layout
 from pipeline.provenance import rows
 from pipeline.tools import ToolsMissing
 from pipeline.tree import snapshot
+from regenerate.days import ROOT, tree
+from regenerate.parts import Document
 from regenerate.serving import Site, a_site
 
-ROOT = Path(__file__).resolve().parents[2]
 UPSTREAM = ROOT / "openapi" / "upstream.json"
-Document = dict[str, Any]
 Plant = Callable[[Document], object]
 
 
@@ -33,11 +33,6 @@ def site() -> Iterator[Site]:
     """A web server on loopback."""
     with a_site() as site:
         yield site
-
-
-def tree(layout: Layout) -> dict[str, bytes]:
-    """Give everything in the checkout but the report."""
-    return {name: data for name, data in snapshot(layout.root).items() if not name.startswith(".regenerate/")}
 
 
 def planted(tmp_path: Path, change: Plant, unmarked: bool = False) -> str:

@@ -16,11 +16,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.document import parse, read_bytes
 from pipeline.layout import Layout
-from pipeline.provenance import rows
-from pipeline.tree import differences
-from regenerate.days import ROOT, Day, edited, ends_well, live, surroundings
+from regenerate.days import ROOT, Day, ends_well, live, marked, strictly_typed, surroundings, written
 
 REHEARSAL = Path(__file__).with_name("rehearsal")
 VENDOR = REHEARSAL / "vendor.json"
@@ -112,12 +109,7 @@ def line_of(file: str, number: int) -> str:
 
 def test_only_the_overlay_and_wire_are_edited(that_day: Day) -> None:
     """What a person changes is the overlay and `_wire`; all else that differs at the end the pipeline wrote."""
-    touched = edited(PATCH)
-    assert "openapi/overlay.yaml" in touched
-    assert all(name == "openapi/overlay.yaml" or name.startswith("facade/puzzel_chat/_wire/") for name in touched)
-    changed = {name for name, _ in differences(that_day.before, that_day.after)}
-    written = {name for name in changed - touched if not name.startswith("generated/")}
-    assert written == {
+    assert written(that_day, PATCH) == {
         "openapi/README.md",
         "openapi/SOURCE.toml",
         "openapi/assumed.json",
@@ -137,27 +129,21 @@ def test_the_edited_facade_takes_the_document_in(that_day: Day) -> None:
     """The second run ends with 10, the tree is what the document gives, and each operation is marked by its source."""
     assert that_day.last == 10
     assert main(["--root", str(that_day.layout.root), "--check"]) == 0
-    built = that_day.layout.built
-    marks = {row.operation_id: row.provenance for row in rows(parse(read_bytes(built), built))}
+    marks = {row.operation_id: row.provenance for row in marked(that_day)}
     assert (marks.pop("getTimeInfo"), marks.pop("connectToken")) == ("assumed", "documented")
     assert set(marks.values()) == {"confirmed"}
 
 
 def test_each_operation_keeps_its_host(that_day: Day) -> None:
     """The identity host keeps its two operations, one by the document and one carried over; no other is told."""
-    built = that_day.layout.built
-    marked = rows(parse(read_bytes(built), built))
-    identity = {row.operation_id for row in marked if any("consumeridp" in one for one in row.servers)}
+    identity = {row.operation_id for row in marked(that_day) if any("consumeridp" in one for one in row.servers)}
     assert identity == {"connectToken", "authenticateVisitor"}
     assert not [one for one in that_day.report["changes"] if "host" in one["text"] or "answered" in one["text"]]
 
 
 def test_the_edited_facade_is_strictly_typed(that_day: Day) -> None:
     """The edited `_wire` fits the new client by mypy's strictest rules."""
-    command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "facade", "generated"]
-    environment = surroundings(that_day.layout)
-    done = subprocess.run(command, cwd=that_day.layout.root, env=environment, capture_output=True, text=True)
-    ends_well(done, "mypy finds")
+    strictly_typed(that_day.layout)
 
 
 def test_the_doctor_shows_the_new_state(that_day: Day) -> None:

@@ -19,12 +19,10 @@ from typing import Any
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.document import parse, read_bytes
 from pipeline.layout import Layout
-from pipeline.provenance import rows
 from pipeline.run import Wish, judged
-from pipeline.tree import differences
-from regenerate.days import ROOT, Day, edited, ends_well, live, surroundings
+from regenerate.days import Day, edited, ends_well, live, marked, strictly_typed, surroundings, written
+from regenerate.parts import fields, rename
 
 REHEARSAL = Path(__file__).with_name("rehearsal_two")
 VENDOR = REHEARSAL / "vendor.json"
@@ -69,13 +67,8 @@ def test_the_first_report_names_the_files_to_edit(that_day: Day) -> None:
 
 def test_only_the_overlay_and_wire_are_edited(that_day: Day) -> None:
     """What a person changes is the overlay and `_wire`; all else that differs at the end the pipeline wrote."""
-    touched = edited(PATCH)
-    assert "openapi/overlay.yaml" in touched
-    assert all(name == "openapi/overlay.yaml" or name.startswith("facade/puzzel_chat/_wire/") for name in touched)
-    changed = {name for name, _ in differences(that_day.before, that_day.after)}
-    written = {name for name in changed - touched if not name.startswith("generated/")}
     files = ("README.md", "SOURCE.toml", "assumed.json", "puzzel-chat.json", "upstream.json")
-    assert written == {f"openapi/{name}" for name in files}
+    assert written(that_day, PATCH) == {f"openapi/{name}" for name in files}
 
 
 def test_no_reply_is_read_by_names_in_strings() -> None:
@@ -92,8 +85,7 @@ def test_the_edited_facade_takes_the_document_in(that_day: Day) -> None:
 
 def test_each_operation_of_the_facade_is_the_document_s(that_day: Day) -> None:
     """Of the ten operations the vendor's document has nine, and only the token endpoint is carried over."""
-    built = that_day.layout.built
-    marks = {row.operation_id: row.provenance for row in rows(parse(read_bytes(built), built))}
+    marks = {row.operation_id: row.provenance for row in marked(that_day)}
     assert marks.pop("connectToken") == "documented"
     assert len(marks) > 9
     assert set(marks.values()) == {"confirmed"}
@@ -101,10 +93,7 @@ def test_each_operation_of_the_facade_is_the_document_s(that_day: Day) -> None:
 
 def test_the_edited_facade_is_strictly_typed(that_day: Day) -> None:
     """The edited facade fits the new client by mypy's strictest rules."""
-    command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "facade", "generated"]
-    environment = surroundings(that_day.layout)
-    done = subprocess.run(command, cwd=that_day.layout.root, env=environment, capture_output=True, text=True)
-    ends_well(done, "mypy finds")
+    strictly_typed(that_day.layout)
 
 
 def test_a_poll_is_read_two_levels_deep(spoken: dict[str, Any]) -> None:
@@ -167,17 +156,6 @@ def test_a_chat_goes_on_at_its_new_addresses(spoken: dict[str, Any]) -> None:
     ]
 
 
-def renamed(mapping: dict[str, Any], old: str, new: str) -> None:
-    items = [(new if key == old else key, value) for key, value in mapping.items()]
-    mapping.clear()
-    mapping.update(items)
-
-
-def members(document: Any, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = document["components"]["schemas"][name]["properties"]
-    return found
-
-
 FEED, SEND, CHAT = "/api/conversation", "/api/chats/{chatId}/entries", "/api/chats/{chatId}"
 TAKE = {"name": "since", "in": "query", "schema": {"type": "integer", "default": 50}}
 HEADER = {"name": "X-Tenant", "in": "header", "required": True, "schema": {"type": "string"}}
@@ -186,15 +164,15 @@ HEADER = {"name": "X-Tenant", "in": "header", "required": True, "schema": {"type
 @pytest.mark.parametrize(
     ("change", "status", "told"),
     [
-        (lambda d: renamed(members(d, "EntryPage"), "entries", "rows"), 20, '"EntryPage" has no attribute "entries"'),
-        (lambda d: members(d, "EntryDto")["edition"].update(type=["null", "integer"]), 10, "`WordsEntryDto.edition`"),
-        (lambda d: members(d, "EntryReceipt")["entryId"].update(type=["null", "string"]), 10, "`EntryReceipt.entryId`"),
+        (lambda d: rename(fields(d, "EntryPage"), "entries", "rows"), 20, '"EntryPage" has no attribute "entries"'),
+        (lambda d: fields(d, "EntryDto")["edition"].update(type=["null", "integer"]), 10, "`WordsEntryDto.edition`"),
+        (lambda d: fields(d, "EntryReceipt")["entryId"].update(type=["null", "string"]), 10, "`EntryReceipt.entryId`"),
         (
             lambda d: d["paths"][FEED]["get"]["responses"]["200"].pop("content"),
             20,
             '"None" has no attribute "position"',
         ),
-        (lambda d: renamed(d["paths"][SEND]["post"]["responses"], "201", "200"), 10, "`201` is gone, and `200` is new"),
+        (lambda d: rename(d["paths"][SEND]["post"]["responses"], "201", "200"), 10, "`201` is gone, and `200` is new"),
         (lambda d: d["paths"][FEED]["get"]["parameters"].append(HEADER), 20, 'Missing named argument "x_tenant"'),
         (lambda d: d["paths"][CHAT]["patch"]["parameters"][0]["schema"].update(format="uuid"), 20, 'expected "UUID"'),
         (
@@ -203,7 +181,7 @@ HEADER = {"name": "X-Tenant", "in": "header", "required": True, "schema": {"type
             "at x.example, which is",
         ),
         (lambda d: d["paths"][FEED]["get"]["parameters"].append(TAKE), 10, "the service takes `50` without it"),
-        (lambda d: members(d, "QueueLoadDto")["averageWait"].pop("format"), 20, "`QueueLoadDto.averageWait` is `date"),
+        (lambda d: fields(d, "QueueLoadDto")["averageWait"].pop("format"), 20, "`QueueLoadDto.averageWait` is `date"),
     ],
     ids=["list", "null", "id", "schema", "status", "header", "uuid", "host", "default", "duration"],
 )

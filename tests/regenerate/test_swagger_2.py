@@ -25,9 +25,9 @@ from pipeline.document import (
 from pipeline.layout import Layout
 from pipeline.run import Given, read
 from pipeline.walk import without
+from regenerate.parts import STRING
 
 ROOT = Path(__file__).resolve().parents[2]
-STRING: Object = {"type": "string"}
 NAMED: Object = {"type": "object", "properties": {"name": STRING}}
 
 

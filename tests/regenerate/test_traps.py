@@ -35,13 +35,9 @@ from puzzel_chat._wire import replies
 from puzzel_chat._wire.operations import QUEUE, poll_request, queue_request
 from puzzel_chat._wire.refusals import error_for
 from regenerate.making import Client, importable
+from regenerate.parts import STRING, reference
 
 ROOT = Path(__file__).resolve().parents[2]
-STRING: Object = {"type": "string"}
-
-
-def reference(name: str) -> Object:
-    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def habits(schema: Object, *names: str) -> Object:
