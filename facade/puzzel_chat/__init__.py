@@ -9,7 +9,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from puzzel_chat._config import Settings
 from puzzel_chat._errors import (
     AgentWaitTimeout,
     ApiError,
@@ -63,15 +62,16 @@ from puzzel_chat._models import (
     Visitor,
     is_message,
 )
+from puzzel_chat._settings import Settings
 
 if TYPE_CHECKING:
     from puzzel_chat._async import AsyncConversation, AsyncPuzzelChat, AsyncSession
-    from puzzel_chat._loop import LoopStats, PollingLoop
+    from puzzel_chat._fleet import LoopStats, PollingLoop
     from puzzel_chat._probe import Difference, Observation, Probe, ProbeReport
     from puzzel_chat._sqlite import SQLiteStore
     from puzzel_chat._store import MemoryStore, Store, StoredConversation, StoredSession, StoredTokens, Waiting
     from puzzel_chat._sync import Conversation, PuzzelChat, Session
-    from puzzel_chat._wire.provenance import OperationInfo, operations
+    from puzzel_chat._wire.operations import OperationInfo, operations
 
 __version__ = "0.1.0"
 
@@ -153,12 +153,12 @@ __all__ = [
 # Imported when first used: who only blocks does not pay for asyncio, who catches errors not for an HTTP client.
 _LATER = {
     "_async": ("AsyncConversation", "AsyncPuzzelChat", "AsyncSession"),
-    "_loop": ("LoopStats", "PollingLoop"),
+    "_fleet": ("LoopStats", "PollingLoop"),
     "_probe": ("Difference", "Observation", "Probe", "ProbeReport"),
     "_sqlite": ("SQLiteStore",),
     "_store": ("MemoryStore", "Store", "StoredConversation", "StoredSession", "StoredTokens", "Waiting"),
     "_sync": ("Conversation", "PuzzelChat", "Session"),
-    "_wire.provenance": ("OperationInfo", "operations"),
+    "_wire.operations": ("OperationInfo", "operations"),
 }
 _HOME = {name: module for module, names in _LATER.items() for name in names}
 

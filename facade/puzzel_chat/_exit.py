@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 from puzzel_chat._errors import PuzzelChatError
 from puzzel_chat._retry import LEAVE_WITHIN, within
-from puzzel_chat._state import SessionState, log
+from puzzel_chat._session import SessionState, log
 from puzzel_chat._store import MemoryStore
 from puzzel_chat._transport import Transport
 from puzzel_chat._wire.operations import end_request

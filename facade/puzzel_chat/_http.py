@@ -7,7 +7,7 @@ from typing import Protocol
 
 from attrs import field, frozen
 
-from puzzel_chat._config import Address, HostName
+from puzzel_chat._settings import Address, HostName
 
 
 @frozen(kw_only=True)

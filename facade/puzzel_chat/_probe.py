@@ -19,15 +19,15 @@ from typing import Literal, TypeAlias
 
 from attrs import asdict, define, evolve, field, frozen
 
+from puzzel_chat._client import SignIn
 from puzzel_chat._clock import Clock
-from puzzel_chat._config import Settings
 from puzzel_chat._errors import ApiError, ContractError, PuzzelChatError, RoutingError, SessionExpired
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._models import AllocationStage, TextMessage, Visitor
 from puzzel_chat._models import Event as ChatEvent
-from puzzel_chat._opening import SignIn
 from puzzel_chat._routing import ENDINGS
-from puzzel_chat._state import Parts
+from puzzel_chat._session import Parts
+from puzzel_chat._settings import Settings
 from puzzel_chat._store import MemoryStore
 from puzzel_chat._sync import Conversation, PuzzelChat, Session
 from puzzel_chat._tokens import connect_fields, refresh_fields
@@ -44,10 +44,11 @@ from puzzel_chat._wire.operations import (
     TOKEN,
     TYPING,
     AnyOperation,
+    OperationInfo,
+    operations,
     poll_request,
     token_request,
 )
-from puzzel_chat._wire.provenance import OperationInfo, operations
 from puzzel_chat._wire.refusals import error_for, refresh_error
 from puzzel_chat._wire.replies import Grant, Poll, grant, poll
 

@@ -1,4 +1,6 @@
-"""One refresh of a session's token: what both shells do in the same way, between their waits.
+"""A token set from a reply, as a store keeps it, and back on this process's clocks.
+
+One refresh of a session's token: what both shells do in the same way, between their waits.
 
     acquire ──► newer in the store? ──► post ──► settle: stored, lease given back ──► ended: in memory ──► callers wake
 
@@ -17,8 +19,7 @@ from attrs import define, evolve
 
 from puzzel_chat._errors import PuzzelChatError, SessionExpired, StoreError
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._state import SessionState, log
-from puzzel_chat._stored import from_stored, to_stored, token_set
+from puzzel_chat._session import SessionState, from_stored, log, to_stored, token_set
 from puzzel_chat._tokens import Now, Step, TokenSet, refresh_fields, resend
 from puzzel_chat._wire.operations import TOKEN, token_request
 from puzzel_chat._wire.refusals import error_for, refresh_error

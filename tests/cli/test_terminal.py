@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hostile import Asked, Said, Service
 from puzzel_chat import PuzzelChat
-from puzzel_chat._wire.items import event
+from puzzel_chat._wire.replies import event
 from puzzel_chat.cli._output import Output
 from puzzel_chat.cli._render import line, record
 from puzzel_chat.cli._sandbox import Chronicle

@@ -26,10 +26,10 @@ from pipeline.generate import generate, marker
 from pipeline.layout import Layout
 from pipeline.problems import PipelineError
 from pipeline.tree import snapshot
-from puzzel_chat._config import Settings
 from puzzel_chat._errors import ApiError, ContractError, PuzzelChatError, ServerError, TransportError
 from puzzel_chat._http import Reply
 from puzzel_chat._models import AllocationStage, TextMessage, UnknownMessage
+from puzzel_chat._settings import Settings
 from puzzel_chat._transport import Transport
 from puzzel_chat._wire import replies
 from puzzel_chat._wire.operations import QUEUE, poll_request, queue_request

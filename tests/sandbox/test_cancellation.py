@@ -18,7 +18,7 @@ from attrs import define, evolve
 
 from blocking import settings
 from puzzel_chat import AgentWaitTimeout, AsyncConversation, AsyncPuzzelChat, Event, TextMessage, Visitor
-from puzzel_chat._async._ending import AsyncEnding
+from puzzel_chat._async import AsyncEnding
 from puzzel_chat.sandbox import Fault, Sandbox
 from puzzel_chat.testing import VirtualTime
 from waiting import until_async

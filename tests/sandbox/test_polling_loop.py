@@ -30,7 +30,7 @@ from puzzel_chat import (
     SQLiteStore,
     TextMessage,
 )
-from puzzel_chat._mailbox import BUFFER
+from puzzel_chat._inbox import BUFFER
 from puzzel_chat.sandbox import Fault, Sandbox
 from waiting import until_async
 
@@ -156,8 +156,8 @@ def _ended(events: list[Event]) -> bool:
 
 def test_slow_handlers_are_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """A handler that is with one event for long is counted, and logged once for that event."""
-    monkeypatch.setattr("puzzel_chat._loop._deliveries.SLOW", 0.05)
-    monkeypatch.setattr("puzzel_chat._loop._rounds.LOOK", 0.02)
+    monkeypatch.setattr("puzzel_chat._fleet._handlers.SLOW", 0.05)
+    monkeypatch.setattr("puzzel_chat._fleet._loop.LOOK", 0.02)
 
     async def scenario() -> None:
         go_on = asyncio.Event()
@@ -455,7 +455,7 @@ def test_wrong_settings_are_named(name: str, value: Any) -> None:
 
 def test_without_the_extra_fast_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks for the fast transport without its extra is told what to install."""
-    monkeypatch.setattr("puzzel_chat._transport.fleet.find_spec", lambda name: None)
+    monkeypatch.setattr("puzzel_chat._fleet._transport.find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match=r"pip install 'puzzel-chat\[fleet\]'"):
         PollingLoop(fast=True)
     assert not PollingLoop()._fast
@@ -465,7 +465,7 @@ def test_many_sessions_on_the_plain_install_are_told_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """More sessions than httpx keeps pace with are logged once, with what to install."""
-    monkeypatch.setattr("puzzel_chat._loop._polling_loop.PLAIN_SESSIONS", 2)
+    monkeypatch.setattr("puzzel_chat._fleet._loop.PLAIN_SESSIONS", 2)
 
     async def scenario() -> None:
         async with chats(sandbox, 5) as opened, PollingLoop(fast=False) as loop:
@@ -503,7 +503,7 @@ def test_a_mistake_of_the_loop_itself_is_told(monkeypatch: pytest.MonkeyPatch) -
         ):
             for conversation in opened:
                 loop.add(conversation, Kept().coroutine)
-            monkeypatch.setattr("puzzel_chat._loop._members.Timetable.due", lambda *_: 1 / 0)
+            monkeypatch.setattr("puzzel_chat._fleet._members.Timetable.due", lambda *_: 1 / 0)
             await until_async(lambda: len(failed) == 3)
             assert sorted(failed) == sorted(f"{one.id} ZeroDivisionError" for one in opened)
 
@@ -513,7 +513,7 @@ def test_a_mistake_of_the_loop_itself_is_told(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_handler_that_takes_no_cancellation_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """`aclose` comes back though a coroutine goes on after it was cancelled."""
-    monkeypatch.setattr("puzzel_chat._loop._polling_loop.LAST_WITHIN", 0.1)
+    monkeypatch.setattr("puzzel_chat._fleet._loop.LAST_WITHIN", 0.1)
 
     async def scenario() -> None:
         begun, go_on = asyncio.Event(), asyncio.Event()

@@ -26,7 +26,7 @@ from puzzel_chat import (
     SessionError,
     SessionInUse,
 )
-from puzzel_chat._mail import LEASE
+from puzzel_chat._lease import LEASE
 from puzzel_chat.sandbox import Fault, Sandbox
 from puzzel_chat.testing import VirtualTime
 from sandbox.test_polling_loop import Kept, chats, run, said, told

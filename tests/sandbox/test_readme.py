@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from puzzel_chat import Settings
-from puzzel_chat._config import env_name
+from puzzel_chat._settings import env_name
 from puzzel_chat.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]

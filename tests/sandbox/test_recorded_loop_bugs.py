@@ -141,7 +141,7 @@ def test_a_cancellation_is_never_tried_again() -> None:
 
 def test_no_more_connections_than_we_say(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pool without a bound meets its first stall with one socket per chat (encode/httpx#3215): ours is bounded."""
-    monkeypatch.setattr("puzzel_chat._transport.pools.MAX_CONNECTIONS", 4)
+    monkeypatch.setattr("puzzel_chat._transport.MAX_CONNECTIONS", 4)
     gate = threading.Semaphore(0)
 
     def answer(asked: Asked) -> Said:
@@ -162,7 +162,7 @@ def test_no_more_connections_than_we_say(connect: Connect, monkeypatch: pytest.M
 
 def test_cancelled_requests_give_their_connections_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many cancellations of requests that wait for one another cost no slot of the pool (encode/httpcore#1093)."""
-    monkeypatch.setattr("puzzel_chat._transport.pools.MAX_CONNECTIONS", 2)
+    monkeypatch.setattr("puzzel_chat._async_transport.MAX_CONNECTIONS", 2)
 
     async def scenario(sandbox: Sandbox) -> None:
         async with AsyncPuzzelChat(**settings(sandbox, timeout=2)) as chat:

@@ -95,7 +95,7 @@ class Leaping(Clock):
 def clock(monkeypatch: pytest.MonkeyPatch) -> Leaping:
     """Let every client of the test live in a time that the test can move on."""
     clock = Leaping()
-    monkeypatch.setattr("puzzel_chat._application.Clock", lambda: clock)
+    monkeypatch.setattr("puzzel_chat._client.Clock", lambda: clock)
     return clock
 
 

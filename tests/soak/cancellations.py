@@ -23,12 +23,11 @@ from unittest.mock import patch
 import httpx
 from attrs import define
 
-from puzzel_chat import PuzzelChatError
+from puzzel_chat import PuzzelChatError, _async_transport
 from puzzel_chat import _transport as ours
-from puzzel_chat._config import Settings
+from puzzel_chat._fleet._transport import FleetTransport
 from puzzel_chat._http import Request
-from puzzel_chat._transport import pools
-from puzzel_chat._transport.fleet import FleetTransport
+from puzzel_chat._settings import Settings
 from soak.peer import peer
 from soak.table import table
 
@@ -213,7 +212,7 @@ async def bare_async(address: str, plan: Plan) -> Figures:
 
 async def ours_async(address: str, plan: Plan) -> Figures:
     """Look at our own transport."""
-    transport = ours.AsyncTransport(Settings(base_url=address, solution_id="7", timeout=PATIENCE))
+    transport = _async_transport.AsyncTransport(Settings(base_url=address, solution_id="7", timeout=PATIENCE))
 
     async def send() -> object:
         return await transport.send(POLL, "token")
@@ -310,7 +309,7 @@ def ours_sync(address: str, plan: Plan) -> Figures:
 
 def run(subject: Callable[[str, Plan], Any], plan: Plan) -> Figures:
     """Run one subject against a server of its own."""
-    with peer(SLOWEST, plan.seed) as address, patch.object(pools, "MAX_CONNECTIONS", plan.connections):
+    with peer(SLOWEST, plan.seed) as address, patch.object(_async_transport, "MAX_CONNECTIONS", plan.connections):
         found = subject(address, plan)
         figures: Figures = asyncio.run(found) if asyncio.iscoroutine(found) else found
     return figures

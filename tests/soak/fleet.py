@@ -21,7 +21,7 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 
 from puzzel_chat import AsyncConversation, AsyncPuzzelChat, PollingLoop
-from puzzel_chat._async._session import AsyncSession
+from puzzel_chat._async import AsyncSession
 from puzzel_chat._retry import LAST_WORDS_WITHIN
 from puzzel_chat.sandbox import SEMANTICS, Fault, Semantics
 from soak import leftovers

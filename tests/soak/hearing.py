@@ -18,11 +18,11 @@ from weakref import WeakKeyDictionary
 from attrs import define, field
 
 from puzzel_chat import AuthenticationError, ContractError
-from puzzel_chat._async._session import AsyncSession
+from puzzel_chat._async import AsyncSession
+from puzzel_chat._async_transport import AsyncTransport
+from puzzel_chat._fleet._transport import FleetTransport
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._retry import MAX_UNDECODABLE
-from puzzel_chat._transport.awaiting import AsyncTransport
-from puzzel_chat._transport.fleet import FleetTransport
 from puzzel_chat._wire.operations import POLL, TOKEN
 from soak.compare import Key
 

@@ -168,7 +168,7 @@ def run(kind: str, hours: float, store: str = "memory", quiet: bool = False) -> 
     with TemporaryDirectory() as folder, centre(**talks, token_life=TOKEN_LIFE) as running:
         watch = Watch(figures, running.clock, quiet)
         with (
-            patch("puzzel_chat._application.Clock", lambda: running.clock),
+            patch("puzzel_chat._client.Clock", lambda: running.clock),
             closing(MemoryStore() if store == "memory" else SQLiteStore(Path(folder) / "chats.db")) as kept,
         ):
             began = time.perf_counter()

@@ -37,10 +37,11 @@ from puzzel_chat import (
     SQLiteStore,
     is_message,
 )
-from puzzel_chat._async._session import AsyncSession
-from puzzel_chat._loop._members import Handler
-from puzzel_chat._sync._session import Session
-from puzzel_chat._transport import AsyncTransport, Transport
+from puzzel_chat._async import AsyncSession
+from puzzel_chat._async_transport import AsyncTransport
+from puzzel_chat._fleet._members import Handler
+from puzzel_chat._sync import Session
+from puzzel_chat._transport import Transport
 from puzzel_chat.sandbox import SandboxSettings
 
 WHERE = ("start", "end", "route", "send", "token", "status", "poll")

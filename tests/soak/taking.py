@@ -14,8 +14,8 @@ from typing import Any
 
 from blocking import Blocking, Loop
 from puzzel_chat import AsyncConversation, ConversationEnded, Event, PollingLoop, TransportError
-from puzzel_chat._config import Settings
-from puzzel_chat._transport.fleet import FleetTransport
+from puzzel_chat._fleet._transport import FleetTransport
+from puzzel_chat._settings import Settings
 from puzzel_chat._wire.operations import poll_request
 from soak.clock import SoakTime
 from soak.customer import SILENCE, TROUBLES

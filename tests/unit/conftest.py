@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from puzzel_chat._config import Settings
+from puzzel_chat import _transport as pools
+from puzzel_chat._async_transport import AsyncTransport
+from puzzel_chat._fleet._transport import FleetTransport
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._transport import AsyncTransport, Transport, pools
-from puzzel_chat._transport.fleet import FleetTransport
+from puzzel_chat._settings import Settings
+from puzzel_chat._transport import Transport
 
 SECRET = "s3cr3t-token"
 Send = Callable[..., Reply]

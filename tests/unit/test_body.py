@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from puzzel_chat._errors import ContractError
-from puzzel_chat._transport.body import LARGEST_REPLY, Body
+from puzzel_chat._transport import LARGEST_REPLY, Body
 
 
 def taken(packing: str, *pieces: bytes) -> bytes:

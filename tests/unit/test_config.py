@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from puzzel_chat import AsyncPuzzelChat, ConfigurationError, PuzzelChat
-from puzzel_chat._config import ENV_PREFIX, Settings, env_name
+from puzzel_chat._settings import ENV_PREFIX, Settings, env_name
 
 GOOD: dict[str, Any] = {"base_url": "https://chat.example", "solution_id": "7"}
 

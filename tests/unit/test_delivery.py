@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from puzzel_chat._delivery import Expected, Sends, delivery_unknown
+from puzzel_chat._inbox import Expected, Sends, delivery_unknown
 from puzzel_chat._models import Author, Role, TextMessage
-from puzzel_chat._wire.items import event
+from puzzel_chat._wire.replies import event
 
 ME = Author(role=Role.CUSTOMER)
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from puzzel_chat._http import Request
-from puzzel_chat._transport.messages import headers
-from puzzel_chat._wire.encoding import encoded
+from puzzel_chat._transport import headers
+from puzzel_chat._wire.operations import encoded
 
 
 def built(**parts: Any) -> Request:

@@ -25,13 +25,13 @@ from pyreqwest import exceptions as library
 
 from answering import says, server
 from forking import in_a_fork
-from puzzel_chat._config import Settings
 from puzzel_chat._errors import ConfigurationError, ContractError, Sent, SessionError, TransportError
+from puzzel_chat._fleet import _transport as fleet
+from puzzel_chat._fleet._outcomes import CAUGHT, OUTCOMES, outcome
+from puzzel_chat._fleet._transport import FleetTransport
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._transport import fleet
-from puzzel_chat._transport.fleet import FleetTransport
-from puzzel_chat._transport.fleet_outcomes import CAUGHT, OUTCOMES, outcome
-from puzzel_chat._transport.pools import reachable
+from puzzel_chat._settings import Settings
+from puzzel_chat._transport import reachable
 from puzzel_chat._wire.replies import poll
 
 POLL = Request(operation="pollConversation", method="GET", path="/api/conversation", query="after=CURSOR")
@@ -487,7 +487,7 @@ def test_the_library_is_imported_when_it_is_needed() -> None:
     """Neither the other transports nor asking whether it is there import it."""
     program = (
         "import sys, puzzel_chat._transport\n"
-        "from puzzel_chat._transport.fleet import fleet_installed\n"
+        "from puzzel_chat._fleet._transport import fleet_installed\n"
         "print(fleet_installed(), 'pyreqwest' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=30)

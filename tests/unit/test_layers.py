@@ -19,23 +19,23 @@ LONGEST_FUNCTION = 45
 # The first column names a layer, the second its modules, the third the layers that they may import beside their own.
 BASE = "base"
 LAYERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
-    (BASE, ("_errors", "_models", "_config", "_secrets", "_html", "_http"), ()),
-    ("cores", ("_tokens", "_routing", "_polling", "_mailbox", "_delivery", "_retry", "_hosts"), (BASE,)),
+    (BASE, ("_errors", "_models", "_settings", "_secrets", "_html", "_http"), ()),
+    ("cores", ("_tokens", "_routing", "_polling", "_inbox", "_retry"), (BASE,)),
     ("clock", ("_clock",), ("cores",)),
     ("wire", ("_wire",), (BASE,)),
-    ("transport", ("_transport",), (BASE,)),
-    ("stores", ("_owners", "_store", "_database", "_sqlite"), (BASE,)),
+    ("transport", ("_transport", "_async_transport"), (BASE,)),
+    ("stores", ("_store", "_sqlite"), (BASE,)),
     (
         "state",
-        ("_stored", "_mail", "_state", "_opening", "_refresh", "_application"),
+        ("_lease", "_session", "_client", "_refresh"),
         (BASE, "cores", "clock", "wire", "stores"),
     ),
     ("exit", ("_exit",), (BASE, "cores", "wire", "transport", "stores", "state")),
     ("sync", ("_sync",), (BASE, "cores", "clock", "wire", "transport", "stores", "state", "exit")),
     ("async", ("_async",), (BASE, "cores", "clock", "wire", "transport", "stores", "state", "exit")),
     (
-        "loop",
-        ("_loop",),
+        "fleet",
+        ("_fleet",),
         (BASE, "cores", "clock", "wire", "transport", "stores", "state", "exit", "async"),
     ),
     (
@@ -43,13 +43,13 @@ LAYERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
         ("_probe",),
         (BASE, "cores", "clock", "wire", "transport", "stores", "state", "sync"),
     ),
-    ("public", ("",), (BASE, "wire", "stores", "sync", "async", "loop", "probe")),
+    ("public", ("",), (BASE, "wire", "stores", "sync", "async", "fleet", "probe")),
     ("sandbox", ("sandbox",), ()),
     # Time that passes at once in a caller's tests takes the clock's place.
     ("testing", ("testing",), ("public", "sandbox", "clock", "cores")),
     ("cli", ("cli",), ("public", "sandbox")),
 ]
-PURE = ("_tokens", "_routing", "_polling", "_mailbox", "_delivery", "_retry", "_hosts", "_html")
+PURE = ("_tokens", "_routing", "_polling", "_inbox", "_retry", "_fleet._hosts", "_html")
 IMPURE = {"time", "random", "asyncio", "threading", "socket", "httpx", "sqlite3", "logging", "secrets", "os", "ssl"}
 EXTRAS = ("typer", "rich", "prompt_toolkit", "starlette", "uvicorn", "yaml", "pytest", "vcr", "pyreqwest")
 NOT_HTTPX = tuple(name for name in EXTRAS if name != "rich")
@@ -171,7 +171,7 @@ def test_only_the_transport_knows_the_http_library() -> None:
     """Changing the HTTP library is a change of one package."""
     libraries = {"httpx", "httpcore", "h11", "pyreqwest", "requests", "aiohttp", "urllib3"}
     knowing = {one.by for one in ALL if one.of.partition(".")[0] in libraries}
-    assert {layer(name) for name in knowing} - {"sandbox", "testing"} == {"transport"}
+    assert {layer(name) for name in knowing} - {"sandbox", "testing"} == {"transport", "fleet"}
 
 
 def test_the_pure_cores_touch_nothing() -> None:
@@ -188,7 +188,7 @@ def test_the_pure_cores_touch_nothing() -> None:
         for one in ALL
         if one.by in reached
         and one.of.partition(".")[0] in IMPURE
-        and (one.by, one.of) != ("puzzel_chat._config", "os")
+        and (one.by, one.of) != ("puzzel_chat._settings", "os")
     ]
     assert wrong == []
 

@@ -11,19 +11,18 @@ from pathlib import Path
 import pytest
 
 from puzzel_chat import PuzzelChat, Session
-from puzzel_chat._config import Settings
+from puzzel_chat._client import restored
 from puzzel_chat._errors import SessionError, SessionInUse, SessionNotFound, StoreError
-from puzzel_chat._mail import LEASE
-from puzzel_chat._opening import restored
+from puzzel_chat._lease import LEASE
 from puzzel_chat._refresh import Refresh
 from puzzel_chat._secrets import Secret
+from puzzel_chat._session import Parts, SessionState
+from puzzel_chat._settings import Settings
 from puzzel_chat._sqlite import SQLiteStore
-from puzzel_chat._state import Parts, SessionState
 from puzzel_chat._store import MemoryStore, Store
 from puzzel_chat._tokens import Now, TokenSet
 from puzzel_chat._transport import Transport
-from puzzel_chat._wire.items import event
-from puzzel_chat._wire.replies import Poll
+from puzzel_chat._wire.replies import Poll, event
 from puzzel_chat.testing import VirtualTime
 
 SETTINGS = Settings(base_url="https://chat.example", solution_id="7")

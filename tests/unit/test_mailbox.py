@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from puzzel_chat._errors import ConversationClosed, NotFound
-from puzzel_chat._mailbox import BUFFER, MEMORY, Entry, Mailbox, fingerprint
+from puzzel_chat._inbox import BUFFER, MEMORY, Entry, Inbox, Mailbox, fingerprint
 from puzzel_chat._models import (
     AgentTyping,
     Author,
@@ -25,7 +25,6 @@ from puzzel_chat._models import (
     TextMessage,
     UnknownMessage,
 )
-from puzzel_chat._polling import Inbox
 
 WHEN = datetime(2026, 11, 23, 12, tzinfo=UTC)
 GONE = NotFound("404", status=404)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
 from machines import STEPS, Machine, run
-from puzzel_chat import _mailbox, _polling, _state
-from puzzel_chat._config import Settings
+from puzzel_chat import _inbox, _session
+from puzzel_chat._client import restored
 from puzzel_chat._errors import (
     ApiError,
     ContractError,
@@ -24,17 +24,16 @@ from puzzel_chat._errors import (
     SessionInUse,
     TransportError,
 )
-from puzzel_chat._mail import LEASE
+from puzzel_chat._lease import LEASE
 from puzzel_chat._models import ConnectionDegraded, ConnectionRecovered, ConversationEnded, Event, MessageEdited
-from puzzel_chat._opening import restored
 from puzzel_chat._retry import LAST_WORDS_WITHIN
 from puzzel_chat._secrets import Secret
+from puzzel_chat._session import Parts, SessionState
+from puzzel_chat._settings import Settings
 from puzzel_chat._sqlite import SQLiteStore
-from puzzel_chat._state import Parts, SessionState
 from puzzel_chat._store import MemoryStore, Store, Waiting
 from puzzel_chat._tokens import TokenSet
-from puzzel_chat._wire.items import event
-from puzzel_chat._wire.replies import Poll
+from puzzel_chat._wire.replies import Poll, event
 from puzzel_chat.testing import VirtualTime
 
 SMALL = 8
@@ -452,9 +451,8 @@ class FilePollingMachine(PollingMachine):
 @pytest.fixture
 def small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Buffers that fill up within a few steps, and are not told about each time."""
-    monkeypatch.setattr(_state.log, "disabled", True)
-    for module in (_mailbox, _polling):
-        monkeypatch.setattr(module, "BUFFER", SMALL)
+    monkeypatch.setattr(_session.log, "disabled", True)
+    monkeypatch.setattr(_inbox, "BUFFER", SMALL)
 
 
 MACHINES: list[tuple[type[PollingMachine], int]] = [(PollingMachine, STEPS), (FilePollingMachine, STEPS // 10)]

@@ -37,17 +37,17 @@ from puzzel_chat import (
     Visitor,
     _exit,
 )
-from puzzel_chat._config import Settings
-from puzzel_chat._hosts import Host
+from puzzel_chat._async_transport import AsyncTransport
+from puzzel_chat._client import restored
+from puzzel_chat._fleet._hosts import Host
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._opening import restored
-from puzzel_chat._owners import owner_name
 from puzzel_chat._refresh import LEASE
 from puzzel_chat._secrets import Secret
-from puzzel_chat._state import Parts, SessionState
-from puzzel_chat._store import StoredTokens
+from puzzel_chat._session import Parts, SessionState
+from puzzel_chat._settings import Settings
+from puzzel_chat._store import StoredTokens, owner_name
 from puzzel_chat._tokens import Now, TokenSet, challenge
-from puzzel_chat._transport import AsyncTransport, Transport
+from puzzel_chat._transport import Transport
 from puzzel_chat.sandbox import Fault, Sandbox
 from puzzel_chat.testing import VirtualTime
 

@@ -20,18 +20,17 @@ from httpcore._backends.sync import SyncStream
 
 import puzzel_chat
 from answering import server
-from puzzel_chat import AsyncPuzzelChat, InvalidArgument, PuzzelChat, PuzzelChatError, _opening
+from puzzel_chat import AsyncPuzzelChat, InvalidArgument, PuzzelChat, PuzzelChatError
+from puzzel_chat import _client as _opening
 from puzzel_chat import _models as models
+from puzzel_chat._client import SignIn
 from puzzel_chat._clock import Clock
-from puzzel_chat._config import Settings
-from puzzel_chat._delivery import Expected
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._mailbox import Entry, Mailbox
-from puzzel_chat._opening import SignIn
-from puzzel_chat._polling import Inbox
+from puzzel_chat._inbox import Entry, Expected, Inbox, Mailbox
 from puzzel_chat._refresh import Refresh
 from puzzel_chat._secrets import Secret, SecretBytes, secret_or_none
-from puzzel_chat._state import Parts, SessionState
+from puzzel_chat._session import Parts, SessionState
+from puzzel_chat._settings import Settings
 from puzzel_chat._store import MemoryStore, StoredConversation, StoredSession, StoredTokens, Waiting
 from puzzel_chat._tokens import Now, TokenLife, TokenSet, connect_fields
 from puzzel_chat._wire.operations import POLL, authenticate_request, route_request, send_request, token_request
@@ -271,7 +270,7 @@ def test_a_refused_connection_shows_no_secret(connect: Connect) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
     shown = failing(connect, f"http://127.0.0.1:{port}")
-    assert "/_transport/" in shown
+    assert "_transport.py" in shown
     assert TOKEN not in shown
 
 

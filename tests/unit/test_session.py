@@ -10,13 +10,14 @@ from typing import cast
 import pytest
 
 from puzzel_chat import AsyncSession, Event, MemoryStore, PuzzelChat, PuzzelChatError, Session
-from puzzel_chat._config import Settings
+from puzzel_chat._async_transport import AsyncTransport
+from puzzel_chat._client import restored
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._opening import restored
 from puzzel_chat._secrets import Secret
-from puzzel_chat._state import Parts, SessionState
+from puzzel_chat._session import Parts, SessionState
+from puzzel_chat._settings import Settings
 from puzzel_chat._tokens import TokenSet
-from puzzel_chat._transport import AsyncTransport, Transport
+from puzzel_chat._transport import Transport
 from puzzel_chat._wire import replies
 from puzzel_chat.testing import VirtualTime
 

@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from puzzel_chat import _database
+from puzzel_chat import _sqlite as _database
 from puzzel_chat._errors import ConfigurationError, StoreError
-from puzzel_chat._owners import described, is_gone, owner_name
 from puzzel_chat._secrets import Secret
 from puzzel_chat._sqlite import SQLiteStore
-from puzzel_chat._store import MemoryStore, StoredConversation, StoredTokens, Waiting
+from puzzel_chat._store import MemoryStore, StoredConversation, StoredTokens, Waiting, described, is_gone, owner_name
 
 TOKENS = StoredTokens(access=Secret("acc-1"), refresh=Secret("ref-1"), generation=1, ttl=600.0, obtained=1000.0)
 # As the first version made it; never to be brought up to date.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from puzzel_chat import PuzzelChat
-from puzzel_chat._config import Settings
+from puzzel_chat._client import restored
 from puzzel_chat._errors import (
     AuthenticationError,
     ConfigurationError,
@@ -21,8 +21,8 @@ from puzzel_chat._errors import (
     TransportError,
 )
 from puzzel_chat._http import Reply
-from puzzel_chat._mail import LEASE
-from puzzel_chat._mailbox import BUFFER
+from puzzel_chat._inbox import BUFFER, STRANGERS
+from puzzel_chat._lease import LEASE
 from puzzel_chat._models import (
     ConnectionDegraded,
     ConnectionRecovered,
@@ -32,16 +32,14 @@ from puzzel_chat._models import (
     QueueInfo,
     TextMessage,
 )
-from puzzel_chat._opening import restored
-from puzzel_chat._polling import STRANGERS
 from puzzel_chat._routing import check_hours, unknown_hours
 from puzzel_chat._secrets import Secret
-from puzzel_chat._state import Parts, SessionState
+from puzzel_chat._session import Parts, SessionState
+from puzzel_chat._settings import Settings
 from puzzel_chat._store import MemoryStore, Store
 from puzzel_chat._tokens import Now, TokenSet
 from puzzel_chat._wire import replies
-from puzzel_chat._wire.items import event
-from puzzel_chat._wire.replies import Poll
+from puzzel_chat._wire.replies import Poll, event
 from puzzel_chat.testing import VirtualTime
 
 SETTINGS = Settings(base_url="https://chat.example", solution_id="7")

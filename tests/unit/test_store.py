@@ -15,10 +15,9 @@ import pytest
 from attrs import evolve
 
 from puzzel_chat._errors import ConfigurationError, StoreError
-from puzzel_chat._owners import Right, owner_name
 from puzzel_chat._secrets import Secret
 from puzzel_chat._sqlite import SQLiteStore
-from puzzel_chat._store import MemoryStore, Store, StoredConversation, StoredTokens, Waiting
+from puzzel_chat._store import MemoryStore, Right, Store, StoredConversation, StoredTokens, Waiting, owner_name
 
 TOKENS = StoredTokens(access=Secret("acc-1"), refresh=Secret("ref-1"), generation=1, ttl=600.0, obtained=1000.0)
 SECRET = "s3cr3t-" * 5

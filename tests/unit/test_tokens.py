@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from machines import Machine, run
-from puzzel_chat._config import Settings
+from puzzel_chat._client import SignIn
 from puzzel_chat._errors import (
     ConfigurationError,
     PuzzelChatError,
@@ -22,9 +22,9 @@ from puzzel_chat._errors import (
 )
 from puzzel_chat._http import Reply
 from puzzel_chat._models import Visitor
-from puzzel_chat._opening import SignIn
 from puzzel_chat._secrets import Secret
-from puzzel_chat._stored import from_stored, to_stored, token_set
+from puzzel_chat._session import from_stored, to_stored, token_set
+from puzzel_chat._settings import Settings
 from puzzel_chat._tokens import (
     Freshness,
     Now,

@@ -15,13 +15,11 @@ import pytest
 
 from answering import says, server
 from hostile import Said, Service
-from puzzel_chat._config import Settings
 from puzzel_chat._errors import ConfigurationError, ContractError, Sent, TransportError
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._models import Visitor
-from puzzel_chat._transport.messages import headers
-from puzzel_chat._transport.outcomes import OUTCOMES, mapped_errors
-from puzzel_chat._transport.pools import new_client
+from puzzel_chat._settings import Settings
+from puzzel_chat._transport import OUTCOMES, headers, mapped_errors, new_client
 from puzzel_chat._wire.operations import (
     OPERATIONS,
     authenticate_request,

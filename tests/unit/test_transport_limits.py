@@ -13,7 +13,7 @@ import pytest
 from answering import says, server
 from puzzel_chat._errors import ContractError, TransportError
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._transport.timed import lasting, left
+from puzzel_chat._transport import lasting, left
 
 POLL = Request(operation="pollConversation", method="GET", path="/api/conversation")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

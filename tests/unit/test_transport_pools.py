@@ -17,12 +17,13 @@ import pytest
 
 from answering import says, server
 from forking import in_a_fork
-from puzzel_chat._config import HostName, Settings
+from puzzel_chat import _async_transport
+from puzzel_chat import _transport as pools
+from puzzel_chat._async_transport import AsyncTransport, _here
 from puzzel_chat._errors import SessionError, TransportError
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._transport import AsyncTransport, Transport, pools
-from puzzel_chat._transport.awaiting import _here
-from puzzel_chat._transport.pools import new_client
+from puzzel_chat._settings import HostName, Settings
+from puzzel_chat._transport import Transport, new_client
 from puzzel_chat._wire.operations import token_request
 from soak import cancellations
 
@@ -153,7 +154,8 @@ def test_a_request_whose_caller_has_gone_before_it_was_sent_is_not_sent() -> Non
 @pytest.mark.parametrize("send", ["sync", "async"], indirect=True)
 def test_waiting_for_a_connection_has_its_time(monkeypatch: pytest.MonkeyPatch, send: Send) -> None:
     """When every connection is busy, the error says so, and that nothing was sent."""
-    monkeypatch.setattr(pools, "MAX_CONNECTIONS", 0)
+    for module in (pools, _async_transport):
+        monkeypatch.setattr(module, "MAX_CONNECTIONS", 0)
     with pytest.raises(TransportError, match=r"no free connection within 0\.1 s; too many chats") as raised:
         send("http://127.0.0.1:1", POLL, timeout=0.1)
     assert raised.value.sent == "no"
@@ -184,7 +186,7 @@ def test_closing_ends_what_is_under_way() -> None:
         connection.recv(1)
 
     with server(stall) as address, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(pools, "MAX_CONNECTIONS", 1)
+        patched.setattr(_async_transport, "MAX_CONNECTIONS", 1)
         asyncio.run(scenario(address, arrived))
 
 
@@ -311,7 +313,7 @@ def test_a_fork_in_the_middle_of_a_request_hangs_nobody() -> None:
         says(OK)(connection)
 
     with server(first_waits) as address, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(pools, "MAX_CONNECTIONS", 1)
+        patched.setattr(_async_transport, "MAX_CONNECTIONS", 1)
         transport = Transport(settings(address))
         thread = threading.Thread(target=lambda: replies.append(transport.send(POLL, "token")))
         thread.start()

@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from puzzel_chat import operations
-from puzzel_chat._config import Settings
 from puzzel_chat._errors import (
     ApiError,
     AuthenticationError,
@@ -54,7 +53,9 @@ from puzzel_chat._models import (
     Variable,
     Visitor,
 )
-from puzzel_chat._wire import items, replies
+from puzzel_chat._settings import Settings
+from puzzel_chat._wire import replies
+from puzzel_chat._wire import replies as items
 from puzzel_chat._wire.operations import (
     AUTHENTICATE,
     END,

@@ -1,19 +1,25 @@
-"""The endpoints that the facade uses, one row each, and the requests to them."""
+"""From what a generated builder gives to a request: every part of it is sent as HTTP writes it, or refused.
+
+The endpoints that the facade uses, one row each, and the requests to them.
+
+How sure we are of each operation that the facade uses, and what the document expects of it.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, cast
+from urllib.parse import quote, urlencode
 
-from attrs import asdict, fields_dict, frozen
+from attrs import asdict, field, fields_dict, frozen
 
-from puzzel_chat._config import HostName
 from puzzel_chat._errors import InvalidArgument
 from puzzel_chat._html import from_text
 from puzzel_chat._http import Request
 from puzzel_chat._models import Customer, Variable, Visitor
-from puzzel_chat._secrets import Secret
-from puzzel_chat._wire.encoding import encoded
+from puzzel_chat._secrets import Secret, SecretBytes
+from puzzel_chat._settings import HostName
 from puzzel_chat._wire.values import given
 from puzzel_chat_api import models
 from puzzel_chat_api.api import allocation, authenticate, connect, conversation, queue, time
@@ -29,8 +35,58 @@ from puzzel_chat_api.api.conversation import (
 )
 from puzzel_chat_api.api.queue import get_queue_info
 from puzzel_chat_api.api.time import get_time_info
+from puzzel_chat_api.provenance import OPERATIONS as THEIRS
 from puzzel_chat_api.provenance import Host
 from puzzel_chat_api.types import UNSET
+
+_KNOWN = {"method", "url", "params", "headers", "cookies", "json", "data", "content"}
+
+
+def encoded(operation: str, host: HostName, built: Mapping[str, Any]) -> Request:
+    """Give the request; raises `NotImplementedError` for a part that is not sent from here, such as files."""
+    if unknown := sorted(built.keys() - _KNOWN):
+        raise NotImplementedError(f"{operation}: the request has {unknown[0]}, which is not sent from here")
+    headers = {name: _spelled(operation, value) for name, value in built.get("headers", {}).items()}
+    if cookies := built.get("cookies"):
+        headers["Cookie"] = "; ".join(f"{name}={quote(_spelled(operation, one))}" for name, one in cookies.items())
+    return Request(
+        operation=operation,
+        host=host,
+        method=built["method"].upper(),
+        path=built["url"],
+        query=_pairs(operation, built.get("params", {})),
+        headers=headers,
+        body=_body(operation, built),
+    )
+
+
+def _body(operation: str, built: Mapping[str, Any]) -> SecretBytes | None:
+    if "json" in built:
+        return SecretBytes(json.dumps(built["json"]).encode())
+    if "data" in built:
+        return SecretBytes(_pairs(operation, built["data"]).encode())
+    if "content" in built:
+        content = built["content"]
+        return SecretBytes(content if isinstance(content, bytes) else content.read())
+    return None
+
+
+def _pairs(operation: str, members: Mapping[str, Any]) -> str:
+    """Write members as `name=value` pairs; a list repeats its name, which is the default of OpenAPI and of forms."""
+    listed = ((name, value if isinstance(value, list | tuple) else [value]) for name, value in members.items())
+    return urlencode([(name, _spelled(operation, one)) for name, several in listed for one in several])
+
+
+def _spelled(operation: str, value: object) -> str:
+    """Write a value as JSON would, without quotes; None is empty."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float):
+        return str(value)
+    if value is None:
+        return ""
+    raise NotImplementedError(f"{operation}: a {type(value).__name__} has no form in a query, a form or a header")
+
 
 LONGEST_ID = 256
 NOT_A_KEY = "A number is a visual queue id; it goes to visual_queue_id, for the opening hours."
@@ -262,9 +318,9 @@ def route_request(
 
 
 def _about(customer: Customer | None, subject: str | None) -> Iterator[Variable]:
-    for field in fields_dict(Customer):
-        if (value := getattr(customer, field, None)) is not None:
-            yield Variable(f"customer{field.capitalize()}", value)
+    for name in fields_dict(Customer):
+        if (value := getattr(customer, name, None)) is not None:
+            yield Variable(f"customer{name.capitalize()}", value)
     if subject is not None:
         yield Variable("subject", subject)
 
@@ -295,3 +351,42 @@ def typing_request(conversation_id: str, is_typing: bool) -> Request:
 def end_request(conversation_id: str) -> Request:
     """End the conversation, or leave the queue."""
     return _request(END, conversation_id)
+
+
+@frozen
+class OperationInfo:
+    """One operation: `provenance` is documented, observed, assumed or confirmed; `note` says of what.
+
+    `used_by` is our method, `host` which of the two services answers. `statuses` are the documented ones, `reply` has
+    the JSON types of the members of a success by their place, and `required` the places that must be there.
+    """
+
+    name: str
+    method: str
+    path: str
+    provenance: str
+    note: str
+    used_by: str
+    host: HostName
+    statuses: tuple[int, ...] = field(default=(), repr=False)
+    reply: Mapping[str, str] = field(factory=dict, repr=False)
+    required: tuple[str, ...] = field(default=(), repr=False)
+
+
+def operations() -> tuple[OperationInfo, ...]:
+    """Give every operation that the facade uses, and where our knowledge of it comes from."""
+    return tuple(
+        OperationInfo(
+            name=row.name,
+            method=THEIRS[row.name].method,
+            path=THEIRS[row.name].path,
+            provenance=THEIRS[row.name].provenance,
+            note=THEIRS[row.name].note,
+            used_by=row.used_by,
+            host=row.host,
+            statuses=THEIRS[row.name].statuses,
+            reply=THEIRS[row.name].reply,
+            required=THEIRS[row.name].required,
+        )
+        for row in OPERATIONS.values()
+    )

@@ -101,13 +101,13 @@ def puzzel_stable_ids(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _in_virtual_time(monkeypatch: pytest.MonkeyPatch, time: VirtualTime) -> VirtualTime:
-    monkeypatch.setattr("puzzel_chat._application.Clock", lambda: time)
+    monkeypatch.setattr("puzzel_chat._client.Clock", lambda: time)
     return time
 
 
 def _number_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = count(1)
-    for module in (f"{shell}.{name}" for shell in _SHELLS for name in ("_session", "_conversation")):
+    for module in _SHELLS:
         monkeypatch.setattr(f"puzzel_chat.{module}.uuid4", lambda: UUID(int=next(numbers)))
 
 

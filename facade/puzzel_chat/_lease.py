@@ -17,8 +17,7 @@ from attrs import define, field
 
 from puzzel_chat._clock import Clock
 from puzzel_chat._errors import SessionInUse, StoreError, twin
-from puzzel_chat._owners import described, owner_name
-from puzzel_chat._store import Store, StoredConversation, Waiting
+from puzzel_chat._store import Store, StoredConversation, Waiting, described, owner_name
 
 log = logging.getLogger("puzzel_chat")
 LEASE = 60.0

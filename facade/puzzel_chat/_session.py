@@ -13,26 +13,63 @@ from typing import NoReturn
 from attrs import define, evolve, field, frozen
 
 from puzzel_chat._clock import Clock
-from puzzel_chat._config import Settings
 from puzzel_chat._errors import PuzzelChatError, SessionError, twin
 from puzzel_chat._http import Request
-from puzzel_chat._mail import Mail
-from puzzel_chat._mailbox import Mailbox
+from puzzel_chat._inbox import STRANGERS, Inbox, Mailbox
+from puzzel_chat._lease import Mail
 from puzzel_chat._models import ConversationEnded, Event
-from puzzel_chat._polling import STRANGERS, Inbox, Pace
+from puzzel_chat._polling import Pace
 from puzzel_chat._retry import LAST_WORDS_WITHIN, LEAVE_WITHIN
-from puzzel_chat._store import Store, StoredConversation, StoredSession, Waiting
-from puzzel_chat._stored import from_stored, to_stored
-from puzzel_chat._tokens import TokenLife, TokenSet
-from puzzel_chat._wire.items import event
+from puzzel_chat._settings import Settings
+from puzzel_chat._store import Store, StoredConversation, StoredSession, StoredTokens, Waiting
+from puzzel_chat._tokens import DEFAULT_TTL, Now, TokenLife, TokenSet
 from puzzel_chat._wire.operations import poll_request, safe_id
-from puzzel_chat._wire.replies import Poll
+from puzzel_chat._wire.replies import Grant, Poll, event
 
 log = logging.getLogger("puzzel_chat")
 _FORKED = (
     "Session {0} belongs to the process that this one was forked from. Take it up here: resume({0!r}, shared=True), or"
     " resume({0!r}) once that process is done with it."
 )
+
+
+def token_set(grant: Grant, asked: Now, spread: float) -> TokenSet:
+    """Give the token set of a reply to a request sent at `asked`."""
+    ttl = grant.expires_in or DEFAULT_TTL
+    return TokenSet(
+        access=grant.access,
+        refresh=grant.refresh,
+        ttl=ttl,
+        obtained=asked,
+        spread=spread,
+        visitor_id=grant.visitor_id,
+    )
+
+
+def to_stored(tokens: TokenSet) -> StoredTokens:
+    """Give a token set as the store keeps it."""
+    return StoredTokens(
+        access=tokens.access,
+        refresh=tokens.refresh,
+        generation=tokens.generation,
+        ttl=tokens.ttl,
+        obtained=tokens.obtained.wall,
+        visitor_id=tokens.visitor_id,
+    )
+
+
+def from_stored(stored: StoredTokens, now: Now, spread: float) -> TokenSet:
+    """Give a stored token set on this process's clocks."""
+    tokens = TokenSet(
+        access=stored.access,
+        refresh=stored.refresh,
+        generation=stored.generation,
+        ttl=stored.ttl,
+        obtained=Now(now.monotonic, stored.obtained),
+        spread=spread,
+        visitor_id=stored.visitor_id,
+    )
+    return tokens.moved_to(now)
 
 
 @frozen

@@ -7,7 +7,7 @@ One task waits for the next due time of all; each poll under way is a task, and 
 
 from __future__ import annotations
 
-from puzzel_chat._loop._polling_loop import PollingLoop
-from puzzel_chat._loop._record import LoopStats
+from puzzel_chat._fleet._loop import PollingLoop
+from puzzel_chat._fleet._members import LoopStats
 
 __all__ = ["LoopStats", "PollingLoop"]

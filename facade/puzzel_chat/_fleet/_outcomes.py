@@ -6,9 +6,9 @@ import zlib
 
 from pyreqwest import exceptions as library
 
-from puzzel_chat._config import Address
 from puzzel_chat._errors import Sent, TransportError
-from puzzel_chat._transport.outcomes import no_reply, overdue
+from puzzel_chat._settings import Address
+from puzzel_chat._transport import no_reply, overdue
 
 # Every error of the library, and whether the service may have seen the request. A test enumerates them and fails when
 # one is missing here. Its names say less than they seem to: a connection that breaks before the head of the reply is a

@@ -25,19 +25,17 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from puzzel_chat._config import Address, Settings, is_loopback
+from puzzel_chat._async_transport import _here
 from puzzel_chat._errors import CLIENT_CLOSED, ConfigurationError, SessionError
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._transport.awaiting import _here
-from puzzel_chat._transport.body import Body
-from puzzel_chat._transport.messages import COMMON_HEADERS, limits
-from puzzel_chat._transport.outcomes import no_reply
-from puzzel_chat._transport.pools import reachable
+from puzzel_chat._settings import Address, Settings, is_loopback
+from puzzel_chat._transport import COMMON_HEADERS, Body, limits, no_reply, reachable
 
 if TYPE_CHECKING:
     from pyreqwest.client import Client
     from pyreqwest.http import HeaderMap
     from pyreqwest.request import StreamRequest
+
 
 IDLE = 4.0
 """Seconds that an unused connection is kept: less than the 5 after which the least patient servers in wide use close
@@ -69,7 +67,7 @@ class FleetTransport:
     def __init__(self, settings: Settings, connections: int) -> None:
         check_fleet()
         _import_library()
-        from puzzel_chat._transport.fleet_outcomes import CAUGHT, outcome
+        from puzzel_chat._fleet._outcomes import CAUGHT, outcome
 
         self._settings = settings
         self._whole = limits(settings, None)[1]
