@@ -10,8 +10,8 @@ from typing import get_args
 import pytest
 
 from puzzel_chat import PuzzelChat, Settings, TextMessage, operations
-from puzzel_chat.cli._exits import EXIT_CODES
-from puzzel_chat.cli._settings import OPTIONS
+from puzzel_chat.cli._options import OPTIONS
+from puzzel_chat.cli._output import EXIT_CODES
 from puzzel_chat.sandbox import NOTICE, SCRIPTS, Sandbox, Semantics
 
 from .conftest import Run, Start

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from puzzel_chat.cli._compare import Stored, compare
+from puzzel_chat.cli._demo import Stored, compare
 
 LEDGER = [Stored("1"), Stored("2", client_id="a"), Stored("3"), Stored("3", 2), Stored("4", client_id="b")]
 KEYS = [line.key for line in LEDGER]

@@ -8,9 +8,8 @@ import signal
 
 import pytest
 
-from puzzel_chat.cli import _demo, _demo_run
-from puzzel_chat.cli._patience import PatientClock
-from puzzel_chat.cli._steps import PROMISED
+from puzzel_chat.cli import _demo
+from puzzel_chat.cli._demo import PROMISED, PatientClock
 from puzzel_chat.sandbox import NOTICE, Fault, Sandbox
 
 from .conftest import Run, Start
@@ -74,7 +73,7 @@ def test_a_chat_that_never_begins_is_told(cli: Run, monkeypatch: pytest.MonkeyPa
         return Sandbox(script="silent", pace=0, clock=clock)
 
     monkeypatch.setattr(_demo, "demo_sandbox", silent)
-    monkeypatch.setattr(_demo_run, "CHAT_LIMIT", 0.5)
+    monkeypatch.setattr(_demo, "CHAT_LIMIT", 0.5)
     ran = cli("demo")
     assert ran.code == 4
     missing = [text.removeprefix("did not happen: ") for text in ran.out.splitlines() if "did not happen" in text]

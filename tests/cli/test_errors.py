@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from puzzel_chat import DeliveryUnknown, InvalidArgument, ServerError, SessionExpired
-from puzzel_chat.cli._exits import Exit, exit_code
+from puzzel_chat.cli._output import Exit, exit_code
 from puzzel_chat.sandbox import Fault, Sandbox
 
 from .conftest import Ran, Run, Start

@@ -14,7 +14,7 @@ import pytest
 from pipeline.observed import read_observed
 from puzzel_chat import Observation, Probe, ProbeReport, Settings, Visitor, _probe
 from puzzel_chat._http import Reply, Request
-from puzzel_chat.cli._exits import Exit
+from puzzel_chat.cli._output import Exit
 from puzzel_chat.sandbox import NOTICE, Differences, Fault, Sandbox
 from puzzel_chat.testing import VirtualTime
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from hostile import Asked, Said, Service
 from puzzel_chat import PuzzelChat
 from puzzel_chat._wire.replies import event
-from puzzel_chat.cli._output import Output
-from puzzel_chat.cli._render import line, record
+from puzzel_chat.cli._doctor import shown
+from puzzel_chat.cli._options import Given
+from puzzel_chat.cli._output import Output, one_line
 from puzzel_chat.cli._sandbox import Chronicle
-from puzzel_chat.cli._settings import Given, shown
-from puzzel_chat.cli._words import one_line
+from puzzel_chat.cli._ui import line, record
 from puzzel_chat.sandbox import Happening, Sandbox
 
 from .conftest import Run

@@ -9,12 +9,11 @@ from typing import get_args
 import pytest
 
 from puzzel_chat import Author, Event, FileMessage, Option, OptionsMessage, Role, TextMessage, UnknownMessage
-from puzzel_chat.cli._chat_start import pairs
-from puzzel_chat.cli._exits import CliError
-from puzzel_chat.cli._faults import PLAIN, TIMED, parse_fault
-from puzzel_chat.cli._patience import PatientClock
-from puzzel_chat.cli._render import line
-from puzzel_chat.cli._words import clock_time, duration
+from puzzel_chat.cli._chat import pairs
+from puzzel_chat.cli._demo import PatientClock
+from puzzel_chat.cli._output import CliError, clock_time, duration
+from puzzel_chat.cli._sandbox import PLAIN, TIMED, parse_fault
+from puzzel_chat.cli._ui import line
 from puzzel_chat.sandbox import Fault
 from puzzel_chat.sandbox._faults import Kind
 

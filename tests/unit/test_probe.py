@@ -25,7 +25,7 @@ from puzzel_chat import (
 )
 from puzzel_chat._http import Reply
 from puzzel_chat._probe import CONTENT, Difference, Policy, Seen, Semantics, differences, judged, rotation, shape
-from puzzel_chat.cli._findings import ROTATION, SEMANTICS
+from puzzel_chat.cli._probe import ROTATION, SEMANTICS
 
 JSON = {"content-type": "application/json; charset=utf-8"}
 REFUSED = Reply(status=400, headers=JSON, body=b'{"error": "invalid_grant"}')

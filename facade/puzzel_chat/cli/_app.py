@@ -8,10 +8,9 @@ from typing import Annotated, Literal
 import typer
 
 from puzzel_chat import __version__
-from puzzel_chat.cli._exits import EXIT_CODES, CliError, Exit, complain, exit_code
 from puzzel_chat.cli._help import CHAT, DEMO, DOCTOR, PROBE, QUEUE, ROOT, sandbox_help
-from puzzel_chat.cli._output import Output
-from puzzel_chat.cli._settings import PREFIX, Given, Json, QueueKey, from_env, visual_queue_id_option, with_settings
+from puzzel_chat.cli._options import PREFIX, Given, Json, QueueKey, from_env, visual_queue_id_option, with_settings
+from puzzel_chat.cli._output import EXIT_CODES, CliError, Exit, Output, complain, exit_code
 
 EPILOG = "\b\n" + EXIT_CODES
 WIDTH = {"max_content_width": 80, "help_option_names": ["-h", "--help"]}
@@ -72,8 +71,7 @@ def chat(
     json: Json = False,
 ) -> None:
     """Hold a chat."""
-    from puzzel_chat.cli._chat import Wish
-    from puzzel_chat.cli._chat_start import pairs, run_chat
+    from puzzel_chat.cli._chat import Wish, pairs, run_chat
 
     if sandbox:
         # The environment speaks of another service's queues.

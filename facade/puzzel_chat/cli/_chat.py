@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Mapping
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 
 from attrs import define, field, frozen
 
@@ -18,9 +19,11 @@ from puzzel_chat import (
     PuzzelChatError,
     Role,
 )
-from puzzel_chat.cli._exits import Exit, exit_code, in_words
-from puzzel_chat.cli._faces import Face, GivenUp, Interrupted, Waiting
-from puzzel_chat.cli._output import Output
+from puzzel_chat.cli._options import Given
+from puzzel_chat.cli._output import CliError, Exit, Output, exit_code, in_words, on_a_terminal
+from puzzel_chat.cli._sandbox import started
+from puzzel_chat.cli._ui import Face, GivenUp, Interrupted, PlainFace, TerminalFace, Waiting
+from puzzel_chat.sandbox import NOTICE, Sandbox
 
 LAST_WORDS = 3.0
 """Seconds to wait, after the end, for what the service still has to tell."""
@@ -29,6 +32,46 @@ What you write goes to the agent when you press Enter.
    /end    ends the chat (so does Ctrl-D; Ctrl-C too, with exit code 130)
    /help   shows this
    //text  sends a line that begins with a slash"""
+
+
+def run_chat(given: Given | None, wish: Wish, output: Output) -> Exit:
+    """Hold a chat at the service of these settings; without any, in a simulated contact centre."""
+    face: Face = TerminalFace(output) if on_a_terminal() and not output.json else PlainFace(output)
+    try:
+        return asyncio.run(_held(given, wish, face, output))
+    except asyncio.CancelledError:
+        return Exit.INTERRUPTED
+
+
+async def _held(given: Given | None, wish: Wish, face: Face, output: Output) -> Exit:
+    _stop_on_signals()
+    async with AsyncExitStack() as stack:
+        if given is not None:
+            chat = AsyncPuzzelChat.from_env(store=None, **given.set_options())
+        else:
+            sandbox = stack.enter_context(started(Sandbox))
+            face.say(f'{NOTICE}; write "help" to the agent')
+            chat = AsyncPuzzelChat(**sandbox.settings, poll_interval=0.5)
+        await stack.enter_async_context(chat)
+        return await hold(chat, wish, face, output)
+
+
+def _stop_on_signals() -> None:
+    """Let a closed terminal or a plain `kill` leave the queue as Ctrl-C does."""
+    task = asyncio.current_task()
+    for name in ("SIGTERM", "SIGHUP"):
+        if task is not None and hasattr(signal, name):
+            with suppress(NotImplementedError):  # on Windows a loop has no signals
+                asyncio.get_running_loop().add_signal_handler(getattr(signal, name), task.cancel)
+
+
+def pairs(given: list[str]) -> dict[str, str]:
+    """Read name=value options."""
+    parts = [text.partition("=") for text in given]
+    for text, (name, separator, _) in zip(given, parts, strict=True):
+        if not separator or not name.strip():
+            raise CliError(f"--variable {text}: write name=value")
+    return {name.strip(): value for name, _, value in parts}
 
 
 @frozen

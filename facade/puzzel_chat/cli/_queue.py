@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from puzzel_chat import PuzzelChat, QueueInfo
-from puzzel_chat.cli._output import Output
-from puzzel_chat.cli._settings import Given
-from puzzel_chat.cli._words import clock_time, duration, one_line
+from puzzel_chat.cli._options import Given
+from puzzel_chat.cli._output import Output, clock_time, duration, one_line
 
 ANSWERS = {True: "open", False: "closed", None: "unknown (the service does not say)"}
 

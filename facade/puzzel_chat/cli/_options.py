@@ -1,22 +1,16 @@
-"""The settings of a service: from options, else from the environment, and where each came from."""
+"""The options that set up the service, each with its environment variable."""
 
 from __future__ import annotations
 
 import inspect
-import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any
 
 import typer
 from attrs import asdict, field, fields, frozen, resolve_types
 
-from puzzel_chat import Settings
-
 PREFIX = "PUZZEL_CHAT_"
-SECRET = frozenset({"client_secret", "token_fields"})
-ADDRESSES = frozenset({"base_url", "identity_url"})
 
 
 def from_env(name: str, words: str) -> dict[str, Any]:
@@ -26,6 +20,8 @@ def from_env(name: str, words: str) -> dict[str, Any]:
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one object a line.")]
+
+
 QueueKey = Annotated[
     str | None,
     typer.Argument(metavar="QUEUE_KEY", **from_env("QUEUE_KEY", "Key of the queue to ask, such as q_support.")),
@@ -90,60 +86,3 @@ def _parameter(one: Any) -> inspect.Parameter:
     option = typer.Option(flag, metavar=one.metadata["metavar"], help=told, show_default=False)
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     return inspect.Parameter(one.name, kind, default=one.default, annotation=Annotated[one.type, option])
-
-
-@frozen
-class Shown:
-    """One setting as it may be shown: secrets are told to be set, never what they are."""
-
-    name: str
-    value: str
-    source: str
-
-
-def shown(given: Given, environment: Mapping[str, str] | None = None) -> list[Shown]:
-    """Give every setting, where it came from, and its value unless that is secret."""
-    env = os.environ if environment is None else environment
-    options = given.set_options()
-    return [_shown(name, options, env) for name in Settings.__annotations__]
-
-
-def _shown(name: str, options: Mapping[str, object], env: Mapping[str, str]) -> Shown:
-    variable = f"{PREFIX}{name.upper()}"
-    if name in options:
-        return Shown(name, _masked(name, str(options[name])), f"option --{name.replace('_', '-')}")
-    if env.get(variable):
-        winner = _overruled(name, options)
-        source = f"environment {variable}" + (f", overruled by {winner}" if winner else "")
-        return Shown(name, _masked(name, env[variable]), source)
-    region = options.get("region") or (env.get(f"{PREFIX}REGION") and "base_url" not in options)
-    return Shown(name, "the region's" if region and name in ADDRESSES else _default(name), "default")
-
-
-def _overruled(name: str, options: Mapping[str, object]) -> str | None:
-    """Return the option that takes the place of a variable: a region that of addresses, an address that of a region."""
-    if name in ADDRESSES and "region" in options:
-        return "--region"
-    return "--base-url" if name == "region" and "base_url" in options else None
-
-
-def _masked(name: str, value: str) -> str:
-    """Hide secrets, also those that an address should not hold and is refused for."""
-    if name in ADDRESSES:
-        begin, _, rest = value.partition("://")
-        host = re.split(r"[?#]", rest or begin, maxsplit=1)[0].rpartition("@")[2]
-        return f"{begin}://{host}" if rest else host
-    return "set" if name in SECRET else value
-
-
-def _default(name: str) -> str:
-    defaults = {
-        "identity_url": "the base URL",
-        "grant_type": "visitor",
-        "client_id": "oneplatform_engage",
-        "tenant_id": "the solution id",
-        "timeout": "10",
-        "poll_interval": "1",
-        "allow_insecure_http": "no",
-    }
-    return defaults.get(name, "not set")
