@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from puzzel_chat import PuzzelChat, Settings, TextMessage, operations
-from puzzel_chat.cli._options import OPTIONS
+from puzzel_chat.cli._options import SERVICE_OPTIONS
 from puzzel_chat.cli._output import EXIT_CODES
 from puzzel_chat.sandbox import NOTICE, SCRIPTS, Sandbox, Semantics
 
@@ -37,9 +37,9 @@ def test_every_help_is_complete_and_fits(cli: Run, command: str) -> None:
     assert f"  puzzel-chat {command or 'demo'}" in ran.out
     assert re.sub(r"\s+", " ", EXIT_CODES) in re.sub(r"\s+", " ", ran.out)
     if command in SERVICE:
-        for name in OPTIONS:
-            assert f"--{name.replace('_', '-')}" in ran.out
-            assert f"[PUZZEL_CHAT_{name.upper()}]" in ran.out
+        for setting, option in SERVICE_OPTIONS.items():
+            assert option.flag in ran.out
+            assert f"[PUZZEL_CHAT_{setting.upper()}]" in ran.out
 
 
 def test_the_main_help_names_every_setting(cli: Run) -> None:
@@ -219,7 +219,7 @@ def test_a_person_plays_the_agent(on_terminal: Start, cli: Run) -> None:
     program = on_terminal("sandbox", "--person", "--pace", "0")
     head = program.expect("Ctrl-C       stop the contact centre")
     program.write("hello\r")
-    program.expect("not possible: no chat in hand")
+    program.expect("not possible: no current chat")
     chat = client(head)
     with chat, chat.start("support", wait=0) as conversation:
         program.expect("chat 1 is offered to you")

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from puzzel_chat.cli._demo import Stored, compare
+from puzzel_chat.cli._demo import compare
+from puzzel_chat.sandbox import Entry, Role
 
-LEDGER = [Stored("1"), Stored("2", client_id="a"), Stored("3"), Stored("3", 2), Stored("4", client_id="b")]
-KEYS = [line.key for line in LEDGER]
+
+def entry(key: str, version: int = 1, client_id: str | None = None) -> Entry:
+    """A message in the ledger, the agent's unless it has a client id."""
+    role = Role.AGENT if client_id is None else Role.CUSTOMER
+    return Entry(key, version, "c", "Text", role, None, "", client_id, datetime(2026, 1, 5, tzinfo=UTC), {})
+
+
+def keys(ledger: list[Entry]) -> list[tuple[str, int]]:
+    """Everything in the ledger, as it is delivered."""
+    return [(one.id, one.version) for one in ledger]
+
+
+LEDGER = [entry("1"), entry("2", client_id="a"), entry("3"), entry("3", 2), entry("4", client_id="b")]
+KEYS = keys(LEDGER)
 
 
 def test_a_chat_without_a_fault_is_clean() -> None:
@@ -38,8 +53,8 @@ def test_what_came_twice_is_duplicated() -> None:
 
 def test_what_was_stored_twice_is_duplicated() -> None:
     """The other direction: one send that the ledger has two of."""
-    ledger = [*LEDGER, Stored("5", client_id="b")]
-    verdict = compare(["a", "b"], [line.key for line in ledger], ledger)
+    ledger = [*LEDGER, entry("5", client_id="b")]
+    verdict = compare(["a", "b"], keys(ledger), ledger)
     assert (verdict.duplicated, verdict.clean) == (1, False)
 
 

@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from puzzel_chat.cli import _demo
-from puzzel_chat.cli._demo import PROMISED, PatientClock
+from puzzel_chat.cli._demo import STEPS, BoundedClock
 from puzzel_chat.sandbox import NOTICE, Fault, Sandbox
 
 from .conftest import Run, Start
@@ -42,7 +42,7 @@ def _check_lines(lines: list[str]) -> None:
 
 def _check_records(records: list[dict[str, object]]) -> None:
     steps = [record["step"] for record in records]
-    for step in PROMISED.keys() - {"messages"}:
+    for step in STEPS.keys() - {"messages"}:
         assert step in steps
     positions = [str(record["text"]) for record in records if record["step"] in ("queued", "position")]
     assert ["position 3" in positions[0], "position 2" in positions[1], "position 1" in positions[2]] == [True] * 3
@@ -55,7 +55,7 @@ def _check_records(records: list[dict[str, object]]) -> None:
 def test_a_lost_message_and_a_missing_step_are_told(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reply lost on its way is lost under the drain semantics: the demo counts it and exits with 4."""
 
-    def leaky(clock: PatientClock) -> Sandbox:
+    def leaky(clock: BoundedClock) -> Sandbox:
         lost = Fault.drop("pollConversation", after=True, times=1)
         return Sandbox(script="demo", pace=0.5, ahead=2, token_life=4, clock=clock, semantics="drain", faults=(lost,))
 
@@ -69,15 +69,15 @@ def test_a_lost_message_and_a_missing_step_are_told(cli: Run, monkeypatch: pytes
 def test_a_chat_that_never_begins_is_told(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """When no agent comes the demo gives up by itself, names every step that is missing, and exits with 4."""
 
-    def silent(clock: PatientClock) -> Sandbox:
+    def silent(clock: BoundedClock) -> Sandbox:
         return Sandbox(script="silent", pace=0, clock=clock)
 
     monkeypatch.setattr(_demo, "demo_sandbox", silent)
-    monkeypatch.setattr(_demo, "CHAT_LIMIT", 0.5)
+    monkeypatch.setattr(_demo, "CHAT_TIMEOUT", 0.5)
     ran = cli("demo")
     assert ran.code == 4
     missing = [text.removeprefix("did not happen: ") for text in ran.out.splitlines() if "did not happen" in text]
-    assert missing == [words for step, words in PROMISED.items() if step not in ("session", "queue", "routed")]
+    assert missing == [words for step, words in STEPS.items() if step not in ("session", "queue", "routed")]
 
 
 def test_an_interrupted_demo_stops_quietly(on_pipe: Start) -> None:

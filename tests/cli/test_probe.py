@@ -183,8 +183,8 @@ def test_the_command_tells_a_service_as_it_should_be(cli: Run, centre: Sandbox, 
     assert (ran.code, ran.err) == (0, "")
     assert NOTICE in ran.out.splitlines()[0]
     assert "confirmed  assumed    POST /api/conversation/{id}/message" in ran.out
-    assert "A poll gives what follows the cursor." in ran.out
-    assert "Rotation without forgiveness" in ran.out
+    assert "A poll returns what follows the cursor." in ran.out
+    assert "Rotation without a grace period" in ran.out
     assert "10 operations: 10 confirmed, 0 differ, 0 unclear, 0 not asked" in ran.out
     assert f"Next: make regenerate OBSERVED={file}" in re.sub(r"\s+", " ", ran.out)
     assert all(len(line) <= 100 for line in ran.out.splitlines() if str(file) not in line)

@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from hostile import Asked, Said, Service
 from puzzel_chat import PuzzelChat
 from puzzel_chat._wire.replies import event
-from puzzel_chat.cli._doctor import shown
-from puzzel_chat.cli._options import Given
+from puzzel_chat.cli._doctor import shown_settings
 from puzzel_chat.cli._output import Output, one_line
-from puzzel_chat.cli._sandbox import Chronicle
-from puzzel_chat.cli._ui import line, record
+from puzzel_chat.cli._sandbox import HappeningPrinter
+from puzzel_chat.cli._ui import event_record, event_text
 from puzzel_chat.sandbox import Happening, Sandbox
 
 from .conftest import Run
@@ -115,14 +114,14 @@ def test_the_demo_prints_nothing_but_text(cli: Run, as_json: list[str]) -> None:
 
 
 def test_what_a_client_writes_does_not_steer_the_simulators_terminal() -> None:
-    """The chronicle of the simulated contact centre shows the customer's words as text."""
+    """What is printed of the simulated contact centre shows the customer's words as text."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        first, second = (Chronicle(Output(as_json)) for as_json in (True, False))
+        first, second = (HappeningPrinter(Output(as_json)) for as_json in (True, False))
 
         def watch(happening: Happening) -> None:
-            first.tell(happening)
-            second.tell(happening)
+            first.print(happening)
+            second.print(happening)
 
         with Sandbox(pace=0, on_event=watch) as sandbox:
             chat = PuzzelChat(**sandbox.settings, poll_interval=0.05)
@@ -158,9 +157,9 @@ def test_no_event_steers_a_terminal(name: str, content: str, kind: str) -> None:
         {**ITEM, "id": "1", "author": author, "type": "File", "fileName": name, "url": content},
     ):
         found = event(item)
-        text = line(found)
+        text = event_text(found)
         assert text is None or all(one.isprintable() or one in "\n\t\u200c\u200d" for one in text.plain)
-        assert record(found)["event"] == type(found).__name__
+        assert event_record(found)["event"] == type(found).__name__
 
 
 @pytest.mark.parametrize(
@@ -176,6 +175,9 @@ def test_the_doctor_hides_what_an_address_should_not_hold(cli: Run, address: str
 
 def test_an_ordinary_address_is_shown_as_it_is() -> None:
     """Masking changes nothing of an address that holds no secret."""
-    rows = {row.name: row.value for row in shown(Given(base_url="https://chat.example:8443/eu", client_secret="x"), {})}
+    rows = {
+        row.name: row.value
+        for row in shown_settings({"base_url": "https://chat.example:8443/eu", "client_secret": "x"}, {})
+    }
     assert rows["base_url"] == "https://chat.example:8443/eu"
     assert rows["client_secret"] == "set"

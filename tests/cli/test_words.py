@@ -1,4 +1,4 @@
-"""The small pure parts: fault rules, words, lines, the patient clock."""
+"""The small pure parts: fault rules, words, lines, the bounded clock."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import get_args
 import pytest
 
 from puzzel_chat import Author, Event, FileMessage, Option, OptionsMessage, Role, TextMessage, UnknownMessage
-from puzzel_chat.cli._chat import pairs
-from puzzel_chat.cli._demo import PatientClock
+from puzzel_chat.cli._chat import parse_variables
+from puzzel_chat.cli._demo import BoundedClock
 from puzzel_chat.cli._output import CliError, clock_time, duration
 from puzzel_chat.cli._sandbox import PLAIN, TIMED, parse_fault
-from puzzel_chat.cli._ui import line
+from puzzel_chat.cli._ui import event_text
 from puzzel_chat.sandbox import Fault
 from puzzel_chat.sandbox._faults import Kind
 
@@ -51,9 +51,9 @@ def test_a_wrong_fault_rule_names_what_is_possible(rule: str) -> None:
 
 def test_variables_are_names_and_values() -> None:
     """A value may hold an equals sign; a pair without one is a usage error."""
-    assert pairs(["order=1", "query=a=b"]) == {"order": "1", "query": "a=b"}
+    assert parse_variables(["order=1", "query=a=b"]) == {"order": "1", "query": "a=b"}
     with pytest.raises(CliError, match="name=value"):
-        pairs(["order"])
+        parse_variables(["order"])
 
 
 def test_nothing_of_the_service_steers_the_terminal() -> None:
@@ -66,7 +66,7 @@ def test_nothing_of_the_service_steers_the_terminal() -> None:
         UnknownMessage(conversation_id="c", id="1", author=author, type=EVIL),
     ]
     for event in events:
-        shown = line(event)
+        shown = event_text(event)
         assert shown is not None
         assert all(letter.isprintable() or letter == "\n" for letter in shown.plain)
 
@@ -86,17 +86,17 @@ def test_durations_and_times_read_well() -> None:
     assert "2026" in clock_time(now + timedelta(days=1), now)
 
 
-def test_the_patient_clock_waits_for_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long the watcher sleeps, it misses no more than its share; released, the clock goes freely."""
+def test_the_clock_stops_at_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long nobody looks, no more than the limit passes; without a limit, all of it does."""
     real = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: real)
-    clock = PatientClock(0.25)
+    clock = BoundedClock(0.25)
     began = clock()
     real += 60
     assert clock() - began == pytest.approx(0.25)
-    clock.look()
+    clock.extend()
     real += 60
     assert clock() - began == pytest.approx(0.5)
-    clock.release()
+    clock.unbind()
     real += 60
     assert clock() - began == pytest.approx(60.5)

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from puzzel_chat import __version__
 from puzzel_chat.cli._help import CHAT, DEMO, DOCTOR, PROBE, QUEUE, ROOT, sandbox_help
-from puzzel_chat.cli._options import PREFIX, Given, Json, QueueKey, from_env, visual_queue_id_option, with_settings
-from puzzel_chat.cli._output import EXIT_CODES, CliError, Exit, Output, complain, exit_code
+from puzzel_chat.cli._options import PREFIX, ServiceOptions, with_service_options
+from puzzel_chat.cli._output import EXIT_CODES, CliError, Exit, Output, exit_code, print_error
 
 EPILOG = "\b\n" + EXIT_CODES
-WIDTH = {"max_content_width": 80, "help_option_names": ["-h", "--help"]}
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one object a line.")]
 
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     rich_markup_mode=None,
-    context_settings=WIDTH,
+    context_settings={"max_content_width": 80, "help_option_names": ["-h", "--help"]},
 )
+
+
+def _from_env(name: str, text: str) -> dict[str, Any]:
+    """Return what arguments and options with an environment variable have in common."""
+    variable = f"{PREFIX}{name}"
+    return {"help": f"{text} [{variable}]", "envvar": variable, "show_envvar": False, "show_default": False}
+
+
+def _visual_queue_id(flag: str, text: str) -> Any:
+    return typer.Option(flag, metavar="ID", **_from_env("VISUAL_QUEUE_ID", text))
 
 
 def _version(asked: bool) -> None:
@@ -36,7 +46,7 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Do nothing before a command."""
+    """Take the options that come before a command; there are none but `--version`."""
 
 
 @app.command(help=DEMO, short_help="Hold one whole chat against the bundled simulator.", epilog=EPILOG)
@@ -48,13 +58,16 @@ def demo(json: Json = False) -> None:
 
 
 @app.command(help=CHAT, short_help="Hold a chat with an agent.", epilog=EPILOG)
-@with_settings
+@with_service_options
 def chat(
     context: typer.Context,
-    given: Given,
-    queue_key: QueueKey = None,
+    service: ServiceOptions,
+    queue_key: Annotated[
+        str | None,
+        typer.Argument(metavar="QUEUE_KEY", **_from_env("QUEUE_KEY", "Key of the queue to ask, such as q_support.")),
+    ] = None,
     visual_queue_id: Annotated[
-        str | None, visual_queue_id_option("--visual-queue-id", "Look at the hours of this queue first.")
+        str | None, _visual_queue_id("--visual-queue-id", "Look at the hours of this queue first.")
     ] = None,
     wait: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for an agent.", min=0)] = 120.0,
     name: Annotated[str | None, typer.Option("--name", metavar="TEXT", help="Your name, for the agent.")] = None,
@@ -71,17 +84,17 @@ def chat(
     json: Json = False,
 ) -> None:
     """Hold a chat."""
-    from puzzel_chat.cli._chat import Wish, pairs, run_chat
+    from puzzel_chat.cli._chat import ChatOptions, parse_variables, run_chat
 
     if sandbox:
-        # The environment speaks of another service's queues.
+        # A queue in the environment is one of the real service.
         queue_key = queue_key if _typed(context, "queue_key") else "support"
         visual_queue_id = visual_queue_id if _typed(context, "visual_queue_id") else None
     if queue_key is None:
         raise CliError(f"say which queue: puzzel-chat chat QUEUE_KEY, or {PREFIX}QUEUE_KEY; or try --sandbox")
     customer = {key: value for key, value in (("name", name), ("email", email)) if value}
-    wish = Wish(queue_key, visual_queue_id, wait, linger, customer, pairs(variable or []))
-    raise typer.Exit(run_chat(None if sandbox else given, wish, Output(json)))
+    options = ChatOptions(queue_key, visual_queue_id, wait, linger, customer, parse_variables(variable or []))
+    raise typer.Exit(run_chat(None if sandbox else service, options, Output(json)))
 
 
 def _typed(context: typer.Context, name: str) -> bool:
@@ -90,19 +103,19 @@ def _typed(context: typer.Context, name: str) -> bool:
 
 
 @app.command(help=QUEUE, short_help="Show the opening hours and load of a queue.", epilog=EPILOG)
-@with_settings
+@with_service_options
 def queue(
-    given: Given,
+    service: ServiceOptions,
     visual_queue_id: Annotated[
         str,
-        typer.Argument(metavar="VISUAL_QUEUE_ID", **from_env("VISUAL_QUEUE_ID", "Visual id of the queue, a number.")),
+        typer.Argument(metavar="VISUAL_QUEUE_ID", **_from_env("VISUAL_QUEUE_ID", "Visual id of the queue, a number.")),
     ],
     json: Json = False,
 ) -> None:
     """Show a queue."""
     from puzzel_chat.cli._queue import show_queue
 
-    show_queue(given, visual_queue_id, Output(json))
+    show_queue(service, visual_queue_id, Output(json))
 
 
 @app.command(help=sandbox_help(), short_help="Start a simulated contact centre (not Puzzel).", epilog=EPILOG)
@@ -141,34 +154,34 @@ def sandbox(
     json: Json = False,
 ) -> None:
     """Start a contact centre."""
-    from puzzel_chat.cli._sandbox import Centre, run_sandbox
+    from puzzel_chat.cli._sandbox import SandboxOptions, run_sandbox
 
     if one_port and identity_port:
         raise CliError("say --one-port or --identity-port, not both")
     ports = (port, None if one_port else identity_port)
-    centre = Centre(script, semantics, no_content, *ports, token_life, pace, ahead, tuple(fault or ()), person)
-    raise typer.Exit(run_sandbox(centre, Output(json)))
+    options = SandboxOptions(script, semantics, no_content, *ports, token_life, pace, ahead, tuple(fault or ()), person)
+    raise typer.Exit(run_sandbox(options, Output(json)))
 
 
 @app.command(help=DOCTOR, short_help="Check the settings and the way to the service.", epilog=EPILOG)
-@with_settings
+@with_service_options
 def doctor(
-    given: Given,
-    queue: Annotated[str | None, visual_queue_id_option("--queue", "Ask for the hours of this queue, too.")] = None,
+    service: ServiceOptions,
+    queue: Annotated[str | None, _visual_queue_id("--queue", "Ask for the hours of this queue, too.")] = None,
     json: Json = False,
 ) -> None:
     """Look at everything."""
     from puzzel_chat.cli._doctor import run_doctor
 
-    raise typer.Exit(run_doctor(given, queue, Output(json)))
+    raise typer.Exit(run_doctor(service, queue, Output(json)))
 
 
 @app.command(help=PROBE, short_help="Find out which assumptions hold at a tenant.", epilog=EPILOG)
-@with_settings
+@with_service_options
 def probe(
-    given: Given,
+    service: ServiceOptions,
     visual_queue_id: Annotated[
-        str | None, visual_queue_id_option("--visual-queue-id", "Ask for the hours of this queue, too.")
+        str | None, _visual_queue_id("--visual-queue-id", "Ask for the hours of this queue, too.")
     ] = None,
     route: Annotated[
         str | None, typer.Option(metavar="QUEUE_KEY", help="Hold a test chat in this queue; people there see it.")
@@ -180,19 +193,19 @@ def probe(
     json: Json = False,
 ) -> None:
     """Walk through the service."""
-    from puzzel_chat.cli._probe import Walk, run_probe
+    from puzzel_chat.cli._probe import ProbeOptions, run_probe
 
-    raise typer.Exit(run_probe(given, Walk(visual_queue_id, route, yes, save), Output(json)))
+    raise typer.Exit(run_probe(service, ProbeOptions(visual_queue_id, route, yes, save), Output(json)))
 
 
 def run() -> int:
-    """Run the command of `sys.argv` and give its exit code."""
+    """Run the command of `sys.argv` and return its exit code."""
     try:
         app()
     except (Exception, KeyboardInterrupt) as error:
         code = exit_code(error)
         if code is None:
             raise
-        complain(error)
+        print_error(error)
         return code
-    return Exit.FINE
+    return Exit.OK

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack, aclosing, suppress
 
 from attrs import define, field, frozen
 
 from puzzel_chat import (
-    Allocation,
     AsyncConversation,
     AsyncPuzzelChat,
     ConversationClosed,
@@ -19,14 +18,14 @@ from puzzel_chat import (
     PuzzelChatError,
     Role,
 )
-from puzzel_chat.cli._options import Given
-from puzzel_chat.cli._output import CliError, Exit, Output, exit_code, in_words, on_a_terminal
-from puzzel_chat.cli._sandbox import started
-from puzzel_chat.cli._ui import Face, GivenUp, Interrupted, PlainFace, TerminalFace, Waiting
+from puzzel_chat.cli._options import ServiceOptions
+from puzzel_chat.cli._output import CliError, Exit, Output, error_text, exit_code, on_a_terminal
+from puzzel_chat.cli._sandbox import start_sandbox
+from puzzel_chat.cli._ui import UI, InputClosed, Interrupted, PlainUI, TerminalUI
 from puzzel_chat.sandbox import NOTICE, Sandbox
 
-LAST_WORDS = 3.0
-"""Seconds to wait, after the end, for what the service still has to tell."""
+LAST_POLLS = 3.0
+"""Seconds to wait for the last events after the end of the chat."""
 HELP = """\
 What you write goes to the agent when you press Enter.
    /end    ends the chat (so does Ctrl-D; Ctrl-C too, with exit code 130)
@@ -34,30 +33,53 @@ What you write goes to the agent when you press Enter.
    //text  sends a line that begins with a slash"""
 
 
-def run_chat(given: Given | None, wish: Wish, output: Output) -> Exit:
-    """Hold a chat at the service of these settings; without any, in a simulated contact centre."""
-    face: Face = TerminalFace(output) if on_a_terminal() and not output.json else PlainFace(output)
+@frozen
+class ChatOptions:
+    """The options of `chat`; times in seconds."""
+
+    queue_key: str
+    visual_queue_id: str | None
+    wait: float
+    linger: float
+    customer: Mapping[str, str] = field(repr=False)
+    variables: Mapping[str, str] = field(repr=False)
+
+
+def parse_variables(texts: Iterable[str]) -> dict[str, str]:
+    """Read the NAME=VALUE of each `--variable`."""
+    variables = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not name.strip():
+            raise CliError(f"--variable {text}: write name=value")
+        variables[name.strip()] = value
+    return variables
+
+
+def run_chat(service: ServiceOptions | None, options: ChatOptions, output: Output) -> Exit:
+    """Chat with an agent of the service; of a simulated contact centre when `service` is None."""
+    ui: UI = TerminalUI(output) if on_a_terminal() and not output.json else PlainUI(output)
     try:
-        return asyncio.run(_held(given, wish, face, output))
+        return asyncio.run(_run(service, options, ui))
     except asyncio.CancelledError:
         return Exit.INTERRUPTED
 
 
-async def _held(given: Given | None, wish: Wish, face: Face, output: Output) -> Exit:
-    _stop_on_signals()
+async def _run(service: ServiceOptions | None, options: ChatOptions, ui: UI) -> Exit:
+    _cancel_on_signals()
     async with AsyncExitStack() as stack:
-        if given is not None:
-            chat = AsyncPuzzelChat.from_env(store=None, **given.set_options())
+        if service is not None:
+            chat = AsyncPuzzelChat.from_env(store=None, **service)
         else:
-            sandbox = stack.enter_context(started(Sandbox))
-            face.say(f'{NOTICE}; write "help" to the agent')
+            sandbox = stack.enter_context(start_sandbox(Sandbox))
+            ui.say(f'{NOTICE}; write "help" to the agent')
             chat = AsyncPuzzelChat(**sandbox.settings, poll_interval=0.5)
         await stack.enter_async_context(chat)
-        return await hold(chat, wish, face, output)
+        return await _converse(chat, options, ui)
 
 
-def _stop_on_signals() -> None:
-    """Let a closed terminal or a plain `kill` leave the queue as Ctrl-C does."""
+def _cancel_on_signals() -> None:
+    """Make a closed terminal or a `kill` leave the queue as Ctrl-C does."""
     task = asyncio.current_task()
     for name in ("SIGTERM", "SIGHUP"):
         if task is not None and hasattr(signal, name):
@@ -65,84 +87,63 @@ def _stop_on_signals() -> None:
                 asyncio.get_running_loop().add_signal_handler(getattr(signal, name), task.cancel)
 
 
-def pairs(given: list[str]) -> dict[str, str]:
-    """Read name=value options."""
-    parts = [text.partition("=") for text in given]
-    for text, (name, separator, _) in zip(given, parts, strict=True):
-        if not separator or not name.strip():
-            raise CliError(f"--variable {text}: write name=value")
-    return {name.strip(): value for name, _, value in parts}
-
-
-@frozen
-class Wish:
-    """What the customer wants; times in seconds."""
-
-    queue_key: str
-    visual_queue_id: str | None = None
-    wait: float = 120.0
-    linger: float = 0.0
-    customer: Mapping[str, str] = field(factory=dict[str, str], repr=False)
-    variables: Mapping[str, str] = field(factory=dict[str, str], repr=False)
-
-
-async def hold(chat: AsyncPuzzelChat, wish: Wish, face: Face, output: Output) -> Exit:
-    """Hold the chat and give the exit code; whatever happens, the queue is left or the chat ended first."""
+async def _converse(chat: AsyncPuzzelChat, options: ChatOptions, ui: UI) -> Exit:
+    """Wait for an agent and chat; whatever happens, the queue is left or the chat is ended."""
     conversation = await chat.start(
-        wish.queue_key, wish.visual_queue_id, customer=wish.customer, variables=wish.variables, wait=0
+        options.queue_key, options.visual_queue_id, customer=options.customer, variables=options.variables, wait=0
     )
-    talking = False
+    assigned = False
     try:
         async with conversation:
-            await _wait(conversation, wish, face, output)
-            talking = True
-            return await Talk(conversation, face, wish.linger).hold()
+            await _wait_for_agent(conversation, options.wait, ui)
+            assigned = True
+            return await ChatLoop(conversation, ui, options.linger).run()
     except asyncio.CancelledError:
-        face.say(_farewell(conversation, talking))
+        ui.say(_farewell(conversation, assigned))
         raise
-    except (Interrupted, GivenUp) as error:
-        if not talking:
-            face.say(_farewell(conversation, talking))
-        return Exit.INTERRUPTED if isinstance(error, Interrupted) else Exit.FINE
+    except (Interrupted, InputClosed) as error:
+        # An assigned chat was ended by the loop, which said so.
+        if not assigned:
+            ui.say(_farewell(conversation, assigned))
+        return Exit.INTERRUPTED if isinstance(error, Interrupted) else Exit.OK
 
 
-async def _wait(conversation: AsyncConversation, wish: Wish, face: Face, output: Output) -> Allocation:
-    waiting = Waiting(output, face.live)
-    task = asyncio.create_task(conversation.wait_for_agent(wish.wait, waiting.changed))
+async def _wait_for_agent(conversation: AsyncConversation, seconds: float, ui: UI) -> None:
+    search = asyncio.create_task(conversation.wait_for_agent(seconds, ui.show_allocation))
     try:
-        await face.watch(waiting, task)
+        await ui.wait(search)
     finally:
-        # A wait that is cancelled leaves the queue before it ends.
-        task.cancel()
-        await asyncio.wait([task])
-    return task.result()
+        # A cancelled search leaves the queue before it ends.
+        search.cancel()
+        await asyncio.wait([search])
+    search.result()
 
 
-def _farewell(conversation: AsyncConversation, talking: bool) -> str:
+def _farewell(conversation: AsyncConversation, assigned: bool) -> str:
     if not conversation.ended:
         return "the service could not be told; it may keep your place for a while"
-    return "you ended the chat" if talking else "you left the queue"
+    return "you ended the chat" if assigned else "you left the queue"
 
 
 @define
-class Talk:
-    """The conversation with an agent: one task reads, one writes, whichever ends first ends the other."""
+class ChatLoop:
+    """Send what the customer writes and show what comes in, until either side ends the chat."""
 
     conversation: AsyncConversation
-    face: Face
-    linger: float = 0.0
-    worst: Exit = Exit.FINE
+    ui: UI
+    linger: float
+    worst: Exit = Exit.OK
     ending: bool = False
     ended_by: Role | None = None
 
-    async def hold(self) -> Exit:
-        """Talk until either side ends it, and give the exit code."""
+    async def run(self) -> Exit:
+        """Return the exit code at the end of the chat."""
         reading = asyncio.create_task(self._read())
         writing = asyncio.create_task(self._write())
         try:
             await asyncio.wait([reading, writing], return_when=asyncio.FIRST_COMPLETED)
             if writing.done():
-                await self._finish(reading, writing)
+                await self._end(reading, writing)
         finally:
             reading.cancel()
             writing.cancel()
@@ -152,50 +153,50 @@ class Talk:
                 raise error
         return self.worst
 
-    async def _finish(self, reading: asyncio.Task[None], writing: asyncio.Task[None]) -> None:
-        """End the chat after the last line, and show what the service still has."""
+    async def _end(self, reading: asyncio.Task[None], writing: asyncio.Task[None]) -> None:
+        """End the chat after the customer's last line, and show the last events."""
         if writing.exception() is None and self.linger:
             await asyncio.wait([reading], timeout=self.linger)
         self.ending = not reading.done()
         await self.conversation.end()
-        await asyncio.wait([reading], timeout=LAST_WORDS)
+        await asyncio.wait([reading], timeout=LAST_POLLS)
         theirs = isinstance(writing.exception(), ConversationClosed) or self.ended_by not in (None, Role.CUSTOMER)
         if self.ending and not theirs:
-            self.face.say("you ended the chat")
+            self.ui.say("you ended the chat")
 
     async def _read(self) -> None:
         async with aclosing(self.conversation.events()) as events:
             async for event in events:
-                self.face.show(event)
+                self.ui.show(event)
                 if isinstance(event, ConversationEnded):
                     self.ended_by = event.by
         if self.ended_by is Role.CUSTOMER and not self.ending:
-            self.face.say("the chat was ended from your side")
+            self.ui.say("the chat was ended from your side")
 
     async def _write(self) -> None:
-        async with aclosing(self.face.lines()) as lines:
-            async for text in lines:
-                if text.strip() == "/end":
+        async with aclosing(self.ui.lines()) as lines:
+            async for line in lines:
+                if line.strip() == "/end":
                     return
-                if text.strip():
-                    await self._obey(text)
+                if line.strip():
+                    await self._handle(line)
 
-    async def _obey(self, text: str) -> None:
-        if text.strip() == "/help":
-            self.face.say(HELP)
-        elif text.startswith("/") and not text.startswith("//"):
-            self.face.say(f"there is no {text.split()[0]}; /help tells what there is")
+    async def _handle(self, line: str) -> None:
+        if line.strip() == "/help":
+            self.ui.say(HELP)
+        elif line.startswith("/") and not line.startswith("//"):
+            self.ui.say(f"there is no {line.split()[0]}; /help lists the commands")
         else:
-            await self._send(text.removeprefix("/"))
+            await self._send(line.removeprefix("/"))
 
     async def _send(self, text: str) -> None:
-        """Send a line; a person is told what went wrong and may go on, a program is stopped."""
         try:
             await self.conversation.send(text)
         except ConversationClosed:
             raise
         except PuzzelChatError as error:
-            if not (self.face.live or isinstance(error, DeliveryUnknown)):
+            # A person reads the message and can write again; a program is stopped.
+            if not (self.ui.interactive or isinstance(error, DeliveryUnknown)):
                 raise
             self.worst = exit_code(error) or Exit.FAILED
-            self.face.say(f"this line may not have arrived: {in_words(error)}")
+            self.ui.say(f"this line may not have arrived: {error_text(error)}")

@@ -1,4 +1,4 @@
-"""`puzzel-chat demo`: one whole chat against an embedded simulator."""
+"""`puzzel-chat demo`: one whole chat against the bundled simulator, and a comparison of both sides."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 
-from attrs import define, field, frozen
+from attrs import asdict, define, field, frozen
 
 from puzzel_chat import (
     AgentJoined,
@@ -28,17 +28,15 @@ from puzzel_chat import (
     TextMessage,
     UnknownMessage,
 )
-from puzzel_chat.cli._output import Exit, Output, complain, one_line
-from puzzel_chat.cli._sandbox import started
-from puzzel_chat.sandbox import NOTICE, Fault, Sandbox
+from puzzel_chat.cli._output import Exit, Output, one_line, print_error
+from puzzel_chat.cli._sandbox import start_sandbox
+from puzzel_chat.sandbox import NOTICE, Entry, Fault, Sandbox
 
 PACE = 0.5
 TOKEN_LIFE = 4.0
-STEP_LIMIT = 20.0
-"""Seconds after which a step that has not come is given up."""
-CHAT_LIMIT = 90.0
-"""Seconds after which the whole chat is given up."""
-PROMISED = {
+STEP_TIMEOUT = 20.0
+CHAT_TIMEOUT = 90.0
+STEPS = {
     "session": "a session opened",
     "queue": "the queue found open",
     "routed": "the chat routed",
@@ -56,50 +54,42 @@ PROMISED = {
     "ended": "the end by the agent",
 }
 Key = tuple[str, int]
+"""Id and version of a message; an edit is the next version."""
 
 
 def run_demo(output: Output) -> Exit:
-    """Hold the demo's chat, compare both sides, and give the exit code."""
-    clock = PatientClock(PACE / 2)
-    with started(demo_sandbox, clock) as sandbox:
+    """Hold the demo's chat, print what both sides say of it, and return the exit code."""
+    clock = BoundedClock(PACE / 2)
+    with start_sandbox(lambda: demo_sandbox(clock)) as sandbox:
         output.show({"step": "notice", "elapsed": 0.0, "text": NOTICE}, f"This is the {NOTICE}.\n", "bold")
-        demo = Demo(sandbox, clock, Steps(output))
+        demo = Demo(sandbox, clock, StepPrinter(output))
         try:
-            asyncio.run(demo.play())
+            asyncio.run(demo.run())
         except StepMissed:
-            pass  # told below, by name
+            pass  # the summary names the step
         except PuzzelChatError as error:
-            complain(error)
-    return _conclude(demo, output)
+            print_error(error)
+    return _print_summary(demo, output)
 
 
-def _conclude(demo: Demo, output: Output) -> Exit:
+def demo_sandbox(clock: BoundedClock) -> Sandbox:
+    """Return a simulator with two callers ahead, an agent who declines, and short-lived tokens."""
+    return Sandbox(script="demo", pace=PACE, ahead=2, token_life=TOKEN_LIFE, clock=clock)
+
+
+def _print_summary(demo: Demo, output: Output) -> Exit:
     verdict, missing = demo.verdict(), demo.steps.missing
     output.say()
-    for words in missing:
-        output.say(f"did not happen: {words}", "red")
-    record = {
-        "step": "summary",
-        "sent": verdict.sent,
-        "received": verdict.received,
-        "edits": verdict.edits,
-        "lost": verdict.lost,
-        "duplicated": verdict.duplicated,
-        "out_of_order": verdict.out_of_order,
-        "missing_steps": missing,
-    }
-    fine = verdict.clean and not missing
-    output.show(record, str(verdict), "bold green" if fine else "bold red")
-    return Exit.FINE if fine else Exit.LOST
+    for text in missing:
+        output.say(f"did not happen: {text}", "red")
+    clean = verdict.clean and not missing
+    record = {"step": "summary", **asdict(verdict), "missing_steps": missing}
+    output.show(record, str(verdict), "bold green" if clean else "bold red")
+    return Exit.OK if clean else Exit.LOST
 
 
 class StepMissed(Exception):
-    """A step did not come within its time."""
-
-
-def demo_sandbox(clock: PatientClock) -> Sandbox:
-    """Make the simulated contact centre of the demo: two callers ahead, an agent who declines, short-lived tokens."""
-    return Sandbox(script="demo", pace=PACE, ahead=2, token_life=TOKEN_LIFE, clock=clock)
+    """A step did not come in time."""
 
 
 @define
@@ -107,22 +97,22 @@ class Demo:
     """The customer's side of the chat."""
 
     sandbox: Sandbox
-    clock: PatientClock
-    steps: Steps
+    clock: BoundedClock
+    steps: StepPrinter
     delivered: list[Event] = field(factory=list[Event])
     sent: list[TextMessage] = field(factory=list[TextMessage])
     positions: list[int] = field(factory=list[int])
     conversation_id: str = ""
 
-    async def play(self) -> None:
-        """Hold the chat. Raises `StepMissed`."""
+    async def run(self) -> None:
+        """Hold the chat. Raise `StepMissed`."""
         try:
-            async with asyncio.timeout(CHAT_LIMIT):
-                await self._play()
+            async with asyncio.timeout(CHAT_TIMEOUT):
+                await self._run()
         except TimeoutError:
             raise StepMissed from None
 
-    async def _play(self) -> None:
+    async def _run(self) -> None:
         sandbox = self.sandbox
         async with AsyncPuzzelChat(**sandbox.settings, poll_interval=0.2) as chat:
             session = await chat.connect()
@@ -137,11 +127,10 @@ class Demo:
                 await self._talk(conversation)
 
     def verdict(self) -> Verdict:
-        """Compare both sides."""
+        """Compare what the customer sent and received with the simulator's ledger."""
         sent = [message.client_id or message.id for message in self.sent]
         messages = [event for event in self.delivered if isinstance(event, Message | MessageEdited)]
-        entries = self.sandbox.ledger().get(self.conversation_id, ())
-        ledger = [Stored(e.id, e.version, e.client_message_id) for e in entries if e.type != "Event"]
+        ledger = [entry for entry in self.sandbox.ledger().get(self.conversation_id, ()) if entry.type != "Event"]
         return compare(sent, [(event.id, event.version) for event in messages], ledger)
 
     async def _ask_hours(self, session: AsyncSession) -> None:
@@ -150,18 +139,18 @@ class Demo:
             self.steps.done("queue", f"queue {info.id} is open, {info.agents_ready} agents are ready")
 
     async def _wait_for_agent(self, conversation: AsyncConversation) -> None:
-        """Look often, so that every state is seen; `wait_for_agent` would look every few seconds."""
+        # `wait_for_agent` polls every few seconds and would miss some of the states.
         last: Allocation | None = None
         stages: list[AllocationStage] = []
         while last is None or last.stage is not AllocationStage.ASSIGNED:
-            self.clock.look()
+            self.clock.extend()
             allocation = await conversation.allocation()
-            if last is None or _state(allocation) != _state(last):
+            if last is None or (allocation.stage, allocation.queue_position) != (last.stage, last.queue_position):
                 self._show_allocation(allocation, stages)
                 stages.append(allocation.stage)
             last = allocation
             await asyncio.sleep(0.1)
-        self.clock.release()
+        self.clock.unbind()
 
     def _show_allocation(self, allocation: Allocation, before: list[AllocationStage]) -> None:
         stage, position = allocation.stage, allocation.queue_position
@@ -171,8 +160,8 @@ class Demo:
         elif stage is AllocationStage.DECLINED:
             self.steps.done("declined", "declined by that agent")
         elif stage is AllocationStage.QUEUED and position is not None:
-            going_down = bool(self.positions) and not before.count(AllocationStage.DECLINED)
-            going_down = going_down and position < self.positions[-1]
+            first_search = AllocationStage.DECLINED not in before
+            going_down = first_search and bool(self.positions) and position < self.positions[-1]
             self.positions.append(position)
             wait = f", about {allocation.estimated_wait:g} s" if allocation.estimated_wait is not None else ""
             self.steps.done("position" if going_down else "queued", f"in the queue at position {position}{wait}")
@@ -181,17 +170,17 @@ class Demo:
         refreshes = self.sandbox.stats().refreshes
         reading = asyncio.create_task(self._read(conversation))
         try:
-            await self._until(reading, lambda: self._heard(TextMessage, Role.AGENT) >= 1)
+            await self._until(reading, lambda: self._received(TextMessage, Role.AGENT) >= 1)
             await self._send(conversation, "My order has not arrived.")
-            await self._until(reading, lambda: self._heard(MessageEdited) >= 1)
-            recovered = self._heard(ConnectionRecovered)
+            await self._until(reading, lambda: self._received(MessageEdited) >= 1)
+            recovered = self._received(ConnectionRecovered)
             self.sandbox.faults(Fault.status(503, "pollConversation", retry_after=1, times=1))
-            await self._until(reading, lambda: self._heard(ConnectionRecovered) > recovered)
+            await self._until(reading, lambda: self._received(ConnectionRecovered) > recovered)
             await self._send(conversation, "When will it arrive?")
-            await self._until(reading, lambda: self._heard(TextMessage, Role.AGENT) >= 3)
+            await self._until(reading, lambda: self._received(TextMessage, Role.AGENT) >= 3)
             await self._until(reading, lambda: self.sandbox.stats().refreshes > refreshes)
             number = self.sandbox.stats().refreshes - refreshes
-            self.steps.done("refreshed", f"token refreshed during the chat ({number} so far), the session goes on")
+            self.steps.done("refreshed", f"token refreshed during the chat ({number} so far), the session continues")
             await self._send(conversation, "That is all, thank you.")
             await self._until(reading, reading.done)
         finally:
@@ -210,7 +199,7 @@ class Demo:
 
     async def _until(self, reading: asyncio.Task[None], condition: Callable[[], bool]) -> None:
         try:
-            async with asyncio.timeout(STEP_LIMIT):
+            async with asyncio.timeout(STEP_TIMEOUT):
                 while not condition():
                     if reading.done():
                         reading.result()
@@ -219,7 +208,7 @@ class Demo:
         except TimeoutError:
             raise StepMissed from None
 
-    def _heard(self, kind: type[Event], role: Role | None = None) -> int:
+    def _received(self, kind: type[Event], role: Role | None = None) -> int:
         return sum(isinstance(event, kind) and role in (None, event.author.role) for event in self.delivered)
 
     def _show(self, event: Event) -> None:
@@ -229,7 +218,7 @@ class Demo:
         elif isinstance(event, MessageEdited) and isinstance(event.message, TextMessage):
             self.steps.done("edit", f"{name} edited that: {one_line(event.message.text)}", "cyan")
         elif isinstance(event, UnknownMessage):
-            self.steps.done("unknown", f"{name} sent {event.type!r}, a type nobody here knows; it is kept", "cyan")
+            self.steps.done("unknown", f"{name} sent {event.type!r}, an unknown type; it is kept", "cyan")
         elif isinstance(event, AgentJoined):
             self.steps.done("joined", f"{one_line(event.agent.name if event.agent else None, 'an agent')} joined")
         elif isinstance(event, ConnectionDegraded):
@@ -238,25 +227,21 @@ class Demo:
             self.steps.done("recovered", f"recovered after {event.after:.1f} s", "yellow")
         elif isinstance(event, ConversationEnded) and event.by is Role.AGENT:
             self.steps.done("ended", "the agent ended the chat")
-        both = self._heard(TextMessage, Role.AGENT) and self._heard(TextMessage, Role.CUSTOMER)
+        both = self._received(TextMessage, Role.AGENT) and self._received(TextMessage, Role.CUSTOMER)
         if both and sum(isinstance(event, Message) for event in self.delivered) >= 6:
             self.steps.seen.add("messages")
 
 
-def _state(allocation: Allocation) -> tuple[object, ...]:
-    return allocation.stage, allocation.queue_position
-
-
 @define
-class Steps:
-    """Prints each step as it happens, with the seconds since the beginning."""
+class StepPrinter:
+    """Print each step as it happens, with the seconds since the start."""
 
     output: Output
     began: float = field(factory=time.monotonic)
     seen: set[str] = field(factory=set[str])
 
     def done(self, step: str, text: str, style: str = "") -> None:
-        """Show a step, and count it."""
+        """Print a step and mark it as seen."""
         self.seen.add(step)
         elapsed = time.monotonic() - self.began
         line = f"{elapsed:4.1f}s  {text}"
@@ -264,27 +249,13 @@ class Steps:
 
     @property
     def missing(self) -> list[str]:
-        """Give what was promised and not seen, in words."""
-        return [words for step, words in PROMISED.items() if step not in self.seen]
-
-
-@frozen
-class Stored:
-    """One line of the ledger: a message, or with a higher version an edit; `client_id` is set on ours only."""
-
-    id: str
-    version: int = 1
-    client_id: str | None = None
-
-    @property
-    def key(self) -> Key:
-        """What tells this line from every other."""
-        return self.id, self.version
+        """The promised steps that were not seen, in words."""
+        return [text for step, text in STEPS.items() if step not in self.seen]
 
 
 @frozen(kw_only=True)
 class Verdict:
-    """How a chat went. `received` counts what others wrote, edits included; the last three should be 0."""
+    """How a chat went. `received` counts what others wrote, with edits; the last three should be 0."""
 
     sent: int
     received: int
@@ -295,7 +266,7 @@ class Verdict:
 
     @property
     def clean(self) -> bool:
-        """Tell whether everything arrived, once, and in order."""
+        """Whether everything arrived, once and in order."""
         return not (self.lost or self.duplicated or self.out_of_order)
 
     def __str__(self) -> str:
@@ -305,19 +276,18 @@ class Verdict:
         )
 
 
-def compare(sent: Sequence[str], delivered: Sequence[Key], ledger: Sequence[Stored]) -> Verdict:
-    """Judge a chat by the other side's ledger, which is in the order of its writing.
+def compare(sent: Sequence[str], delivered: Sequence[Key], ledger: Sequence[Entry]) -> Verdict:
+    """Compare what was sent (client ids) and what was delivered with the messages of the ledger, in both directions.
 
-    `sent` are the client ids of what was sent, `delivered` the ids and versions of what came, both in their order. A
-    message counts as out of order when one that the ledger has after it came first.
+    All three are in order. A message is out of order if one that stands after it in the ledger came first.
     """
-    arrived = [line.client_id for line in ledger if line.client_id is not None and line.version == 1]
-    keys = [line.key for line in ledger]
-    theirs = {line.key for line in ledger if line.client_id is None}
+    arrived = [one.client_message_id for one in ledger if one.client_message_id is not None and one.version == 1]
+    keys = [(one.id, one.version) for one in ledger]
+    theirs = {(one.id, one.version) for one in ledger if one.client_message_id is None}
     return Verdict(
         sent=len(sent),
         received=sum(key in theirs for key in set(delivered)),
-        edits=sum(key[1] > 1 for key in set(delivered)),
+        edits=sum(version > 1 for _, version in set(delivered)),
         lost=_missing(sent, arrived) + _missing(keys, delivered),
         duplicated=_repeated(arrived) + _repeated(delivered),
         out_of_order=_late(sent, arrived) + _late(keys, delivered),
@@ -333,7 +303,7 @@ def _repeated(items: Sequence[Hashable]) -> int:
 
 
 def _late(order: Sequence[Hashable], arrived: Sequence[Hashable]) -> int:
-    """Count what came after something that stands behind it in the order, by first arrival."""
+    """Count what first arrived after something that stands behind it in the order."""
     place = {item: index for index, item in enumerate(order)}
     late, furthest = 0, -1
     for item in dict.fromkeys(arrived):
@@ -343,32 +313,32 @@ def _late(order: Sequence[Hashable], arrived: Sequence[Hashable]) -> int:
     return late
 
 
-class PatientClock:
-    """Goes as real time goes, but never more than `most` seconds past the last `look`.
+class BoundedClock:
+    """Real time, but at most `limit` seconds past the last `extend`.
 
-    So a watcher on a slow machine misses no state of the simulation. After `release` it goes freely.
+    A client on a slow machine then misses no state of the simulator.
     """
 
-    def __init__(self, most: float) -> None:
-        self._most = most
-        self._left = most
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._left = limit
         self._now = time.time()
         self._last = time.monotonic()
         self._lock = threading.Lock()
 
     def __call__(self) -> float:
-        """Give the seconds since the epoch."""
+        """Return the seconds since the epoch."""
         with self._lock:
             return self._advance()
 
-    def look(self) -> None:
-        """Let the time go on, for at most `most` seconds from here."""
+    def extend(self) -> None:
+        """Let the time go on for another `limit` seconds."""
         with self._lock:
             self._advance()
-            self._left = max(self._left, self._most)
+            self._left = max(self._left, self._limit)
 
-    def release(self) -> None:
-        """Let the time go freely from now on."""
+    def unbind(self) -> None:
+        """Let the time go on without a limit."""
         with self._lock:
             self._advance()
             self._left = float("inf")

@@ -1,88 +1,83 @@
-"""The options that set up the service, each with its environment variable."""
+"""The options that set up the service, common to the commands that talk to it."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Annotated, Any
 
 import typer
-from attrs import asdict, field, fields, frozen, resolve_types
+from attrs import frozen
 
 PREFIX = "PUZZEL_CHAT_"
-
-
-def from_env(name: str, words: str) -> dict[str, Any]:
-    """Return what an argument or option has in common that may stand in the environment, too."""
-    variable = f"{PREFIX}{name}"
-    return {"help": f"{words} [{variable}]", "envvar": variable, "show_envvar": False, "show_default": False}
-
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one object a line.")]
-
-
-QueueKey = Annotated[
-    str | None,
-    typer.Argument(metavar="QUEUE_KEY", **from_env("QUEUE_KEY", "Key of the queue to ask, such as q_support.")),
-]
-
-
-def visual_queue_id_option(flag: str, words: str) -> Any:
-    """Return an option for a visual queue id, which may stand in the environment, too."""
-    return typer.Option(flag, metavar="ID", **from_env("VISUAL_QUEUE_ID", words))
-
-
-def _option(metavar: str | None, words: str, default: object = None) -> Any:
-    return field(default=default, metadata={"metavar": metavar, "words": words})
+ServiceOptions = Mapping[str, object]
+"""The values of the options that were passed, by setting; overrides for `from_env`."""
 
 
 @frozen
-class Given:
-    """What was given as options; None for what was not."""
+class ServiceOption:
+    """One option; `setting` is the setting it overrides."""
 
-    region: str | None = _option("NAME", "Region of the service, which says where its two hosts are: opo or uk.")
-    base_url: str | None = _option("URL", "Address of the service (of its communication host), instead of a region.")
-    identity_url: str | None = _option("URL", "Address of its identity host, when that is not the base URL.")
-    solution_id: str | None = _option("ID", "Id of the solution (the tenant), such as 12345.")
-    client_id: str | None = _option("ID", "Client id; oneplatform_engage unless set.")
-    tenant_id: str | None = _option("ID", "Tenant id in the token request; the solution id unless set.")
-    client_secret: str | None = _option(
-        "SECRET", "Client secret; better set in the environment, where others cannot read it."
+    setting: str
+    metavar: str | None
+    help: str
+    type: Any = str | None
+    default: object = None
+
+    @property
+    def flag(self) -> str:
+        """The option as it is typed."""
+        return f"--{self.setting.replace('_', '-')}"
+
+    def parameter(self) -> inspect.Parameter:
+        """Return the parameter that Typer makes the option of."""
+        # No `envvar`: `from_env` reads the environment, and the doctor shows which of the two it was.
+        text = f"{self.help} [{PREFIX}{self.setting.upper()}]"
+        option = typer.Option(self.flag, metavar=self.metavar, help=text, show_default=False)
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        return inspect.Parameter(self.setting, kind, default=self.default, annotation=Annotated[self.type, option])
+
+
+SERVICE_OPTIONS = {
+    one.setting: one
+    for one in (
+        ServiceOption("region", "NAME", "Region of the service, which says where its two hosts are: opo or uk."),
+        ServiceOption("base_url", "URL", "Address of the service (of its communication host), instead of a region."),
+        ServiceOption("identity_url", "URL", "Address of its identity host, when that is not the base URL."),
+        ServiceOption("solution_id", "ID", "Id of the solution (the tenant), such as 12345."),
+        ServiceOption("client_id", "ID", "Client id; oneplatform_engage unless set."),
+        ServiceOption("tenant_id", "ID", "Tenant id in the token request; the solution id unless set."),
+        ServiceOption(
+            "client_secret", "SECRET", "Client secret; better set in the environment, where others cannot read it."
+        ),
+        ServiceOption(
+            "timeout", "SECONDS", "Seconds to connect, and for each read and write; 10 unless set.", float | None
+        ),
+        ServiceOption(
+            "allow_insecure_http",
+            None,
+            "Allow plain http to another machine, where it can be read on the way.",
+            bool,
+            default=False,
+        ),
     )
-    timeout: float | None = _option("SECONDS", "Seconds to connect, and for each read and write; 10 unless set.")
-    allow_insecure_http: bool = _option(
-        None, "Allow plain http to another machine, where it can be read on the way.", default=False
-    )
-
-    def set_options(self) -> dict[str, object]:
-        """Give only those that were given."""
-        return {name: value for name, value in asdict(self).items() if value not in (None, False)}
+}
 
 
-OPTIONS = tuple(one.name for one in fields(Given))
-
-
-def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of the settings to a command, which gets them as its argument `given`."""
+def with_service_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of the service to a command, which gets those that were passed as its argument `service`."""
 
     @wraps(command)
-    def run(**options: Any) -> None:
-        given = Given(**{name: options.pop(name) for name in OPTIONS})
-        command(given=given, **options)
+    def run(**values: Any) -> None:
+        passed = {setting: values.pop(setting) for setting in SERVICE_OPTIONS}
+        service = {setting: value for setting, value in passed.items() if value not in (None, False)}
+        command(service=service, **values)
 
     own = inspect.signature(command, eval_str=True).parameters
-    names = [*(name for name in own if name != "given"), *OPTIONS]
-    options = {one.name: _parameter(one) for one in fields(resolve_types(Given))}
-    signature = inspect.Signature([options.get(name) or own[name] for name in names])
-    run.__signature__ = signature  # type: ignore[attr-defined]  # what `inspect.signature` looks at
-    run.__annotations__ = {name: one.annotation for name, one in signature.parameters.items()}
+    parameters = [parameter for name, parameter in own.items() if name != "service"]
+    parameters += [option.parameter() for option in SERVICE_OPTIONS.values()]
+    # Typer reads the options of a command from its signature and annotations.
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
-
-
-def _parameter(one: Any) -> inspect.Parameter:
-    told = f"{one.metadata['words']} [{PREFIX}{one.name.upper()}]"
-    flag = f"--{one.name.replace('_', '-')}"
-    option = typer.Option(flag, metavar=one.metadata["metavar"], help=told, show_default=False)
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    return inspect.Parameter(one.name, kind, default=one.default, annotation=Annotated[one.type, option])

@@ -1,4 +1,4 @@
-"""`puzzel-chat probe`: a walk through a service, told step by step, and perhaps kept in a file."""
+"""`puzzel-chat probe`: which assumptions hold at a tenant, printed as found and saved to a file."""
 
 from __future__ import annotations
 
@@ -15,48 +15,48 @@ from pathlib import Path
 from attrs import asdict, define, frozen
 
 from puzzel_chat import Observation, Probe, ProbeReport, Settings, Visitor
-from puzzel_chat.cli._options import PREFIX, Given
+from puzzel_chat.cli._options import PREFIX, ServiceOptions
 from puzzel_chat.cli._output import CliError, Exit, Output, one_line
 from puzzel_chat.sandbox import NOTICE
 
 ANSWERS = {"confirmed": "confirmed", "differs": "DIFFERS", "unclear": "unclear", "not asked": "not asked"}
 STYLES = {"confirmed": "green", "differs": "bold red", "unclear": "yellow", "not asked": "dim"}
 INDENT = " " * 13
-OPEN = "the test chat could not be ended at the service: end it in the agents' application"
+LEFT_OPEN = "the test chat could not be ended at the service: end it in the agents' application"
 
 
 @frozen
-class Walk:
-    """What is asked for: a queue's hours, a test chat and leave for it, a file to write."""
+class ProbeOptions:
+    """The options of `probe`."""
 
-    visual_queue_id: str | None = None
-    route: str | None = None
-    yes: bool = False
-    save: Path | None = None
+    visual_queue_id: str | None
+    route: str | None
+    yes: bool
+    save: Path | None
 
 
-def run_probe(given: Given, walk: Walk, output: Output) -> Exit:
-    """Walk, tell what was found, and give the exit code."""
-    settings, visitor = Settings.from_env(**given.set_options()), visitor_of(os.environ)
-    if walk.route is not None and not walk.yes and not _allowed(walk.route):
+def run_probe(service: ServiceOptions, options: ProbeOptions, output: Output) -> Exit:
+    """Probe the service, print what was found, and return the exit code."""
+    settings, visitor = Settings.from_env(**service), _visitor(os.environ)
+    if options.route is not None and not options.yes and not _confirm(options.route):
         output.show({"step": "stopped", "told": "nothing was asked"}, "Nothing was asked.")
-        return Exit.FINE
-    probe = Probe(settings, walk.route, walk.visual_queue_id, visitor)
-    probe.on_observation = Teller(output, probe).tell
-    with _draft(walk.save) as keep:
+        return Exit.OK
+    probe = Probe(settings, options.route, options.visual_queue_id, visitor)
+    probe.on_observation = ObservationPrinter(output, probe).print
+    with _file_to_save(options.save) as save:
         try:
-            with _stopped_by_signals():
+            with _interrupted_by_signals():
                 report = probe.run()
         except KeyboardInterrupt:
-            _say_stopped(probe, walk, output)
+            _print_stopped(probe, options, output)
             return Exit.INTERRUPTED
-        keep(json.dumps(report.to_dict(), indent=2) + "\n")
-    _sum_up(report, walk, output)
-    return _code(report)
+        save(json.dumps(report.to_dict(), indent=2) + "\n")
+    _print_summary(report, options, output)
+    return _exit_code(report)
 
 
-def visitor_of(env: Mapping[str, str]) -> Visitor | None:
-    """Give the visitor of the environment; never of options, which others on the machine can read."""
+def _visitor(env: Mapping[str, str]) -> Visitor | None:
+    """Read the visitor to sign in; there are no options for it, which others on the machine could read."""
     names = (f"{PREFIX}VISITOR_ACCESS_TOKEN", f"{PREFIX}VISITOR_ID_TOKEN")
     access, identity = (env.get(name) or None for name in names)
     provider = env.get(f"{PREFIX}VISITOR_PROVIDER_ID") or None
@@ -70,8 +70,8 @@ def visitor_of(env: Mapping[str, str]) -> Visitor | None:
     return Visitor(access_token=access, id_token=identity, provider_id=number)
 
 
-def _allowed(queue_key: str) -> bool:
-    """Ask on the terminal; standard output may be a program's."""
+def _confirm(queue_key: str) -> bool:
+    # The question goes to stderr: stdout may be piped to a program.
     if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr)):
         raise CliError("--route holds a chat that people see, and nobody can be asked here: add --yes")
     question = f"This holds a short test chat in queue {one_line(queue_key)}; people there will see it. Go on? [y/N]"
@@ -80,8 +80,8 @@ def _allowed(queue_key: str) -> bool:
 
 
 @contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """Let a closed terminal or a plain `kill` end the test chat as Ctrl-C does."""
+def _interrupted_by_signals() -> Iterator[None]:
+    """Make a closed terminal or a `kill` end the test chat as Ctrl-C does."""
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
     try:
@@ -92,15 +92,15 @@ def _stopped_by_signals() -> Iterator[None]:
 
 
 @contextmanager
-def _draft(target: Path | None) -> Iterator[Callable[[str], None]]:
-    """Give what writes the file, whole or not at all; a place that cannot be written is told at once."""
+def _file_to_save(target: Path | None) -> Iterator[Callable[[str], None]]:
+    """Yield a function that writes the file, whole or not at all. Raise `CliError` at once if it cannot be written."""
     if target is None:
         yield lambda _: None
         return
     target = target.resolve()
     draft = target.with_name(f".{target.name}.{os.getpid()}")
 
-    def keep(text: str) -> None:
+    def save(text: str) -> None:
         try:
             draft.write_text(text, encoding="utf-8")
             draft.replace(target)
@@ -114,35 +114,31 @@ def _draft(target: Path | None) -> Iterator[Callable[[str], None]]:
     except OSError as error:
         raise CliError(f"--save {target}: cannot write there ({error.strerror})") from None
     try:
-        yield keep
+        yield save
     finally:
         with suppress(OSError):
             draft.unlink()
 
 
 @define
-class Teller:
-    """Prints each operation as soon as it is judged."""
+class ObservationPrinter:
+    """Print each operation as soon as it is judged; before the first, whether the simulator answers."""
 
     output: Output
     probe: Probe
-    begun: bool = False
+    began: bool = False
 
-    def tell(self, one: Observation) -> None:
-        """Print one; before the first, what it is that answers."""
-        if not self.begun and self.probe.simulator:
-            told = f"This is the {NOTICE}: what it confirms is no news of Puzzel.\n"
-            self.output.show({"step": "notice", "told": NOTICE}, told, "bold")
-        self.begun = True
+    def print(self, one: Observation) -> None:
+        """Print one operation."""
+        if not self.began and self.probe.simulator:
+            line = f"This is the {NOTICE}: what it confirms says nothing about Puzzel.\n"
+            self.output.show({"step": "notice", "told": NOTICE}, line, "bold")
+        self.began = True
         row = one.operation
         self.output.record(_record(one))
         self.output.say(f"{ANSWERS[one.answer]:10} {row.provenance:10} {row.method:4} {row.path}", STYLES[one.answer])
         if one.told:
-            self.output.say(_indented(one_line(one.told)))
-
-
-def _indented(told: str) -> str:
-    return textwrap.fill(told, 78, initial_indent=INDENT, subsequent_indent=INDENT)
+            self.output.say(textwrap.fill(one_line(one.told), 78, initial_indent=INDENT, subsequent_indent=INDENT))
 
 
 def _record(one: Observation) -> dict[str, object]:
@@ -162,98 +158,88 @@ def _record(one: Observation) -> dict[str, object]:
     }
 
 
-def _say_stopped(probe: Probe, walk: Walk, output: Output) -> None:
-    told = ["stopped; what was found until then stands above"]
-    if walk.route is not None and probe.left_open:
-        told.append(OPEN)
-    elif walk.route is not None:
-        told.append("no test chat was left open")
-    if walk.save is not None:
-        told.append(f"{walk.save} was not written")
-    output.show({"step": "stopped", "told": "; ".join(told)}, f"\n-- {'; '.join(told)}", "bold")
+def _print_stopped(probe: Probe, options: ProbeOptions, output: Output) -> None:
+    notes = ["stopped; what was found until then stands above"]
+    if options.route is not None:
+        notes.append(LEFT_OPEN if probe.left_open else "no test chat was left open")
+    if options.save is not None:
+        notes.append(f"{options.save} was not written")
+    output.show({"step": "stopped", "told": "; ".join(notes)}, f"\n-- {'; '.join(notes)}", "bold")
 
 
-def _sum_up(report: ProbeReport, walk: Walk, output: Output) -> None:
+def _print_summary(report: ProbeReport, options: ProbeOptions, output: Output) -> None:
     counted = Counter[str](one.answer for one in report.observations)
-    steps = list(_next_steps(report, walk))
+    steps = list(_next_steps(report, options))
     record = {
         "step": "summary",
         **{answer.replace(" ", "_"): counted[answer] for answer in ANSWERS},
         "semantics": report.semantics,
         "rotation": report.rotation,
         "simulator": report.simulator,
-        "saved": str(walk.save) if walk.save else None,
+        "saved": str(options.save) if options.save else None,
         "next": steps,
     }
     output.record(record)
     output.say()
-    for found in (SEMANTICS.get(report.semantics or ""), ROTATION.get(report.rotation or "")):
-        if found is not None:
-            output.say(textwrap.fill(" ".join(found), 78))
-    told = ", ".join(f"{counted[answer]} {answer.replace('differs', 'differ')}" for answer in ANSWERS)
-    output.say(f"\n{len(report.observations)} operations: {told}", "bold")
+    for finding in (SEMANTICS.get(report.semantics or ""), ROTATION.get(report.rotation or "")):
+        if finding is not None:
+            output.say(textwrap.fill(finding, 78))
+    counts = ", ".join(f"{counted[answer]} {answer.replace('differs', 'differ')}" for answer in ANSWERS)
+    output.say(f"\n{len(report.observations)} operations: {counts}", "bold")
     for step in steps:
         output.say(textwrap.fill(step, 78, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
 
 
-def _next_steps(report: ProbeReport, walk: Walk) -> Iterator[str]:
+def _next_steps(report: ProbeReport, options: ProbeOptions) -> Iterator[str]:
     answers = {one.operation.name: one.answer for one in report.observations}
     if "not asked" in answers.values() and answers["connectToken"] != "differs":
-        if walk.visual_queue_id is None:
+        if options.visual_queue_id is None:
             yield "Next: --visual-queue-id ID asks for the hours of a queue."
-        if walk.route is None:
+        if options.route is None:
             yield "Next: --route QUEUE_KEY holds a short test chat, for what was not asked; people there see it."
-    if walk.save is None:
+    if options.save is None:
         yield "Next: --save FILE keeps this for `make regenerate OBSERVED=FILE`."
     else:
         rehearsal = ", as a rehearsal only: the simulator confirms nothing" if report.simulator else ""
-        yield f"Next: make regenerate OBSERVED={one_line(str(walk.save))}{rehearsal}"
+        yield f"Next: make regenerate OBSERVED={one_line(str(options.save))}{rehearsal}"
 
 
-def _code(report: ProbeReport) -> Exit:
+def _exit_code(report: ProbeReport) -> Exit:
     if any(one.answer == "differs" for one in report.observations):
         return Exit.DIFFERS
     failed = [one for one in report.observations if one.answer == "unclear" and not 0 < (one.status or 0) < 500]
-    return Exit.FAILED if failed else Exit.FINE
+    return Exit.FAILED if failed else Exit.OK
 
 
-STORE = "Several processes on one session must share one store."
-
-
-SEMANTICS: dict[str, tuple[str, str]] = {
-    "history": ("A poll gives the whole history, each time.", "A lost reply costs nothing; long chats cost traffic."),
-    "cursor": ("A poll gives what follows the cursor.", "A lost reply costs nothing: the next poll brings it again."),
+# What was found out about polls and refresh tokens, and what it means for an application.
+SEMANTICS: dict[str, str] = {
+    "history": "A poll returns the whole history, each time. A lost reply costs nothing; long chats cost traffic.",
+    "cursor": (
+        "A poll returns what follows the cursor. A lost reply costs nothing: the next poll returns its messages again."
+    ),
     "drain": (
-        "A poll gives what this token has not read yet.",
-        "A lost reply loses its messages; no client can get them back.",
+        "A poll returns what this token has not read yet. A lost reply loses its messages; no client can get them back."
     ),
 }
-
-
-ROTATION: dict[str, tuple[str, str]] = {
+_SHARE = "Several processes on one session must share one store."
+_GRACE = f"A lost reply to a refresh costs nothing within the grace period; its length was not tried. {_SHARE}"
+ROTATION: dict[str, str] = {
     "no_refresh_token": (
-        "The service gives no refresh token.",
-        "A session ends with its token, and a chat cannot last longer than that.",
+        "The service returns no refresh token. A session ends with its token, and a chat cannot last longer than that."
     ),
     "kept": (
-        "No rotation: the refresh token stays as it is and can be used again.",
-        "A lost reply to a refresh costs nothing, and processes cannot spend each other's token.",
+        "No rotation: the refresh token stays the same and can be used again. A lost reply to a refresh costs nothing,"
+        " and processes cannot use up each other's token."
     ),
-    "same_reply": (
-        "Rotation: right after its use the old refresh token still gives the same reply.",
-        f"A lost reply to a refresh costs nothing while the service forgives; for how long was not tried. {STORE}",
-    ),
-    "new_reply": (
-        "Rotation: right after its use the old refresh token still works and gives another new one.",
-        f"A lost reply to a refresh costs nothing while the service forgives; for how long was not tried. {STORE}",
-    ),
+    "same_reply": f"Rotation: right after its use the old refresh token still gets the same reply. {_GRACE}",
+    "new_reply": f"Rotation: right after its use the old refresh token still works and gets another new one. {_GRACE}",
     "refused": (
-        "Rotation: the old refresh token is refused, and the session lives on.",
-        f"A lost reply to a refresh costs the session, since nobody has the new refresh token. {STORE}",
+        "Rotation: the old refresh token is refused, and the session lives on. A lost reply to a refresh costs the"
+        f" session, since nobody has the new refresh token. {_SHARE}"
     ),
     "revoked": (
-        "Rotation without forgiveness: using the old refresh token again ends the session.",
-        "A lost reply to a refresh costs the session, and so does a process that is killed while it refreshes, or comes"
-        f" with an old token. {STORE}",
+        "Rotation without a grace period: using the old refresh token again ends the session. A lost reply to a refresh"
+        " costs the session. So does a process that is killed during a refresh, or that uses an old token."
+        f" {_SHARE}"
     ),
 }

@@ -1,4 +1,4 @@
-"""`puzzel-chat sandbox`: a simulated contact centre that stays until Ctrl-C."""
+"""`puzzel-chat sandbox`: a simulated contact centre that runs until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import ParamSpec
 
 from attrs import define, evolve, field, frozen
 
@@ -19,17 +18,17 @@ TICK = 0.2
 QUEUES: Mapping[str, str] = {
     "support": "open",
     "closed": "opens at 08:00 UTC",
-    "full": "takes nobody more",
+    "full": "takes no more chats",
     "nobody": "no agent at work",
     "unknown-hours": "does not say whether it is open",
     "silent": "open, but no agent ever answers",
 }
 HELP = """\
-You are the agent. What you write goes to the chat in hand.
+You are the agent. What you write goes to the current chat.
    /accept      take the chat           /decline     pass it to another agent
    /edit TEXT   change your last line   /typing      show that you type
    /leave       put the customer back   /end         end the chat
-   /use N       take chat N in hand     /help        show this
+   /use N       switch to chat N        /help        show this
    Ctrl-C       stop the contact centre"""
 OPERATIONS: Mapping[str, str] = {
     "any": "*",
@@ -70,108 +69,90 @@ TIMED: Mapping[str, Callable[[float, str], Fault]] = {
     "slow": Fault.slow_body,
     "endless": Fault.endless,
 }
-P = ParamSpec("P")
 
 
 @frozen
-class Centre:
-    """How the contact centre is to be; times in seconds."""
+class SandboxOptions:
+    """The options of `sandbox`; times in seconds."""
 
-    script: str = "helpful"
-    semantics: Semantics = "cursor"
-    no_content: bool = False
-    port: int = 0
-    identity_port: int | None = 0
-    token_life: float = 900.0
-    pace: float = 0.3
-    ahead: int = 0
-    faults: tuple[str, ...] = ()
-    person: bool = False
-
-
-@define
-class Chronicle:
-    """Prints happenings as they come; conversations get short numbers."""
-
-    output: Output
-    numbers: dict[str, int] = field(factory=dict[str, int])
-
-    def number(self, conversation_id: str) -> int:
-        """Give the short number of a conversation."""
-        return self.numbers.setdefault(conversation_id, len(self.numbers) + 1)
-
-    def tell(self, happening: Happening) -> None:
-        """Print one."""
-        at = datetime.fromtimestamp(happening.at, UTC)
-        self.output.show(_record(happening, at), self._line(happening, at))
-
-    def _line(self, happening: Happening, at: datetime) -> str:
-        key = happening.conversation_id
-        where = f"chat {self.number(key)}" if key else "service"
-        return f"{at.astimezone():%H:%M:%S}  {where:8} {_words(happening)}"
+    script: str
+    semantics: Semantics
+    no_content: bool
+    port: int
+    identity_port: int | None
+    token_life: float
+    pace: float
+    ahead: int
+    faults: tuple[str, ...]
+    person: bool
 
 
-def _words(happening: Happening) -> str:
-    role = happening.role.name.lower() if happening.role is not None else ""
-    who = one_line(happening.agent, role)
-    text = one_line(html.unescape(happening.text or ""))
-    by = {"message": f"{who}: {text}", "edited": f"{who} (edited): {text}", "ended": f"ended by the {role}"}
-    return by.get(happening.kind, f"{happening.kind} {who}".rstrip())
-
-
-def run_sandbox(centre: Centre, output: Output) -> Exit:
-    """Serve until Ctrl-C or a termination signal; both are the way to stop it, so the code is 0."""
-    chronicle = Chronicle(output)
-    person = Person(output, chronicle.number) if centre.person else None
+def run_sandbox(options: SandboxOptions, output: Output) -> Exit:
+    """Serve until Ctrl-C or SIGTERM, the usual ways to stop it."""
+    printer = HappeningPrinter(output)
+    agent = ManualAgent(output, printer.number) if options.person else None
 
     def watch(happening: Happening) -> None:
-        chronicle.tell(happening)
-        if person is not None:
-            person.notice(happening)
+        printer.print(happening)
+        if agent is not None:
+            agent.follow(happening)
 
-    sandbox = started(
-        Sandbox,
-        "manual" if centre.person else centre.script,
-        semantics=centre.semantics,
-        no_content=centre.no_content,
-        port=centre.port,
-        identity_port=centre.identity_port,
-        token_life=centre.token_life,
-        pace=centre.pace,
-        ahead=centre.ahead,
-        faults=tuple(map(parse_fault, centre.faults)),
-        on_event=watch,
+    faults = tuple(map(parse_fault, options.faults))
+    sandbox = start_sandbox(
+        lambda: Sandbox(
+            "manual" if options.person else options.script,
+            semantics=options.semantics,
+            no_content=options.no_content,
+            port=options.port,
+            identity_port=options.identity_port,
+            token_life=options.token_life,
+            pace=options.pace,
+            ahead=options.ahead,
+            faults=faults,
+            on_event=watch,
+        )
     )
     try:
-        _introduce(sandbox, output)
-        _until_stopped(sandbox, person)
+        _print_introduction(sandbox, output)
+        _serve_until_stopped(sandbox, agent)
     finally:
         sandbox.close()
-        _sum_up(sandbox, output)
-    return Exit.FINE
+        _print_summary(sandbox, output)
+    return Exit.OK
 
 
-def _until_stopped(sandbox: Sandbox, person: Person | None) -> None:
+def start_sandbox(make: Callable[[], Sandbox]) -> Sandbox:
+    """Make and start a sandbox. Raise `CliError` for a missing extra, a wrong option or a taken port."""
+    try:
+        return make().start()
+    except (ImportError, ValueError) as error:
+        raise CliError(str(error)) from None
+    except OSError as error:
+        text = f"the sandbox cannot listen there ({error.strerror}); choose another --port or --identity-port, or 0"
+        raise CliError(text) from None
+
+
+def _serve_until_stopped(sandbox: Sandbox, agent: ManualAgent | None) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     stop = threading.Event()
     threading.Thread(target=_tick, args=(sandbox, stop), daemon=True).start()
     try:
-        if person is not None:
-            person.play(sandbox, on_a_terminal())
+        if agent is not None:
+            agent.play(sandbox)
         threading.Event().wait()
     except KeyboardInterrupt:
-        pass  # the way to stop it
+        pass
     finally:
         stop.set()
 
 
 def _tick(sandbox: Sandbox, stop: threading.Event) -> None:
-    """Let things happen on time: the simulator itself moves only when it is asked something."""
+    # The simulator moves on only when it is asked something.
     while not stop.wait(TICK):
         sandbox.stats()
 
 
-def _introduce(sandbox: Sandbox, output: Output) -> None:
+def _print_introduction(sandbox: Sandbox, output: Output) -> None:
     queues = dict(sandbox.queues())
     exports = {
         "PUZZEL_CHAT_BASE_URL": sandbox.base_url,
@@ -196,68 +177,91 @@ def _introduce(sandbox: Sandbox, output: Output) -> None:
     output.say(f"\nThen, for example: puzzel-chat chat {sandbox.queue_key}\nCtrl-C stops it.\n")
 
 
-def _sum_up(sandbox: Sandbox, output: Output) -> None:
+def _print_summary(sandbox: Sandbox, output: Output) -> None:
     stats = sandbox.stats()
     counts = {"requests": stats.total_requests, "chats": stats.routed, "messages": stats.messages}
-    words = ", ".join(f"{name}: {number}" for name, number in counts.items())
-    output.show({"event": "stopped", **counts}, f"\nStopped. {words}.")
-
-
-def _record(happening: Happening, at: datetime) -> dict[str, object]:
-    return {
-        "event": happening.kind,
-        "at": at.isoformat(),
-        "conversation_id": happening.conversation_id,
-        "agent": happening.agent,
-        "role": happening.role.name.lower() if happening.role is not None else None,
-        "text": happening.text,
-    }
+    text = ", ".join(f"{name}: {number}" for name, number in counts.items())
+    output.show({"event": "stopped", **counts}, f"\nStopped. {text}.")
 
 
 @define
-class Person:
-    """Turns lines into what an agent does."""
+class HappeningPrinter:
+    """Print what happens in the contact centre; conversations get short numbers."""
+
+    output: Output
+    numbers: dict[str, int] = field(factory=dict[str, int])
+
+    def number(self, conversation_id: str) -> int:
+        """Return the short number of a conversation."""
+        return self.numbers.setdefault(conversation_id, len(self.numbers) + 1)
+
+    def print(self, happening: Happening) -> None:
+        """Print a happening."""
+        at = datetime.fromtimestamp(happening.at, UTC)
+        role = happening.role.name.lower() if happening.role is not None else None
+        record = {
+            "event": happening.kind,
+            "at": at.isoformat(),
+            "conversation_id": happening.conversation_id,
+            "agent": happening.agent,
+            "role": role,
+            "text": happening.text,
+        }
+        key = happening.conversation_id
+        place = f"chat {self.number(key)}" if key else "service"
+        self.output.show(record, f"{at.astimezone():%H:%M:%S}  {place:8} {_text(happening, role or '')}")
+
+
+def _text(happening: Happening, role: str) -> str:
+    name = one_line(happening.agent, role)
+    text = one_line(html.unescape(happening.text or ""))
+    texts = {"message": f"{name}: {text}", "edited": f"{name} (edited): {text}", "ended": f"ended by the {role}"}
+    return texts.get(happening.kind, f"{happening.kind} {name}".rstrip())
+
+
+@define
+class ManualAgent:
+    """The agent that a person plays at this terminal, line by line."""
 
     output: Output
     number: Callable[[str], int]
     chats: dict[int, str] = field(factory=dict[int, str])
-    in_hand: int | None = None
-    said: dict[str, str] = field(factory=dict[str, str])
+    current: int | None = None
+    last_message: dict[str, str] = field(factory=dict[str, str])
 
-    def notice(self, happening: Happening) -> None:
-        """Follow what is offered: into the hand when that is free, else by its number."""
+    def follow(self, happening: Happening) -> None:
+        """Make an offered chat the current one unless there is one, and drop one that is over."""
         if not happening.conversation_id:
             return
         number = self.number(happening.conversation_id)
         if happening.kind == "offered":
             self.chats[number] = happening.conversation_id
-            self.in_hand = self.in_hand or number
-            first = "" if self.in_hand == number else f"/use {number}, then "
+            self.current = self.current or number
+            first = "" if self.current == number else f"/use {number}, then "
             self.output.say(f"          chat {number} is offered to you: {first}/accept or /decline")
-        elif happening.kind in ("ended", "cancelled", "expired") and number == self.in_hand:
-            self.in_hand = None
+        elif happening.kind in ("ended", "cancelled", "expired") and number == self.current:
+            self.current = None
 
-    def play(self, sandbox: Sandbox, terminal: bool) -> None:
-        """Read lines and obey them until the input ends."""
+    def play(self, sandbox: Sandbox) -> None:
+        """Read lines and carry them out until the input ends."""
         self.output.say(HELP + "\n")
-        for line in _prompted() if terminal else map(str.rstrip, sys.stdin):
+        for line in _prompted_lines() if on_a_terminal() else map(str.rstrip, sys.stdin):
             try:
-                self.obey(sandbox, line.strip())
+                self._handle(sandbox, line.strip())
             except (LookupError, RuntimeError) as error:
                 self.output.say(f"          not possible: {error.args[0] if error.args else error}")
 
-    def obey(self, sandbox: Sandbox, line: str) -> None:
-        """Do what one line says. Raises LookupError or RuntimeError when that is not possible now."""
+    def _handle(self, sandbox: Sandbox, line: str) -> None:
         command, _, text = line.partition(" ")
         if command == "/help":
             self.output.say(HELP)
         elif command == "/use":
             self._use(text)
         elif line:
-            self._act(self._handle(sandbox), command, text, line)
+            self._act(self._current_agent(sandbox), command, text, line)
 
     def _act(self, agent: AgentHandle, command: str, text: str, line: str) -> None:
-        deeds: dict[str, Callable[[], None]] = {
+        actions: dict[str, Callable[[], None]] = {
             "/accept": agent.accept,
             "/decline": agent.decline,
             "/typing": agent.typing,
@@ -265,30 +269,30 @@ class Person:
             "/end": agent.end,
             "/edit": lambda: self._edit(agent, text),
         }
-        if command in deeds:
-            deeds[command]()
+        if command in actions:
+            actions[command]()
         elif command.startswith("/"):
-            raise LookupError(f"there is no {command}; /help tells what there is")
+            raise LookupError(f"there is no {command}; /help lists the commands")
         else:
-            self.said[agent.conversation_id] = agent.say(line)
+            self.last_message[agent.conversation_id] = agent.say(line)
 
     def _edit(self, agent: AgentHandle, text: str) -> None:
-        if not text or agent.conversation_id not in self.said:
+        if not text or agent.conversation_id not in self.last_message:
             raise LookupError("write a line first, then /edit TEXT")
-        agent.edit(self.said[agent.conversation_id], text)
+        agent.edit(self.last_message[agent.conversation_id], text)
 
     def _use(self, text: str) -> None:
         if not text.isdecimal() or int(text) not in self.chats:
             raise LookupError(f"no chat {text!r}; there are {', '.join(map(str, self.chats)) or 'none yet'}")
-        self.in_hand = int(text)
+        self.current = int(text)
 
-    def _handle(self, sandbox: Sandbox) -> AgentHandle:
-        if self.in_hand is None:
-            raise LookupError("no chat in hand; start one with `puzzel-chat chat support` elsewhere, or /use N")
-        return sandbox.agent(self.chats[self.in_hand])
+    def _current_agent(self, sandbox: Sandbox) -> AgentHandle:
+        if self.current is None:
+            raise LookupError("no current chat; start one with `puzzel-chat chat support` elsewhere, or /use N")
+        return sandbox.agent(self.chats[self.current])
 
 
-def _prompted() -> Iterator[str]:
+def _prompted_lines() -> Iterator[str]:
     from prompt_toolkit import PromptSession
     from prompt_toolkit.patch_stdout import patch_stdout
 
@@ -302,7 +306,7 @@ def _prompted() -> Iterator[str]:
 
 
 def parse_fault(rule: str) -> Fault:
-    """Read OPERATION:WHAT[=SECONDS][:RATE][:xTIMES]; raises `CliError` saying what is possible."""
+    """Read OPERATION:WHAT[=SECONDS][:RATE][:xTIMES]. Raise `CliError`, which lists what is possible."""
     operation, _, rest = rule.partition(":")
     what, *limits = rest.split(":")
     if operation not in OPERATIONS:
@@ -314,13 +318,13 @@ def parse_fault(rule: str) -> Fault:
 
 
 def _fault(rule: str, what: str, operation: str) -> Fault:
-    name, given, number = what.partition("=")
-    seconds = _number(rule, number, 3600) if given else None
+    name, separator, number = what.partition("=")
+    seconds = _number(rule, number, 3600) if separator else None
     if name in TIMED and seconds is not None:
         return TIMED[name](seconds, operation)
     if name.isdecimal() and 300 <= int(name) <= 599:
         return Fault.status(int(name), operation, retry_after=seconds)
-    if name in PLAIN and not given:
+    if name in PLAIN and not separator:
         return PLAIN[name](operation)
     names = ", ".join([*(f"{timed}=SECONDS" for timed in TIMED), *PLAIN])
     possible = f"an HTTP status (429=3 asks to retry after 3 s), {names}"
@@ -333,22 +337,11 @@ def _limited(rule: str, fault: Fault, limit: str) -> Fault:
     return evolve(fault, rate=_number(rule, limit, 1))
 
 
-def _number(rule: str, text: str, most: float) -> float:
+def _number(rule: str, text: str, maximum: float) -> float:
     try:
         number = float(text)
     except ValueError:
         number = -1.0
-    if not 0 <= number <= most:
-        raise CliError(f"--fault {rule}: {text!r} is not a number from 0 to {most:g}")
+    if not 0 <= number <= maximum:
+        raise CliError(f"--fault {rule}: {text!r} is not a number from 0 to {maximum:g}")
     return number
-
-
-def started(make: Callable[P, Sandbox], *args: P.args, **kwargs: P.kwargs) -> Sandbox:
-    """Make a sandbox and start it; a missing extra, a wrong setting or a taken port is a usage error."""
-    try:
-        return make(*args, **kwargs).start()
-    except (ImportError, ValueError) as error:
-        raise CliError(str(error)) from None
-    except OSError as error:
-        told = f"the sandbox cannot listen there ({error.strerror}); choose another --port or --identity-port, or 0"
-        raise CliError(told) from None

@@ -1,4 +1,4 @@
-"""How a chat looks: for pipes and programs, and on a terminal."""
+"""The two user interfaces of a chat: lines for pipes and programs, and a prompt on a terminal."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Protocol
 
-from attrs import define, field
+from attrs import define
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import Application
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -40,153 +40,146 @@ from puzzel_chat import (
 )
 from puzzel_chat.cli._output import Output, duration, one_line, printable
 
-REFRESH = 0.5
-BARE = "/end ends the chat, /help tells more"
+REFRESH_INTERVAL = 0.5
+TOOLBAR = "/end ends the chat, /help tells more"
 CHUNK = 65536
 STYLES = {Role.AGENT: "bold cyan", Role.CUSTOMER: "bold", Role.SYSTEM: "dim", Role.BOT: "bold magenta"}
 NAMES = {Role.AGENT: "agent", Role.CUSTOMER: "you", Role.SYSTEM: "system", Role.BOT: "bot"}
 
 
 class Interrupted(Exception):
-    """The person pressed Ctrl-C."""
+    """Ctrl-C was pressed."""
 
 
-class GivenUp(Exception):
-    """The person closed the input with Ctrl-D."""
+class InputClosed(Exception):
+    """Ctrl-D was pressed."""
 
 
-@define
-class Waiting:
-    """The wait for an agent so far."""
+class UI(Protocol):
+    """What a chat needs to show and to read."""
 
-    output: Output
-    live: bool
-    began: float = field(factory=time.monotonic)
-    last: Allocation | None = None
+    interactive: bool
 
-    @property
-    def elapsed(self) -> float:
-        """Give the seconds waited."""
-        return time.monotonic() - self.began
+    async def wait(self, search: asyncio.Task[Allocation]) -> None:
+        """Return when the search for an agent is done. Raises `Interrupted` or `InputClosed`."""
 
-    def changed(self, allocation: Allocation) -> None:
-        """Take a change; without a live line each change is a line of its own."""
-        self.last = allocation
-        self.output.record(allocation_record(allocation, self.elapsed))
-        if not self.live:
-            self.output.say(f"-- {allocation_line(allocation)} ({self.elapsed:.0f} s elapsed)", "dim")
-
-
-class Face(Protocol):
-    """What a chat needs of the person in front of it."""
-
-    live: bool
-
-    async def watch(self, waiting: Waiting, task: asyncio.Task[Allocation]) -> None:
-        """Return when the task is done; raises `Interrupted` or `GivenUp`, leaving the task alone."""
+    def show_allocation(self, allocation: Allocation) -> None:
+        """Show how the search for an agent goes."""
 
     def lines(self) -> AsyncGenerator[str]:
-        """Give what the person writes, until the end of input; raises `Interrupted`."""
+        """Yield what the customer writes, until the end of input. Raises `Interrupted`."""
         ...
 
     def show(self, event: Event) -> None:
         """Show an event."""
 
-    def say(self, words: str) -> None:
-        """Say something of our own."""
+    def say(self, text: str) -> None:
+        """Show a message of the command itself."""
 
 
 @define
-class PlainFace:
-    """Lines in, lines out; with JSON, one object for each event."""
+class PlainUI:
+    """Lines in, lines out; with `--json`, one object for each event."""
 
     output: Output
-    live: bool = False
+    interactive: bool = False
+    began: float = 0.0
 
-    async def watch(self, waiting: Waiting, task: asyncio.Task[Allocation]) -> None:
+    async def wait(self, search: asyncio.Task[Allocation]) -> None:
         """Wait; Ctrl-C comes as a cancellation."""
-        await asyncio.wait([task])
+        self.began = time.monotonic()
+        await asyncio.wait([search])
+
+    def show_allocation(self, allocation: Allocation) -> None:
+        """Print a change."""
+        elapsed = time.monotonic() - self.began
+        line = f"-- {allocation_text(allocation)} ({elapsed:.0f} s elapsed)"
+        self.output.show(allocation_record(allocation, elapsed), line, "dim")
 
     def lines(self) -> AsyncGenerator[str]:
-        """Give the lines of standard input."""
+        """Yield the lines of standard input."""
         return piped_lines()
 
     def show(self, event: Event) -> None:
-        """Print an event; typing is for programs only."""
-        self.output.record(record(event))
-        text = line(event)
-        if text is not None and not isinstance(event, AgentTyping):
+        """Print an event; typing only for programs."""
+        self.output.record(event_record(event))
+        text = event_text(event)
+        if text is not None:
             self.output.say(text)
 
-    def say(self, words: str) -> None:
-        """Print a line of our own."""
-        self.output.show({"event": "Notice", "text": words}, f"-- {words}", "dim")
-
-
-def own(event: Event) -> bool:
-    """Tell whether an event is what the person at this terminal wrote."""
-    return event.author.role is Role.CUSTOMER and not isinstance(event, MessageEdited)
+    def say(self, text: str) -> None:
+        """Print a notice."""
+        self.output.show({"event": "Notice", "text": text}, f"-- {text}", "dim")
 
 
 @define
-class TerminalFace:
-    """A person at a terminal."""
+class TerminalUI:
+    """A live line while waiting, then a prompt below the messages."""
 
     output: Output
-    live: bool = True
-    toolbar: str = BARE
+    interactive: bool = True
+    began: float = 0.0
+    allocation: Allocation | None = None
+    toolbar: str = TOOLBAR
 
-    async def watch(self, waiting: Waiting, task: asyncio.Task[Allocation]) -> None:
-        """Show position, estimated wait and elapsed time until the task is done or a key ends the wait."""
-        display = asyncio.create_task(_live_line(waiting).run_async())
+    async def wait(self, search: asyncio.Task[Allocation]) -> None:
+        """Show position, estimated wait and elapsed time until the search is done or a key ends the wait."""
+        self.began = time.monotonic()
+        display = asyncio.create_task(_live_line(self._waiting_text).run_async())
         try:
-            await asyncio.wait([display, task], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([display, search], return_when=asyncio.FIRST_COMPLETED)
         finally:
             display.cancel()
             await asyncio.wait([display])
         if not display.cancelled():
             raise display.result()
 
+    def show_allocation(self, allocation: Allocation) -> None:
+        """Show it in the live line."""
+        self.allocation = allocation
+
+    def _waiting_text(self) -> str:
+        text = allocation_text(self.allocation) if self.allocation else "asking for an agent"
+        return f"{text}; {duration(time.monotonic() - self.began)} elapsed (Ctrl-C leaves)"
+
     async def lines(self) -> AsyncGenerator[str]:
-        """Prompt for lines; what comes in meanwhile appears above."""
+        """Prompt for lines; what comes in meanwhile appears above the prompt."""
         prompt: PromptSession[str] = PromptSession(
-            "you: ", bottom_toolbar=lambda: self.toolbar, refresh_interval=REFRESH
+            "you: ", bottom_toolbar=lambda: self.toolbar, refresh_interval=REFRESH_INTERVAL
         )
         while True:
             try:
                 with patch_stdout(raw=True):
-                    text = await prompt.prompt_async()
+                    line = await prompt.prompt_async()
             except KeyboardInterrupt:
                 raise Interrupted from None
             except EOFError:
                 return
-            yield text
+            yield line
 
     def show(self, event: Event) -> None:
-        """Print an event above the prompt; what the person wrote stands there already."""
-        self._note(event)
-        text = line(event)
-        if text is not None and not own(event):
+        """Print an event above the prompt, except what was typed there."""
+        self._update_toolbar(event)
+        typed = event.author.role is Role.CUSTOMER and not isinstance(event, MessageEdited)
+        text = event_text(event)
+        if text is not None and not typed:
             self.output.say(text)
 
-    def say(self, words: str) -> None:
-        """Print a line of our own."""
-        self.output.say(f"-- {words}", "dim")
+    def say(self, text: str) -> None:
+        """Print a notice."""
+        self.output.say(f"-- {text}", "dim")
 
-    def _note(self, event: Event) -> None:
+    def _update_toolbar(self, event: Event) -> None:
         if isinstance(event, AgentTyping):
-            self.toolbar = "the agent is typing ..." if event.is_typing else BARE
+            self.toolbar = "the agent is typing ..." if event.is_typing else TOOLBAR
         elif isinstance(event, ConnectionDegraded):
             self.toolbar = "no connection for now; trying again"
         elif isinstance(event, ConnectionRecovered) or event.author.is_agent:
-            self.toolbar = BARE
+            self.toolbar = TOOLBAR
 
 
-def _live_line(waiting: Waiting) -> Application[Exception]:
-    def words() -> str:
-        told = allocation_line(waiting.last) if waiting.last else "asking for an agent"
-        return f"{told}; {duration(waiting.elapsed)} elapsed (Ctrl-C leaves)"
-
+def _live_line(text: Callable[[], str]) -> Application[Exception]:
+    """Return a display of one line; its result is the exception that a key stands for."""
     keys = KeyBindings()
 
     @keys.add("c-c")
@@ -195,20 +188,20 @@ def _live_line(waiting: Waiting) -> Application[Exception]:
         event.app.exit(result=Interrupted())
 
     @keys.add("c-d")
-    def _give_up(event: KeyPressEvent) -> None:
-        event.app.exit(result=GivenUp())
+    def _close(event: KeyPressEvent) -> None:
+        event.app.exit(result=InputClosed())
 
-    window = Window(FormattedTextControl(words, show_cursor=False), height=1)
-    return Application(Layout(window), key_bindings=keys, refresh_interval=REFRESH, erase_when_done=True)
+    window = Window(FormattedTextControl(text, show_cursor=False), height=1)
+    return Application(Layout(window), key_bindings=keys, refresh_interval=REFRESH_INTERVAL, erase_when_done=True)
 
 
 async def piped_lines() -> AsyncGenerator[str]:
-    """Give the lines of standard input as they come, until its end."""
-    if sys.stdin is None:  # the input was closed before we began
+    """Yield the lines of standard input as they come, until its end."""
+    if sys.stdin is None:  # it was closed before the start
         return
     queue: asyncio.Queue[bytes] = asyncio.Queue()
     loop = asyncio.get_running_loop()
-    threading.Thread(target=_feed, args=(sys.stdin.fileno(), loop, queue), daemon=True).start()
+    threading.Thread(target=_read_chunks, args=(sys.stdin.fileno(), loop, queue), daemon=True).start()
     decoder, rest = codecs.getincrementaldecoder("utf-8")("replace"), ""
     while chunk := await queue.get():
         *lines, rest = (rest + decoder.decode(chunk)).split("\n")
@@ -219,10 +212,11 @@ async def piped_lines() -> AsyncGenerator[str]:
         yield rest.rstrip("\r")
 
 
-def _feed(descriptor: int, loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[bytes]) -> None:
-    """Read on a thread of its own: a read that never returns must not hold up the end of the process.
+def _read_chunks(descriptor: int, loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[bytes]) -> None:
+    """Put what is read into the queue, an empty chunk at the end; runs in a daemon thread.
 
-    It reads the descriptor itself, since a buffered reader's lock would be held at the interpreter's end.
+    A read that never returns must not delay the exit. `sys.stdin.read` would: it holds a lock that the interpreter
+    takes at the end.
     """
     while True:
         try:
@@ -231,31 +225,30 @@ def _feed(descriptor: int, loop: asyncio.AbstractEventLoop, queue: asyncio.Queue
             chunk = b""
         try:
             loop.call_soon_threadsafe(queue.put_nowait, chunk)
-        except RuntimeError:  # the loop is closed: nobody listens any more
+        except RuntimeError:  # the loop is closed
             return
         if not chunk:
             return
 
 
-def name_of(author: Author) -> str:
-    """Give who wrote it; one's own messages are "you"."""
-    fallback = NAMES.get(author.role, "someone")
-    return fallback if author.role is Role.CUSTOMER else one_line(author.name, fallback)
-
-
-def line(event: Event) -> Text | None:
-    """Give the line to show, None for what needs none."""
+def event_text(event: Event) -> Text | None:
+    """Return the line for people, safe to print; None for an event that needs none."""
     if isinstance(event, Message):
-        return _message(event, "")
+        return _message_text(event, "")
     if isinstance(event, MessageEdited):
-        return _message(event.message, " (edited)")
-    words = _happening(event)
-    return None if words is None else Text(f"-- {words}", style="dim")
+        return _message_text(event.message, " (edited)")
+    text = _notice(event)
+    return None if text is None else Text(f"-- {text}", style="dim")
 
 
-def _message(message: Message, mark: str) -> Text:
-    text = Text(f"{name_of(message.author)}{mark}: ", style=STYLES.get(message.author.role, "bold"))
-    return text.append(_content(message), style="" if message.author.role is not Role.SYSTEM else "dim")
+def _message_text(message: Message, mark: str) -> Text:
+    text = Text(f"{_author_name(message.author)}{mark}: ", style=STYLES.get(message.author.role, "bold"))
+    return text.append(_content(message), style="dim" if message.author.role is Role.SYSTEM else "")
+
+
+def _author_name(author: Author) -> str:
+    name = NAMES.get(author.role, "someone")
+    return name if author.role is Role.CUSTOMER else one_line(author.name, name)
 
 
 def _content(message: Message) -> str:
@@ -275,7 +268,7 @@ def _indented(text: str) -> str:
     return printable(text).replace("\n", "\n   ")
 
 
-def _happening(event: Event) -> str | None:
+def _notice(event: Event) -> str | None:
     if isinstance(event, AgentJoined):
         return f"{one_line(event.agent.name if event.agent else None, 'an agent')} joined"
     if isinstance(event, AgentLeft):
@@ -285,41 +278,14 @@ def _happening(event: Event) -> str | None:
     if isinstance(event, ConnectionRecovered):
         return f"connection back after {event.after:.1f} s"
     if isinstance(event, ConversationEnded) and event.by is not Role.CUSTOMER:
-        who = {Role.AGENT: "the agent", Role.SYSTEM: "the contact centre", Role.BOT: "the bot"}
-        return f"chat ended by {who.get(event.by, 'the other side')}"
+        names = {Role.AGENT: "the agent", Role.SYSTEM: "the contact centre", Role.BOT: "the bot"}
+        return f"chat ended by {names.get(event.by, 'the other side')}"
     return None
 
 
-def allocation_line(allocation: Allocation) -> str:
-    """Give how the search for an agent goes, on one line."""
-    stage = allocation.stage
-    words = {
-        AllocationStage.QUEUED: "waiting for an agent",
-        AllocationStage.OFFERED: "an agent is being asked",
-        AllocationStage.DECLINED: "that agent declined; asking another",
-        AllocationStage.ASSIGNED: "an agent takes the chat",
-    }.get(stage, f"the request is {stage.value}")
-    if allocation.queue_position is not None:
-        words += f", position {allocation.queue_position}"
-    if allocation.estimated_wait is not None:
-        words += f", about {duration(allocation.estimated_wait)}"
-    return words
-
-
-def allocation_record(allocation: Allocation, elapsed: float) -> dict[str, object]:
-    """Give an allocation for programs."""
-    return {
-        "event": "Allocation",
-        "stage": allocation.stage.value,
-        "position": allocation.queue_position,
-        "estimated_wait": allocation.estimated_wait,
-        "elapsed": round(elapsed, 3),
-    }
-
-
-def record(event: Event) -> dict[str, object]:
-    """Give an event for programs: its kind, who and when, and the service's own words in `raw`."""
-    given: dict[str, object] = {
+def event_record(event: Event) -> dict[str, object]:
+    """Return an event for programs; `raw` is the item that the service sent."""
+    record: dict[str, object] = {
         "event": type(event).__name__,
         "id": event.id,
         "version": event.version,
@@ -330,7 +296,33 @@ def record(event: Event) -> dict[str, object]:
     }
     message = event.message if isinstance(event, MessageEdited) else event
     if isinstance(message, TextMessage | OptionsMessage):
-        given["text"] = message.text
+        record["text"] = message.text
     if isinstance(event, ConversationEnded):
-        given["by"] = event.by.value
-    return given
+        record["by"] = event.by.value
+    return record
+
+
+def allocation_text(allocation: Allocation) -> str:
+    """Return stage, position and estimated wait on one line."""
+    text = {
+        AllocationStage.QUEUED: "waiting for an agent",
+        AllocationStage.OFFERED: "an agent is being asked",
+        AllocationStage.DECLINED: "that agent declined; asking another",
+        AllocationStage.ASSIGNED: "an agent takes the chat",
+    }.get(allocation.stage, f"the request is {allocation.stage.value}")
+    if allocation.queue_position is not None:
+        text += f", position {allocation.queue_position}"
+    if allocation.estimated_wait is not None:
+        text += f", about {duration(allocation.estimated_wait)}"
+    return text
+
+
+def allocation_record(allocation: Allocation, elapsed: float) -> dict[str, object]:
+    """Return an allocation for programs."""
+    return {
+        "event": "Allocation",
+        "stage": allocation.stage.value,
+        "position": allocation.queue_position,
+        "estimated_wait": allocation.estimated_wait,
+        "elapsed": round(elapsed, 3),
+    }
