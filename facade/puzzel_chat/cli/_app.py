@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from puzzel_chat import __version__
 from puzzel_chat.cli._help import CHAT, DEMO, DOCTOR, PROBE, QUEUE, ROOT, sandbox_help
 from puzzel_chat.cli._options import PREFIX, ServiceOptions, with_service_options
 from puzzel_chat.cli._output import EXIT_CODES, CliError, Exit, Output, exit_code, print_error
+from puzzel_chat.sandbox import Semantics
 
 EPILOG = "\b\n" + EXIT_CODES
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one object a line.")]
@@ -67,7 +68,7 @@ def chat(
         typer.Argument(metavar="QUEUE_KEY", **_from_env("QUEUE_KEY", "Key of the queue to ask, such as q_support.")),
     ] = None,
     visual_queue_id: Annotated[
-        str | None, _visual_queue_id("--visual-queue-id", "Look at the hours of this queue first.")
+        str | None, _visual_queue_id("--visual-queue-id", "Check the hours of this queue first.")
     ] = None,
     wait: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for an agent.", min=0)] = 120.0,
     name: Annotated[str | None, typer.Option("--name", metavar="TEXT", help="Your name, for the agent.")] = None,
@@ -76,7 +77,7 @@ def chat(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A value for the agent; may be repeated.")
     ] = None,
     linger: Annotated[
-        float, typer.Option(metavar="SECONDS", help="How long to listen on after the end of piped input.", min=0)
+        float, typer.Option(metavar="SECONDS", help="How long to keep listening after the end of piped input.", min=0)
     ] = 0.0,
     sandbox: Annotated[
         bool, typer.Option("--sandbox", help="Chat with the bundled simulator, started for this chat.")
@@ -91,7 +92,7 @@ def chat(
         queue_key = queue_key if _typed(context, "queue_key") else "support"
         visual_queue_id = visual_queue_id if _typed(context, "visual_queue_id") else None
     if queue_key is None:
-        raise CliError(f"say which queue: puzzel-chat chat QUEUE_KEY, or {PREFIX}QUEUE_KEY; or try --sandbox")
+        raise CliError(f"name a queue: puzzel-chat chat QUEUE_KEY, or {PREFIX}QUEUE_KEY; or try --sandbox")
     customer = {key: value for key, value in (("name", name), ("email", email)) if value}
     options = ChatOptions(queue_key, visual_queue_id, wait, linger, customer, parse_variables(variable or []))
     raise typer.Exit(run_chat(None if sandbox else service, options, Output(json)))
@@ -122,10 +123,10 @@ def queue(
 def sandbox(
     script: Annotated[str, typer.Option(metavar="NAME", help="How the agents behave; see above.")] = "helpful",
     semantics: Annotated[
-        Literal["history", "cursor", "drain"],
+        Semantics,
         typer.Option(
             metavar="NAME",
-            help="What a poll gives: history (all), cursor (what follows it) or drain (what was not read yet).",
+            help="What a poll returns: history (all), cursor (what follows it) or drain (what was not read yet).",
         ),
     ] = "cursor",
     no_content: Annotated[
@@ -157,7 +158,7 @@ def sandbox(
     from puzzel_chat.cli._sandbox import SandboxOptions, run_sandbox
 
     if one_port and identity_port:
-        raise CliError("say --one-port or --identity-port, not both")
+        raise CliError("use --one-port or --identity-port, not both")
     ports = (port, None if one_port else identity_port)
     options = SandboxOptions(script, semantics, no_content, *ports, token_life, pace, ahead, tuple(fault or ()), person)
     raise typer.Exit(run_sandbox(options, Output(json)))
@@ -186,7 +187,7 @@ def probe(
     route: Annotated[
         str | None, typer.Option(metavar="QUEUE_KEY", help="Hold a test chat in this queue; people there see it.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Hold it without a question before.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Hold it without asking first.")] = False,
     save: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write what was found, for make regenerate OBSERVED=FILE.")
     ] = None,

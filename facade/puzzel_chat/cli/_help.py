@@ -1,4 +1,4 @@
-"""The words of `--help`: what each command does, examples, and the environment."""
+"""The help texts of the commands."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import textwrap
 from puzzel_chat.sandbox import SCRIPTS
 
 ROOT = """\
-Talk to a Puzzel contact centre: hold a chat, look at a queue, check the way to the service, find out what the service
-is like, or start a simulated contact centre to try it all with.
+Talk to a Puzzel contact centre: hold a chat, look at a queue, check the way to the service, find out how the service
+really answers, or start a simulated contact centre to try it all with.
 
 \b
 Try it at once, without any settings:
@@ -16,7 +16,7 @@ Try it at once, without any settings:
   puzzel-chat chat --sandbox
 
 \b
-With the service; the first two lines are all that most need:
+With the service; most need only these two settings:
   export PUZZEL_CHAT_REGION=uk
   export PUZZEL_CHAT_SOLUTION_ID=12345
   puzzel-chat doctor
@@ -24,21 +24,21 @@ With the service; the first two lines are all that most need:
   puzzel-chat chat q_support
 
 \b
-There are three ids; whoever runs the contact centre knows them:
+There are three ids; ask the administrator of the contact centre for them:
   solution id      the tenant, a short number
   queue key        names a queue to chat with, such as q_support
   visual queue id  names the same queue for its opening hours, a number
 
 \b
 Every setting has an environment variable; an option wins over it:
-  PUZZEL_CHAT_REGION               opo or uk: says where both hosts are
-  PUZZEL_CHAT_BASE_URL             address, when it is no region's
-  PUZZEL_CHAT_IDENTITY_URL         the host for tokens, when it is another
+  PUZZEL_CHAT_REGION               opo or uk; tells where both hosts are
+  PUZZEL_CHAT_BASE_URL             address, instead of a region
+  PUZZEL_CHAT_IDENTITY_URL         address of the identity host, if another
   PUZZEL_CHAT_SOLUTION_ID          id of the solution (the tenant)
-  PUZZEL_CHAT_GRANT_TYPE           grant to ask with; visitor unless set
+  PUZZEL_CHAT_GRANT_TYPE           grant type; visitor unless set
   PUZZEL_CHAT_CLIENT_ID            oneplatform_engage unless set
   PUZZEL_CHAT_TENANT_ID            the solution id unless set
-  PUZZEL_CHAT_CLIENT_SECRET        client secret, when there is one
+  PUZZEL_CHAT_CLIENT_SECRET        client secret, if there is one
   PUZZEL_CHAT_SCOPE                scope to ask for
   PUZZEL_CHAT_TOKEN_FIELDS         more token form fields: a=1,b=2
   PUZZEL_CHAT_TIMEOUT              seconds to connect, and for each read
@@ -51,8 +51,8 @@ These are defaults of arguments:
   PUZZEL_CHAT_VISUAL_QUEUE_ID      the queue of `queue`, `doctor`, `probe`,
                                    and the opening hours of `chat`
 
-This is not a product of Puzzel. What the vendor documents of the API, what was observed and what is assumed is told
-by `puzzel-chat doctor`; whether it is true of a tenant is told by `puzzel-chat probe`.
+This is not a product of Puzzel. `puzzel-chat doctor` lists which parts of the API are documented, observed or assumed;
+`puzzel-chat probe` finds out whether the assumptions hold at a tenant.
 """
 
 DEMO = """\
@@ -75,10 +75,10 @@ CHAT = """\
 Hold a chat with an agent of the queue QUEUE_KEY.
 
 While you wait, a line shows your position, the estimated wait and the time. Then write; what comes in appears
-above your line. /end or Ctrl-D ends the chat, /help tells more. Ctrl-C while waiting leaves the queue, while
+above your line. /end or Ctrl-D ends the chat, /help shows more. Ctrl-C while waiting leaves the queue, while
 chatting ends the chat.
 
-With --visual-queue-id the opening hours are looked at first; without it, a closed queue refuses the chat.
+With --visual-queue-id the opening hours are checked first; without it, a closed queue refuses the chat.
 
 Without a terminal, lines of standard input are sent one after the other, and at the end of input the chat is ended.
 
@@ -89,8 +89,7 @@ Examples:
   puzzel-chat chat q_support --visual-queue-id 27504
   echo "Where is my order?" | puzzel-chat chat q_support --linger 30
 
-The service is set with the options below or their environment variables, which are named with them; a region and a
-solution id are enough.
+The options below, or their environment variables, say where the service is; a region and a solution id are enough.
 """
 
 QUEUE = """\
@@ -106,12 +105,12 @@ Examples:
 """
 
 _SANDBOX = """\
-Start a simulated contact centre on this machine (not Puzzel) and print what goes on in it until Ctrl-C.
+Start a simulated contact centre on this machine (not Puzzel) and print what happens in it until Ctrl-C.
 
-It prints its two addresses, its queues and the lines that set the environment of a client. It has a queue for each way
-of not getting an agent. It needs the extra: pip install "puzzel-chat[sandbox]"
+It prints its two addresses, its queues and the lines that set the environment of a client. Besides an open queue it has
+one for each way of not getting an agent. It needs the extra: pip install "puzzel-chat[sandbox]"
 
-As the service, it has two hosts: one for tokens, one for the rest. Here they are two ports, or one with --one-port.
+Like the service, it has two hosts: one for tokens, one for the rest. Here they are two ports, or one with --one-port.
 
 \b
 Examples:
@@ -132,20 +131,20 @@ Faults are OPERATION:WHAT[=SECONDS][:RATE][:xTIMES], with
   WHAT       an HTTP status (429=3 asks to retry after 3 s), latency=SECONDS,
              slow=SECONDS, drop, lost (done, but no reply), html, truncate,
              bad-json, wrong-types, unknown-enum, bad-item, nulls, revoked
-  RATE       the share of requests that suffer, such as 0.05
+  RATE       share of the requests that it hits, such as 0.05
   xTIMES     how often at most, such as x1
 
-No setting is read from the environment.
+It reads no settings from the environment.
 """
 
 DOCTOR = """\
-Show the settings, how far they get, and how sure we are of each operation.
+Check the settings and the way to the service, and list how sure we are of each operation.
 
-Tells where each setting comes from (secrets only as set or not set). Then it tries the way to both hosts of the
-service (address, connection, TLS), says which setting chose each, asks for a token at the identity host and, with
---queue, for a queue's hours, and says when the service is the bundled simulator. At the end each operation of the API
-is listed: its host, the method of the library that uses it, and whether it is documented by the vendor, observed in
-public code, assumed, or confirmed.
+Shows where each setting comes from (of a secret only whether it is set). Then it tries to reach both hosts of the
+service (address, connection, TLS) and shows which setting chose each. It asks the identity host for a token and, with
+--queue, the other host for a queue's hours, and says if the service is the bundled simulator. At the end it lists each
+operation of the API: its host, the method of the library that uses it, and whether it is documented by the vendor,
+observed in public code, assumed, or confirmed.
 
 \b
 Examples:
@@ -153,26 +152,25 @@ Examples:
   puzzel-chat doctor --region uk --solution-id 12345
   puzzel-chat doctor --queue 27504 --json
 
-Whether what is assumed is true of your tenant is found out by `puzzel-chat probe`.
+`puzzel-chat probe` finds out whether the assumptions hold at your tenant.
 """
 
 PROBE = """\
-Walk through the service and say which of our assumptions hold there.
+Find out which assumptions about the service hold at your tenant.
 
-For whoever has a tenant: much of what this library expects of the service is documented by nobody. The probe makes the
-requests of a chat, with the settings of the environment or the options below, and says of each operation whether it
-answered as expected, and what came instead: status, content type, names and types of the members, never their values.
-It also finds out what a poll gives, and what becomes of a used refresh token: for that it uses one twice, in a session
-of its own, which can look like an attack to some services.
+Much of what this library expects of the service is not documented. The probe makes the requests of a chat and shows for
+each operation whether it answered as expected. If not, it shows what came instead: status, content type, names and
+types of the members, never their values. It also finds out what a poll returns, and what happens to a used refresh
+token. For that it uses one twice, in a session of its own, which some services may take for an attack.
 
-People notice nothing of it, unless --route names a queue: then a short test chat is held there. It waits up to a minute
-for an agent, sends one line that says what it is, and is ended, whatever happens. You are asked before.
+Nobody notices the probe, unless --route names a queue: then it holds a short test chat there. That chat waits up to a
+minute for an agent, sends one line that says what it is, and is ended, whatever happens. You are asked first.
 
 \b
 Answers:
   confirmed  as the library expects it
-  DIFFERS    otherwise; the lines below it say what came
-  unclear    refused or failed in a way that says nothing of the contract
+  DIFFERS    not as expected; the lines below it say what came
+  unclear    refused or failed in a way that says nothing about the contract
   not asked  it needs --visual-queue-id, or --route
 
 \b
@@ -182,23 +180,22 @@ Examples:
   puzzel-chat probe --visual-queue-id 27504 --route q_test --save probe.json
   make regenerate OBSERVED=probe.json
 
-What --save writes holds no token, id, address or word of a person. `make regenerate` takes it, in a checkout of
-puzzel-chat: what was confirmed is marked so, and what differs is named with the lines to edit.
+The file of --save holds no token, id, address or word of a person. `make regenerate` reads it, in a checkout of
+puzzel-chat: it marks what was confirmed, and names the lines to edit for what differs.
 
 \b
-To sign a visitor in as well, set one of these (they are no options, since
+To sign a visitor in as well, set one of these (they are not options, since
 others on this machine can read those):
   PUZZEL_CHAT_VISITOR_ACCESS_TOKEN  a token of your identity provider
-  PUZZEL_CHAT_VISITOR_ID_TOKEN      or an id token of it
+  PUZZEL_CHAT_VISITOR_ID_TOKEN      or its id token
   PUZZEL_CHAT_VISITOR_PROVIDER_ID   which provider, when there are several
 """
 
 
 def sandbox_help() -> str:
-    """Give the help of `sandbox`, with the scripts that there are."""
-    rows = [_row(script.name, script.about) for script in SCRIPTS.values()]
+    """Return the help of `sandbox`, which lists the scripts."""
+    rows = [
+        textwrap.fill(script.about, 76, initial_indent=f"  {script.name:10} ", subsequent_indent=" " * 13)
+        for script in SCRIPTS.values()
+    ]
     return _SANDBOX.format(scripts="\n".join(rows))
-
-
-def _row(name: str, about: str) -> str:
-    return textwrap.fill(about, 76, initial_indent=f"  {name:10} ", subsequent_indent=" " * 13)

@@ -41,7 +41,7 @@ from puzzel_chat import (
 from puzzel_chat.cli._output import Output, duration, one_line, printable
 
 REFRESH_INTERVAL = 0.5
-TOOLBAR = "/end ends the chat, /help tells more"
+TOOLBAR = "/end ends the chat, /help shows more"
 CHUNK = 65536
 STYLES = {Role.AGENT: "bold cyan", Role.CUSTOMER: "bold", Role.SYSTEM: "dim", Role.BOT: "bold magenta"}
 NAMES = {Role.AGENT: "agent", Role.CUSTOMER: "you", Role.SYSTEM: "system", Role.BOT: "bot"}
@@ -61,13 +61,13 @@ class UI(Protocol):
     interactive: bool
 
     async def wait(self, search: asyncio.Task[Allocation]) -> None:
-        """Return when the search for an agent is done. Raises `Interrupted` or `InputClosed`."""
+        """Return when the search for an agent is done. Raise `Interrupted` or `InputClosed`."""
 
     def show_allocation(self, allocation: Allocation) -> None:
         """Show how the search for an agent goes."""
 
     def lines(self) -> AsyncGenerator[str]:
-        """Yield what the customer writes, until the end of input. Raises `Interrupted`."""
+        """Yield what the customer writes, until the end of input. Raise `Interrupted`."""
         ...
 
     def show(self, event: Event) -> None:
