@@ -75,7 +75,7 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str | None, default: str = "") -> str:
-    """Return a text on one line, safe to print; the default for an empty one."""
+    """Return a text on one line, safe to print; the default, which is printed as it is, for an empty one."""
     return " ".join(printable(text or "").split()) or default
 
 

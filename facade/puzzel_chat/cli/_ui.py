@@ -255,7 +255,7 @@ def _content(message: Message) -> str:
     if isinstance(message, TextMessage):
         return _indented(message.text)
     if isinstance(message, OptionsMessage):
-        choices = [f"\n   * {one_line(option.label, option.id)}" for option in message.options]
+        choices = [f"\n   * {one_line(option.label) or one_line(option.id)}" for option in message.options]
         return _indented(message.text) + "".join(choices)
     if isinstance(message, FileMessage):
         size = f", {message.size} bytes" if message.size is not None else ""
