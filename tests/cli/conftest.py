@@ -60,6 +60,22 @@ def settings_for(sandbox: Sandbox) -> dict[str, str]:
     }
 
 
+def one_error(ran: Ran) -> str:
+    """Give the error line, after checking that it is the only thing on stderr and no traceback."""
+    lines = ran.err.splitlines()
+    assert len(lines) == 1, ran.err
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def eventually(condition: Callable[[], bool], within: float = 15.0) -> None:
+    """Wait until it is so."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to be"
+        time.sleep(0.02)
+
+
 Run = Callable[..., Ran]
 
 

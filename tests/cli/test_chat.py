@@ -5,22 +5,15 @@ from __future__ import annotations
 import html
 import json
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
+from puzzel_chat.cli._chat import parse_variables
+from puzzel_chat.cli._output import CliError
 from puzzel_chat.sandbox import AgentHandle, Fault, Role, Sandbox, Status
 
-from .conftest import Run, Start
-
-
-def eventually(condition: Callable[[], bool], within: float = 15.0) -> None:
-    """Wait until it is so."""
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to be"
-        time.sleep(0.02)
+from .conftest import Run, Start, eventually
 
 
 @pytest.fixture
@@ -200,3 +193,10 @@ def test_a_failed_poll_is_shown_and_ends_nothing(on_pipe: Start, manual: Sandbox
     program.expect("Kari: still here")
     agent.end()
     assert program.wait() == 0
+
+
+def test_variables_are_names_and_values() -> None:
+    """A value may hold an equals sign; a pair without one is a usage error."""
+    assert parse_variables(["order=1", "query=a=b"]) == {"order": "1", "query": "a=b"}
+    with pytest.raises(CliError, match="name=value"):
+        parse_variables(["order"])

@@ -18,9 +18,7 @@ from puzzel_chat.cli._output import Exit
 from puzzel_chat.sandbox import NOTICE, Differences, Fault, Sandbox
 from puzzel_chat.testing import VirtualTime
 
-from .conftest import Run, Start
-from .test_chat import eventually
-from .test_errors import one_error
+from .conftest import Run, Start, eventually, one_error
 
 Found = dict[str, Observation]
 SEND_ELSEWHERE = Differences(paths={"sendMessage": "POST /api/conversation/{id}/messages"})

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from hostile import Asked, Said, Service
 from puzzel_chat import PuzzelChat
 from puzzel_chat._wire.replies import event
-from puzzel_chat.cli._doctor import shown_settings
 from puzzel_chat.cli._output import Output, one_line
 from puzzel_chat.cli._sandbox import HappeningPrinter
 from puzzel_chat.cli._ui import event_record, event_text
@@ -24,10 +23,20 @@ from .conftest import Run
 
 # Clear the screen, set the title, a link, the clipboard, a C1 escape, BiDi overrides, back to the line's begin, bell.
 EVIL = "\x1b[2J\x1b]0;t\x07\x1b]8;;x\x1b\\l\x1b]52;c;eA==\x07\x9b31m\u202e\u2066\u200f\rX\x08\x7f\x85\u2028\u2029\x00"
+
+
 SECRET, ACCESS, REFRESH = "open sesame 0f1e", "access-9c1f7a22e0b84d55", "refresh-5d1e0c77aa3141f2"
+
+
 TOKENS = {"access_token": ACCESS, "refresh_token": REFRESH, "expires_in": 600}
+
+
 AUTHOR = {"role": 1, "id": EVIL, "displayName": f"Ada{EVIL}"}
+
+
 ITEM = {"conversationId": "?", "version": 1, "sentAt": "2026-01-05T09:00:00Z", "author": AUTHOR}
+
+
 ITEMS: list[dict[str, Any]] = [
     {**ITEM, "id": f"1{EVIL}", "type": "Text", "content": f"Hi{EVIL}&#27;[2J&#x9b;"},
     {**ITEM, "id": "2", "type": "Options", "content": EVIL, "options": [{"id": EVIL, "label": f"l{EVIL}"}]},
@@ -154,30 +163,11 @@ def test_no_event_steers_a_terminal(name: str, content: str, kind: str) -> None:
     for item in (
         {**ITEM, "id": "1", "author": author, "type": "Text", "content": content},
         {**ITEM, "id": "1", "author": author, "type": kind, "content": content},
+        {**ITEM, "id": "1", "author": author, "type": "Options", "content": content, "options": [{"id": name}]},
         {**ITEM, "id": "1", "author": author, "type": "File", "fileName": name, "url": content},
     ):
         found = event(item)
         text = event_text(found)
-        assert text is None or all(one.isprintable() or one in "\n\t\u200c\u200d" for one in text.plain)
+        assert text is not None or item["type"] == kind
+        assert all(one.isprintable() or one in "\n\t" for one in (text.plain if text else ""))
         assert event_record(found)["event"] == type(found).__name__
-
-
-@pytest.mark.parametrize(
-    "address", ["https://user:pa55word@chat.example/x", "https://chat.example/?key=pa55word", "chat.example#pa55word"]
-)
-def test_the_doctor_hides_what_an_address_should_not_hold(cli: Run, address: str) -> None:
-    """Credentials in the base URL are refused, and are not shown while that is told."""
-    ran = cli("doctor", env={"PUZZEL_CHAT_BASE_URL": address, "PUZZEL_CHAT_SOLUTION_ID": "7"})
-    assert ran.code == 2
-    assert "pa55word" not in ran.out + ran.err
-    assert "chat.example" in ran.out
-
-
-def test_an_ordinary_address_is_shown_as_it_is() -> None:
-    """Masking changes nothing of an address that holds no secret."""
-    rows = {
-        row.name: row.value
-        for row in shown_settings({"base_url": "https://chat.example:8443/eu", "client_secret": "x"}, {})
-    }
-    assert rows["base_url"] == "https://chat.example:8443/eu"
-    assert rows["client_secret"] == "set"

@@ -1,26 +1,17 @@
-"""Every error that a person can meet has its exit code and says what to do."""
+"""Every error has its exit code and says what to do; times read well."""
 
 from __future__ import annotations
 
-import json
 import socket
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from puzzel_chat import DeliveryUnknown, InvalidArgument, ServerError, SessionExpired
-from puzzel_chat.cli._output import Exit, exit_code
+from puzzel_chat.cli._output import Exit, clock_time, duration, exit_code
 from puzzel_chat.sandbox import Fault, Sandbox
 
-from .conftest import Ran, Run, Start
-
-
-def one_error(ran: Ran) -> str:
-    """Give the error line, after checking that it is the only thing on stderr and no traceback."""
-    lines = ran.err.splitlines()
-    assert len(lines) == 1, ran.err
-    assert lines[0].startswith("error: ")
-    return lines[0]
+from .conftest import Run, one_error
 
 
 @pytest.mark.parametrize(
@@ -132,38 +123,16 @@ def test_errors_map_to_the_promised_codes(error: BaseException, code: Exit | Non
     assert exit_code(error) is code
 
 
-def test_a_chat_needs_a_queue(cli: Run) -> None:
-    """Without one, the way to try it is told."""
-    ran = cli("chat")
-    assert (ran.code, "--sandbox" in one_error(ran)) == (2, True)
-
-
-@pytest.mark.parametrize(
-    ("blocked", "args", "extra"),
-    [
-        ("typer", ["--help"], "cli"),
-        ("rich", ["demo"], "cli"),
-        ("prompt_toolkit", ["chat", "--sandbox"], "cli"),
-        ("uvicorn", ["demo"], "sandbox"),
-        ("starlette", ["sandbox"], "sandbox"),
-        ("starlette", ["chat", "--sandbox"], "sandbox"),
-    ],
-)
-def test_a_missing_extra_is_told_in_one_line(
-    blocked: str, args: list[str], extra: str, on_pipe: Start, tmp_path: Path
-) -> None:
-    """What to install, and exit code 2."""
-    # A sitecustomize of our own makes the import fail as it does where the extra was never installed.
-    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules[{blocked!r}] = None\n")
-    program = on_pipe(*args, env={"PYTHONPATH": str(tmp_path)})
-    assert program.wait() == 2
-    assert program.seen.count("\n") == 1
-    assert f'pip install "puzzel-chat[{extra}]"' in program.seen
-
-
-def test_the_service_commands_do_without_the_sandbox(centre: Sandbox, on_pipe: Start, tmp_path: Path) -> None:
-    """Who talks to a real service needs neither starlette nor uvicorn."""
-    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules.update(starlette=None, uvicorn=None)\n")
-    program = on_pipe("queue", "27501", "--json", at=centre, env={"PYTHONPATH": str(tmp_path)})
-    assert program.wait() == 0
-    assert json.loads(program.seen)["state"] == "open"
+def test_durations_and_times_read_well() -> None:
+    """Seconds, minutes and hours, and the date only when it is another day's."""
+    assert [duration(s) for s in (0.4, 59, 60, 125, 3600, 4200)] == [
+        "0 s",
+        "59 s",
+        "1 min",
+        "2 min 5 s",
+        "1 h",
+        "1 h 10 min",
+    ]
+    now = datetime(2026, 11, 23, 12, tzinfo=UTC).astimezone()
+    assert "2026" not in clock_time(now + timedelta(minutes=5), now)
+    assert "2026" in clock_time(now + timedelta(days=1), now)

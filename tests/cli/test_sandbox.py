@@ -1,0 +1,121 @@
+"""`puzzel-chat sandbox`, its agent played by a person, and its fault rules."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from typing import get_args
+
+import pytest
+
+from puzzel_chat import PuzzelChat, TextMessage
+from puzzel_chat.cli._output import CliError
+from puzzel_chat.cli._sandbox import PLAIN, TIMED, parse_fault
+from puzzel_chat.sandbox import NOTICE, Fault, Sandbox
+from puzzel_chat.sandbox._faults import Kind
+
+from .conftest import Run, Start
+
+
+def client(head: str) -> PuzzelChat:
+    """A client with the settings that a sandbox printed."""
+    exports = dict(re.findall(r"export PUZZEL_CHAT_(\w+)=(\S+)", head))
+    return PuzzelChat(
+        exports["BASE_URL"], exports["SOLUTION_ID"], identity_url=exports["IDENTITY_URL"], poll_interval=0.1
+    )
+
+
+def test_the_sandbox_serves_until_it_is_stopped(on_pipe: Start) -> None:
+    """It prints what a client needs, marked as the simulator, then what happens; Ctrl-C stops it with 0."""
+    program = on_pipe("sandbox", "--script", "decline", "--pace", "0", "--fault", "queue:503:x1")
+    head = program.expect("Ctrl-C stops it.")
+    assert NOTICE in head
+    assert re.search(r"support +27501 +open", head)
+    chat = client(head)
+    with chat, chat.start("support", "27501", wait=20) as conversation:
+        conversation.send("1 < 2")
+    for words in ("chat 1   routed", "declined Kari", "joined Ada", "customer: 1 < 2", "ended by the customer"):
+        program.expect(words)
+    program.process.send_signal(signal.SIGINT)
+    program.expect("Stopped.")
+    assert program.wait() == 0
+
+
+@pytest.mark.parametrize(("options", "addresses"), [([], 2), (["--one-port"], 1)])
+def test_the_sandbox_tells_programs_where_it_is(on_pipe: Start, cli: Run, options: list[str], addresses: int) -> None:
+    """Both addresses, the queues by key and visual id, and the environment of a client, which `queue` then takes."""
+    program = on_pipe("sandbox", "--json", "--no-content", *options)
+    record = json.loads(program.expect("\n"))
+    assert (record["event"], record["notice"]) == ("listening", NOTICE)
+    assert (record["queues"]["support"], record["solution_id"]) == ("27501", "12345")
+    assert len({record["base_url"], record["identity_url"]}) == addresses
+    names = ("BASE_URL", "IDENTITY_URL", "SOLUTION_ID", "QUEUE_KEY", "VISUAL_QUEUE_ID")
+    assert list(record["environment"]) == [f"PUZZEL_CHAT_{name}" for name in names]
+    ran = cli("queue", "--json", env=record["environment"])
+    assert (ran.code, json.loads(ran.out)["state"]) == (0, "open")
+
+
+def test_a_person_plays_the_agent(on_terminal: Start, cli: Run) -> None:
+    """Offers are declined and accepted, answers typed, the chat ended, all at a terminal."""
+    program = on_terminal("sandbox", "--person", "--pace", "0")
+    head = program.expect("Ctrl-C       stop the contact centre")
+    program.write("hello\r")
+    program.expect("not possible: no current chat")
+    chat = client(head)
+    with chat, chat.start("support", wait=0) as conversation:
+        program.expect("chat 1 is offered to you")
+        program.write("/decline\r")
+        program.expect("declined Kari")
+        program.write("/accept\r")
+        program.expect("joined Ada")
+        program.write("Good day\r")
+        program.expect("Ada: Good day")
+        program.write("/edit Good morning\r")
+        program.expect("Ada (edited): Good morning")
+        program.write("/end\r")
+        texts = [m.text for m in conversation.messages() if isinstance(m, TextMessage)]
+    assert texts == ["Good day"]
+    assert [getattr(message, "text", "") for message in conversation.transcript()] == ["Good morning"]
+    program.expect("ended by the agent")
+    program.write("\x03")
+    program.expect("Stopped.")
+    assert program.wait() == 0
+
+
+def test_a_port_that_is_taken_is_told(cli: Run, centre: Sandbox) -> None:
+    """And so are a script and a fault that do not exist."""
+    port = centre.base_url.rpartition(":")[2]
+    both = ["--one-port", "--identity-port", "1"]
+    for args in (["--port", port], ["--identity-port", port], both, ["--script", "x"], ["--fault", "poll:x"]):
+        ran = cli("sandbox", *args)
+        assert (ran.code, ran.err.startswith("error: "), ran.err.count("\n")) == (2, True, 1)
+
+
+@pytest.mark.parametrize(
+    ("rule", "fault"),
+    [
+        ("poll:503:0.05", Fault.status(503, "pollConversation", rate=0.05)),
+        ("any:429=3:x2", Fault.status(429, retry_after=3, times=2)),
+        ("send:lost:x1", Fault.drop("sendMessage", after=True, times=1)),
+        ("route:latency=0.5", Fault.latency(0.5, "routeConversation")),
+        ("poll:bad-item:0.1:x3", Fault.bad_item(rate=0.1, times=3)),
+    ],
+)
+def test_a_fault_rule_says_what_it_means(rule: str, fault: Fault) -> None:
+    """The compact syntax makes the same fault as Python does."""
+    assert parse_fault(rule) == fault
+
+
+def test_every_kind_of_fault_has_a_word() -> None:
+    """What the simulator can do wrong can be asked for on the command line."""
+    plain = {make("*").kind for make in PLAIN.values()}
+    timed = {make(1.0, "*").kind for make in TIMED.values()}
+    assert plain | timed | {"status"} == set(get_args(Kind))
+
+
+@pytest.mark.parametrize("rule", ["", "poll", "pol:503", "poll:99", "poll:sunshine", "poll:503:7", "poll:latency=x"])
+def test_a_wrong_fault_rule_names_what_is_possible(rule: str) -> None:
+    """A mistyped rule is a usage error that quotes the rule."""
+    with pytest.raises(CliError, match="--fault"):
+        parse_fault(rule)
