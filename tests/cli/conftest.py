@@ -38,7 +38,7 @@ class Ran:
 
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the settings of whoever runs it."""
+    """Hide the settings of this machine."""
     for name in [name for name in os.environ if name.startswith("PUZZEL_CHAT_")]:
         monkeypatch.delenv(name)
 
@@ -51,7 +51,7 @@ def centre() -> Iterator[Sandbox]:
 
 
 def settings_for(sandbox: Sandbox) -> dict[str, str]:
-    """Give the environment of a client of this contact centre, which polls fast."""
+    """Return the environment of a client of this contact centre, which polls fast."""
     return {
         "PUZZEL_CHAT_BASE_URL": sandbox.base_url,
         "PUZZEL_CHAT_IDENTITY_URL": sandbox.identity_url,
@@ -61,7 +61,7 @@ def settings_for(sandbox: Sandbox) -> dict[str, str]:
 
 
 def one_error(ran: Ran) -> str:
-    """Give the error line, after checking that it is the only thing on stderr and no traceback."""
+    """Return the error line, after checking that it is the only thing on stderr and no traceback."""
     lines = ran.err.splitlines()
     assert len(lines) == 1, ran.err
     assert lines[0].startswith("error: ")
@@ -108,7 +108,7 @@ class Program:
     seen: str = ""
 
     def expect(self, words: str, within: float = 15.0) -> str:
-        """Wait until these words are on the screen; gives what was shown up to then."""
+        """Wait until these words are on the screen. Return what was shown before."""
         deadline = time.monotonic() + within
         while words not in self.seen:
             if not self._read(deadline):
@@ -121,7 +121,7 @@ class Program:
         os.write(self.descriptor, text.encode())
 
     def wait(self, within: float = 15.0) -> int:
-        """Wait for the end and give the exit code; what was shown last is in `seen`."""
+        """Wait for the end and return the exit code; what was shown last is in `seen`."""
         deadline = time.monotonic() + within
         while self.process.poll() is None and time.monotonic() < deadline:
             self._read(time.monotonic() + 0.05)

@@ -32,7 +32,7 @@ def agent_of(centre: Sandbox) -> AgentHandle:
 
 
 def said(centre: Sandbox, role: Role) -> list[str]:
-    """Give what that side wrote."""
+    """Return what that side wrote."""
     entries = [entry for chat in centre.ledger().values() for entry in chat]
     return [html.unescape(entry.content or "") for entry in entries if entry.role is role and entry.type == "Text"]
 

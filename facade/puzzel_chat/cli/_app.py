@@ -47,7 +47,7 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Take the options that come before a command; there are none but `--version`."""
+    """Take the options before a command."""
 
 
 @app.command(help=DEMO, short_help="Hold one whole chat against the bundled simulator.", epilog=EPILOG)
@@ -88,7 +88,7 @@ def chat(
     from puzzel_chat.cli._chat import ChatOptions, parse_variables, run_chat
 
     if sandbox:
-        # A queue in the environment is one of the real service.
+        # A queue in the environment belongs to the real service.
         queue_key = queue_key if _typed(context, "queue_key") else "support"
         visual_queue_id = visual_queue_id if _typed(context, "visual_queue_id") else None
     if queue_key is None:
@@ -171,7 +171,7 @@ def doctor(
     queue: Annotated[str | None, _visual_queue_id("--queue", "Ask for the hours of this queue, too.")] = None,
     json: Json = False,
 ) -> None:
-    """Look at everything."""
+    """Check settings and hosts."""
     from puzzel_chat.cli._doctor import run_doctor
 
     raise typer.Exit(run_doctor(service, queue, Output(json)))
@@ -193,7 +193,7 @@ def probe(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Walk through the service."""
+    """Probe the service."""
     from puzzel_chat.cli._probe import ProbeOptions, run_probe
 
     raise typer.Exit(run_probe(service, ProbeOptions(visual_queue_id, route, yes, save), Output(json)))

@@ -58,7 +58,7 @@ Key = tuple[str, int]
 
 
 def run_demo(output: Output) -> Exit:
-    """Hold the demo's chat, print what both sides say of it, and return the exit code."""
+    """Hold one whole chat, compare both sides, and return the exit code."""
     clock = BoundedClock(PACE / 2)
     with start_sandbox(lambda: demo_sandbox(clock)) as sandbox:
         output.show({"step": "notice", "elapsed": 0.0, "text": NOTICE}, f"This is the {NOTICE}.\n", "bold")
@@ -105,7 +105,7 @@ class Demo:
     conversation_id: str = ""
 
     async def run(self) -> None:
-        """Hold the chat. Raise `StepMissed`."""
+        """Hold the chat. Raise `StepMissed` if a step or the whole takes too long."""
         try:
             async with asyncio.timeout(CHAT_TIMEOUT):
                 await self._run()
@@ -303,7 +303,7 @@ def _repeated(items: Sequence[Hashable]) -> int:
 
 
 def _late(order: Sequence[Hashable], arrived: Sequence[Hashable]) -> int:
-    """Count what first arrived after something that stands behind it in the order."""
+    """Count the items that came after a later one; only the first arrival of each counts."""
     place = {item: index for index, item in enumerate(order)}
     late, furthest = 0, -1
     for item in dict.fromkeys(arrived):

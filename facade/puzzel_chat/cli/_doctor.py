@@ -99,7 +99,7 @@ def _shown(name: str, service: ServiceOptions, env: Mapping[str, str]) -> Shown:
 
 
 def _overruled(name: str, service: ServiceOptions) -> str | None:
-    """Return the option that overrules a variable of another name: a region those of addresses, a base URL a region."""
+    """Return the option that overrules a variable: `--region` those of addresses, `--base-url` that of the region."""
     if name in ADDRESSES and "region" in service:
         return "--region"
     return "--base-url" if name == "region" and "base_url" in service else None

@@ -31,7 +31,7 @@ class ServiceOption:
         return f"--{self.setting.replace('_', '-')}"
 
     def parameter(self) -> inspect.Parameter:
-        """Return the parameter that Typer makes the option of."""
+        """Return the option as a parameter of a command."""
         # No `envvar`: `from_env` reads the environment, and the doctor shows which of the two it was.
         text = f"{self.help} [{PREFIX}{self.setting.upper()}]"
         option = typer.Option(self.flag, metavar=self.metavar, help=text, show_default=False)
@@ -66,7 +66,7 @@ SERVICE_OPTIONS = {
 
 
 def with_service_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of the service to a command, which gets those that were passed as its argument `service`."""
+    """Add the options of the service to a command; its argument `service` gets those that were passed."""
 
     @wraps(command)
     def run(**values: Any) -> None:

@@ -75,7 +75,7 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str | None, default: str = "") -> str:
-    """Return a text on one line, safe to print; the default, which is printed as it is, for an empty one."""
+    """Return a text on one line, safe to print; if nothing is left, the default as it is."""
     return " ".join(printable(text or "").split()) or default
 
 
@@ -98,7 +98,7 @@ def clock_time(moment: datetime, now: datetime | None = None) -> str:
 
 
 class Exit(IntEnum):
-    """The exit codes, as `EXIT_CODES` explains them."""
+    """The exit codes; `EXIT_CODES` explains them."""
 
     OK = 0
     FAILED = 1

@@ -221,7 +221,7 @@ def _text(happening: Happening, role: str) -> str:
 
 @define
 class ManualAgent:
-    """The agent that a person plays at this terminal, line by line."""
+    """An agent, played by a person at this terminal."""
 
     output: Output
     number: Callable[[str], int]
@@ -230,7 +230,7 @@ class ManualAgent:
     last_message: dict[str, str] = field(factory=dict[str, str])
 
     def follow(self, happening: Happening) -> None:
-        """Make an offered chat the current one unless there is one, and drop one that is over."""
+        """Make an offered chat the current one if there is none; forget the current one when it is over."""
         if not happening.conversation_id:
             return
         number = self.number(happening.conversation_id)

@@ -179,7 +179,7 @@ class TerminalUI:
 
 
 def _live_line(text: Callable[[], str]) -> Application[Exception]:
-    """Return a display of one line; its result is the exception that a key stands for."""
+    """Return a display of one line; Ctrl-C and Ctrl-D end it with an exception as its result."""
     keys = KeyBindings()
 
     @keys.add("c-c")
