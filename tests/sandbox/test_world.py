@@ -7,12 +7,10 @@ from random import Random
 
 import pytest
 
-from puzzel_chat.sandbox._agenda import Agenda
-from puzzel_chat.sandbox._agents import SCRIPTS, Scene, Step
-from puzzel_chat.sandbox._allocation import TRANSITIONS, Allocation, Status
-from puzzel_chat.sandbox._floor import FloorSettings
-from puzzel_chat.sandbox._queues import Order, next_morning
-from puzzel_chat.sandbox._tokens import Session, TokenSettings
+from puzzel_chat.sandbox._floor import Agenda, FloorSettings
+from puzzel_chat.sandbox._queues import TRANSITIONS, Allocation, Order, Status, next_morning
+from puzzel_chat.sandbox._scripts import SCRIPTS, Scene, Step
+from puzzel_chat.sandbox._sessions import Session, TokenSettings
 from puzzel_chat.sandbox._values import Entry, Happening, Refusal, Role, Semantics, TokenRefusal
 from puzzel_chat.sandbox._world import World, WorldSettings
 

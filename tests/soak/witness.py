@@ -10,8 +10,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from puzzel_chat.sandbox import Fault, Happening, Sandbox
-from puzzel_chat.sandbox._desk import Reply
-from puzzel_chat.sandbox._requests import Call
+from puzzel_chat.sandbox._contract import Call, Reply
 from soak.compare import Key
 
 # What these do to a poll's reply leaves its messages readable.

@@ -12,12 +12,11 @@ opinion. `Differences` make it answer another one.
 
 from __future__ import annotations
 
-from ._agents import SCRIPTS, Scene, Script, Step
-from ._allocation import Status
 from ._contract import Differences
 from ._faults import Fault
-from ._play import AgentHandle
-from ._sandbox import Sandbox, SandboxSettings
+from ._queues import Status
+from ._sandbox import AgentHandle, Sandbox, SandboxSettings
+from ._scripts import SCRIPTS, Scene, Script, Step
 from ._values import NOTICE, SEMANTICS, Entry, Happening, Role, Semantics, Stats
 
 __all__ = [

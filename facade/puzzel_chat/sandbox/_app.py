@@ -14,11 +14,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ._contract import IDENTITY, Differences
-from ._desk import Desk, Reply, problem
+from ._contract import IDENTITY, Call, Differences, Reply, problem
+from ._desk import Desk
 from ._faults import Fault
-from ._misbehave import after_effect, before_effect, before_reading, encode, http_date
-from ._requests import Call
+from ._replies import after_effect, before_effect, before_reading, encode, http_date
 from ._values import NOTICE
 
 Choose = Callable[[str], tuple[Fault, ...]]

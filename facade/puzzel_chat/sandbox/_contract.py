@@ -1,4 +1,7 @@
-"""The calls of the contract, and a service that was told to differ from it."""
+"""The calls of the contract: their paths, how a request is read strictly, and a service that was told to differ.
+
+Details of an error name fields, never values.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,13 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Literal
+from urllib.parse import parse_qsl
 
 from attrs import Attribute, evolve, field, frozen, validators
 
-from ._desk import Reply
-from ._json import is_list, is_object
-from ._requests import Call
-from ._values import Json
+from ._queues import Order
+from ._sessions import SignIn
+from ._values import Json, Refusal, TokenRefusal, is_list, is_object
 
 ROUTES: Mapping[str, str] = {
     "connectToken": "POST /connect/token",
@@ -28,6 +31,168 @@ ROUTES: Mapping[str, str] = {
 }
 IDENTITY = frozenset({"connectToken", "authenticateVisitor"})
 """What the identity host answers; the communication host answers the rest."""
+
+
+@frozen
+class Call:
+    """One HTTP request as the operations see it."""
+
+    id: str = ""
+    queue_key: str = ""
+    provider_id: str | None = None
+    after: str | None = None
+    content_type: str = ""
+    authorization: str = field(default="", repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    @property
+    def bearer(self) -> str | None:
+        """Return the bearer token (RFC 6750), or None."""
+        scheme, _, token = self.authorization.partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else None
+
+    @property
+    def media_type(self) -> str:
+        """Return the content type without its parameters."""
+        return self.content_type.partition(";")[0].strip().lower()
+
+
+@frozen
+class Reply:
+    """What an operation answers: a status, and JSON or nothing."""
+
+    status: int
+    body: Json | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(factory=dict[str, str])
+    media_type: str = "application/json"
+
+
+def problem(status: int, code: str, detail: str, extra: Json | None = None) -> Reply:
+    """Return an error as problem+json (RFC 9457)."""
+    body = {"type": "about:blank", "title": code, "status": status, "detail": detail, "instance": None}
+    headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'} if status == 401 else {}
+    return Reply(status, {**body, "code": code, **(extra or {})}, headers, "application/problem+json")
+
+
+_CUSTOMER: Mapping[str, str] = {
+    "customerId": "id", "customerName": "name", "customerEmail": "email", "customerPhone": "phone",
+}  # fmt: skip
+_SIGN_IN = ("codeChallenge", "accessToken", "idToken")
+_VARIABLE = ("name", "value", "secret")
+_MESSAGE = ("content", "clientMessageId")
+
+
+def token_form(call: Call) -> dict[str, str]:
+    """Read the form of the token endpoint.
+
+    Raises:
+        TokenRefusal: not a form, or a field given twice (RFC 6749 section 3.2).
+
+    """
+    if call.media_type != "application/x-www-form-urlencoded":
+        raise TokenRefusal(400, "invalid_request", "the body must be application/x-www-form-urlencoded")
+    try:
+        pairs = parse_qsl(call.body.decode(), keep_blank_values=True, errors="strict", max_num_fields=100)
+    except ValueError:
+        raise TokenRefusal(400, "invalid_request", "the form cannot be read") from None
+    form = dict(pairs)
+    if len(form) != len(pairs):
+        raise TokenRefusal(400, "invalid_request", "a form field is given twice")
+    return form
+
+
+def order(call: Call) -> Order:
+    """Read the named values of a route; customer and subject are among them."""
+    body = _json(call)
+    if not is_list(body):
+        raise _bad("the body must be an array")
+    items = [_variable(item, f"[{number}]") for number, item in enumerate(body)]
+    values = {str(item["name"]): str(item["value"]) for item in items}
+    customer = {field: values[name] for name, field in _CUSTOMER.items() if name in values}
+    variables = tuple(item for item in items if item["name"] not in (*_CUSTOMER, "subject"))
+    return Order(call.queue_key, customer or None, variables, values.get("subject"))
+
+
+def sign_in(call: Call) -> SignIn:
+    """Read an AuthenticateRequest and the provider's number beside it."""
+    body = _object(call, _SIGN_IN)
+    challenge, *tokens = (_text(body, name, name) for name in _SIGN_IN)
+    given = [token for token in tokens if token]
+    if not challenge:
+        raise _bad("codeChallenge is missing")
+    if len(given) != 1:
+        raise _bad("give either accessToken or idToken")
+    return SignIn(challenge, given[0], _provider_id(call.provider_id))
+
+
+def message(call: Call) -> tuple[str, str | None]:
+    """Read a SendMessageRequest: its content and client id."""
+    body = _object(call, _MESSAGE)
+    content = _text(body, "content", "content", required=True)
+    return content or "", _text(body, "clientMessageId", "clientMessageId")
+
+
+def typing(call: Call) -> bool:
+    """Read a TypingRequest."""
+    value = _object(call, ("isTyping",)).get("isTyping")
+    if not isinstance(value, bool):
+        raise _bad("isTyping must be true or false")
+    return value
+
+
+def _provider_id(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not re.fullmatch(r"-?\d{1,10}", text, re.ASCII):
+        raise _bad("providerId must be a whole number")
+    return int(text)
+
+
+def _variable(value: object, where: str) -> Mapping[str, object]:
+    item = _mapping(value, where, _VARIABLE)
+    _text(item, "name", f"{where}.name", required=True)
+    _text(item, "value", f"{where}.value", required=True)
+    if not isinstance(item.get("secret", False), bool):
+        raise _bad(f"{where}.secret must be true or false")
+    return item
+
+
+def _object(call: Call, fields: tuple[str, ...]) -> Mapping[str, object]:
+    return _mapping(_json(call), "the body", fields)
+
+
+def _json(call: Call) -> object:
+    if call.media_type != "application/json":
+        raise _bad("the body must be application/json")
+    try:
+        return json.loads(call.body.decode(), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise _bad("the body is not JSON") from None
+
+
+def _no_constant(name: str) -> object:
+    """NaN and Infinity are no JSON (RFC 8259 section 6)."""
+    raise ValueError(name)
+
+
+def _mapping(value: object, where: str, fields: tuple[str, ...]) -> Mapping[str, object]:
+    """Take an object with no other fields than these: a misspelt field is an error, not silence."""
+    if not is_object(value):
+        raise _bad(f"{where} must be an object")
+    if not value.keys() <= set(fields):
+        raise _bad(f"{where} may hold {', '.join(fields)} and nothing else")
+    return value
+
+
+def _text(body: Mapping[str, object], name: str, where: str, *, required: bool = False) -> str | None:
+    value = body.get(name)
+    if isinstance(value, str) or (value is None and not required):
+        return value
+    raise _bad(f"{where} must be a string")
+
+
+def _bad(detail: str) -> Refusal:
+    return Refusal(400, "BadRequest", detail)
 
 
 def _check_paths(instance: object, attribute: Attribute[Mapping[str, str]], paths: Mapping[str, str]) -> None:

@@ -10,25 +10,13 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from random import Random
 
-from attrs import field, frozen
-
-from . import _requests as requests
-from ._requests import Call
-from ._tokens import Session
-from ._values import Happening, Json, Refusal, TokenRefusal, Watcher
+from . import _contract as requests
+from ._contract import Call, Reply, problem
+from ._sessions import Session
+from ._values import Happening, Refusal, TokenRefusal, Watcher
 from ._world import World, WorldSettings
 
 _log = logging.getLogger("puzzel_chat.sandbox")
-
-
-@frozen
-class Reply:
-    """What an operation answers: a status, and JSON or nothing."""
-
-    status: int
-    body: Json | None = field(default=None, repr=False)
-    headers: Mapping[str, str] = field(factory=dict[str, str])
-    media_type: str = "application/json"
 
 
 class Desk:
@@ -80,13 +68,6 @@ class Desk:
                 _log.exception("on_event failed; the simulator goes on")
             finally:
                 self._telling.release()
-
-
-def problem(status: int, code: str, detail: str, extra: Json | None = None) -> Reply:
-    """Return an error as problem+json (RFC 9457)."""
-    body = {"type": "about:blank", "title": code, "status": status, "detail": detail, "instance": None}
-    headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'} if status == 401 else {}
-    return Reply(status, {**body, "code": code, **(extra or {})}, headers, "application/problem+json")
 
 
 Handler = Callable[[World, Call, float], Reply]

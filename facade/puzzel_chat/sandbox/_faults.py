@@ -9,8 +9,7 @@ from typing import Literal, TypedDict, Unpack
 
 from attrs import define, evolve, field, frozen, validators
 
-from ._json import is_list, is_object
-from ._values import OPERATIONS
+from ._values import OPERATIONS, is_list, is_object
 
 Kind = Literal[
     "latency", "slow_body", "status", "html", "drop", "truncate", "bad_json", "wrong_types", "unknown_enum",

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from itertools import count
 
-from ._json import is_object
 from ._queues import Agent, Conversation
-from ._values import Entry, Happening, Json, Role, Tally, iso, moment
+from ._values import Entry, Happening, Json, Role, Tally, is_object, iso, moment
 
 _TEXT_OF = ("content", "event", "fileName")
 

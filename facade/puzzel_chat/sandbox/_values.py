@@ -1,4 +1,4 @@
-"""The values that the simulator hands out: ledger entries, statistics, happenings, refusals."""
+"""The values that the simulator hands out, and what reads and writes them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, TypeGuard
 
 from attrs import field, frozen
 
@@ -154,3 +154,13 @@ def moment(at: float) -> datetime:
 def iso(at: float | None) -> str | None:
     """Write a time as .NET services do: UTC with seven fraction digits."""
     return None if at is None else f"{moment(at):%Y-%m-%dT%H:%M:%S.%f}0Z"
+
+
+def is_object(value: object) -> TypeGuard[dict[str, object]]:
+    """Whether a decoded value is a JSON object; its keys are strings by the grammar."""
+    return isinstance(value, dict)
+
+
+def is_list(value: object) -> TypeGuard[list[object]]:
+    """Whether a decoded value is a JSON array."""
+    return isinstance(value, list)

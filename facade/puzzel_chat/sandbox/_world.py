@@ -12,15 +12,12 @@ from random import Random
 
 from attrs import field, frozen
 
-from ._agenda import Agenda
-from ._agents import SCRIPTS, Script
-from ._allocation import Allocation
-from ._floor import Floor, FloorSettings
+from ._floor import Agenda, Floor, FloorSettings
 from ._ledger import Ledger
-from ._queues import Conversation, Order, Queue, default_queues
-from ._tokens import Session, TokenBook, TokenSettings
+from ._queues import Allocation, Conversation, Order, Queue, default_queues
+from ._scripts import SCRIPTS, Script
+from ._sessions import Session, TokenBook, TokenSettings, VisitorBook
 from ._values import NOTICE, SEMANTICS, Entry, Happening, Refusal, Role, Semantics, Stats, Tally, Watcher, iso
-from ._visitors import VisitorBook
 
 
 @frozen

@@ -1,0 +1,237 @@
+"""Replies as they are sent: whole, late, broken off, without end or not at all, as the faults say."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+import zlib
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from math import ceil
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from ._contract import Call, Reply, problem
+from ._desk import Desk
+from ._faults import COMBINES, SPOILS, Fault, Kind, spoil
+from ._values import NOTICE, moment
+
+_PAGE = f"<!doctype html><html><head><title>{{0}}</title></head><body><h1>{{0}}</h1>{NOTICE}</body></html>"
+_BLANKS = b" " * 2**20
+_BIG, _BOMB = 10, 64
+_BEAT = 0.1
+
+Sleep = Callable[[float], Awaitable[object]]
+
+
+def before_reading(faults: tuple[Fault, ...]) -> Response | None:
+    """Do what goes wrong before the request's body is read; a response means that it never is."""
+    fault = _chosen(faults)
+    return Reset() if fault is not None and fault.kind == "half_read" else None
+
+
+async def before_effect(desk: Desk, faults: tuple[Fault, ...], call: Call) -> Response | None:
+    """Do what goes wrong before the request is carried out; a response means that it never is."""
+    await _wait(desk, faults, after=False)
+    fault = _chosen(faults)
+    if fault is None or fault.after:
+        return None
+    if fault.kind == "revoked":
+        with desk.world() as (world, _now):
+            world.tokens.revoke_access(call.bearer or "")
+        return encode(problem(401, "InvalidToken", "the access token was revoked early"))
+    return _WORDLESS[fault.kind]() if fault.kind in _WORDLESS else _instead(desk, fault)
+
+
+async def after_effect(desk: Desk, faults: tuple[Fault, ...], reply: Reply) -> Response:
+    """Return the reply, or what becomes of it."""
+    await _wait(desk, faults, after=True)
+    fault = _chosen(faults)
+    response = encode(reply) if fault is None or not fault.after else _spoilt(desk, fault, reply)
+    slow = next((fault for fault in faults if fault.kind == "slow_body"), None)
+    if slow is not None and response.body:
+        return Dribbled(response, slow.seconds, desk.sleep)
+    return response
+
+
+def encode(reply: Reply) -> Response:
+    """Write a reply as bytes."""
+    if reply.body is None:
+        return Response(status_code=reply.status, headers=dict(reply.headers))
+    content = json.dumps(reply.body, separators=(",", ":"))
+    return Response(content, reply.status, dict(reply.headers), reply.media_type)
+
+
+def http_date(at: float) -> str:
+    """Write seconds since the epoch as HTTP does (RFC 9110 section 5.6.7)."""
+    return format_datetime(moment(at), usegmt=True)
+
+
+def _chosen(faults: tuple[Fault, ...]) -> Fault | None:
+    return next((fault for fault in faults if fault.kind not in COMBINES), None)
+
+
+async def _wait(desk: Desk, faults: tuple[Fault, ...], *, after: bool) -> None:
+    seconds = sum(fault.seconds for fault in faults if fault.kind == "latency" and fault.after is after)
+    if seconds > 0:
+        await desk.sleep(seconds)
+
+
+def _instead(desk: Desk, fault: Fault) -> Response:
+    """Make the error that is sent in place of a reply."""
+    headers = {} if fault.retry_after is None else {"Retry-After": _retry_after(desk, fault.retry_after, fault.as_date)}
+    if fault.page:
+        title = "Sign in" if fault.status_code == 200 else f"{fault.status_code} Bad Gateway"
+        return Response(_PAGE.format(title), fault.status_code, headers, "text/html")
+    reply = problem(fault.status_code, f"Fault{fault.status_code}", "a fault asked for in the simulator")
+    return encode(Reply(reply.status, reply.body, {**reply.headers, **headers}, reply.media_type))
+
+
+def _retry_after(desk: Desk, value: float | datetime, as_date: bool) -> str:
+    """Write Retry-After as whole seconds or as an HTTP date (RFC 9110 section 10.2.3)."""
+    if isinstance(value, datetime):
+        return format_datetime(value.astimezone(UTC), usegmt=True)
+    return http_date(desk.now() + value) if as_date else str(ceil(value))
+
+
+def _spoilt(desk: Desk, fault: Fault, reply: Reply) -> Response:
+    if fault.kind in ("status", "html"):
+        return _instead(desk, fault)
+    if fault.kind in _WORDLESS:
+        return _WORDLESS[fault.kind]()
+    if reply.body is None:
+        return Dropped() if fault.kind in ("truncate", "half_sent", "head_only") else encode(reply)
+    if fault.kind in SPOILS:
+        body = spoil(fault.kind, reply.body)
+        return Response(json.dumps(body), reply.status, dict(reply.headers), reply.media_type)
+    return _harmed(fault, encode(reply))
+
+
+def _harmed(fault: Fault, good: Response) -> Response:
+    """Return a reply whose bytes suffer, not its meaning."""
+    if fault.kind == "endless":
+        return Endless(good, fault.seconds)
+    if fault.kind in ("big", "bomb"):
+        return big(good) if fault.kind == "big" else bomb(good)
+    if fault.kind == "bad_json":
+        return Response(b"{" + bytes(good.body), good.status_code, None, good.media_type)
+    return Cut(good, 0.0 if fault.kind == "head_only" else 0.5, reset=fault.kind == "half_sent")
+
+
+class Dropped(Response):
+    """Closes the connection without a word."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Abort the transport that the server's protocol put into the state."""
+        scope["state"]["transport"].abort()
+        await _let_go()
+
+
+class Reset(Response):
+    """Resets the connection without a word."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Close without lingering, which sends RST."""
+        _reset(scope)
+        await _let_go()
+
+
+class Cut(Response):
+    """Declares a whole body and sends a share of it, then closes, or resets the connection."""
+
+    def __init__(self, whole: Response, share: float, *, reset: bool = False) -> None:
+        super().__init__(bytes(whole.body) or b"{}", whole.status_code, None, whole.media_type)
+        self._sent, self._resets = bytes(self.body)[: int(len(self.body) * share)], reset
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Declare the whole length, send less."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self._sent, "more_body": True})
+        if self._resets:
+            _reset(scope)
+        else:
+            scope["state"]["transport"].close()
+        await _let_go()
+
+
+class Hung(Response):
+    """Says nothing until the client has gone."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Wait for the client to close the connection."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+class Dribbled(Response):
+    """Sends a body in up to eight pieces."""
+
+    def __init__(self, whole: Response, seconds: float, sleep: Sleep) -> None:
+        super().__init__(bytes(whole.body), whole.status_code, None, None)
+        self.raw_headers = whole.raw_headers
+        self._seconds, self._sleep = seconds, sleep
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sleep before each piece."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        size = ceil(len(self.body) / 8)
+        starts = range(0, len(self.body), size)
+        for start in starts:
+            await self._sleep(self._seconds / len(starts))
+            piece = bytes(self.body)[start : start + size]
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class Endless(Response):
+    """Sends a body that goes on and on."""
+
+    def __init__(self, whole: Response, seconds: float) -> None:
+        super().__init__(bytes(whole.body), whole.status_code, None, whole.media_type)
+        del self.headers["content-length"]
+        self._beats = ceil(seconds / _BEAT)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send a blank at each beat while somebody listens; the beats are real time, as the client's limit is."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": bytes(self.body), "more_body": True})
+        for _ in range(self._beats):
+            if scope["state"]["transport"].is_closing():
+                return
+            await asyncio.sleep(_BEAT)
+            await send({"type": "http.response.body", "body": b" ", "more_body": True})
+        scope["state"]["transport"].abort()
+        await _let_go()
+
+
+def big(whole: Response) -> Response:
+    """Return the reply with blanks behind it, which JSON allows."""
+    return Response(bytes(whole.body) + _BLANKS * _BIG, whole.status_code, None, whole.media_type)
+
+
+def bomb(whole: Response) -> Response:
+    """Return the same with more blanks, packed with gzip."""
+    packer = zlib.compressobj(wbits=31)
+    packed = [packer.compress(bytes(whole.body)), *(packer.compress(_BLANKS) for _ in range(_BOMB)), packer.flush()]
+    return Response(b"".join(packed), whole.status_code, {"Content-Encoding": "gzip"}, whole.media_type)
+
+
+def _reset(scope: Scope) -> None:
+    transport = scope["state"]["transport"]
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+async def _let_go() -> None:
+    """Let the protocol hear that the connection is gone, so that it does not complain of no reply."""
+    await asyncio.sleep(0.001)
+
+
+# Kinds without a reply, on whichever side of the effect.
+_WORDLESS: Mapping[Kind, Callable[[], Response]] = {
+    "drop": Dropped, "reset": Reset, "half_read": Reset, "hang": Hung,
+}  # fmt: skip
