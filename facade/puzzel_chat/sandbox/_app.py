@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from itertools import count
@@ -106,17 +105,3 @@ def _mark(response: Response, number: int, now: float) -> Response:
     response.headers["X-Simulator"] = NOTICE
     response.headers["X-Request-Id"] = f"sim-{number}"
     return response
-
-
-class Quiet:
-    """Takes a cancelled request for what it is: the server goes down, nobody waits for the answer."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        try:
-            await self._app(scope, receive, send)
-        except asyncio.CancelledError:
-            return

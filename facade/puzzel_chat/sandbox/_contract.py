@@ -78,8 +78,6 @@ _CUSTOMER: Mapping[str, str] = {
     "customerId": "id", "customerName": "name", "customerEmail": "email", "customerPhone": "phone",
 }  # fmt: skip
 _SIGN_IN = ("codeChallenge", "accessToken", "idToken")
-_VARIABLE = ("name", "value", "secret")
-_MESSAGE = ("content", "clientMessageId")
 
 
 def token_form(call: Call) -> dict[str, str]:
@@ -116,7 +114,7 @@ def order(call: Call) -> Order:
 def sign_in(call: Call) -> SignIn:
     """Read an AuthenticateRequest and the provider's number beside it."""
     body = _object(call, _SIGN_IN)
-    challenge, *tokens = (_text(body, name, name) for name in _SIGN_IN)
+    challenge, *tokens = (_text(body, name) for name in _SIGN_IN)
     given = [token for token in tokens if token]
     if not challenge:
         raise _bad("codeChallenge is missing")
@@ -127,9 +125,9 @@ def sign_in(call: Call) -> SignIn:
 
 def message(call: Call) -> tuple[str, str | None]:
     """Read a SendMessageRequest: its content and client id."""
-    body = _object(call, _MESSAGE)
-    content = _text(body, "content", "content", required=True)
-    return content or "", _text(body, "clientMessageId", "clientMessageId")
+    body = _object(call, ("content", "clientMessageId"))
+    content = _text(body, "content", required=True)
+    return content or "", _text(body, "clientMessageId")
 
 
 def typing(call: Call) -> bool:
@@ -149,9 +147,9 @@ def _provider_id(text: str | None) -> int | None:
 
 
 def _variable(value: object, where: str) -> Mapping[str, object]:
-    item = _mapping(value, where, _VARIABLE)
-    _text(item, "name", f"{where}.name", required=True)
-    _text(item, "value", f"{where}.value", required=True)
+    item = _mapping(value, where, ("name", "value", "secret"))
+    _text(item, "name", f"{where}.", required=True)
+    _text(item, "value", f"{where}.", required=True)
     if not isinstance(item.get("secret", False), bool):
         raise _bad(f"{where}.secret must be true or false")
     return item
@@ -184,11 +182,11 @@ def _mapping(value: object, where: str, fields: tuple[str, ...]) -> Mapping[str,
     return value
 
 
-def _text(body: Mapping[str, object], name: str, where: str, *, required: bool = False) -> str | None:
+def _text(body: Mapping[str, object], name: str, where: str = "", *, required: bool = False) -> str | None:
     value = body.get(name)
     if isinstance(value, str) or (value is None and not required):
         return value
-    raise _bad(f"{where} must be a string")
+    raise _bad(f"{where}{name} must be a string")
 
 
 def _bad(detail: str) -> Refusal:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 from collections import deque
@@ -31,7 +30,7 @@ class Desk:
         clock: Callable[[], float],
         random: Random,
         on_event: Watcher | None,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[object]],
     ) -> None:
         self.now, self.sleep, self._on_event = clock, sleep, on_event
         self._lock = threading.RLock()
@@ -53,7 +52,7 @@ class Desk:
         """Carry out one operation of the contract."""
         with self.world() as (world, now):
             try:
-                return _HANDLERS[operation](world, call, now)
+                return HANDLERS[operation](world, call, now)
             except Refusal as no:
                 return problem(no.status, no.code, no.detail, no.extra)
             except TokenRefusal as no:
@@ -125,7 +124,7 @@ def _end(world: World, call: Call, now: float) -> Reply:
     return Reply(204)
 
 
-_HANDLERS: Mapping[str, Handler] = {
+HANDLERS: Mapping[str, Handler] = {
     "connectToken": _connect,
     "authenticateVisitor": _authenticate,
     "getQueueInfo": _queue_info,

@@ -7,9 +7,10 @@ from datetime import datetime
 from random import Random
 from typing import Literal, TypedDict, Unpack
 
-from attrs import define, evolve, field, frozen, validators
+from attrs import define, field, frozen, validators
 
-from ._values import OPERATIONS, is_list, is_object
+from ._contract import ROUTES
+from ._values import is_list, is_object
 
 Kind = Literal[
     "latency", "slow_body", "status", "html", "drop", "truncate", "bad_json", "wrong_types", "unknown_enum",
@@ -42,7 +43,7 @@ class Fault:
     """
 
     kind: Kind
-    operation: str = field(default="*", validator=validators.in_(("*", *OPERATIONS)))
+    operation: str = field(default="*", validator=validators.in_(("*", *ROUTES)))
     after: bool = False
     status_code: int = 500
     seconds: float = 0.0
@@ -57,12 +58,12 @@ class Fault:
     @classmethod
     def latency(cls, seconds: float, operation: str = "*", *, after: bool = False, **when: Unpack[When]) -> Fault:
         """Wait that many seconds; with `after`, the effect comes at once and the reply late."""
-        return evolve(cls("latency", operation, after, seconds=seconds), **when)
+        return cls("latency", operation, after, seconds=seconds, **when)
 
     @classmethod
     def slow_body(cls, seconds: float, operation: str = "*", **when: Unpack[When]) -> Fault:
         """Send the reply's head at once and its body in small pieces over that many seconds."""
-        return evolve(cls("slow_body", operation, after=True, seconds=seconds), **when)
+        return cls("slow_body", operation, after=True, seconds=seconds, **when)
 
     @classmethod
     def status(
@@ -81,98 +82,97 @@ class Fault:
         `retry_after` is an aware time, or seconds; `as_date` writes these as the time that they end at.
         """
         page = html or code == 502
-        made = cls("status", operation, after, code, retry_after=retry_after, as_date=as_date, page=page)
-        return evolve(made, **when)
+        return cls("status", operation, after, code, retry_after=retry_after, as_date=as_date, page=page, **when)
 
     @classmethod
     def html_page(cls, operation: str = "*", *, after: bool = False, **when: Unpack[When]) -> Fault:
         """Answer 200 with a web page, as a proxy's login does."""
-        return evolve(cls("html", operation, after, 200, page=True), **when)
+        return cls("html", operation, after, 200, page=True, **when)
 
     @classmethod
     def drop(cls, operation: str = "*", *, after: bool = False, **when: Unpack[When]) -> Fault:
         """Close the connection without a reply."""
-        return evolve(cls("drop", operation, after), **when)
+        return cls("drop", operation, after, **when)
 
     @classmethod
     def reset(cls, operation: str = "*", *, after: bool = False, **when: Unpack[When]) -> Fault:
         """Reset the connection (RST) without a reply."""
-        return evolve(cls("reset", operation, after), **when)
+        return cls("reset", operation, after, **when)
 
     @classmethod
     def half_read(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
         """Read the request's head and reset the connection, its body unread."""
-        return evolve(cls("half_read", operation), **when)
+        return cls("half_read", operation, **when)
 
     @classmethod
     def half_sent(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
         """Send the head and half of the body, then reset the connection."""
-        return evolve(cls("half_sent", operation, after=True), **when)
+        return cls("half_sent", operation, after=True, **when)
 
     @classmethod
     def head_only(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
         """Send the head, which declares a body, and close."""
-        return evolve(cls("head_only", operation, after=True), **when)
+        return cls("head_only", operation, after=True, **when)
 
     @classmethod
     def hang(cls, operation: str = "*", *, after: bool = False, **when: Unpack[When]) -> Fault:
         """Never answer: hold the request until the client gives up."""
-        return evolve(cls("hang", operation, after), **when)
+        return cls("hang", operation, after, **when)
 
     @classmethod
     def endless(cls, seconds: float = 60.0, operation: str = "*", **when: Unpack[When]) -> Fault:
         """Send the reply and then blanks, ten a second, until the client gives up, or for that many seconds."""
-        return evolve(cls("endless", operation, after=True, seconds=seconds), **when)
+        return cls("endless", operation, after=True, seconds=seconds, **when)
 
     @classmethod
     def big(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
         """Send the reply with blanks behind it, 10 MiB in all."""
-        return evolve(cls("big", operation, after=True), **when)
+        return cls("big", operation, after=True, **when)
 
     @classmethod
     def bomb(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
         """Send the reply packed with gzip, in some kilobytes that unpack to 64 MiB."""
-        return evolve(cls("bomb", operation, after=True), **when)
+        return cls("bomb", operation, after=True, **when)
 
     @classmethod
     def truncate(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
         """Declare the whole length, send half of the body, close."""
-        return evolve(cls("truncate", operation, after=True), **when)
+        return cls("truncate", operation, after=True, **when)
 
     @classmethod
     def bad_json(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
         """Send a body that is not JSON under a JSON content type."""
-        return evolve(cls("bad_json", operation, after=True), **when)
+        return cls("bad_json", operation, after=True, **when)
 
     @classmethod
     def wrong_types(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
         """Send JSON whose fields have other types than the contract says."""
-        return evolve(cls("wrong_types", operation, after=True), **when)
+        return cls("wrong_types", operation, after=True, **when)
 
     @classmethod
     def unknown_enum(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
         """Send enum values that the contract does not know: status, event, role."""
-        return evolve(cls("unknown_enum", operation, after=True), **when)
+        return cls("unknown_enum", operation, after=True, **when)
 
     @classmethod
     def bad_item(cls, operation: str = "pollConversation", **when: Unpack[When]) -> Fault:
         """Put an item of no known shape among the good ones of a list."""
-        return evolve(cls("bad_item", operation, after=True), **when)
+        return cls("bad_item", operation, after=True, **when)
 
     @classmethod
     def nulls(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
         """Send null in every field of the reply."""
-        return evolve(cls("nulls", operation, after=True), **when)
+        return cls("nulls", operation, after=True, **when)
 
     @classmethod
     def no_client_id(cls, operation: str = "pollConversation", **when: Unpack[When]) -> Fault:
         """Leave the customer's own message ids out, as a service does that keeps none."""
-        return evolve(cls("no_client_id", operation, after=True), **when)
+        return cls("no_client_id", operation, after=True, **when)
 
     @classmethod
     def revoked(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
         """Revoke the access token before its time and answer 401; the refresh token still works."""
-        return evolve(cls("revoked", operation), **when)
+        return cls("revoked", operation, **when)
 
 
 @define

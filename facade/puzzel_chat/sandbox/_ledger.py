@@ -37,7 +37,7 @@ class Ledger:
 
     def hear(self, chat: Conversation, content: str, client_id: str | None, now: float) -> Entry:
         """Store what the customer wrote."""
-        author = {"role": int(Role.CUSTOMER), "id": None, "displayName": _customer_name(chat)}
+        author = {"role": int(Role.CUSTOMER), "id": None, "displayName": (chat.order.customer or {}).get("name")}
         return self._add(chat, "Text", {"content": content}, author, now, client_id)
 
     def say(self, chat: Conversation, content: str, now: float) -> Entry:
@@ -120,10 +120,6 @@ _COUNTED = {"message": "messages", "edited": "edits", "cancelled": "left_queue"}
 def _agent_author(agent: Agent | None) -> Json:
     identity = agent.wire() if agent else {"id": None, "displayName": None}
     return {"role": int(Role.AGENT), **identity}
-
-
-def _customer_name(chat: Conversation) -> str | None:
-    return (chat.order.customer or {}).get("name")
 
 
 def _entry(chat: Conversation, wire: Json, now: float) -> Entry:

@@ -129,6 +129,11 @@ class Conversation:
     customer_typing: bool = False
     entries: list[Entry] = field(factory=list[Entry], repr=False)
 
+    def start_again(self, queue: Queue, order: Order, allocation: Allocation) -> None:
+        """Begin a new search for an agent; what was said stays."""
+        self.queue, self.order, self.allocation = queue, order, allocation
+        self.offers, self.tried = 0, []
+
 
 @define(eq=False)
 class Queue:

@@ -8,7 +8,7 @@ import socket
 import struct
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import format_datetime
 from math import ceil
 
@@ -94,7 +94,7 @@ def _instead(desk: Desk, fault: Fault) -> Response:
 def _retry_after(desk: Desk, value: float | datetime, as_date: bool) -> str:
     """Write Retry-After as whole seconds or as an HTTP date (RFC 9110 section 10.2.3)."""
     if isinstance(value, datetime):
-        return format_datetime(value.astimezone(UTC), usegmt=True)
+        return http_date(value.timestamp())
     return http_date(desk.now() + value) if as_date else str(ceil(value))
 
 

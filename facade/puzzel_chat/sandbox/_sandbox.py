@@ -17,8 +17,8 @@ from ._faults import Fault, Plan
 from ._floor import FloorSettings
 from ._scripts import Script
 from ._sessions import TokenSettings
-from ._values import NOTICE, SEMANTICS, Entry, Semantics, Stats, Watcher
-from ._world import WorldSettings, known_script
+from ._values import NOTICE, Entry, Semantics, Stats, Watcher
+from ._world import WorldSettings, known_script, known_semantics
 
 if TYPE_CHECKING:
     from ._server import Server
@@ -27,8 +27,6 @@ from html import escape
 from ._queues import Conversation, Order, Status
 from ._scripts import Act, Step
 from ._world import World
-
-INSTALL = 'the sandbox needs starlette and uvicorn: pip install "puzzel-chat[sandbox]"'
 
 
 class SandboxSettings(TypedDict):
@@ -133,12 +131,12 @@ class Sandbox:
     def start(self) -> Self:
         """Listen on loopback; does nothing when it already does."""
         if self._server is None:
-            from ._app import Quiet, make_app
+            from ._app import make_app
             from ._server import Server
 
             server = Server(*self._ports)
             self._ports = server.ports
-            server.start(Quiet(make_app(self._desk, self._choose, self._differs, (self._ports[0], self._ports[-1]))))
+            server.start(make_app(self._desk, self._choose, self._differs, (self._ports[0], self._ports[-1])))
             self._server = server
         return self
 
@@ -228,10 +226,9 @@ class Sandbox:
 
     def set_semantics(self, semantics: Semantics) -> None:
         """Change what a poll means, from the next one on."""
-        if semantics not in SEMANTICS:
-            raise ValueError(f"no semantics {semantics!r}; there are {', '.join(SEMANTICS)}")
+        chosen = known_semantics(semantics)
         with self._desk.world() as (world, _now):
-            world.semantics = semantics
+            world.semantics = chosen
 
     def set_script(self, script: str | Script) -> None:
         """Change how agents behave, from the next offer, join or message on."""
@@ -409,4 +406,4 @@ def _seconds(value: float | datetime | None) -> float | None:
 
 def _check_extra() -> None:
     if any(find_spec(name) is None for name in ("starlette", "uvicorn")):
-        raise ImportError(INSTALL)
+        raise ImportError('the sandbox needs starlette and uvicorn: pip install "puzzel-chat[sandbox]"')

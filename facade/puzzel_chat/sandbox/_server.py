@@ -9,7 +9,7 @@ import socket
 import threading
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 KEEP_ALIVE = 120
@@ -71,6 +71,20 @@ class _Uvicorn(uvicorn.Server):
         self._loop.call_soon_threadsafe(self._halt.set)
 
 
+class _Quiet:
+    """Takes a cancelled request for what it is: the server goes down, nobody waits for the answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            return
+
+
 class Server:
     """One run of the server; `ports` are known as soon as it is made."""
 
@@ -85,7 +99,7 @@ class Server:
     def start(self, app: ASGIApp) -> None:
         """Serve an application on every port, and return when requests are answered."""
         config = uvicorn.Config(
-            app,
+            _Quiet(app),
             http=_Protocol,
             loop="asyncio",
             ws="none",

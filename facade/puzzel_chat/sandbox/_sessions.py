@@ -45,24 +45,22 @@ class Log:
         return len(self.entries) + 1
 
     def poll(self, semantics: Semantics, after: str | None) -> tuple[list[Json], int | None, bool]:
-        """Return wire messages, the cursor, and whether there is anything new; the semantics say which messages."""
-        unread = self.read < len(self.entries)
-        chosen = {"history": self._history, "cursor": self._after, "drain": self._unread}[semantics](after)
+        """Return wire messages, the cursor, and whether there is anything new.
+
+        "history" is everything, each message once, in its old place, as it reads now; "cursor" what came after it;
+        "drain" what no poll has returned yet, so that a reply lost on its way stays lost.
+        """
+        unread = self.entries[self.read :]
         self.read = len(self.entries)
-        return chosen, self.read if semantics == "cursor" else None, unread if semantics == "history" else bool(chosen)
+        if semantics == "history":
+            return list({entry.id: entry.wire for entry in self.entries}.values()), None, bool(unread)
+        chosen = self.entries[self._place(after) :] if semantics == "cursor" else unread
+        return [entry.wire for entry in chosen], self.read if semantics == "cursor" else None, bool(chosen)
 
-    def _history(self, after: str | None) -> list[Json]:
-        """Everything, each message once, in its old place, as it reads now."""
-        return list({entry.id: entry.wire for entry in self.entries}.values())
-
-    def _after(self, after: str | None) -> list[Json]:
-        """What came after the cursor; a cursor that means nothing here gets everything."""
-        start = int(after) if after and re.fullmatch(r"\d{1,9}", after, re.ASCII) else 0
-        return [entry.wire for entry in self.entries[start if start <= len(self.entries) else 0 :]]
-
-    def _unread(self, after: str | None) -> list[Json]:
-        """What no poll has returned yet: a reply that is lost on its way stays lost."""
-        return [entry.wire for entry in self.entries[self.read :]]
+    def _place(self, cursor: str | None) -> int:
+        """Return where to read on; a cursor that means nothing here gets everything."""
+        place = int(cursor) if cursor and re.fullmatch(r"\d{1,9}", cursor, re.ASCII) else 0
+        return place if place <= len(self.entries) else 0
 
 
 @define(eq=False)

@@ -14,18 +14,6 @@ NOTICE = "puzzel-chat bundled simulator, not Puzzel"
 
 Json = Mapping[str, object]
 Semantics = Literal["history", "cursor", "drain"]
-OPERATIONS = (
-    "connectToken",
-    "authenticateVisitor",
-    "getQueueInfo",
-    "routeConversation",
-    "getRequestStatus",
-    "pollConversation",
-    "sendMessage",
-    "sendTyping",
-    "endConversation",
-    "getTimeInfo",
-)
 SEMANTICS: tuple[Semantics, ...] = ("history", "cursor", "drain")
 
 

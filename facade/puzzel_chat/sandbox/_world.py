@@ -34,10 +34,6 @@ class WorldSettings:
     waiting: int = 0
     no_content: bool = False
 
-    def queues(self) -> dict[str, Queue]:
-        """Return the queues as they are at the start."""
-        return default_queues(self.agents, self.capacity, self.waiting, self.chats_per_agent)
-
 
 def _unwatched(happening: Happening) -> None:
     """Nobody watches."""
@@ -47,8 +43,7 @@ class World:
     """Sessions, queues, agents and conversations, deterministic under an injected clock."""
 
     def __init__(self, settings: WorldSettings, random: Random, watch: Watcher = _unwatched) -> None:
-        _check_semantics(settings.semantics)
-        self.semantics: Semantics = settings.semantics
+        self.semantics: Semantics = known_semantics(settings.semantics)
         self._no_content = settings.no_content
         self.tally = Tally()
         self._agenda = Agenda()
@@ -56,7 +51,7 @@ class World:
         self.visitors = VisitorBook(settings.tokens.tenant_id, settings.tokens.visitor_fields, random, self._note)
         self.tokens = TokenBook(settings.tokens, self.visitors, random, self._note)
         self.floor = Floor(settings.floor, known_script(settings.script), self._agenda, self.ledger)
-        self.queues = settings.queues()
+        self.queues = default_queues(settings.agents, settings.capacity, settings.waiting, settings.chats_per_agent)
         self.conversations: dict[str, Conversation] = {}
         self._by_request: dict[str, Conversation] = {}
 
@@ -113,14 +108,18 @@ class World:
         except Refusal:
             self.ledger.tell(Happening("refused", now, conversation_id))
             raise
-        chat = self._seat(chat, Conversation(conversation_id, session, queue, order, self._request()))
+        request = Allocation(f"request-{len(self._by_request) + 1}")
+        if chat is None:
+            chat = Conversation(conversation_id, session, queue, order, request)
+            self.conversations[conversation_id] = chat
+        else:
+            chat.start_again(queue, order, request)
         chat.ready_at = now + self.floor.settings.pace
-        self._by_request[chat.allocation.request_id] = chat
+        self._by_request[request.request_id] = chat
         self.ledger.happened("routed", now, chat)
         if self.floor.script_of(queue).notice:
             self.ledger.notice(chat, f"You are talking to the {NOTICE}.", now)
         self.floor.enter(chat, now)
-        request = chat.allocation
         return {"requestId": request.request_id, "conversationId": chat.id, "status": str(request.status)}
 
     def request_status(self, session: Session, key: str, now: float) -> dict[str, object]:
@@ -216,9 +215,6 @@ class World:
     def _mine(self, session: Session, chat: Conversation | None) -> Conversation | None:
         return chat if chat is not None and chat.session is session else None
 
-    def _request(self) -> Allocation:
-        return Allocation(f"request-{len(self._by_request) + 1}")
-
     def _routable(self, session: Session, key: str) -> Conversation | None:
         """Return the conversation if it may be routed again, None if it is new."""
         chat = self.conversations.get(key)
@@ -231,15 +227,6 @@ class World:
         if not chat.allocation.failed:
             raise Refusal(409, "AlreadyRouted", "this conversation was routed before")
         return chat
-
-    def _seat(self, old: Conversation | None, new: Conversation) -> Conversation:
-        """Keep the new conversation, or give the old one its new request."""
-        if old is None:
-            self.conversations[new.id] = new
-            return new
-        old.allocation, old.queue, old.order = new.allocation, new.queue, new.order
-        old.offers, old.tried = 0, []
-        return old
 
     def _live(self, session: Session, key: str, unknown: tuple[int, str]) -> Conversation:
         """Return a conversation that can be talked in."""
@@ -267,9 +254,16 @@ def known_script(script: str | Script) -> Script:
     return SCRIPTS[script]
 
 
-def _check_semantics(semantics: str) -> None:
+def known_semantics(semantics: Semantics) -> Semantics:
+    """Return what a poll may mean.
+
+    Raises:
+        ValueError: it cannot mean that.
+
+    """
     if semantics not in SEMANTICS:
         raise ValueError(f"no semantics {semantics!r}; there are {', '.join(SEMANTICS)}")
+    return semantics
 
 
 def _check_takes(queue: Queue, now: float) -> None:
