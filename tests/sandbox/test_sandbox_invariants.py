@@ -178,7 +178,7 @@ class ContactCentre(RuleBasedStateMachine):
     @invariant()
     def the_agenda_stays_small(self) -> None:
         """Plans do not pile up: a bounded number per conversation and request."""
-        assert len(self.world._agenda) < 400
+        assert len(self.world.agenda) < 400
 
 
 ContactCentre.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -46,18 +46,18 @@ class World:
         self.semantics: Semantics = known_semantics(settings.semantics)
         self._no_content = settings.no_content
         self.tally = Tally()
-        self._agenda = Agenda()
+        self.agenda = Agenda()
         self.ledger = Ledger(self.tally, watch)
         self.visitors = VisitorBook(settings.tokens.tenant_id, settings.tokens.visitor_fields, random, self._note)
         self.tokens = TokenBook(settings.tokens, self.visitors, random, self._note)
-        self.floor = Floor(settings.floor, known_script(settings.script), self._agenda, self.ledger)
+        self.floor = Floor(settings.floor, known_script(settings.script), self.agenda, self.ledger)
         self.queues = default_queues(settings.agents, settings.capacity, settings.waiting, settings.chats_per_agent)
         self.conversations: dict[str, Conversation] = {}
         self._by_request: dict[str, Conversation] = {}
 
     def advance(self, now: float) -> float:
         """Run everything that is due and return the time it now is."""
-        return self._agenda.run(now)
+        return self.agenda.run(now)
 
     def connect(self, form: Mapping[str, str], now: float) -> dict[str, object]:
         """Give out or renew a token.
