@@ -1,13 +1,14 @@
-"""A local contact centre to talk to: the bundled simulator of puzzel-chat, not Puzzel.
+"""A local contact centre: the bundled simulator of puzzel-chat, not Puzzel.
 
     with Sandbox(script="helpful") as sandbox:
         ...  # a client on sandbox.base_url, sandbox.identity_url, sandbox.solution_id; route to sandbox.queue_key
 
-It has two hosts, as the service has: one for tokens, one for the rest. Queues, by their keys: "support" (open),
-"closed" (opens at 08:00 UTC), "full" (100 wait), "nobody" (no staff), "unknown-hours", "silent" (open, nobody ever
-answers); the hours of one are asked for by its visual queue id, see `Sandbox.queues`. Scripts: see `SCRIPTS`. The HTTP
-contract it answers is partly documented or observed, partly assumed; it shares no code with the client, as a second
-opinion. `Differences` make it answer another one.
+Like the service it has two hosts, one for tokens and one for everything else. The queue keys are "support" (open),
+"closed" (opens at 08:00 UTC), "full" (100 wait), "nobody" (no staff), "unknown-hours" and "silent" (open, but nobody
+answers). Opening hours go by the visual queue id, see `Sandbox.queues`. Agents follow a script, see `SCRIPTS`.
+
+The HTTP contract is partly documented or observed, partly assumed. The sandbox is a second opinion on it and shares no
+code with the client. `Differences` change the contract.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The contract over HTTP: hosts and routes to operations, replies to bytes, faults in between."""
+"""The contract over HTTP: two hosts, their routes, and one operation for each."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ _log = logging.getLogger("puzzel_chat.sandbox")
 def make_app(desk: Desk, choose: Choose, differs: Differences, ports: tuple[int, int]) -> ASGIApp:
     """Return the ASGI application.
 
-    `choose` picks the faults of each request; `ports` are those of the communication and the identity host, and each
-    host knows its own paths only.
+    `choose` picks the faults of each request. `ports` are those of the communication and the identity host; each host
+    has only its own paths.
     """
     numbers = count(1)
 
     def endpoint(operation: str) -> Callable[[Request], object]:
         async def serve(request: Request) -> Response:
             response = await _respond(desk, choose(operation), differs, operation, request)
-            return _mark(response, next(numbers), desk.now())
+            return _marked(response, next(numbers), desk.now())
 
         return serve
 
     async def refuse(request: Request, error: Exception) -> Response:
-        return _mark(encode(_refusal(error)), next(numbers), desk.now())
+        return _marked(encode(_refusal(error)), next(numbers), desk.now())
 
     hosts = {port: Starlette(exception_handlers={HTTPException: refuse}) for port in ports}
     for host in hosts.values():
@@ -54,7 +54,7 @@ def make_app(desk: Desk, choose: Choose, differs: Differences, ports: tuple[int,
 
 
 def _route(called: str, endpoint: Callable[[Request], object]) -> Route:
-    """Make a route without the HEAD that Starlette adds and the contract does not have."""
+    """Return a route without HEAD, which Starlette adds and the contract lacks."""
     method, path = called.split()
     route = Route(path, endpoint, methods=[method])
     route.methods = {method}
@@ -66,12 +66,12 @@ async def _respond(
 ) -> Response:
     if (unread := before_reading(faults)) is not None:
         return unread
-    call = differs.heard(await _read(request))
+    call = differs.to_contract(await _read(request))
     early = await before_effect(desk, faults, call)
     if early is not None:
         return early
     try:
-        reply = differs.told(desk.answer(operation, call))
+        reply = differs.from_contract(desk.answer(operation, call))
     except Exception:
         _log.exception("the simulator itself failed in %s", operation)
         reply = problem(500, "SimulatorBug", "the bundled simulator itself failed; its log says where")
@@ -92,7 +92,7 @@ async def _read(request: Request) -> Call:
 
 
 def _refusal(error: Exception) -> Reply:
-    """Say problem+json for what the router refuses: unknown paths and wrong methods."""
+    """Return problem+json for an unknown path or a wrong method."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     code = {404: "NotFound", 405: "MethodNotAllowed"}.get(status, "Refused")
@@ -100,7 +100,7 @@ def _refusal(error: Exception) -> Reply:
     return Reply(status, reply.body, headers, reply.media_type)
 
 
-def _mark(response: Response, number: int, now: float) -> Response:
+def _marked(response: Response, number: int, now: float) -> Response:
     response.headers["Date"] = http_date(now)
     response.headers["X-Simulator"] = NOTICE
     response.headers["X-Request-Id"] = f"sim-{number}"

@@ -1,6 +1,6 @@
-"""The calls of the contract: their paths, how a request is read strictly, and a service that was told to differ.
+"""The HTTP contract: its operations, strict reading of their requests, and deviations from it.
 
-Details of an error name fields, never values.
+Error details name fields, never values.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ROUTES: Mapping[str, str] = {
     "getTimeInfo": "GET /api/time/{id}",
 }
 IDENTITY = frozenset({"connectToken", "authenticateVisitor"})
-"""What the identity host answers; the communication host answers the rest."""
+"""Operations of the identity host; all others belong to the communication host."""
 
 
 @frozen
@@ -59,7 +59,7 @@ class Call:
 
 @frozen
 class Reply:
-    """What an operation answers: a status, and JSON or nothing."""
+    """The reply of an operation: a status, with JSON or without a body."""
 
     status: int
     body: Json | None = field(default=None, repr=False)
@@ -80,11 +80,11 @@ _CUSTOMER: Mapping[str, str] = {
 _SIGN_IN = ("codeChallenge", "accessToken", "idToken")
 
 
-def token_form(call: Call) -> dict[str, str]:
+def read_form(call: Call) -> dict[str, str]:
     """Read the form of the token endpoint.
 
     Raises:
-        TokenRefusal: not a form, or a field given twice (RFC 6749 section 3.2).
+        TokenRefusal: not a form, or a repeated field (RFC 6749 section 3.2).
 
     """
     if call.media_type != "application/x-www-form-urlencoded":
@@ -99,11 +99,11 @@ def token_form(call: Call) -> dict[str, str]:
     return form
 
 
-def order(call: Call) -> Order:
-    """Read the named values of a route; customer and subject are among them."""
+def read_order(call: Call) -> Order:
+    """Read the named values of a route; some of them are the customer and the subject."""
     body = _json(call)
     if not is_list(body):
-        raise _bad("the body must be an array")
+        raise _bad_request("the body must be an array")
     items = [_variable(item, f"[{number}]") for number, item in enumerate(body)]
     values = {str(item["name"]): str(item["value"]) for item in items}
     customer = {field: values[name] for name, field in _CUSTOMER.items() if name in values}
@@ -111,30 +111,30 @@ def order(call: Call) -> Order:
     return Order(call.queue_key, customer or None, variables, values.get("subject"))
 
 
-def sign_in(call: Call) -> SignIn:
-    """Read an AuthenticateRequest and the provider's number beside it."""
+def read_sign_in(call: Call) -> SignIn:
+    """Read an AuthenticateRequest and the provider id."""
     body = _object(call, _SIGN_IN)
     challenge, *tokens = (_text(body, name) for name in _SIGN_IN)
     given = [token for token in tokens if token]
     if not challenge:
-        raise _bad("codeChallenge is missing")
+        raise _bad_request("codeChallenge is missing")
     if len(given) != 1:
-        raise _bad("give either accessToken or idToken")
+        raise _bad_request("give either accessToken or idToken")
     return SignIn(challenge, given[0], _provider_id(call.provider_id))
 
 
-def message(call: Call) -> tuple[str, str | None]:
+def read_message(call: Call) -> tuple[str, str | None]:
     """Read a SendMessageRequest: its content and client id."""
     body = _object(call, ("content", "clientMessageId"))
     content = _text(body, "content", required=True)
     return content or "", _text(body, "clientMessageId")
 
 
-def typing(call: Call) -> bool:
+def read_typing(call: Call) -> bool:
     """Read a TypingRequest."""
     value = _object(call, ("isTyping",)).get("isTyping")
     if not isinstance(value, bool):
-        raise _bad("isTyping must be true or false")
+        raise _bad_request("isTyping must be true or false")
     return value
 
 
@@ -142,7 +142,7 @@ def _provider_id(text: str | None) -> int | None:
     if text is None:
         return None
     if not re.fullmatch(r"-?\d{1,10}", text, re.ASCII):
-        raise _bad("providerId must be a whole number")
+        raise _bad_request("providerId must be a whole number")
     return int(text)
 
 
@@ -151,7 +151,7 @@ def _variable(value: object, where: str) -> Mapping[str, object]:
     _text(item, "name", f"{where}.", required=True)
     _text(item, "value", f"{where}.", required=True)
     if not isinstance(item.get("secret", False), bool):
-        raise _bad(f"{where}.secret must be true or false")
+        raise _bad_request(f"{where}.secret must be true or false")
     return item
 
 
@@ -161,24 +161,24 @@ def _object(call: Call, fields: tuple[str, ...]) -> Mapping[str, object]:
 
 def _json(call: Call) -> object:
     if call.media_type != "application/json":
-        raise _bad("the body must be application/json")
+        raise _bad_request("the body must be application/json")
     try:
         return json.loads(call.body.decode(), parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        raise _bad("the body is not JSON") from None
+        raise _bad_request("the body is not JSON") from None
 
 
 def _no_constant(name: str) -> object:
-    """NaN and Infinity are no JSON (RFC 8259 section 6)."""
+    """Refuse NaN and Infinity, which are not JSON (RFC 8259 section 6)."""
     raise ValueError(name)
 
 
 def _mapping(value: object, where: str, fields: tuple[str, ...]) -> Mapping[str, object]:
-    """Take an object with no other fields than these: a misspelt field is an error, not silence."""
+    """Return an object that has no other fields; a misspelt one is an error."""
     if not is_object(value):
-        raise _bad(f"{where} must be an object")
+        raise _bad_request(f"{where} must be an object")
     if not value.keys() <= set(fields):
-        raise _bad(f"{where} may hold {', '.join(fields)} and nothing else")
+        raise _bad_request(f"{where} may hold {', '.join(fields)} and nothing else")
     return value
 
 
@@ -186,10 +186,10 @@ def _text(body: Mapping[str, object], name: str, where: str = "", *, required: b
     value = body.get(name)
     if isinstance(value, str) or (value is None and not required):
         return value
-    raise _bad(f"{where}{name} must be a string")
+    raise _bad_request(f"{where}{name} must be a string")
 
 
-def _bad(detail: str) -> Refusal:
+def _bad_request(detail: str) -> Refusal:
     return Refusal(400, "BadRequest", detail)
 
 
@@ -205,14 +205,14 @@ def _check_paths(instance: object, attribute: Attribute[Mapping[str, str]], path
 
 @frozen
 class Differences:
-    """How a service differs from the contract, to see what a client makes of it.
+    """Deviations from the contract, to test how a client copes.
 
     Args:
-        paths: method and path of an operation, by operationId, with the contract's placeholders.
-        names: names of members of JSON bodies, ours to theirs, in requests and replies and at all depths. The token
-            request is a form and keeps its names; its reply does not.
-        cursor: what a poll gives: a number, a text of the service's own, or none at all.
-        drop: members that are left out of every reply, by our names.
+        paths: other methods and paths by operationId, with the placeholders of the contract.
+        names: other names of JSON members by the name in the contract, for requests and replies at all depths. The
+            token request is a form and keeps its names; its reply does not.
+        cursor: the cursor in a poll: a number, a text of the service's own, or none.
+        drop: members left out of every reply, by the name in the contract.
 
     Raises:
         ValueError: no such operation, or a path without its placeholders.
@@ -231,8 +231,8 @@ class Differences:
         """Method and path of every operation."""
         return {**ROUTES, **self.paths}
 
-    def heard(self, call: Call) -> Call:
-        """Return a request in the contract's words; a name that the service does not have stays unknown."""
+    def to_contract(self, call: Call) -> Call:
+        """Return a request of this service as the contract has it; names that it does not use become unknown."""
         after = call.after
         if after is not None and self.cursor != "integer":
             after = after[1:] if self.cursor == "text" and after.startswith("c") else None
@@ -245,8 +245,8 @@ class Differences:
             body = call.body
         return evolve(call, after=after, body=body)
 
-    def told(self, reply: Reply) -> Reply:
-        """Return a reply in the service's words."""
+    def from_contract(self, reply: Reply) -> Reply:
+        """Return a reply of the contract as this service has it."""
         body = reply.body
         if body is None or self == Differences():
             return reply

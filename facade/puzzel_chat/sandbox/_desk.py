@@ -1,4 +1,4 @@
-"""The desk between HTTP and the world: one call in, one reply out, one lock around the world."""
+"""The desk between HTTP and the world: one call in, one reply out, under one lock."""
 
 from __future__ import annotations
 
@@ -9,8 +9,16 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from random import Random
 
-from . import _contract as requests
-from ._contract import Call, Reply, problem
+from ._contract import (
+    Call,
+    Reply,
+    problem,
+    read_form,
+    read_message,
+    read_order,
+    read_sign_in,
+    read_typing,
+)
 from ._sessions import Session
 from ._values import Happening, Refusal, TokenRefusal, Watcher
 from ._world import World, WorldSettings
@@ -19,9 +27,9 @@ _log = logging.getLogger("puzzel_chat.sandbox")
 
 
 class Desk:
-    """The world, its clock and its lock. Watchers are called after the lock is let go, in order.
+    """The world with its clock and its lock; watchers are called in order, outside the lock.
 
-    `now` tells the time, and `sleep` lets it pass for a fault.
+    `now` returns the time, and `sleep` waits for a fault.
     """
 
     def __init__(
@@ -40,7 +48,7 @@ class Desk:
 
     @contextmanager
     def world(self) -> Generator[tuple[World, float]]:
-        """Give the world, brought up to the time, to one thread."""
+        """Lock the world, run whatever is due, and yield it with the time."""
         try:
             with self._lock:
                 now = self._world.advance(self.now())
@@ -59,7 +67,7 @@ class Desk:
                 return Reply(no.status, {"error": no.error, "error_description": no.description})
 
     def _tell(self) -> None:
-        """Pass the news on; a thread that finds another at it leaves it to that one."""
+        """Pass the news on, unless another thread does it already."""
         while self._news and self._on_event and self._telling.acquire(blocking=False):
             try:
                 self._on_event(self._news.popleft())
@@ -77,11 +85,11 @@ def _session(world: World, call: Call, now: float) -> Session:
 
 
 def _connect(world: World, call: Call, now: float) -> Reply:
-    return Reply(200, world.connect(requests.token_form(call), now), {"Cache-Control": "no-store"})
+    return Reply(200, world.connect(read_form(call), now), {"Cache-Control": "no-store"})
 
 
 def _authenticate(world: World, call: Call, now: float) -> Reply:
-    key = world.visitors.authenticate(call.id, requests.sign_in(call), now)
+    key = world.visitors.authenticate(call.id, read_sign_in(call), now)
     return Reply(200, {"userInfoId": key}, {"Cache-Control": "no-store"})
 
 
@@ -96,7 +104,7 @@ def _time_info(world: World, call: Call, now: float) -> Reply:
 
 
 def _route(world: World, call: Call, now: float) -> Reply:
-    return Reply(202, world.route(_session(world, call, now), call.id, requests.order(call), now))
+    return Reply(202, world.route(_session(world, call, now), call.id, read_order(call), now))
 
 
 def _status(world: World, call: Call, now: float) -> Reply:
@@ -110,12 +118,12 @@ def _poll(world: World, call: Call, now: float) -> Reply:
 
 def _send(world: World, call: Call, now: float) -> Reply:
     session = _session(world, call, now)
-    content, client_id = requests.message(call)
+    content, client_id = read_message(call)
     return Reply(200, world.send(session, call.id, content, client_id, now))
 
 
 def _typing(world: World, call: Call, now: float) -> Reply:
-    world.typing(_session(world, call, now), call.id, requests.typing(call), now)
+    world.typing(_session(world, call, now), call.id, read_typing(call), now)
     return Reply(204)
 
 

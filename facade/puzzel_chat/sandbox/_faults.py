@@ -1,4 +1,4 @@
-"""Faults on demand: what goes wrong, where, how often, before or after the request took effect."""
+"""Faults on demand: what goes wrong, in which operation, how often, before or after the request takes effect."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ SPOILS: frozenset[Kind] = frozenset({"wrong_types", "unknown_enum", "bad_item", 
 class When(TypedDict, total=False):
     """How often a fault strikes.
 
-    Of the matching requests after the first `skip`: every `every`-th, of these a seeded share `rate`, and at
-    most `times` in all.
+    After the first `skip` matching requests it is every `every`-th, of these a seeded share `rate`, and at most `times`
+    in all.
     """
 
     rate: float
@@ -37,9 +37,10 @@ class When(TypedDict, total=False):
 
 @frozen
 class Fault:
-    """One rule. Make it with a constructor below; `operation` is an operationId of the contract or "*".
+    """A rule for one kind of fault; make it with a constructor below.
 
-    `after` true means that the request takes effect first and only its reply suffers.
+    `operation` is an operationId of the contract or "*". With `after`, the request takes effect and only its reply
+    suffers.
     """
 
     kind: Kind
@@ -62,7 +63,7 @@ class Fault:
 
     @classmethod
     def slow_body(cls, seconds: float, operation: str = "*", **when: Unpack[When]) -> Fault:
-        """Send the reply's head at once and its body in small pieces over that many seconds."""
+        """Send the head at once, and the body in small pieces over that many seconds."""
         return cls("slow_body", operation, after=True, seconds=seconds, **when)
 
     @classmethod
@@ -77,16 +78,16 @@ class Fault:
         after: bool = False,
         **when: Unpack[When],
     ) -> Fault:
-        """Answer with an error status, `html` with a proxy's page.
+        """Answer with an error status; with `html`, or for 502, as a proxy's page.
 
-        `retry_after` is an aware time, or seconds; `as_date` writes these as the time that they end at.
+        `retry_after` is an aware time, or seconds; `as_date` writes the seconds as a date.
         """
         page = html or code == 502
         return cls("status", operation, after, code, retry_after=retry_after, as_date=as_date, page=page, **when)
 
     @classmethod
     def html_page(cls, operation: str = "*", *, after: bool = False, **when: Unpack[When]) -> Fault:
-        """Answer 200 with a web page, as a proxy's login does."""
+        """Answer 200 with a web page, like a proxy that wants a login."""
         return cls("html", operation, after, 200, page=True, **when)
 
     @classmethod
@@ -101,7 +102,7 @@ class Fault:
 
     @classmethod
     def half_read(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
-        """Read the request's head and reset the connection, its body unread."""
+        """Read the head of the request and reset the connection, without reading the body."""
         return cls("half_read", operation, **when)
 
     @classmethod
@@ -121,22 +122,22 @@ class Fault:
 
     @classmethod
     def endless(cls, seconds: float = 60.0, operation: str = "*", **when: Unpack[When]) -> Fault:
-        """Send the reply and then blanks, ten a second, until the client gives up, or for that many seconds."""
+        """Send the reply and then ten blanks a second until the client gives up, at most for that many seconds."""
         return cls("endless", operation, after=True, seconds=seconds, **when)
 
     @classmethod
     def big(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
-        """Send the reply with blanks behind it, 10 MiB in all."""
+        """Send the reply followed by 10 MiB of blanks."""
         return cls("big", operation, after=True, **when)
 
     @classmethod
     def bomb(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
-        """Send the reply packed with gzip, in some kilobytes that unpack to 64 MiB."""
+        """Send the reply in a few kilobytes of gzip that unpack to 64 MiB."""
         return cls("bomb", operation, after=True, **when)
 
     @classmethod
     def truncate(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
-        """Declare the whole length, send half of the body, close."""
+        """Declare the whole length, send half of the body, and close."""
         return cls("truncate", operation, after=True, **when)
 
     @classmethod
@@ -146,17 +147,17 @@ class Fault:
 
     @classmethod
     def wrong_types(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
-        """Send JSON whose fields have other types than the contract says."""
+        """Send JSON fields of the wrong types."""
         return cls("wrong_types", operation, after=True, **when)
 
     @classmethod
     def unknown_enum(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
-        """Send enum values that the contract does not know: status, event, role."""
+        """Send enum values that are not in the contract: status, event, role."""
         return cls("unknown_enum", operation, after=True, **when)
 
     @classmethod
     def bad_item(cls, operation: str = "pollConversation", **when: Unpack[When]) -> Fault:
-        """Put an item of no known shape among the good ones of a list."""
+        """Put an item of an unknown shape among the good ones of a list."""
         return cls("bad_item", operation, after=True, **when)
 
     @classmethod
@@ -166,12 +167,12 @@ class Fault:
 
     @classmethod
     def no_client_id(cls, operation: str = "pollConversation", **when: Unpack[When]) -> Fault:
-        """Leave the customer's own message ids out, as a service does that keeps none."""
+        """Leave out the client message ids, like a service that does not keep them."""
         return cls("no_client_id", operation, after=True, **when)
 
     @classmethod
     def revoked(cls, operation: str = "*", **when: Unpack[When]) -> Fault:
-        """Revoke the access token before its time and answer 401; the refresh token still works."""
+        """Revoke the access token early and answer 401; the refresh token still works."""
         return cls("revoked", operation, **when)
 
 
@@ -182,7 +183,7 @@ class _Rule:
     struck: int = 0
 
     def strikes(self, operation: str, random: Random) -> bool:
-        """Decide for one request, and remember."""
+        """Decide for one request, and count it."""
         fault = self.fault
         spent = fault.times is not None and self.struck >= fault.times
         if spent or fault.operation not in ("*", operation):
@@ -196,14 +197,14 @@ class _Rule:
 
 
 class Plan:
-    """The rules in force. Of those that strike, all delays happen and one other fault: the first."""
+    """The rules in force. All delays that strike happen, and the first other fault."""
 
     def __init__(self, faults: tuple[Fault, ...], random: Random) -> None:
         self._rules = [_Rule(fault) for fault in faults]
         self.random = random
 
     def choose(self, operation: str) -> tuple[Fault, ...]:
-        """Return the faults that one request suffers."""
+        """Return the faults of one request."""
         chosen: list[Fault] = []
         for rule in self._rules:
             free = rule.fault.kind in COMBINES or all(fault.kind in COMBINES for fault in chosen)
@@ -217,7 +218,7 @@ _CLIENT_ID: Mapping[str, object] = {"clientMessageId": None}
 
 
 def spoil(kind: Kind, body: object) -> object:
-    """Return a decoded reply with one kind of harm done to it."""
+    """Return a decoded reply, spoilt in one way."""
     if kind in ("unknown_enum", "no_client_id"):
         return _replaced(body, _ENUMS if kind == "unknown_enum" else _CLIENT_ID)
     if not is_object(body):
@@ -230,7 +231,7 @@ def spoil(kind: Kind, body: object) -> object:
 
 
 def _replaced(value: object, by: Mapping[str, object]) -> object:
-    """Put other values in the fields of these names, unless they are null."""
+    """Replace the values of these fields, except null."""
     if is_list(value):
         return [_replaced(item, by) for item in value]
     if not is_object(value):

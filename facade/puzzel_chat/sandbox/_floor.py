@@ -1,4 +1,7 @@
-"""The shop floor: the line is served, chats are offered, agents join, leave and follow their scripts."""
+"""The floor of the contact centre: lines are served, conversations offered, and agents follow their scripts.
+
+The simulator has no ticker. Whatever is due later stands in the agenda and runs before the next call.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from ._values import Role
 
 @frozen
 class FloorSettings:
-    """How the floor works; `pace`, `offer_timeout`, `max_wait` and `interval` are in seconds."""
+    """Settings of the floor; `pace`, `offer_timeout`, `max_wait` and `interval` are in seconds."""
 
     pace: float = 0.3
     ahead: int = 0
@@ -28,27 +31,27 @@ class FloorSettings:
 
 
 class Floor:
-    """Moves conversations through queues and agents. Everything later goes through the agenda."""
+    """Moves conversations through queues and agents."""
 
     def __init__(self, settings: FloorSettings, script: Script, agenda: Agenda, ledger: Ledger) -> None:
         self.settings, self.script = settings, script
         self._agenda, self._ledger = agenda, ledger
 
-    def enter(self, chat: Conversation, now: float) -> None:
+    def enter(self, conversation: Conversation, now: float) -> None:
         """Put a new request at the end of the line, behind `ahead` simulated customers."""
-        line, room = chat.queue.line, chat.queue.capacity - chat.queue.size - 1
+        line, room = conversation.queue.line, conversation.queue.capacity - conversation.queue.size - 1
         line.extend([None] * max(0, min(self.settings.ahead - len(line), room)))
-        line.append(chat)
+        line.append(conversation)
         if self.settings.max_wait is not None:
-            self._agenda.at(now + self.settings.max_wait, partial(self._expire, chat, chat.allocation))
-        self._arrange(chat.queue, now)
+            self._agenda.at(now + self.settings.max_wait, partial(self._expire, conversation, conversation.allocation))
+        self._arrange(conversation.queue, now)
 
     def script_of(self, queue: Queue) -> Script:
         """Return the script that the agents of a queue follow."""
         return queue.script or self.script
 
     def _arrange(self, queue: Queue, now: float) -> None:
-        """Plan when the head of the line is served, if it can be."""
+        """Plan to serve the head of the line, if that is possible."""
         if queue.arranged or not queue.line or not self.script_of(queue).answers:
             return
         head = queue.line[0]
@@ -72,164 +75,164 @@ class Floor:
         self._arrange(queue, now)
 
     def _hold_back(self, queue: Queue, now: float) -> None:
-        """Let whoever moved up be seen in the new place for one pace."""
+        """Hold conversations in their new place for one pace, so that polls see it."""
         for waiting in queue.line:
             if waiting is not None:
                 waiting.ready_at = max(waiting.ready_at, now + self.settings.pace)
 
-    def _requeue(self, chat: Conversation, now: float, reason: str | None = None) -> None:
-        """Back to the head of the line: who was served before is served first."""
-        self._turn(chat)
-        chat.allocation.move(Status.QUEUED, reason)
-        chat.ready_at = now + self.settings.pace
-        chat.queue.line.insert(0, chat)
-        self._ledger.happened("queued", now, chat)
-        self._arrange(chat.queue, now)
+    def _requeue(self, conversation: Conversation, now: float, reason: str | None = None) -> None:
+        """Put a conversation back at the head of the line, as it has waited already."""
+        self._change_hands(conversation)
+        conversation.allocation.move(Status.QUEUED, reason)
+        conversation.ready_at = now + self.settings.pace
+        conversation.queue.line.insert(0, conversation)
+        self._ledger.happened("queued", now, conversation)
+        self._arrange(conversation.queue, now)
 
-    def _expire(self, chat: Conversation, allocation: object, now: float) -> None:
-        if chat.allocation is allocation and chat.allocation.searching:
-            self.lose(chat, Status.EXPIRED, "WaitedTooLong", now)
-            self._ledger.happened("expired", now, chat)
+    def _expire(self, conversation: Conversation, allocation: object, now: float) -> None:
+        if conversation.allocation is allocation and conversation.allocation.searching:
+            self._end_search(conversation, Status.EXPIRED, "WaitedTooLong", now)
+            self._ledger.happened("expired", now, conversation)
 
-    def lose(self, chat: Conversation, status: Status, reason: str, now: float) -> None:
+    def _end_search(self, conversation: Conversation, status: Status, reason: str, now: float) -> None:
         """End the search without an agent."""
-        self._turn(chat)
-        if chat in chat.queue.line:
-            chat.queue.line.remove(chat)
-        chat.allocation.move(status, reason)
-        self._arrange(chat.queue, now)
+        self._change_hands(conversation)
+        if conversation in conversation.queue.line:
+            conversation.queue.line.remove(conversation)
+        conversation.allocation.move(status, reason)
+        self._arrange(conversation.queue, now)
 
-    def _offer(self, chat: Conversation, agent: Agent, now: float) -> None:
-        chat.allocation.move(Status.OFFERED)
-        self._turn(chat)
-        agent.offer, chat.offered_to = chat, agent
-        chat.tried.append(agent)
-        chat.offers += 1
-        self._ledger.happened("offered", now, chat, agent=agent.name)
-        self._await_answer(chat, self.script_of(chat.queue).answer(chat.offers), now)
+    def _offer(self, conversation: Conversation, agent: Agent, now: float) -> None:
+        conversation.allocation.move(Status.OFFERED)
+        self._change_hands(conversation)
+        agent.offer, conversation.offered_to = conversation, agent
+        conversation.tried.append(agent)
+        conversation.offers += 1
+        self._ledger.happened("offered", now, conversation, agent=agent.name)
+        self._await_answer(conversation, self.script_of(conversation.queue).answer(conversation.offers), now)
 
-    def _await_answer(self, chat: Conversation, answer: Answer, now: float) -> None:
+    def _await_answer(self, conversation: Conversation, answer: Answer, now: float) -> None:
         pace, timeout = self.settings.pace, self.settings.offer_timeout
         if answer == "accept":
-            self._later(chat, now + pace, self.accept)
+            self._later(conversation, now + pace, self.accept)
         elif answer == "decline":
-            self._later(chat, now + pace, self.decline)
+            self._later(conversation, now + pace, self.decline)
         elif answer == "ignore" or timeout is not None:
-            self._later(chat, now + (timeout if timeout is not None else 4 * pace), self._lapse)
+            self._later(conversation, now + (timeout if timeout is not None else 4 * pace), self._lapse)
 
-    def accept(self, chat: Conversation, now: float) -> None:
-        """Let the agent who has the offer take the chat."""
-        agent = chat.offered_to
+    def accept(self, conversation: Conversation, now: float) -> None:
+        """Accept the open offer."""
+        agent = conversation.offered_to
         if agent is None:
             return
-        self._turn(chat)
-        chat.allocation.move(Status.ASSIGNED)
-        chat.agent, chat.quiet, chat.last_said = agent, False, None
-        chat.stint += 1
+        self._change_hands(conversation)
+        conversation.allocation.move(Status.ASSIGNED)
+        conversation.agent, conversation.quiet, conversation.last_said = agent, False, None
+        conversation.stint += 1
         agent.chats += 1
-        self._ledger.event(chat, "AgentJoined", now, agent=agent)
-        self._ledger.happened("joined", now, chat, agent=agent.name)
-        self._play(chat, self.script_of(chat.queue).joins(self._scene(chat, "")), now)
-        self._arrange(chat.queue, now)
+        self._ledger.event(conversation, "AgentJoined", now, agent=agent)
+        self._ledger.happened("joined", now, conversation, agent=agent.name)
+        self._play(conversation, self.script_of(conversation.queue).joins(self._scene(conversation, "")), now)
+        self._arrange(conversation.queue, now)
 
-    def decline(self, chat: Conversation, now: float) -> None:
-        """Let the agent who has the offer say no; another is asked a pace later."""
-        name = chat.offered_to.name if chat.offered_to else None
-        self._ledger.happened("declined", now, chat, agent=name)
-        if self.script_of(chat.queue).gives_up and chat.offers >= len(chat.queue.staff):
-            self.lose(chat, Status.REFUSED, "NoAgents", now)
-            self._ledger.happened("refused", now, chat)
+    def decline(self, conversation: Conversation, now: float) -> None:
+        """Decline the open offer; another agent gets one a pace later."""
+        name = conversation.offered_to.name if conversation.offered_to else None
+        self._ledger.happened("declined", now, conversation, agent=name)
+        if self.script_of(conversation.queue).gives_up and conversation.offers >= len(conversation.queue.staff):
+            self._end_search(conversation, Status.REFUSED, "NoAgents", now)
+            self._ledger.happened("refused", now, conversation)
             return
-        self._turn(chat)
-        chat.allocation.move(Status.DECLINED)
-        self._later(chat, now + self.settings.pace, self._requeue)
-        self._arrange(chat.queue, now)
+        self._change_hands(conversation)
+        conversation.allocation.move(Status.DECLINED)
+        self._later(conversation, now + self.settings.pace, self._requeue)
+        self._arrange(conversation.queue, now)
 
-    def _lapse(self, chat: Conversation, now: float) -> None:
-        name = chat.offered_to.name if chat.offered_to else None
-        self._ledger.happened("unanswered", now, chat, agent=name)
-        self._requeue(chat, now)
+    def _lapse(self, conversation: Conversation, now: float) -> None:
+        name = conversation.offered_to.name if conversation.offered_to else None
+        self._ledger.happened("unanswered", now, conversation, agent=name)
+        self._requeue(conversation, now)
 
-    def hear(self, chat: Conversation, text: str, now: float) -> None:
-        """Let the agent's script answer what the customer wrote."""
-        chat.heard += 1
-        if chat.agent is not None and not chat.quiet:
-            self._play(chat, self.script_of(chat.queue).hears(self._scene(chat, text)), now)
+    def hear(self, conversation: Conversation, text: str, now: float) -> None:
+        """Run the agent's script on a message from the customer."""
+        conversation.heard += 1
+        if conversation.agent is not None and not conversation.quiet:
+            self._play(conversation, self.script_of(conversation.queue).hears(self._scene(conversation, text)), now)
 
-    def leave(self, chat: Conversation, reason: str, now: float) -> None:
-        """Let the agent go; the chat returns through the queue to another."""
-        agent = chat.agent
+    def leave(self, conversation: Conversation, reason: str, now: float) -> None:
+        """Take the agent out; the conversation goes back to the queue for another."""
+        agent = conversation.agent
         if agent is not None:
-            self._ledger.event(chat, "AgentLeft", now, agent=agent, reason=reason)
-            self._ledger.happened("left", now, chat, agent=agent.name)
-            self._requeue(chat, now, reason)
+            self._ledger.event(conversation, "AgentLeft", now, agent=agent, reason=reason)
+            self._ledger.happened("left", now, conversation, agent=agent.name)
+            self._requeue(conversation, now, reason)
 
-    def end(self, chat: Conversation, by: Role, now: float) -> None:
-        """End the conversation; while the search is on this is leaving the queue."""
-        name = chat.agent.name if chat.agent else None
-        if chat.allocation.searching:
-            self.lose(chat, Status.CANCELLED, "CustomerLeft", now)
-            self._ledger.happened("cancelled", now, chat)
-        self._turn(chat)
-        chat.ended = True
-        self._ledger.event(chat, "ConversationEnded", now, endedBy=int(by))
-        self._ledger.happened("ended", now, chat, agent=name, role=by)
-        self._arrange(chat.queue, now)
+    def end(self, conversation: Conversation, by: Role, now: float) -> None:
+        """End the conversation; without an agent yet, this leaves the queue."""
+        name = conversation.agent.name if conversation.agent else None
+        if conversation.allocation.searching:
+            self._end_search(conversation, Status.CANCELLED, "CustomerLeft", now)
+            self._ledger.happened("cancelled", now, conversation)
+        self._change_hands(conversation)
+        conversation.ended = True
+        self._ledger.event(conversation, "ConversationEnded", now, endedBy=int(by))
+        self._ledger.happened("ended", now, conversation, agent=name, role=by)
+        self._arrange(conversation.queue, now)
 
-    def act(self, chat: Conversation, step: Step, now: float) -> None:
-        """Do one step of an agent's script, or of a person who plays the agent."""
+    def act(self, conversation: Conversation, step: Step, now: float) -> None:
+        """Do one step of a script, or of a person who plays the agent."""
         if step.act == "say":
-            chat.last_said = self._ledger.say(chat, step.text, now).id
-        elif step.act == "edit" and chat.last_said is not None:
-            self._ledger.edit(chat, chat.last_said, step.text, now)
+            conversation.last_said = self._ledger.say(conversation, step.text, now).id
+        elif step.act == "edit" and conversation.last_said is not None:
+            self._ledger.edit(conversation, conversation.last_said, step.text, now)
         elif step.act == "typing":
-            self._ledger.event(chat, "AgentTyping", now, agent=chat.agent, isTyping=True)
+            self._ledger.event(conversation, "AgentTyping", now, agent=conversation.agent, isTyping=True)
         elif step.act == "send":
-            self._ledger.send(chat, step.type, step.text, step.fields, now)
+            self._ledger.send(conversation, step.type, step.text, step.fields, now)
         elif step.act == "leave":
-            self.leave(chat, step.text or "left", now)
+            self.leave(conversation, step.text or "left", now)
         elif step.act == "end":
-            self.end(chat, Role.AGENT, now)
+            self.end(conversation, Role.AGENT, now)
         elif step.act == "quiet":
-            chat.quiet = True
+            conversation.quiet = True
 
-    def _scene(self, chat: Conversation, text: str) -> Scene:
-        name = chat.agent.name if chat.agent else ""
-        return Scene(name, chat.stint, chat.heard, text, self.settings.messages, self.settings.interval)
+    def _scene(self, conversation: Conversation, text: str) -> Scene:
+        name = conversation.agent.name if conversation.agent else ""
+        return Scene(name, conversation.stint, conversation.heard, text, self.settings.messages, self.settings.interval)
 
-    def _play(self, chat: Conversation, steps: Iterator[Step], now: float) -> None:
-        """Plan the next step; each step plans the one after it, so a long script is one entry at a time."""
+    def _play(self, conversation: Conversation, steps: Iterator[Step], now: float) -> None:
+        """Plan the next step, which plans the one after it, so that a script takes one place in the agenda."""
         step = next(steps, None)
         if step is not None:
             due = now + step.delay * self.settings.pace + step.seconds
-            self._later(chat, due, partial(self._play_step, steps, step))
+            self._later(conversation, due, partial(self._play_step, steps, step))
 
-    def _play_step(self, steps: Iterator[Step], step: Step, chat: Conversation, now: float) -> None:
-        if not chat.quiet:
-            self.act(chat, step, now)
-            self._play(chat, steps, now)
+    def _play_step(self, steps: Iterator[Step], step: Step, conversation: Conversation, now: float) -> None:
+        if not conversation.quiet:
+            self.act(conversation, step, now)
+            self._play(conversation, steps, now)
 
-    def _later(self, chat: Conversation, due: float, action: Callable[[Conversation, float], None]) -> None:
-        """Plan an action that is dropped when the chat has changed hands by then."""
-        turn = chat.turn
-        self._agenda.at(due, lambda now: action(chat, now) if chat.turn == turn else None)
+    def _later(self, conversation: Conversation, due: float, action: Callable[[Conversation, float], None]) -> None:
+        """Plan an action, dropped if the conversation changes hands before."""
+        turn = conversation.turn
+        self._agenda.at(due, lambda now: action(conversation, now) if conversation.turn == turn else None)
 
-    def _turn(self, chat: Conversation) -> None:
-        """Close whatever an agent had open on this chat: an offer, or a seat in it."""
-        chat.turn += 1
-        if chat.offered_to is not None:
-            chat.offered_to.offer = None
-            chat.offered_to = None
-        if chat.agent is not None:
-            chat.agent.chats -= 1
-            chat.agent = None
+    def _change_hands(self, conversation: Conversation) -> None:
+        """Take back an open offer, or the agent's place in the conversation."""
+        conversation.turn += 1
+        if conversation.offered_to is not None:
+            conversation.offered_to.offer = None
+            conversation.offered_to = None
+        if conversation.agent is not None:
+            conversation.agent.chats -= 1
+            conversation.agent = None
 
 
 Action = Callable[[float], None]
 
 
 class Agenda:
-    """A heap of actions by due time; equal times run in the order they were written down."""
+    """Actions by due time; equal times run in the order of planning."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Action]] = []
@@ -237,11 +240,11 @@ class Agenda:
         self.now = 0.0
 
     def at(self, due: float, action: Action) -> None:
-        """Write down an action, which is called with its own due time."""
+        """Plan an action, which is called with its own due time."""
         heapq.heappush(self._heap, (due, next(self._order), action))
 
     def run(self, now: float) -> float:
-        """Run everything due by `now` and return the time it is: a clock that goes back is not followed."""
+        """Run everything due by `now` and return the time, which never goes back."""
         while self._heap and self._heap[0][0] <= now:
             due, _, action = heapq.heappop(self._heap)
             self.now = max(self.now, due)

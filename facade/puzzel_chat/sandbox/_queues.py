@@ -1,6 +1,6 @@
-"""Queues with their opening hours, staff and line, and the conversations that stand in it.
+"""Queues with opening hours and staff, and the conversations that wait in them.
 
-The search for an agent is a state machine (the states and their names are assumed):
+An allocation, the search for an agent, is a state machine (the states and their names are assumed):
 
 Queued -> Offered -> Assigned
 Offered -> Declined -> Queued       declined: back to the head of the queue, for another agent
@@ -36,12 +36,12 @@ class Status(StrEnum):
     EXPIRED = "Expired"
 
 
-_LOST = {Status.CANCELLED, Status.EXPIRED, Status.REFUSED}
+_WITHOUT_AGENT = {Status.CANCELLED, Status.EXPIRED, Status.REFUSED}
 SEARCHING = frozenset({Status.QUEUED, Status.OFFERED, Status.DECLINED})
 TRANSITIONS: dict[Status, frozenset[Status]] = {
-    Status.QUEUED: frozenset({Status.OFFERED} | _LOST),
-    Status.OFFERED: frozenset({Status.ASSIGNED, Status.DECLINED, Status.QUEUED} | _LOST),
-    Status.DECLINED: frozenset({Status.QUEUED} | _LOST),
+    Status.QUEUED: frozenset({Status.OFFERED} | _WITHOUT_AGENT),
+    Status.OFFERED: frozenset({Status.ASSIGNED, Status.DECLINED, Status.QUEUED} | _WITHOUT_AGENT),
+    Status.DECLINED: frozenset({Status.QUEUED} | _WITHOUT_AGENT),
     Status.ASSIGNED: frozenset({Status.QUEUED}),
     Status.REFUSED: frozenset(),
     Status.CANCELLED: frozenset(),
@@ -61,7 +61,7 @@ class Allocation:
         """Go to another state.
 
         Raises:
-            ValueError: the table has no such transition; a bug of the simulator, never of a caller.
+            ValueError: there is no such transition, which is a bug of the simulator.
 
         """
         if to not in TRANSITIONS[self.status]:
@@ -70,18 +70,18 @@ class Allocation:
 
     @property
     def searching(self) -> bool:
-        """Whether an agent is still being looked for."""
+        """Whether the search for an agent is still on."""
         return self.status in SEARCHING
 
     @property
     def failed(self) -> bool:
-        """Whether the service gave the search up: the conversation may be routed again."""
+        """Whether the service gave up the search; the conversation may be routed again."""
         return self.status in (Status.REFUSED, Status.EXPIRED)
 
 
 @frozen
 class Order:
-    """What the customer brought along when asking for an agent."""
+    """What the customer gave when asking for an agent."""
 
     queue_key: str
     customer: Mapping[str, str] | None = field(default=None, repr=False)
@@ -91,7 +91,7 @@ class Order:
 
 @define(eq=False)
 class Agent:
-    """One member of staff: at most one offer at a time, several chats."""
+    """One member of staff, with at most one offer at a time and several chats."""
 
     id: str
     name: str
@@ -105,9 +105,9 @@ class Agent:
 
 @define(eq=False)
 class Conversation:
-    """One chat: who has it, how far its search is, what was said.
+    """One conversation: its agent, its allocation, its messages.
 
-    `turn` goes up with every change of hands, so that what was planned before is known to be stale.
+    `turn` goes up whenever it changes hands; a plan with an older number is stale.
     """
 
     id: str
@@ -130,16 +130,17 @@ class Conversation:
     entries: list[Entry] = field(factory=list[Entry], repr=False)
 
     def start_again(self, queue: Queue, order: Order, allocation: Allocation) -> None:
-        """Begin a new search for an agent; what was said stays."""
+        """Start a new search for an agent; the messages stay."""
         self.queue, self.order, self.allocation = queue, order, allocation
         self.offers, self.tried = 0, []
 
 
 @define(eq=False)
 class Queue:
-    """A queue: its hours (three-valued), its staff, and its line, in which None is a simulated customer.
+    """A queue: its hours, its staff, and its line, in which None is a simulated customer.
 
-    A chat is routed to its `key`; its hours are asked for by its `visual_id`, a number as text.
+    `is_open` is None when the hours are unknown. Conversations are routed by `key`; opening hours go by `visual_id`, a
+    number as text.
     """
 
     key: str
@@ -164,11 +165,11 @@ class Queue:
 
     @property
     def size(self) -> int:
-        """How many requests wait, all together."""
+        """How many requests wait in all."""
         return len(self.line) + self.waiting
 
     def open_now(self, now: float) -> bool | None:
-        """Whether the queue is open, None when that is not known."""
+        """Return whether the queue is open, None when unknown."""
         if self.is_open and self.closes_at is not None and now >= self.closes_at:
             return False
         if self.is_open is False and self.opens_at is not None and now >= self.opens_at:
@@ -176,25 +177,25 @@ class Queue:
         return self.is_open
 
     def opens_next(self, now: float) -> float | None:
-        """When a closed queue opens, in seconds since the epoch."""
+        """Return when a closed queue opens, in seconds since the epoch."""
         if self.open_now(now) is not False:
             return None
         return next_morning(now) if self.mornings else self.opens_at
 
     def closes_next(self, now: float) -> float | None:
-        """When an open queue closes, in seconds since the epoch."""
+        """Return when an open queue closes, in seconds since the epoch."""
         return self.closes_at if self.open_now(now) else None
 
     def position(self, conversation: Conversation) -> int | None:
-        """Return the place in the line, 1 being the next, None for who does not stand in it."""
+        """Return the place in the line, from 1, or None when not in it."""
         return self.line.index(conversation) + 1 if conversation in self.line else None
 
     def can_take(self, agent: Agent) -> bool:
-        """Whether an agent may be offered a chat: no offer open, and room for one more."""
+        """Whether an agent may get an offer: none is open, and there is room for one more chat."""
         return agent.offer is None and (self.chats_per_agent is None or agent.chats < self.chats_per_agent)
 
     def free_agent(self, conversation: Conversation) -> Agent | None:
-        """Return the free agent who was not asked yet and has the fewest chats."""
+        """Return the free agent with the fewest offers of this conversation, then the fewest chats."""
         free = [agent for agent in self.staff if self.can_take(agent)]
         return min(free, key=lambda agent: (conversation.tried.count(agent), agent.chats), default=None)
 
@@ -226,22 +227,22 @@ def next_morning(now: float) -> float:
     return (eight if eight.timestamp() > now else eight + timedelta(days=1)).timestamp()
 
 
-def staff(queue_key: str, number: int) -> list[Agent]:
-    """Return that many agents; from the ninth on the names carry a number."""
+def _staff(queue_key: str, number: int) -> list[Agent]:
+    """Return that many agents; from the ninth on, names get a number."""
     rounds = [divmod(index, len(STAFF)) for index in range(number)]
     names = [STAFF[place] + (f" {lap + 1}" if lap else "") for lap, place in rounds]
     return [Agent(f"{queue_key}-{name.lower().replace(' ', '-')}", name) for name in names]
 
 
 def default_queues(agents: int, capacity: int, waiting: int, chats_per_agent: int | None) -> dict[str, Queue]:
-    """Return the queues every sandbox has: one to use, and one for each way of not getting an agent."""
+    """Return the queues of every sandbox: one to use, and one for each way to get no agent."""
     queues = (
-        Queue("support", "27501", "Support", staff("support", agents), waiting=waiting),
-        Queue("closed", "27502", "Closed", staff("closed", agents), is_open=False, mornings=True),
-        Queue("full", "27503", "Full", staff("full", agents), waiting=capacity),
+        Queue("support", "27501", "Support", _staff("support", agents), waiting=waiting),
+        Queue("closed", "27502", "Closed", _staff("closed", agents), is_open=False, mornings=True),
+        Queue("full", "27503", "Full", _staff("full", agents), waiting=capacity),
         Queue("nobody", "27504", "Nobody at work"),
-        Queue("unknown-hours", "27505", "Hours not known", staff("unknown-hours", agents), is_open=None),
-        Queue("silent", "27506", "Nobody answers", staff("silent", agents), script=SCRIPTS["silent"]),
+        Queue("unknown-hours", "27505", "Hours not known", _staff("unknown-hours", agents), is_open=None),
+        Queue("silent", "27506", "Nobody answers", _staff("silent", agents), script=SCRIPTS["silent"]),
     )
     for queue in queues:
         queue.capacity, queue.chats_per_agent = capacity, chats_per_agent

@@ -1,4 +1,4 @@
-"""Replies as they are sent: whole, late, broken off, without end or not at all, as the faults say."""
+"""Replies as they are sent, with their faults: whole, late, broken off, without end, or not at all."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ Sleep = Callable[[float], Awaitable[object]]
 
 
 def before_reading(faults: tuple[Fault, ...]) -> Response | None:
-    """Do what goes wrong before the request's body is read; a response means that it never is."""
+    """Apply faults before the body is read; with a response it stays unread."""
     fault = _chosen(faults)
     return Reset() if fault is not None and fault.kind == "half_read" else None
 
 
 async def before_effect(desk: Desk, faults: tuple[Fault, ...], call: Call) -> Response | None:
-    """Do what goes wrong before the request is carried out; a response means that it never is."""
+    """Apply faults before the request takes effect; with a response it takes none."""
     await _wait(desk, faults, after=False)
     fault = _chosen(faults)
     if fault is None or fault.after:
@@ -44,14 +44,14 @@ async def before_effect(desk: Desk, faults: tuple[Fault, ...], call: Call) -> Re
         with desk.world() as (world, _now):
             world.tokens.revoke_access(call.bearer or "")
         return encode(problem(401, "InvalidToken", "the access token was revoked early"))
-    return _WORDLESS[fault.kind]() if fault.kind in _WORDLESS else _instead(desk, fault)
+    return _WITHOUT_REPLY[fault.kind]() if fault.kind in _WITHOUT_REPLY else _error(desk, fault)
 
 
 async def after_effect(desk: Desk, faults: tuple[Fault, ...], reply: Reply) -> Response:
-    """Return the reply, or what becomes of it."""
+    """Return the reply, after its faults."""
     await _wait(desk, faults, after=True)
     fault = _chosen(faults)
-    response = encode(reply) if fault is None or not fault.after else _spoilt(desk, fault, reply)
+    response = encode(reply) if fault is None or not fault.after else _faulty(desk, fault, reply)
     slow = next((fault for fault in faults if fault.kind == "slow_body"), None)
     if slow is not None and response.body:
         return Dribbled(response, slow.seconds, desk.sleep)
@@ -59,7 +59,7 @@ async def after_effect(desk: Desk, faults: tuple[Fault, ...], reply: Reply) -> R
 
 
 def encode(reply: Reply) -> Response:
-    """Write a reply as bytes."""
+    """Return a reply as an HTTP response."""
     if reply.body is None:
         return Response(status_code=reply.status, headers=dict(reply.headers))
     content = json.dumps(reply.body, separators=(",", ":"))
@@ -67,7 +67,7 @@ def encode(reply: Reply) -> Response:
 
 
 def http_date(at: float) -> str:
-    """Write seconds since the epoch as HTTP does (RFC 9110 section 5.6.7)."""
+    """Return seconds since the epoch as an HTTP date (RFC 9110 section 5.6.7)."""
     return format_datetime(moment(at), usegmt=True)
 
 
@@ -81,8 +81,8 @@ async def _wait(desk: Desk, faults: tuple[Fault, ...], *, after: bool) -> None:
         await desk.sleep(seconds)
 
 
-def _instead(desk: Desk, fault: Fault) -> Response:
-    """Make the error that is sent in place of a reply."""
+def _error(desk: Desk, fault: Fault) -> Response:
+    """Return the error sent in place of a reply."""
     headers = {} if fault.retry_after is None else {"Retry-After": _retry_after(desk, fault.retry_after, fault.as_date)}
     if fault.page:
         title = "Sign in" if fault.status_code == 200 else f"{fault.status_code} Bad Gateway"
@@ -92,27 +92,27 @@ def _instead(desk: Desk, fault: Fault) -> Response:
 
 
 def _retry_after(desk: Desk, value: float | datetime, as_date: bool) -> str:
-    """Write Retry-After as whole seconds or as an HTTP date (RFC 9110 section 10.2.3)."""
+    """Return Retry-After as whole seconds or an HTTP date (RFC 9110 section 10.2.3)."""
     if isinstance(value, datetime):
         return http_date(value.timestamp())
     return http_date(desk.now() + value) if as_date else str(ceil(value))
 
 
-def _spoilt(desk: Desk, fault: Fault, reply: Reply) -> Response:
+def _faulty(desk: Desk, fault: Fault, reply: Reply) -> Response:
     if fault.kind in ("status", "html"):
-        return _instead(desk, fault)
-    if fault.kind in _WORDLESS:
-        return _WORDLESS[fault.kind]()
+        return _error(desk, fault)
+    if fault.kind in _WITHOUT_REPLY:
+        return _WITHOUT_REPLY[fault.kind]()
     if reply.body is None:
         return Dropped() if fault.kind in ("truncate", "half_sent", "head_only") else encode(reply)
     if fault.kind in SPOILS:
         body = spoil(fault.kind, reply.body)
         return Response(json.dumps(body), reply.status, dict(reply.headers), reply.media_type)
-    return _harmed(fault, encode(reply))
+    return _broken(fault, encode(reply))
 
 
-def _harmed(fault: Fault, good: Response) -> Response:
-    """Return a reply whose bytes suffer, not its meaning."""
+def _broken(fault: Fault, good: Response) -> Response:
+    """Return a reply with broken bytes."""
     if fault.kind == "endless":
         return Endless(good, fault.seconds)
     if fault.kind in ("big", "bomb"):
@@ -123,16 +123,16 @@ def _harmed(fault: Fault, good: Response) -> Response:
 
 
 class Dropped(Response):
-    """Closes the connection without a word."""
+    """Closes the connection without a reply."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Abort the transport that the server's protocol put into the state."""
+        """Abort the transport, which the server puts into the state."""
         scope["state"]["transport"].abort()
         await _let_go()
 
 
 class Reset(Response):
-    """Resets the connection without a word."""
+    """Resets the connection without a reply."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Close without lingering, which sends RST."""
@@ -141,14 +141,14 @@ class Reset(Response):
 
 
 class Cut(Response):
-    """Declares a whole body and sends a share of it, then closes, or resets the connection."""
+    """Declares a whole body, sends a part of it, and closes or resets the connection."""
 
     def __init__(self, whole: Response, share: float, *, reset: bool = False) -> None:
         super().__init__(bytes(whole.body) or b"{}", whole.status_code, None, whole.media_type)
         self._sent, self._resets = bytes(self.body)[: int(len(self.body) * share)], reset
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Declare the whole length, send less."""
+        """Declare the whole length, but send less."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self._sent, "more_body": True})
         if self._resets:
@@ -159,7 +159,7 @@ class Cut(Response):
 
 
 class Hung(Response):
-    """Says nothing until the client has gone."""
+    """Sends nothing until the client closes the connection."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Wait for the client to close the connection."""
@@ -188,7 +188,7 @@ class Dribbled(Response):
 
 
 class Endless(Response):
-    """Sends a body that goes on and on."""
+    """Sends a body without end."""
 
     def __init__(self, whole: Response, seconds: float) -> None:
         super().__init__(bytes(whole.body), whole.status_code, None, whole.media_type)
@@ -196,7 +196,7 @@ class Endless(Response):
         self._beats = ceil(seconds / _BEAT)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send a blank at each beat while somebody listens; the beats are real time, as the client's limit is."""
+        """Send a blank at each beat while the client listens; beats are real time, like the client's timeout."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": bytes(self.body), "more_body": True})
         for _ in range(self._beats):
@@ -209,12 +209,12 @@ class Endless(Response):
 
 
 def big(whole: Response) -> Response:
-    """Return the reply with blanks behind it, which JSON allows."""
+    """Return the reply followed by blanks, which JSON allows."""
     return Response(bytes(whole.body) + _BLANKS * _BIG, whole.status_code, None, whole.media_type)
 
 
 def bomb(whole: Response) -> Response:
-    """Return the same with more blanks, packed with gzip."""
+    """Return the reply followed by more blanks, packed with gzip."""
     packer = zlib.compressobj(wbits=31)
     packed = [packer.compress(bytes(whole.body)), *(packer.compress(_BLANKS) for _ in range(_BOMB)), packer.flush()]
     return Response(b"".join(packed), whole.status_code, {"Content-Encoding": "gzip"}, whole.media_type)
@@ -227,11 +227,11 @@ def _reset(scope: Scope) -> None:
 
 
 async def _let_go() -> None:
-    """Let the protocol hear that the connection is gone, so that it does not complain of no reply."""
+    """Wait until the protocol knows that the connection is closed, else it logs a missing reply."""
     await asyncio.sleep(0.001)
 
 
-# Kinds without a reply, on whichever side of the effect.
-_WORDLESS: Mapping[Kind, Callable[[], Response]] = {
+# These kinds send no reply, before and after the request takes effect.
+_WITHOUT_REPLY: Mapping[Kind, Callable[[], Response]] = {
     "drop": Dropped, "reset": Reset, "half_read": Reset, "hang": Hung,
 }  # fmt: skip

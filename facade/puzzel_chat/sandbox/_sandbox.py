@@ -1,4 +1,4 @@
-"""`Sandbox`: the simulated contact centre as Python sees it."""
+"""The Python interface to the simulator: `Sandbox`, and `AgentHandle` to play an agent by hand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ._world import World
 
 
 class SandboxSettings(TypedDict):
-    """What a client needs to know of a sandbox."""
+    """The settings of a client for a sandbox."""
 
     base_url: str
     identity_url: str
@@ -43,34 +43,34 @@ class Sandbox:
     Use it as a context manager, or call `start` and `close`. Times are in seconds.
 
     Args:
-        script: how the agents behave: a name of `SCRIPTS`, or a `Script`.
+        script: how the agents behave, a name in `SCRIPTS` or a `Script`.
         semantics: what a poll means: "history", "cursor" or "drain".
-        no_content: whether a poll that has nothing new to tell is 204 without a body; under "history" that is when
-            nothing has changed since the last poll.
+        no_content: whether a poll without anything new is 204 without a body; with "history" that is when nothing
+            changed since the last poll.
         port: of the communication host; 0 picks a free one.
-        identity_port: of the identity host; None makes one port serve both hosts.
-        solution_id: what a client gives as its solution id, the `tenant_id` of its token requests.
-        grant_type: which grant opens a session; a refresh is always possible.
-        client_id: which client may ask for tokens. client_secret: None asks for none.
-        visitor_fields: the two fields of the token request that a signed-in visitor comes with.
-        token_life: until an access token dies; below one second `expires_in` still says 1.
-        token_promise: what `expires_in` says; None for the truth.
-        refresh_life: until a refresh token dies, None for never.
+        identity_port: of the identity host; None serves both hosts on one port.
+        solution_id: the client's solution id, the `tenant_id` of token requests.
+        grant_type: the grant that opens a session; a refresh is always possible.
+        client_id: the client that may ask for tokens. client_secret: its secret; None for no check.
+        visitor_fields: the two fields of a signed-in visitor's token request.
+        token_life: lifetime of an access token; below one second `expires_in` is still 1.
+        token_promise: the `expires_in` of a reply; None for the true one.
+        refresh_life: lifetime of a refresh token; None for no end.
         rotation: whether a refresh spends the refresh token. Using a spent one revokes the session.
         reuse_grace: how long the last spent refresh token gets the same reply again.
-        pace: the unit of every delay of the simulation; 0 makes everything happen at the next request.
-        ahead: simulated customers before each caller, served one per pace.
-        waiting: others who fill the queue without standing before the caller.
+        pace: the unit of every delay in the simulation; with 0 everything happens at the next request.
+        ahead: simulated customers in line before each new conversation, served one per pace.
+        waiting: more customers, who only add to the size of the queue.
         capacity: how many requests a queue holds.
         agents: staff per queue. chats_per_agent: None for no limit.
-        offer_timeout: life of an unanswered offer; None is never for "manual", else four paces.
-        max_wait: until a request expires; None for never.
-        messages, interval: how many messages the script "chatty" sends, and how far apart.
+        offer_timeout: lifetime of an unanswered offer; None is four paces, or no end for "manual".
+        max_wait: lifetime of a request in the queue; None for no end.
+        messages, interval: number of messages of the script "chatty", and the time between them.
         seed: of the tokens and of faults with a rate.
-        clock: seconds since the epoch. sleep: how a fault that takes time waits, in the time of that clock.
-        faults: what goes wrong from the start.
-        differs: in what the service is not as the contract says.
-        on_event: is given each `Happening`, in order, outside of the simulator's lock.
+        clock: returns seconds since the epoch. sleep: waits for a slow fault, in the time of that clock.
+        faults: the faults from the start.
+        differs: deviations from the contract.
+        on_event: called with each `Happening`, in order, outside the simulator's lock.
 
     Raises:
         ImportError: the extra `[sandbox]` is not installed.
@@ -129,7 +129,7 @@ class Sandbox:
         self._desk = Desk(world, clock, Random(seed), on_event, sleep)
 
     def start(self) -> Self:
-        """Listen on loopback; does nothing when it already does."""
+        """Listen on loopback, unless it already does."""
         if self._server is None:
             from ._app import make_app
             from ._server import Server
@@ -141,7 +141,7 @@ class Sandbox:
         return self
 
     def close(self) -> None:
-        """Stop listening and close every connection; the ledger can still be read."""
+        """Stop listening and close every connection; the ledger stays readable."""
         server, self._server = self._server, None
         if server is not None:
             server.stop()
@@ -166,7 +166,7 @@ class Sandbox:
 
     @property
     def identity_url(self) -> str:
-        """The address of the identity host, which gives out tokens; the same as `base_url` where one port serves both.
+        """The address of the identity host, which issues tokens; it may be the same as `base_url`.
 
         Raises:
             RuntimeError: the sandbox was never started.
@@ -176,7 +176,7 @@ class Sandbox:
 
     @property
     def settings(self) -> SandboxSettings:
-        """What a client is made with: `PuzzelChat(**sandbox.settings)`.
+        """The settings of a client, as in `PuzzelChat(**sandbox.settings)`.
 
         Raises:
             RuntimeError: the sandbox was never started.
@@ -186,7 +186,7 @@ class Sandbox:
 
     @property
     def banner(self) -> str:
-        """One line that says where it listens and that it is not Puzzel."""
+        """One line with the addresses and ids, which also says that this is not Puzzel."""
         tokens = f" and {self.identity_url} for tokens" if self.identity_url != self.base_url else ""
         ids = f"solution id {self.solution_id}, queue key {self.queue_key}, visual queue id {self.visual_queue_id}"
         return f"{NOTICE}, listening on {self.base_url}{tokens} ({ids})"
@@ -197,10 +197,10 @@ class Sandbox:
             return {key: queue.visual_id for key, queue in world.queues.items()}
 
     def visitor_token(self, name: str = "Ada", *, provider_id: int | None = None, life: float = 3600.0) -> str:
-        """Return a token of the customer's own identity provider, simulated too, for a visitor who is signed in there.
+        """Return a token of the customer's identity provider, also simulated, for a signed-in visitor.
 
-        It is good as access token and as id token, for its provider: 1 unless `provider_id` says 2. `life` is in
-        seconds; 0 or less gives an expired one.
+        It is valid as access token and as id token at its provider, 1 or 2, by default 1. `life` is in seconds; with 0
+        or less it has expired.
 
         Raises:
             ValueError: there is no such provider.
@@ -215,12 +215,12 @@ class Sandbox:
             return world.entries(now)
 
     def stats(self) -> Stats:
-        """Return what was counted so far."""
+        """Return the counts so far."""
         with self._desk.world() as (world, now):
             return world.stats(now)
 
     def faults(self, *rules: Fault) -> None:
-        """Replace the faults in force; without arguments nothing goes wrong any more."""
+        """Replace the faults in force; without arguments there are none."""
         with self._desk.world():
             self._plan = Plan(rules, self._plan.random)
 
@@ -244,7 +244,7 @@ class Sandbox:
         opens_at: float | datetime | None = None,
         closes_at: float | datetime | None = None,
     ) -> None:
-        """Open or close a queue for new requests, or make its hours unknown (None); chats under way go on.
+        """Open or close a queue for new requests, or make its hours unknown (None); open conversations go on.
 
         Raises:
             KeyError: no such queue.
@@ -284,7 +284,7 @@ class Sandbox:
 
 
 class AgentHandle:
-    """The agent of one conversation. Everything raises LookupError when that was never routed."""
+    """The agent of one conversation, played by hand. Everything raises LookupError before it was routed."""
 
     def __init__(self, desk: Desk, conversation_id: str) -> None:
         self._desk, self.conversation_id = desk, conversation_id
@@ -293,35 +293,35 @@ class AgentHandle:
     def status(self) -> Status:
         """Where the search for an agent stands."""
         with self._desk.world() as (world, _now):
-            return self._chat(world).allocation.status
+            return self._conversation(world).allocation.status
 
     @property
     def name(self) -> str | None:
-        """The name of the agent who has the chat or the offer, None when nobody has."""
+        """The name of the agent in the conversation, or of the one with the offer, else None."""
         with self._desk.world() as (world, _now):
-            chat = self._chat(world)
-            agent = chat.agent or chat.offered_to
+            conversation = self._conversation(world)
+            agent = conversation.agent or conversation.offered_to
             return agent.name if agent else None
 
     @property
     def order(self) -> Order:
-        """What the customer brought along: name, variables, subject."""
+        """What the customer gave when asking: name, variables, subject."""
         with self._desk.world() as (world, _now):
-            return self._chat(world).order
+            return self._conversation(world).order
 
     @property
     def customer_typing(self) -> bool:
-        """Whether the customer last said to be typing."""
+        """Whether the customer is typing, as last reported."""
         with self._desk.world() as (world, _now):
-            return self._chat(world).customer_typing
+            return self._conversation(world).customer_typing
 
     def transcript(self) -> tuple[Entry, ...]:
-        """Return everything stored of the conversation."""
+        """Return all entries of the conversation."""
         with self._desk.world() as (world, _now):
-            return tuple(self._chat(world).entries)
+            return tuple(self._conversation(world).entries)
 
     def accept(self) -> None:
-        """Take the chat.
+        """Accept the offer.
 
         Raises:
             RuntimeError: no offer is open.
@@ -331,7 +331,7 @@ class AgentHandle:
             world.floor.accept(self._offered(world), now)
 
     def decline(self) -> None:
-        """Say no to the offer; it goes to another agent.
+        """Decline the offer; it goes to another agent.
 
         Raises:
             RuntimeError: no offer is open.
@@ -341,10 +341,10 @@ class AgentHandle:
             world.floor.decline(self._offered(world), now)
 
     def say(self, text: str, *, html: bool = False) -> str:
-        """Send a message and return its id; `html` when the text is markup already.
+        """Send a message and return its id; with `html` the text is markup already.
 
         Raises:
-            RuntimeError: the agent is not in the chat.
+            RuntimeError: no agent is in the conversation.
 
         """
         with self._desk.world() as (world, now):
@@ -361,13 +361,13 @@ class AgentHandle:
             world.ledger.edit(self._joined(world), message_id, text if html else escape(text), now)
 
     def typing(self, is_typing: bool = True) -> None:
-        """Show that the agent types, or no longer does."""
+        """Show that the agent is typing, or no longer is."""
         with self._desk.world() as (world, now):
-            chat = self._joined(world)
-            world.ledger.event(chat, "AgentTyping", now, agent=chat.agent, isTyping=is_typing)
+            conversation = self._joined(world)
+            world.ledger.event(conversation, "AgentTyping", now, agent=conversation.agent, isTyping=is_typing)
 
     def send_raw(self, message: dict[str, object]) -> str:
-        """Send a message of any type and shape, with base fields it lacks filled in; return its id."""
+        """Send a message of any type and shape and return its id; missing base fields are filled in."""
         with self._desk.world() as (world, now):
             return world.ledger.raw(self._joined(world), message, now).id
 
@@ -383,21 +383,21 @@ class AgentHandle:
         with self._desk.world() as (world, now):
             world.floor.act(self._joined(world), Step(act, text), now)
 
-    def _chat(self, world: World) -> Conversation:
+    def _conversation(self, world: World) -> Conversation:
         return world.conversation(self.conversation_id)
 
     def _offered(self, world: World) -> Conversation:
-        chat = self._chat(world)
-        if chat.offered_to is None:
-            raise RuntimeError(f"no offer is open: the request is {chat.allocation.status}")
-        return chat
+        conversation = self._conversation(world)
+        if conversation.offered_to is None:
+            raise RuntimeError(f"no offer is open: the request is {conversation.allocation.status}")
+        return conversation
 
     def _joined(self, world: World) -> Conversation:
-        chat = self._chat(world)
-        if chat.agent is None:
-            state = "ended" if chat.ended else chat.allocation.status
+        conversation = self._conversation(world)
+        if conversation.agent is None:
+            state = "ended" if conversation.ended else conversation.allocation.status
             raise RuntimeError(f"no agent is in the chat: it is {state}")
-        return chat
+        return conversation
 
 
 def _seconds(value: float | datetime | None) -> float | None:

@@ -1,7 +1,7 @@
-"""Scripted agents: pure scripts that say what an agent does next, and after how long.
+"""Scripts for the simulated agents: the next step, and the delay before it.
 
-A script answers offers and yields steps; it knows no clock and touches nothing. Delays are in units of the
-simulator's `pace`, so a test sets one number to make every agent fast.
+A script answers offers and yields steps. It has no clock and no side effects. Delays are in units of the simulator's
+`pace`, so one number makes every agent fast.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Step:
 
 @frozen
 class Scene:
-    """What a script may know: the agent's name, which agent in turn, the words just heard, their number."""
+    """What a script is told: the agent's name, the number of this agent, the last message and how many came."""
 
     agent: str
     stint: int = 1
@@ -46,8 +46,8 @@ Steps = Callable[[Scene], Iterator[Step]]
 class Script:
     """How the agents of a queue behave.
 
-    `answers` are given to the first, second, … offer of a request, the last one from then on; none means
-    that no agent ever looks. `gives_up` refuses the request after every agent has declined it.
+    `answers` are for the first, second, … offer of a request; the last one repeats, and without any the request stays
+    queued. `gives_up` refuses the request once every agent has declined it.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn on its own loop in a daemon thread, on loopback, on one port or more, silent."""
+"""The HTTP server: uvicorn in a daemon thread with its own loop, on one or more loopback ports, without a log."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 KEEP_ALIVE = 120
-"""Seconds an idle connection is kept: longer than any client's own limit."""
+"""Lifetime of an idle connection in seconds; longer than any client keeps one."""
 
 START_UP = 10.0
-"""Seconds to wait for the thread to listen; it takes milliseconds."""
+"""Seconds to wait for the thread to start or stop; it takes milliseconds."""
 
 _log = logging.getLogger("puzzel_chat.sandbox")
 _log.addHandler(logging.NullHandler())
 
 
 class _Protocol(H11Protocol):
-    """Lets the application reach its connection, to close it as a broken network does."""
+    """Gives the application its transport, so that a fault can close it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -32,7 +32,7 @@ class _Protocol(H11Protocol):
 
 
 class _Uvicorn(uvicorn.Server):
-    """Starts and stops at once: no signal handlers, no log lines, no tenth of a second between looks."""
+    """Starts and stops at once, without signal handlers, log lines or ten polls a second."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -72,7 +72,7 @@ class _Uvicorn(uvicorn.Server):
 
 
 class _Quiet:
-    """Takes a cancelled request for what it is: the server goes down, nobody waits for the answer."""
+    """Ends a request quietly that was cancelled because the server stops."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -86,7 +86,7 @@ class _Quiet:
 
 
 class Server:
-    """One run of the server; `ports` are known as soon as it is made."""
+    """One run of the server; it is bound to its `ports` from the start."""
 
     def __init__(self, *ports: int) -> None:
         with contextlib.ExitStack() as bound:
@@ -97,7 +97,7 @@ class Server:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self, app: ASGIApp) -> None:
-        """Serve an application on every port, and return when requests are answered."""
+        """Serve an application on every port; return once it accepts requests."""
         config = uvicorn.Config(
             _Quiet(app),
             http=_Protocol,
@@ -107,7 +107,7 @@ class Server:
             log_config=None,
             access_log=False,
             server_header=False,
-            date_header=False,  # the application's clock gives the date
+            date_header=False,  # the date comes from the application's clock
             timeout_keep_alive=KEEP_ALIVE,
         )
         self._uvicorn = _Uvicorn(config)
@@ -116,7 +116,7 @@ class Server:
             raise RuntimeError("the sandbox's server did not start")
 
     def stop(self) -> None:
-        """Close every connection and the thread."""
+        """Close every connection and end the thread."""
         self._uvicorn.halt()
         if threading.current_thread() is not self._thread:
             self._thread.join(START_UP)
@@ -127,8 +127,8 @@ class Server:
 
 
 def _listen(port: int) -> socket.socket:
-    """Bind in the caller's thread, so that a taken port is the caller's error."""
-    # asyncio sets TCP_NODELAY only on sockets that name their protocol; without it each reply costs 40 ms.
+    """Bind at once, so that a taken port is an error of the call."""
+    # Without IPPROTO_TCP asyncio does not set TCP_NODELAY, and each reply takes 40 ms longer.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

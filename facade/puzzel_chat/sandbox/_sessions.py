@@ -1,11 +1,11 @@
-"""Visitors, their sessions, and the tokens that a session lives on.
+"""Visitors, their sessions with a message log each, and their tokens.
 
-The token reply has `expires_in` and a refresh token (documented); the visitor's grant and `visitor_id` were observed;
-the rest follows RFC 6749 and, for the reuse of rotated refresh tokens, RFC 9700 section 4.14.2 (assumed). The call that
-authenticates a visitor is documented; how its `userInfoId` gets into the token request is assumed.
+Documented: `expires_in` and a refresh token in the token reply, and the call that authenticates a visitor. Observed:
+the grant type of visitors, and `visitor_id`. Assumed: everything else, after RFC 6749 and, for a reused refresh token,
+RFC 9700 section 4.14.2; and how the `userInfoId` gets into the token request.
 
-A session's events are numbered from 1 without gaps, and the cursor is the number of the last one, 0 before the first.
-That is how the vendor's own stream has it (related); that a poll does too is assumed.
+The events of a session have numbers from 1 without gaps. The cursor is the number of the last one, 0 before the first.
+The vendor's own stream works like that (related); for a poll it is assumed.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from ._values import Entry, Json, Refusal, Semantics, TokenRefusal
 SCOPE = "simulator:puzzel-chat:not-puzzel"
 
 PROVIDERS = (1, 2)
-"""The identity providers that the customer has set up; the first is the default."""
+"""The customer's identity providers; the first is the default."""
 
 SIGN_IN_LIFE = 600.0
-"""Seconds within which a `userInfoId` is to be used."""
+"""Lifetime of a `userInfoId` in seconds."""
 
 
 @define(eq=False)
 class Log:
-    """Every event of a session in the order it came, edits as events of their own."""
+    """All events of a session in order; an edit is an event of its own."""
 
     entries: list[Entry] = field(factory=list[Entry])
     read: int = 0
 
     @property
     def next_id(self) -> int:
-        """The number of the event that comes next."""
+        """The number of the next event."""
         return len(self.entries) + 1
 
     def poll(self, semantics: Semantics, after: str | None) -> tuple[list[Json], int | None, bool]:
-        """Return wire messages, the cursor, and whether there is anything new.
+        """Return wire messages, the cursor, and whether anything is new.
 
-        "history" is everything, each message once, in its old place, as it reads now; "cursor" what came after it;
-        "drain" what no poll has returned yet, so that a reply lost on its way stays lost.
+        With "history" these are all messages, each once, edited, in its old place; with "cursor" those after the
+        cursor; with "drain" those that no poll has returned yet, so a lost reply stays lost.
         """
         unread = self.entries[self.read :]
         self.read = len(self.entries)
@@ -58,14 +58,14 @@ class Log:
         return [entry.wire for entry in chosen], self.read if semantics == "cursor" else None, bool(chosen)
 
     def _place(self, cursor: str | None) -> int:
-        """Return where to read on; a cursor that means nothing here gets everything."""
+        """Return how many entries to skip; an unknown cursor skips none."""
         place = int(cursor) if cursor and re.fullmatch(r"\d{1,9}", cursor, re.ASCII) else 0
         return place if place <= len(self.entries) else 0
 
 
 @define(eq=False)
 class Session:
-    """What a token stands for: one visitor's conversations and one message log."""
+    """One visitor's conversations and their message log."""
 
     id: str
     visitor_id: str
@@ -75,7 +75,7 @@ class Session:
 
 @frozen
 class TokenSettings:
-    """How tokens live: `life`, `promise`, `refresh_life` and `reuse_grace` are in seconds."""
+    """Settings of the token endpoint; `life`, `promise`, `refresh_life` and `reuse_grace` are in seconds."""
 
     tenant_id: str
     client_id: str = "oneplatform_engage"
@@ -105,7 +105,7 @@ class _Refresh:
 
 
 class TokenBook:
-    """Every token given out; `note` is told what is counted and what happened to sessions."""
+    """All tokens issued; `note` gets the counts and what happened to sessions."""
 
     def __init__(
         self, settings: TokenSettings, visitors: VisitorBook, random: Random, note: Callable[[str, float], None]
@@ -137,17 +137,17 @@ class TokenBook:
         return self._issue(Session(f"session-{self._sessions}", visitor_id), now, refresh=self._mint("rt"))
 
     def session(self, access_token: str, now: float) -> Session | None:
-        """Return the session of a living access token."""
+        """Return the session of a valid access token."""
         access = self._access.get(access_token)
         living = access is not None and now < access.expires and not access.session.revoked
         return access.session if access is not None and living else None
 
     def revoke_access(self, access_token: str) -> None:
-        """End one access token before its time; its session and refresh token live on."""
+        """Revoke one access token early; its session and refresh token stay valid."""
         self._access.pop(access_token, None)
 
     def forget(self) -> None:
-        """Drop every session, as a service that restarts without its memory does."""
+        """Drop every session, like a service that restarts without its memory."""
         self._access.clear()
         self._refresh.clear()
 
@@ -185,7 +185,7 @@ class TokenBook:
         return found.reply
 
     def _spent_again(self, found: _Refresh, now: float) -> dict[str, object]:
-        """Forgive a spent token within the grace if nothing came after it, else end the session."""
+        """Repeat the reply within the grace period if its token is still unspent, else revoke the session."""
         successor = self._refresh[found.successor or ""]
         in_grace = now - (found.spent_at or 0.0) < self._settings.reuse_grace
         if in_grace and successor.spent_at is None and found.reply is not None:
@@ -218,7 +218,7 @@ class TokenBook:
 
 @frozen
 class SignIn:
-    """What authenticates a visitor: a token of a provider, and a challenge as in PKCE (RFC 7636)."""
+    """A visitor's credentials: a token of a provider, and a challenge as in PKCE (RFC 7636)."""
 
     challenge: str
     token: str = field(repr=False)
@@ -245,7 +245,7 @@ class _Pending:
 
 
 class VisitorBook:
-    """Who visits. `fields` names the two members of the token request that a signed-in visitor comes with."""
+    """Visitors and their sign-ins. `fields` are the two fields of a signed-in visitor's token request."""
 
     def __init__(
         self, customer_id: str, fields: tuple[str, str], random: Random, note: Callable[[str, float], None]
@@ -273,7 +273,7 @@ class VisitorBook:
         """Return the `userInfoId` of a visitor.
 
         Raises:
-            Refusal: no such customer or provider, or the token is not good there.
+            Refusal: no such customer or provider, or the token is not valid there.
 
         """
         provider = PROVIDERS[0] if sign_in.provider_id is None else sign_in.provider_id
@@ -289,17 +289,17 @@ class VisitorBook:
         return key
 
     def identify(self, form: Mapping[str, str], now: float) -> str:
-        """Return the visitor id for a token request: of a signed-in visitor, or a new one.
+        """Return the visitor id for a token request, a new one unless the visitor is signed in.
 
         Raises:
-            TokenRefusal: invalid_grant: used before, too old, or without the verifier of its challenge;
-                invalid_request: handed over in fields of other names.
+            TokenRefusal: invalid_grant for a used or old `userInfoId`, or a verifier that does not fit;
+                invalid_request for one in a field of another name.
 
         """
         named, proof = self._fields
         key, verifier = form.get(named), form.get(proof)
         if key is None and verifier is None:
-            # Taken for somebody unknown, a signed-in visitor would never learn why.
+            # An anonymous session here would hide the mistake in the field names.
             if not self._pending.keys().isdisjoint(form.values()):
                 raise TokenRefusal(400, "invalid_request", f"a signed-in visitor comes with {named} and {proof}")
             return self._new_id()
@@ -312,7 +312,7 @@ class VisitorBook:
         return self._ids[pending.visitor]
 
     def forget(self) -> None:
-        """Drop the sign-ins that nobody has used yet; visitors keep their ids."""
+        """Drop unused sign-ins; visitors keep their ids."""
         self._pending.clear()
 
     def _new_id(self) -> str:
@@ -320,7 +320,7 @@ class VisitorBook:
 
 
 def _proves(verifier: str, challenge: str) -> bool:
-    """Whether a verifier has the form that RFC 7636 section 4.1 gives it, and S256 makes the challenge of it."""
+    """Whether a verifier is well-formed (RFC 7636 section 4.1) and fits an S256 challenge."""
     if not re.fullmatch(r"[A-Za-z0-9._~-]{43,128}", verifier):
         return False
     return urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=").decode() == challenge

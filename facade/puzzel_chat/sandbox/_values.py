@@ -1,4 +1,4 @@
-"""The values that the simulator hands out, and what reads and writes them."""
+"""Values that the simulator returns or raises, and small helpers for times and JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEMANTICS: tuple[Semantics, ...] = ("history", "cursor", "drain")
 
 
 class Role(IntEnum):
-    """Who speaks; the wire has the integers (assumed)."""
+    """The author's role; the wire has the integers (assumed)."""
 
     CUSTOMER = 0
     AGENT = 1
@@ -28,10 +28,10 @@ class Role(IntEnum):
 
 @frozen
 class Entry:
-    """One line of the ledger: a message as stored, or one edit of it.
+    """One line of the ledger: a stored message, or an edit of one.
 
-    An edit has the id of the message it changes and the next version. `content` is HTML, None for types
-    without text, and the name of the event for events.
+    An edit has the id of its message and the next version. `content` is HTML, the name of an event, or None for a type
+    without text.
     """
 
     id: str
@@ -48,7 +48,7 @@ class Entry:
 
 @frozen
 class Happening:
-    """Something that took place in the simulated contact centre, for a terminal or a test to watch.
+    """Something that happened in the simulated contact centre, for a terminal or a test.
 
     `kind` is one of session-opened, session-refreshed, session-revoked, visitor-signed-in, routed, refused,
     queued, offered, declined, unanswered, joined, left, message, edited, typing, cancelled, expired, ended. `at` is
@@ -65,10 +65,10 @@ class Happening:
 
 @frozen
 class Stats:
-    """How often what took place since the simulator was made.
+    """Counts since the simulator was made.
 
-    `requests` is by operation, `counts` by kind of happening, these included that have no field of their own.
-    `ended` counts every conversation that ended, `left_queue` those of them that had no agent yet.
+    `requests` is by operation, `counts` by kind of happening, also for kinds without a field here. `ended` counts all
+    ended conversations, `left_queue` only those that had no agent yet.
     """
 
     requests: Mapping[str, int]
@@ -89,12 +89,12 @@ class Stats:
 
     @property
     def total_requests(self) -> int:
-        """Requests of every operation together, those a fault swallowed included."""
+        """Requests of all operations, including those lost to a fault."""
         return sum(self.requests.values())
 
 
 class Tally:
-    """Counts by name, from which the frozen `Stats` is made."""
+    """Running counts by name."""
 
     def __init__(self) -> None:
         self.requests: dict[str, int] = {}
@@ -109,14 +109,14 @@ class Tally:
         self.counts[name] = self.counts.get(name, 0) + 1
 
     def stats(self) -> Stats:
-        """Return what was counted so far."""
+        """Return the counts so far."""
         counts = {name: number for name, number in self.counts.items() if name in Stats.__annotations__}
         frozen_counts = MappingProxyType(dict(self.counts))
         return Stats(MappingProxyType(dict(self.requests)), frozen_counts, **counts)
 
 
 class Refusal(Exception):
-    """The service says no, as a problem+json document."""
+    """A refusal of the service, sent as problem+json."""
 
     def __init__(self, status: int, code: str, detail: str, **extra: object) -> None:
         super().__init__(code)
@@ -124,7 +124,7 @@ class Refusal(Exception):
 
 
 class TokenRefusal(Exception):
-    """The token endpoint says no, as an OAuth error body (RFC 6749 section 5.2)."""
+    """A refusal of the token endpoint, sent as an OAuth error (RFC 6749 section 5.2)."""
 
     def __init__(self, status: int, error: str, description: str) -> None:
         super().__init__(error)
@@ -135,17 +135,17 @@ Watcher = Callable[[Happening], None]
 
 
 def moment(at: float) -> datetime:
-    """Return an aware UTC time for seconds since the epoch."""
+    """Return seconds since the epoch as an aware UTC time."""
     return datetime.fromtimestamp(at, UTC)
 
 
 def iso(at: float | None) -> str | None:
-    """Write a time as .NET services do: UTC with seven fraction digits."""
+    """Return a time as .NET services write it: UTC with seven fraction digits."""
     return None if at is None else f"{moment(at):%Y-%m-%dT%H:%M:%S.%f}0Z"
 
 
 def is_object(value: object) -> TypeGuard[dict[str, object]]:
-    """Whether a decoded value is a JSON object; its keys are strings by the grammar."""
+    """Whether a decoded value is a JSON object."""
     return isinstance(value, dict)
 
 

@@ -1,7 +1,7 @@
 """The contact centre itself: what each operation of the contract does. No I/O, no clock.
 
-Every method takes `now` (seconds since the epoch). Scheduled happenings run lazily, each at its own due time,
-before anything else is done: the same seed, clock and calls give the same world.
+Every method takes `now` in seconds since the epoch and first runs whatever is due. The same seed, times and calls give
+the same world.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ._values import NOTICE, SEMANTICS, Entry, Happening, Refusal, Role, Semanti
 
 @frozen
 class WorldSettings:
-    """How the simulated contact centre is set up."""
+    """Settings of the simulated contact centre."""
 
     tokens: TokenSettings
     floor: FloorSettings = field(factory=FloorSettings)
@@ -36,7 +36,7 @@ class WorldSettings:
 
 
 def _unwatched(happening: Happening) -> None:
-    """Nobody watches."""
+    """Ignore what happened."""
 
 
 class World:
@@ -56,20 +56,20 @@ class World:
         self._by_request: dict[str, Conversation] = {}
 
     def advance(self, now: float) -> float:
-        """Run everything that is due and return the time it now is."""
+        """Run whatever is due and return the time."""
         return self.agenda.run(now)
 
     def connect(self, form: Mapping[str, str], now: float) -> dict[str, object]:
-        """Give out or renew a token.
+        """Issue or renew a token.
 
         Raises:
-            TokenRefusal: with the OAuth error.
+            TokenRefusal: with an OAuth error.
 
         """
         return self.tokens.grant(form, self.advance(now))
 
     def authorise(self, token: str | None, now: float) -> Session:
-        """Return the session a bearer token stands for.
+        """Return the session of a bearer token.
 
         Raises:
             Refusal: 401 when the token is missing, unknown, expired or revoked.
@@ -102,45 +102,45 @@ class World:
         queue = self.queues.get(order.queue_key)
         if queue is None:
             raise Refusal(404, "QueueNotFound", "no queue has this key")
-        chat = self._routable(session, conversation_id)
+        conversation = self._routable(session, conversation_id)
         try:
-            _check_takes(queue, now)
+            _check_queue(queue, now)
         except Refusal:
             self.ledger.tell(Happening("refused", now, conversation_id))
             raise
         request = Allocation(f"request-{len(self._by_request) + 1}")
-        if chat is None:
-            chat = Conversation(conversation_id, session, queue, order, request)
-            self.conversations[conversation_id] = chat
+        if conversation is None:
+            conversation = Conversation(conversation_id, session, queue, order, request)
+            self.conversations[conversation_id] = conversation
         else:
-            chat.start_again(queue, order, request)
-        chat.ready_at = now + self.floor.settings.pace
-        self._by_request[request.request_id] = chat
-        self.ledger.happened("routed", now, chat)
+            conversation.start_again(queue, order, request)
+        conversation.ready_at = now + self.floor.settings.pace
+        self._by_request[request.request_id] = conversation
+        self.ledger.happened("routed", now, conversation)
         if self.floor.script_of(queue).notice:
-            self.ledger.notice(chat, f"You are talking to the {NOTICE}.", now)
-        self.floor.enter(chat, now)
-        return {"requestId": request.request_id, "conversationId": chat.id, "status": str(request.status)}
+            self.ledger.notice(conversation, f"You are talking to the {NOTICE}.", now)
+        self.floor.enter(conversation, now)
+        return {"requestId": request.request_id, "conversationId": conversation.id, "status": str(request.status)}
 
     def request_status(self, session: Session, key: str, now: float) -> dict[str, object]:
         """Answer getRequestStatus, by conversation id or request id."""
         self.advance(now)
-        chat = self._mine(session, self.conversations.get(key) or self._by_request.get(key))
-        if chat is None:
+        conversation = self._of_session(session, self.conversations.get(key) or self._by_request.get(key))
+        if conversation is None:
             raise Refusal(404, "RequestNotFound", "no such request in this session")
-        place = chat.queue.position(chat)
+        place = conversation.queue.position(conversation)
         return {
-            "requestId": chat.allocation.request_id,
-            "conversationId": chat.id,
-            "status": str(chat.allocation.status),
+            "requestId": conversation.allocation.request_id,
+            "conversationId": conversation.id,
+            "status": str(conversation.allocation.status),
             "queuePosition": place,
             "estimatedWaitSeconds": None if place is None else ceil(place * self.floor.settings.pace),
-            "agent": chat.agent.wire() if chat.agent else None,
-            "reason": chat.allocation.reason,
+            "agent": conversation.agent.wire() if conversation.agent else None,
+            "reason": conversation.allocation.reason,
         }
 
     def poll(self, session: Session, after: str | None, now: float) -> dict[str, object] | None:
-        """Answer pollConversation under the semantics of the day; None for nothing new where that has no content."""
+        """Answer pollConversation; None for 204, if the settings want that when nothing is new."""
         self.advance(now)
         messages, cursor, new = session.log.poll(self.semantics, after)
         return {"messages": messages, "cursor": cursor} if new or not self._no_content else None
@@ -148,34 +148,34 @@ class World:
     def send(self, session: Session, key: str, content: str, client_id: str | None, now: float) -> dict[str, object]:
         """Answer sendMessage."""
         now = self.advance(now)
-        chat = self._live(session, key, unknown=(409, "NotRouted"))
-        if chat.allocation.failed:
+        conversation = self._open_conversation(session, key, unknown=(409, "NotRouted"))
+        if conversation.allocation.failed:
             raise Refusal(409, "NotRouted", "the search for an agent failed; route again")
         if not content.strip():
             raise Refusal(400, "EmptyMessage", "content is empty")
-        entry = self.ledger.hear(chat, content, client_id, now)
-        self.floor.hear(chat, content, now)
+        entry = self.ledger.hear(conversation, content, client_id, now)
+        self.floor.hear(conversation, content, now)
         return {"id": entry.id, "sentAt": iso(now), "clientMessageId": client_id}
 
     def typing(self, session: Session, key: str, is_typing: bool, now: float) -> None:
         """Answer sendTyping."""
         now = self.advance(now)
-        chat = self._live(session, key, unknown=(404, "ConversationNotFound"))
-        chat.customer_typing = is_typing
-        self.ledger.happened("typing", now, chat, role=Role.CUSTOMER)
+        conversation = self._open_conversation(session, key, unknown=(404, "ConversationNotFound"))
+        conversation.customer_typing = is_typing
+        self.ledger.happened("typing", now, conversation, role=Role.CUSTOMER)
 
     def end(self, session: Session, key: str, now: float) -> None:
         """Answer endConversation."""
         now = self.advance(now)
-        self.floor.end(self._live(session, key, unknown=(404, "ConversationNotFound")), Role.CUSTOMER, now)
+        self.floor.end(self._open_conversation(session, key, unknown=(404, "ConversationNotFound")), Role.CUSTOMER, now)
 
     def entries(self, now: float) -> dict[str, tuple[Entry, ...]]:
         """Return every message stored, in order, per conversation."""
         self.advance(now)
-        return {key: tuple(chat.entries) for key, chat in self.conversations.items()}
+        return {key: tuple(conversation.entries) for key, conversation in self.conversations.items()}
 
     def stats(self, now: float) -> Stats:
-        """Return what was counted so far."""
+        """Return the counts so far."""
         self.advance(now)
         return self.tally.stats()
 
@@ -191,7 +191,7 @@ class World:
         return self.conversations[key]
 
     def forget(self) -> None:
-        """Lose every session, as a restart without memory does; the ledger stays."""
+        """Drop every session, like a restart without memory; the ledger stays."""
         self.tokens.forget()
         self.visitors.forget()
 
@@ -202,7 +202,7 @@ class World:
         opens_at: float | None = None,
         closes_at: float | None = None,
     ) -> None:
-        """Change the opening hours of a queue; chats under way go on."""
+        """Change the opening hours of a queue; open conversations go on."""
         queue = self.queues[queue_key]
         queue.is_open, queue.opens_at, queue.closes_at, queue.mornings = is_open, opens_at, closes_at, False
 
@@ -212,39 +212,39 @@ class World:
         else:
             self.tally.add(kind)
 
-    def _mine(self, session: Session, chat: Conversation | None) -> Conversation | None:
-        return chat if chat is not None and chat.session is session else None
+    def _of_session(self, session: Session, conversation: Conversation | None) -> Conversation | None:
+        return conversation if conversation is not None and conversation.session is session else None
 
     def _routable(self, session: Session, key: str) -> Conversation | None:
-        """Return the conversation if it may be routed again, None if it is new."""
-        chat = self.conversations.get(key)
-        if chat is None:
+        """Return a conversation that may be routed again, None for a new one."""
+        conversation = self.conversations.get(key)
+        if conversation is None:
             return None
-        if chat.session is not session:
+        if conversation.session is not session:
             raise Refusal(409, "AlreadyRouted", "this conversation id is taken")
-        if chat.ended:
+        if conversation.ended:
             raise Refusal(410, "ConversationEnded", "the conversation has ended")
-        if not chat.allocation.failed:
+        if not conversation.allocation.failed:
             raise Refusal(409, "AlreadyRouted", "this conversation was routed before")
-        return chat
+        return conversation
 
-    def _live(self, session: Session, key: str, unknown: tuple[int, str]) -> Conversation:
-        """Return a conversation that can be talked in."""
+    def _open_conversation(self, session: Session, key: str, unknown: tuple[int, str]) -> Conversation:
+        """Return a conversation of this session that has not ended."""
         if key not in self.conversations:
             raise Refusal(*unknown, "this conversation was never routed")
-        chat = self._mine(session, self.conversations[key])
-        if chat is None:
+        conversation = self._of_session(session, self.conversations[key])
+        if conversation is None:
             raise Refusal(404, "ConversationNotFound", "no such conversation in this session")
-        if chat.ended:
+        if conversation.ended:
             raise Refusal(410, "ConversationEnded", "the conversation has ended")
-        return chat
+        return conversation
 
 
 def known_script(script: str | Script) -> Script:
-    """Return a script, or the one of that name.
+    """Return a script as it is, or by its name.
 
     Raises:
-        ValueError: there is none of that name.
+        ValueError: no script has this name.
 
     """
     if isinstance(script, Script):
@@ -255,10 +255,10 @@ def known_script(script: str | Script) -> Script:
 
 
 def known_semantics(semantics: Semantics) -> Semantics:
-    """Return what a poll may mean.
+    """Return the semantics of a poll.
 
     Raises:
-        ValueError: it cannot mean that.
+        ValueError: there are none of this name.
 
     """
     if semantics not in SEMANTICS:
@@ -266,8 +266,8 @@ def known_semantics(semantics: Semantics) -> Semantics:
     return semantics
 
 
-def _check_takes(queue: Queue, now: float) -> None:
-    """Refuse a new request as the contract says: closed, then nobody at work, then full."""
+def _check_queue(queue: Queue, now: float) -> None:
+    """Refuse a new request if the queue is closed, else if it has no staff, else if it is full."""
     if queue.open_now(now) is False:
         raise Refusal(422, "QueueClosed", "the queue is closed", opensAt=iso(queue.opens_next(now)))
     if not queue.staff:
