@@ -44,13 +44,6 @@ def sandbox(clock: Time) -> Iterator[Sandbox]:
         yield sandbox
 
 
-@pytest.fixture
-def customer(sandbox: Sandbox) -> Iterator[Customer]:
-    """A visitor with an open session."""
-    with closing(Customer(sandbox)) as customer:
-        yield customer
-
-
 def challenge(verifier: str) -> str:
     """Return the S256 challenge of a verifier (RFC 7636 section 4.2)."""
     return urlsafe_b64encode(sha256(verifier.encode()).digest()).decode().rstrip("=")
