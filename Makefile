@@ -4,30 +4,39 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
+DEMO := .venv/.demo
 READY := .venv/.ready
+INSTALL := $(BIN)/python -m pip install -qq
 yes = $(filter-out 0 no false,$(1))
+WHICH = $(if $(call yes,$(ALL)),,-m "$(if $(call yes,$(SLOW)),,not )slow")
 export PYTHONPATH := openapi
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo test check regenerate record sandbox soak bench docs lock clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(READY): requirements.lock pyproject.toml
+$(DEMO): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12"; exit 1; }
-	@echo "Setting up .venv from requirements.lock (about half a minute, once)"
+	@echo "Setting up .venv from requirements.lock (a few seconds, once)"
 	@$(PYTHON) -m venv --clear .venv
-	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq --require-hashes -r requirements.lock
-	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
+	@$(INSTALL) --require-hashes -r requirements.lock
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(READY): $(DEMO) requirements-dev.lock
+	@echo "Adding the tools from requirements-dev.lock (about half a minute, once)"
+	@$(INSTALL) --require-hashes -r requirements-dev.lock
 	@$(BIN)/python -m pipeline --prepare || echo "make regenerate will try again; everything else works without"
 	@touch $@
 
-demo: $(READY)  ## hold one whole chat against the bundled sandbox, step by step
+demo: $(DEMO)  ## hold one whole chat against the bundled sandbox, step by step
 	@$(BIN)/puzzel-chat demo
 
-test: $(READY)  ## run every test, offline
-	@$(BIN)/python -m pytest -n auto --dist worksteal
+test: $(READY)  ## run the quick tests, offline, one or more of each promise; ALL=1 runs all, SLOW=1 the others
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(WHICH)
 
 check: $(READY)  ## lint, types, layers, known vulnerabilities, and whether generated/ is what the document gives
 	@$(BIN)/ruff check .
@@ -46,7 +55,7 @@ regenerate: $(READY)  ## judge the API's document (SPEC=address or file; OBSERVE
 record: $(READY)  ## record the cassettes anew, from the sandbox or the tenant in PUZZEL_CHAT_*
 	@$(BIN)/python -m pytest -q tests/replay --record-mode=rewrite
 
-sandbox: $(READY)  ## start a local contact centre to talk to (a simulator, not Puzzel)
+sandbox: $(DEMO)  ## start a local contact centre to talk to (a simulator, not Puzzel)
 	@$(BIN)/puzzel-chat sandbox
 
 soak: $(READY)  ## chats under faults, against the ledger; RUN=--help lists the other runs, ARGS=--help their options
@@ -55,12 +64,14 @@ soak: $(READY)  ## chats under faults, against the ledger; RUN=--help lists the 
 bench: $(READY)  ## measure speed beside other clients, two minutes; FULL=1 for all of it, RUN=--help lists the parts
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks $(RUN) $(if $(call yes,$(FULL)),--full)
 
-docs: $(READY)  ## print the public interface as text
+docs: $(DEMO)  ## print the public interface as text
 	@$(BIN)/python -m pydoc puzzel_chat
 
-lock: $(READY)  ## renew requirements.lock (needs uv on the PATH)
-	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--no-emit-index-url --no-emit-find-links --all-extras pyproject.toml -o requirements.lock
+LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links pyproject.toml
+lock:  ## renew both locks (needs uv on the PATH)
+	@$(LOCK) --all-extras -o requirements-dev.lock
+	@$(LOCK) --extra demo -c requirements-dev.lock -o requirements.lock
 
 clean:  ## remove .venv and caches
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .regenerate dist build

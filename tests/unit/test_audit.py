@@ -11,6 +11,7 @@ import pytest
 
 from audit import LOCK, audit
 
+DEMO_LOCK = LOCK.with_name("requirements.lock")
 FLAW = {"id": "PYSEC-2026-1", "fix_versions": ["1.1"], "aliases": [], "description": "Long."}
 SAFE = {"name": "attrs", "version": "26.1.0", "vulns": []}
 SKIPPED = {"name": "httpx", "skip_reason": "not found"}
@@ -63,9 +64,20 @@ def test_a_single_package_that_is_not_known_is_named(tmp_path: Path) -> None:
     assert (code, told) == (0, ["Not audited, for the service does not know them: httpx."])
 
 
-def test_every_locked_package_has_its_hash() -> None:
-    """What is installed is what was audited: each line of the lock is a version with hashes, and names no index."""
-    lines = [line for line in LOCK.read_text().splitlines() if line and not line.startswith((" ", "#"))]
-    assert lines
-    assert all("==" in line and line.endswith("\\") for line in lines)
-    assert "://" not in LOCK.read_text()
+def locked(lock: Path) -> set[str]:
+    """Return the lines of a lock that name a package, each with its version."""
+    return {line for line in lock.read_text().splitlines() if line and not line.startswith((" ", "#"))}
+
+
+@pytest.mark.parametrize("lock", [DEMO_LOCK, LOCK], ids=lambda lock: str(lock.name))
+def test_every_locked_package_has_its_hash(lock: Path) -> None:
+    """What is installed is what was audited: each line of a lock is a version with hashes, and names no index."""
+    assert locked(lock)
+    assert all("==" in line and line.endswith("\\") for line in locked(lock))
+    assert "://" not in lock.read_text()
+
+
+def test_both_locks_agree() -> None:
+    """The second step of the set-up only adds packages: it has every version of the first."""
+    versions = [{line.split()[0] for line in locked(lock)} for lock in (DEMO_LOCK, LOCK)]
+    assert versions[0] < versions[1]
