@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := .venv/.demo
 READY := .venv/.ready
-INSTALL := $(BIN)/python -m pip install -qq
+INSTALL := $(BIN)/python -m pip install -qq --no-compile
 yes = $(filter-out 0 no false,$(1))
 WHICH = $(if $(call yes,$(ALL)),,-m "$(if $(call yes,$(SLOW)),,not )slow")
 export PYTHONPATH := openapi
@@ -29,6 +29,7 @@ $(DEMO): requirements.lock pyproject.toml
 $(READY): $(DEMO) requirements-dev.lock
 	@echo "Adding the tools from requirements-dev.lock (about half a minute, once)"
 	@$(INSTALL) --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 	@$(BIN)/python -m pipeline --prepare || echo "make regenerate will try again; everything else works without"
 	@touch $@
 
