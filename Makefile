@@ -11,6 +11,7 @@ yes = $(filter-out 0 no false,$(1))
 WHICH = $(if $(call yes,$(ALL)),,-m "$(if $(call yes,$(SLOW)),,not )slow")
 export PYTHONPATH := openapi
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+unexport PYTHONDONTWRITEBYTECODE  # the tests start Python hundreds of times
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo test check regenerate record sandbox soak bench docs lock clean

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from pipeline import run
 from pipeline.document import Object
 from pipeline.layout import Layout
+from regenerate.remembering import Memory
 
 ROOT = Path(__file__).resolve().parents[2]
+MEMORY = Memory()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _shared() -> Iterator[None]:
+    """Let whole runs share what they generate and judge."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "generate", MEMORY.generate)
+        patch.setattr(run, "edits", MEMORY.edits)
+        yield
 
 
 @pytest.fixture
