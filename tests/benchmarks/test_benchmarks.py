@@ -63,6 +63,7 @@ def test_a_refresh_token_is_good_for_one_refresh(port: int, client: httpx.Client
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", outage.KINDS)
 def test_the_centre_is_out_and_comes_back(how: str, port: int, client: httpx.Client) -> None:
     """Whatever kind of outage it is: nothing is answered as usual meanwhile, and everything after."""
@@ -79,6 +80,7 @@ def test_the_centre_is_out_and_comes_back(how: str, port: int, client: httpx.Cli
     assert set(answered[:-1]) == ({503} if how == "503" else {0})
 
 
+@pytest.mark.slow
 def test_the_facade_beside_a_bare_client() -> None:
     """Each row is measured in a process of its own, and every poll that the centre saw is in it."""
     rows = [facade(False, COUNT, warm=0.2), peer("raw", "grid", COUNT, warm=0.2), peer("raw", "tasks", COUNT, warm=0.2)]
@@ -87,6 +89,7 @@ def test_the_facade_beside_a_bare_client() -> None:
     assert all(row.name in line for row, line in zip(rows, told[2:], strict=True))
 
 
+@pytest.mark.slow
 def test_every_message_reaches_its_handler_once() -> None:
     """The whole way, from the centre's store to the handler."""
     more = {"fast": False}

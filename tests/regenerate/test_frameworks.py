@@ -160,6 +160,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         yield made
 
 
+@pytest.mark.slow
 def test_it_is_strictly_typed(client: Client) -> None:
     """Whatever a document holds, the type checker can read the client of it."""
     assert client.mypy().startswith("Success")

@@ -61,6 +61,7 @@ def test_a_line_that_reads_a_member_is_found_by_its_operation(committed: Layout)
     assert of_queue.line < of_time.line
 
 
+@pytest.mark.slow
 def test_a_module_that_the_client_lacks_is_not_looked_for_elsewhere(here: Layout) -> None:
     """The client that is installed here does not stand in for what a new one has no more."""
     shutil.rmtree(here.package / "api" / "time")
@@ -99,6 +100,7 @@ def test_a_report_that_cannot_be_written_changes_no_answer(here: Layout, capsys:
     assert ".regenerate/report.md cannot be written (Is a directory)." in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_operation_that_is_kept_brings_all_that_it_needs(here: Layout, tmp_path: Path) -> None:
     """The poll carried over into a document that knows nothing of it has its kinds of messages too."""
     upstream = parse(read_bytes(here.upstream), here.upstream)

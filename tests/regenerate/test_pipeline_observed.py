@@ -93,6 +93,7 @@ def test_what_answered_as_expected_is_confirmed(here: Layout, tmp_path: Path) ->
     assert regenerate(here, "--check") == 0
 
 
+@pytest.mark.slow
 def test_contradictions_leave_the_tree_alone(here: Layout, tmp_path: Path) -> None:
     """A service that answers otherwise ends the run with 20; ACCEPT=1 takes the marks, until the file is gone."""
     before = snapshot(here.root)

@@ -30,6 +30,7 @@ def modified(layout: Layout) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in files if path.is_file()}
 
 
+@pytest.mark.slow
 def test_two_runs_are_identical_and_a_check_notices_an_edit(checkout: Layout) -> None:
     """The first run builds all, the second changes no byte and touches no file, and an edit does not get through."""
     first = run(checkout, seed="1")

@@ -13,6 +13,7 @@ from pipeline.document import dump, objects, parse, read_bytes
 from pipeline.layout import Layout
 from pipeline.report import Report
 from pipeline.run import Wish, judged
+from quick import quick_only
 from regenerate.parts import STRING, Document, fields, reference, rename, schema
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -695,6 +696,9 @@ PLANTED = [
 ]
 
 
+QUICK = ("body field renamed", "parameter added as optional", "other credentials")
+
+
 def rename_schema(document: Document, old: str, new: str) -> None:
     rename(document["components"]["schemas"], old, new)
     for _, node in objects(document, ()):
@@ -722,9 +726,10 @@ def said(report: Report) -> list[str]:
     return [*edits, *changes, *(f"new: {one}" for one in report.operations)]
 
 
-@pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: str(planted.name))
-def test_a_change_is_told_and_ends_the_run_as_it_must(planted: Planted, upstream: Document, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", quick_only(QUICK, [planted.name for planted in PLANTED]))
+def test_a_change_is_told_and_ends_the_run_as_it_must(name: str, upstream: Document, tmp_path: Path) -> None:
     """Each change is told, plainly, to those who use that method, with the line to edit where the facade breaks."""
+    (planted,) = [one for one in PLANTED if one.name == name]
     document = copy.deepcopy(upstream)
     planted.change(document)
     report = judge(document, tmp_path)

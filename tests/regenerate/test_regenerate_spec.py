@@ -20,6 +20,7 @@ from pipeline.layout import Layout
 from pipeline.provenance import rows
 from pipeline.tools import ToolsMissing
 from pipeline.tree import snapshot
+from quick import quick_only
 from regenerate.days import ROOT, tree
 from regenerate.parts import Document
 from regenerate.serving import Site, a_site
@@ -161,6 +162,7 @@ def marks(layout: Layout) -> dict[str, str]:
     return {row.operation_id: row.provenance for row in rows(parse(read_bytes(layout.built), layout.built))}
 
 
+@pytest.mark.slow
 def test_the_token_endpoint_stays_ours_without_a_question(here: Layout, tmp_path: Path) -> None:
     """Documents of this framework often leave it out; then ours is carried over, and goes when theirs comes."""
     spec = planted(tmp_path, lambda document: document["paths"].pop("/connect/token"), unmarked=True)
@@ -181,6 +183,7 @@ def test_the_readme_says_what_is_confirmed(here: Layout, tmp_path: Path) -> None
     assert set(marked.values()) == {"confirmed"}
 
 
+@pytest.mark.slow
 def test_source_says_where_the_document_came_from(here: Layout, site: Site, tmp_path: Path) -> None:
     """An address is kept as it is, of a file only its name: the folder is nobody's business."""
     spec = planted(tmp_path, lambda _: None, unmarked=True)
@@ -204,7 +207,7 @@ PAGES = {
 }
 
 
-@pytest.mark.parametrize("style", PAGES)
+@pytest.mark.parametrize("style", quick_only(["url"], PAGES))
 def test_a_swagger_page_leads_to_a_run(
     here: Layout, site: Site, style: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -226,7 +229,7 @@ def test_a_page_with_its_document_inline(here: Layout, site: Site) -> None:
     assert run(here, "--check") == 0
 
 
-@pytest.mark.parametrize("form", ["redirect", "gzip", "bom", "yaml"])
+@pytest.mark.parametrize("form", quick_only(["gzip"], ["redirect", "gzip", "bom", "yaml"]))
 def test_our_document_in_every_wrapping_changes_nothing_of_the_client(here: Layout, site: Site, form: str) -> None:
     """However the same document comes, the client stays as it is."""
     data = UPSTREAM.read_bytes()

@@ -187,6 +187,7 @@ def as_swagger(document: Object) -> Object:
     return swagger(paths, definitions, host="app-commsrv.puzzel.com", basePath="/api", schemes=["https"])
 
 
+@pytest.mark.slow
 def test_our_own_contract_as_swagger_2_fits_the_facade(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A whole run: the same contract in the older language adds to the document, and the facade feels nothing."""
     for folder in ("openapi", "facade", "generated"):

@@ -106,6 +106,7 @@ def _operation(case: Case) -> str:
     return str(case.operation.definition.raw["operationId"])
 
 
+@pytest.mark.slow
 @schema.parametrize()
 @bounded
 def test_any_request(case: Case, centre: Centre) -> None:
@@ -114,6 +115,7 @@ def test_any_request(case: Case, centre: Centre) -> None:
         _check(case, centre, customer)
 
 
+@pytest.mark.slow
 @schema.parametrize()
 @bounded
 def test_any_request_on_what_exists(case: Case, centre: Centre) -> None:

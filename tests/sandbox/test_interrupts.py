@@ -22,6 +22,7 @@ WORKER = Path(__file__).with_name("interrupt_worker.py")
 ROUNDS = int(os.environ.get("PUZZEL_CHAT_TEST_INTERRUPTS", "100"))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(660)
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGALRM")
 def test_interrupted_at_random_moments(tmp_path: Path) -> None:

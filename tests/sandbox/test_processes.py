@@ -7,6 +7,8 @@ import pytest
 from soak.processes import main as soak
 from soak.processes import run
 
+pytestmark = pytest.mark.slow
+
 
 def test_processes_share_one_session() -> None:
     """Four processes live through 15 lives of one token: one refresh a life, none twice, and no call fails.

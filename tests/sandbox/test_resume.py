@@ -15,6 +15,7 @@ import pytest
 from blocking import settings
 from puzzel_chat import ConversationEnded, DeliveryUnknown, SessionInUse, SQLiteStore
 from puzzel_chat.sandbox import SEMANTICS, Fault, Sandbox, Semantics
+from quick import quick_only
 from soak import kills
 
 Connect = Callable[..., Any]
@@ -22,7 +23,7 @@ WORKER = Path(__file__).with_name("chat_worker.py")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-@pytest.mark.parametrize("semantics", SEMANTICS)
+@pytest.mark.parametrize("semantics", quick_only(["cursor"], SEMANTICS))
 def test_killed_and_resumed(semantics: Semantics) -> None:
     """Killed again and again, in each client and a loop: nothing lost or doubled, in order, one message in hand again.
 

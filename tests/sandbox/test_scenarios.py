@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -48,9 +46,11 @@ from puzzel_chat import (
     UnknownMessage,
 )
 from puzzel_chat.sandbox import SEMANTICS, Entry, Fault, Sandbox, Semantics
+from puzzel_chat.testing import VirtualTime
 
 Connect = Callable[..., Any]
-LIFE_SECONDS = float(os.environ.get("PUZZEL_CHAT_TEST_SECONDS", "8"))
+TOKEN_LIFE, STEP, ROUNDS = 2.0, 0.2, 40
+"""Seconds that a token lives, seconds between two rounds of calls, and how many rounds."""
 
 
 @pytest.fixture
@@ -145,45 +145,42 @@ def test_200_messages_through_failing_polls(connect: Connect, semantics: Semanti
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_one_refresh_per_token_life(kind: str) -> None:
+def test_one_refresh_per_token_life(kind: str, puzzel_time: VirtualTime) -> None:
     """Ten callers share one refresh a token life, no call is refused (authlib/authlib#266, authlib/authlib#673)."""
-    with Sandbox(script="manual", pace=0.02, token_life=2.0) as sandbox:
-        calls = _ten_threads(sandbox) if kind == "sync" else asyncio.run(_ten_tasks(sandbox))
+    with Sandbox(script="manual", pace=0.02, token_life=TOKEN_LIFE, clock=puzzel_time.seconds) as sandbox:
+        ten = _ten_threads(sandbox, puzzel_time) if kind == "sync" else asyncio.run(_ten_tasks(sandbox, puzzel_time))
         stats = sandbox.stats()
-    assert calls > 10 * LIFE_SECONDS
+    assert ten == [True] * 10 * ROUNDS
     assert stats.reuse_detected == 0
-    assert LIFE_SECONDS / 2.0 - 1 <= stats.refreshes <= LIFE_SECONDS / 1.0 + 1
+    lives = ROUNDS * STEP / TOKEN_LIFE
+    assert lives - 1 <= stats.refreshes <= 2 * lives + 1
     assert stats.counts.get("session-revoked", 0) == 0
 
 
-def _ten_threads(sandbox: Sandbox) -> int:
-    deadline = time.monotonic() + LIFE_SECONDS
+def _ten_threads(sandbox: Sandbox, time: VirtualTime) -> list[bool]:
+    found: list[bool] = []
 
-    def call(session: Session) -> int:
-        count = 0
-        while time.monotonic() < deadline:
-            assert session.queue_info(sandbox.visual_queue_id).is_open
-            count += 1
-            time.sleep(0.02)
-        return count
+    def call(session: Session) -> bool:
+        return session.queue_info(sandbox.visual_queue_id).is_open is True
 
     with PuzzelChat(**settings(sandbox)) as chat, chat.connect() as session, ThreadPoolExecutor(10) as pool:
-        return sum(pool.map(call, [session] * 10))
+        for _ in range(ROUNDS):
+            found += pool.map(call, [session] * 10)
+            time.advance(STEP)
+    return found
 
 
-async def _ten_tasks(sandbox: Sandbox) -> int:
-    deadline = time.monotonic() + LIFE_SECONDS
+async def _ten_tasks(sandbox: Sandbox, time: VirtualTime) -> list[bool]:
+    found: list[bool] = []
 
-    async def call(session: AsyncSession) -> int:
-        count = 0
-        while time.monotonic() < deadline:
-            assert (await session.queue_info(sandbox.visual_queue_id)).is_open
-            count += 1
-            await asyncio.sleep(0.02)
-        return count
+    async def call(session: AsyncSession) -> bool:
+        return (await session.queue_info(sandbox.visual_queue_id)).is_open is True
 
     async with AsyncPuzzelChat(**settings(sandbox)) as chat, await chat.connect() as session:
-        return sum(await asyncio.gather(*(call(session) for _ in range(10))))
+        for _ in range(ROUNDS):
+            found += await asyncio.gather(*(call(session) for _ in range(10)))
+            time.advance(STEP)
+    return found
 
 
 def test_no_agent_in_time_leaves_the_queue(connect: Connect) -> None:
@@ -324,7 +321,7 @@ def test_a_wrong_secret(connect: Connect) -> None:
         connect(**settings(sandbox, client_secret="right")).connect()
 
 
-def test_an_unreachable_host(connect: Connect) -> None:
+def test_an_unreachable_host(connect: Connect, puzzel_time: VirtualTime) -> None:
     """A host that does not answer is a `TransportError` that was certainly not sent, and names host and setting."""
     with Sandbox() as gone, Sandbox() as sandbox:
         missing, good = gone.settings, sandbox.settings

@@ -85,6 +85,7 @@ def test_only_what_came_explains_why_a_polling_ended() -> None:
     assert not explained(ValueError(), (poll, "a", page), (poll, "a", page), (poll, "a", page))
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_table(capsys: pytest.CaptureFixture[str]) -> None:
     """One seed gives one table byte by byte, in this process and in several; another seed gives another."""
     small = ["--mix", "everything", "--mix", "lost-rotations", "--semantics", "drain", "--messages", "100"]

@@ -26,11 +26,12 @@ from puzzel_chat import (
 )
 from puzzel_chat.sandbox import SEMANTICS, Entry, Fault, Sandbox, Semantics
 from puzzel_chat.testing import VirtualTime
+from quick import quick_only
 from waiting import until
 
 Connect = Callable[..., Any]
 Lose = Callable[..., Fault]
-TIMEOUT = 0.5
+TIMEOUT = 1.0
 
 AFTER: dict[str, Lose] = {
     "dropped": lambda name, **when: Fault.drop(name, after=True, **when),
@@ -64,7 +65,7 @@ class Lost:
     timeout: float
 
 
-@pytest.fixture(params=["soon", "late"])
+@pytest.fixture(params=quick_only(["soon"], ["soon", "late"]))
 def lost(request: pytest.FixtureRequest) -> Lost:
     """The replies that are lost at once, then those that are given up."""
     late = request.param == "late"
@@ -91,7 +92,7 @@ def check_delivered(events: list[Event], ledger: tuple[Entry, ...]) -> None:
 
 
 @pytest.mark.parametrize("echoes", [True, False], ids=["our id in the echo", "no id in the echo"])
-@pytest.mark.parametrize("semantics", SEMANTICS)
+@pytest.mark.parametrize("semantics", quick_only(["cursor"], SEMANTICS))
 def test_a_send(
     connect: Connect, centre: Callable[..., Sandbox], lost: Lost, semantics: Semantics, echoes: bool
 ) -> None:
@@ -122,7 +123,7 @@ def test_a_send(
         check_delivered(list(conversation.events()), sandbox.ledger()[conversation.id])
 
 
-@pytest.mark.parametrize("semantics", SEMANTICS)
+@pytest.mark.parametrize("semantics", quick_only(["cursor"], SEMANTICS))
 def test_sends_side_by_side(connect: Connect, centre: Callable[..., Sandbox], semantics: Semantics) -> None:
     """Several senders of the same words, some replies lost, no ids in the echoes: each message counts for one send."""
     lost = [Fault.drop("sendMessage", after=True, every=3), Fault.drop("sendMessage", every=4)]
@@ -252,6 +253,7 @@ def test_a_route_that_is_given_up(connect: Connect, centre: Callable[..., Sandbo
             assert sandbox.stats().ended == sandbox.stats().routed, name
 
 
+@pytest.mark.slow
 def test_a_route_that_takes_effect_after_it_was_given_up(connect: Connect) -> None:
     """A request that the service works on while it denies it is not made twice, and `end()` meets it there."""
     late = Fault.latency(1.0, "routeConversation")
