@@ -36,11 +36,11 @@ from puzzel_chat._models import (
     Variable,
     Visitor,
     is_message,
+    secret_or_none,
 )
 from puzzel_chat._refresh import TRY_WITHIN, Refresh, after_refusal, next_step
 from puzzel_chat._retry import LEAVE_PAUSE, LEAVE_WITHIN, MAX_ATTEMPTS, RECONCILE_WITHIN, again, unknown_outcome, within
 from puzzel_chat._routing import AgentWait, check_hours, checked_timeout, must_leave, unknown_hours
-from puzzel_chat._secrets import secret_or_none
 from puzzel_chat._session import SessionState, log
 from puzzel_chat._settings import Settings
 from puzzel_chat._store import owner_name

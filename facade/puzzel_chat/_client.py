@@ -18,8 +18,7 @@ from puzzel_chat._clock import Clock
 from puzzel_chat._errors import ConfigurationError, InvalidArgument, SessionNotFound, StoreError
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._lease import Mail
-from puzzel_chat._models import Customer, Variable, Visitor
-from puzzel_chat._secrets import Secret, secret_or_none
+from puzzel_chat._models import Customer, Secret, Variable, Visitor, secret_or_none
 from puzzel_chat._session import Parts, SessionState, token_set
 from puzzel_chat._settings import ADDRESS_SETTINGS, Region, Settings
 from puzzel_chat._store import MemoryStore, Store

@@ -1,6 +1,7 @@
-"""The values that callers see: frozen, typed, and each with the decoded JSON it came from in `raw`.
+"""The values that callers see: frozen and typed; those from the service keep their decoded JSON in `raw`.
 
-Reprs leave out what people wrote, names and contact details, so that a value may be logged.
+No repr shows a secret, a name, a contact detail or what somebody wrote, so a value can be logged, and a traceback
+that prints locals is safe too.
 """
 
 from __future__ import annotations
@@ -13,9 +14,39 @@ from typing import Any, TypeAlias, TypeGuard
 from attrs import field, frozen
 
 from puzzel_chat._errors import InvalidArgument
-from puzzel_chat._secrets import secret_or_none
 
 Raw: TypeAlias = Mapping[str, Any]
+MASK = "'***'"
+
+
+class Secret(str):
+    """A string with a masked repr; otherwise an ordinary string."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return MASK
+
+
+class SecretBytes(bytes):
+    """Bytes with a masked repr."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return MASK
+
+
+class SecretDict(dict[str, Any]):
+    """A decoded JSON object with a masked repr."""
+
+    def __repr__(self) -> str:
+        return "{…}"
+
+
+def secret_or_none(value: str | None) -> Secret | None:
+    """Wrap a string as a `Secret`; return anything else, such as None, as it is."""
+    return Secret(value) if isinstance(value, str) else value
 
 
 def _private(default: Any = None) -> Any:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from attrs import evolve, field, frozen
 
 from puzzel_chat._errors import ConfigurationError
-from puzzel_chat._secrets import Secret, secret_or_none
+from puzzel_chat._models import Secret, secret_or_none
 
 Region: TypeAlias = Literal["opo", "uk"]
 HostName: TypeAlias = Literal["identity", "communication"]

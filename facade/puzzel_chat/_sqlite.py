@@ -17,7 +17,7 @@ from typing import TypeVar
 from attrs import astuple
 
 from puzzel_chat._errors import ConfigurationError, StoreError
-from puzzel_chat._secrets import Secret, secret_or_none
+from puzzel_chat._models import Secret, secret_or_none
 from puzzel_chat._store import (
     SEEN,
     Right,

@@ -28,7 +28,7 @@ from weakref import WeakSet
 
 from attrs import evolve, field, frozen
 
-from puzzel_chat._secrets import Secret
+from puzzel_chat._models import Secret
 
 Right = Literal["refresh", "mail"]
 """To refresh the session's token; to poll the session and take what comes."""

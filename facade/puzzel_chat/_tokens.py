@@ -20,8 +20,8 @@ from hashlib import sha256
 from attrs import define, evolve, frozen
 
 from puzzel_chat._errors import PuzzelChatError, SessionExpired, TransportError, twin
+from puzzel_chat._models import Secret
 from puzzel_chat._retry import retry_after
-from puzzel_chat._secrets import Secret
 from puzzel_chat._settings import Settings
 
 DEFAULT_TTL = 600.0

@@ -20,8 +20,8 @@ from puzzel_chat._async_transport import AsyncTransport
 from puzzel_chat._errors import ContractError, NotFound, PuzzelChatError, RateLimited, ServerError, TransportError
 from puzzel_chat._fleet._hosts import BURST, CHANCE, FEW, HEADROOM, LEAST, REFRESHES_WITHIN, Host
 from puzzel_chat._fleet._members import Service
+from puzzel_chat._models import Secret
 from puzzel_chat._polling import BUNCH, GRID, Pace
-from puzzel_chat._secrets import Secret
 from puzzel_chat._session import Parts, SessionState
 from puzzel_chat._settings import HostName, Settings
 from puzzel_chat._tokens import TokenSet

@@ -14,8 +14,8 @@ from puzzel_chat import PuzzelChat, Session
 from puzzel_chat._client import restored
 from puzzel_chat._errors import SessionError, SessionInUse, SessionNotFound, StoreError
 from puzzel_chat._lease import LEASE
+from puzzel_chat._models import Secret
 from puzzel_chat._refresh import Refresh
-from puzzel_chat._secrets import Secret
 from puzzel_chat._session import Parts, SessionState
 from puzzel_chat._settings import Settings
 from puzzel_chat._sqlite import SQLiteStore

@@ -25,9 +25,8 @@ from puzzel_chat._errors import (
     TransportError,
 )
 from puzzel_chat._lease import LEASE
-from puzzel_chat._models import ConnectionDegraded, ConnectionRecovered, ConversationEnded, Event, MessageEdited
+from puzzel_chat._models import ConnectionDegraded, ConnectionRecovered, ConversationEnded, Event, MessageEdited, Secret
 from puzzel_chat._retry import LAST_WORDS_WITHIN
-from puzzel_chat._secrets import Secret
 from puzzel_chat._session import Parts, SessionState
 from puzzel_chat._settings import Settings
 from puzzel_chat._sqlite import SQLiteStore

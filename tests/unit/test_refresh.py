@@ -41,8 +41,8 @@ from puzzel_chat._async_transport import AsyncTransport
 from puzzel_chat._client import restored
 from puzzel_chat._fleet._hosts import Host
 from puzzel_chat._http import Reply, Request
+from puzzel_chat._models import Secret
 from puzzel_chat._refresh import LEASE
-from puzzel_chat._secrets import Secret
 from puzzel_chat._session import Parts, SessionState
 from puzzel_chat._settings import Settings
 from puzzel_chat._store import StoredTokens, owner_name

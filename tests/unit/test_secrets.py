@@ -27,8 +27,8 @@ from puzzel_chat._client import SignIn
 from puzzel_chat._clock import Clock
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._inbox import Entry, Expected, Inbox, Mailbox
+from puzzel_chat._models import Secret, SecretBytes, secret_or_none
 from puzzel_chat._refresh import Refresh
-from puzzel_chat._secrets import Secret, SecretBytes, secret_or_none
 from puzzel_chat._session import Parts, SessionState
 from puzzel_chat._settings import Settings
 from puzzel_chat._store import MemoryStore, StoredConversation, StoredSession, StoredTokens, Waiting

@@ -13,7 +13,7 @@ from puzzel_chat import AsyncSession, Event, MemoryStore, PuzzelChat, PuzzelChat
 from puzzel_chat._async_transport import AsyncTransport
 from puzzel_chat._client import restored
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._secrets import Secret
+from puzzel_chat._models import Secret
 from puzzel_chat._session import Parts, SessionState
 from puzzel_chat._settings import Settings
 from puzzel_chat._tokens import TokenSet

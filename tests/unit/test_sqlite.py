@@ -15,7 +15,7 @@ from attrs import evolve
 
 from puzzel_chat import _sqlite as _database
 from puzzel_chat._errors import ConfigurationError, StoreError
-from puzzel_chat._secrets import Secret
+from puzzel_chat._models import Secret
 from puzzel_chat._sqlite import SQLiteStore
 from puzzel_chat._store import MemoryStore, StoredConversation, StoredTokens, Waiting, described, is_gone, owner_name
 

@@ -30,10 +30,10 @@ from puzzel_chat._models import (
     Event,
     MessageEdited,
     QueueInfo,
+    Secret,
     TextMessage,
 )
 from puzzel_chat._routing import check_hours, unknown_hours
-from puzzel_chat._secrets import Secret
 from puzzel_chat._session import Parts, SessionState
 from puzzel_chat._settings import Settings
 from puzzel_chat._store import MemoryStore, Store

@@ -15,7 +15,7 @@ import pytest
 from attrs import evolve
 
 from puzzel_chat._errors import ConfigurationError, StoreError
-from puzzel_chat._secrets import Secret
+from puzzel_chat._models import Secret
 from puzzel_chat._sqlite import SQLiteStore
 from puzzel_chat._store import MemoryStore, Right, Store, StoredConversation, StoredTokens, Waiting, owner_name
 

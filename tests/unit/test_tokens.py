@@ -21,8 +21,7 @@ from puzzel_chat._errors import (
     TransportError,
 )
 from puzzel_chat._http import Reply
-from puzzel_chat._models import Visitor
-from puzzel_chat._secrets import Secret
+from puzzel_chat._models import Secret, Visitor
 from puzzel_chat._session import from_stored, to_stored, token_set
 from puzzel_chat._settings import Settings
 from puzzel_chat._tokens import (

@@ -17,8 +17,7 @@ from attrs import asdict, field, fields_dict, frozen
 from puzzel_chat._errors import InvalidArgument
 from puzzel_chat._html import from_text
 from puzzel_chat._http import Request
-from puzzel_chat._models import Customer, Variable, Visitor
-from puzzel_chat._secrets import Secret, SecretBytes
+from puzzel_chat._models import Customer, Secret, SecretBytes, Variable, Visitor
 from puzzel_chat._settings import HostName
 from puzzel_chat._wire.values import given
 from puzzel_chat_api import models

@@ -25,8 +25,7 @@ from attrs import evolve, field, frozen
 from puzzel_chat import _models as ours
 from puzzel_chat._html import to_text
 from puzzel_chat._http import Reply
-from puzzel_chat._models import AllocationStage, Role
-from puzzel_chat._secrets import Secret, SecretDict, secret_or_none
+from puzzel_chat._models import AllocationStage, Role, Secret, SecretDict, secret_or_none
 from puzzel_chat._wire.operations import (
     AUTHENTICATE,
     POLL,
