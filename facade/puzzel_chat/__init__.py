@@ -1,7 +1,7 @@
 """A client for the Puzzel Chat API: open a session, ask for an agent, follow the search, talk, end.
 
-`PuzzelChat` blocks, `AsyncPuzzelChat` awaits; both have the same members. What is documented by the vendor and what is
-assumed by us is told per operation by `operations()`.
+`PuzzelChat` blocks; `AsyncPuzzelChat` is the same for asyncio. `operations()` says for each call of the API whether the
+vendor documents it or we assume it.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ __all__ = [
     "operations",
 ]
 
-# Imported when first used: who only blocks does not pay for asyncio, who catches errors not for an HTTP client.
+# Imported lazily, so that the blocking client does not import asyncio, nor an `except` clause httpx.
 _LATER = {
     "_async": ("AsyncConversation", "AsyncPuzzelChat", "AsyncSession"),
     "_fleet": ("LoopStats", "PollingLoop"),
@@ -163,7 +163,7 @@ _LATER = {
 _HOME = {name: module for module, names in _LATER.items() for name in names}
 
 
-if not TYPE_CHECKING:  # a checker that saw it would take every name for good
+if not TYPE_CHECKING:  # a type checker that saw it would accept any name
 
     def __getattr__(name: str) -> object:
         if name not in _HOME:

@@ -1,4 +1,4 @@
-"""Time and chance, in one object, so that a test can put its own in their place."""
+"""Time and randomness in one object, so that a test can replace both."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """The machine's clocks, its random numbers, and the two ways to wait. All times are in seconds."""
+    """The machine's clocks and random numbers, and two ways to wait. All times are in seconds."""
 
     def now(self) -> Now:
-        """Give the present moment."""
+        """Return the current moment, on both clocks."""
         return Now(time.monotonic(), time.time())
 
     def monotonic(self) -> float:
-        """Give the monotonic time."""
+        """Return the monotonic time."""
         return time.monotonic()
 
     def uniform(self, low: float, high: float) -> float:
-        """Give a random number; not for secrets."""
+        """Return a random number from `low` to `high`; not for secrets."""
         return random.uniform(low, high)
 
     def wait(self, wake: threading.Event, seconds: float) -> None:
-        """Block for so many seconds, or until `wake` is set."""
+        """Block for `seconds`, or until `wake` is set."""
         if seconds > 0:
             wake.wait(seconds)
 
     async def sleep(self, wake: asyncio.Event, seconds: float) -> None:
-        """Sleep for so many seconds on the running event loop, or until `wake` is set."""
-        # Here, so that the blocking client does not pay for importing asyncio.
+        """Sleep for `seconds` on the running event loop, or until `wake` is set."""
+        # Imported here, so that the blocking client does not import asyncio.
         import asyncio
 
         if seconds <= 0:

@@ -1,32 +1,32 @@
-"""Every error that this library raises, as one tree.
+"""Every error of this library, as one tree.
 
 PuzzelChatError(retryable, request_id, attempts, host)
 ├── ConfigurationError(setting)           a wrong or missing setting
-├── InvalidArgument(argument)             an argument that no request can carry; also a ValueError
-├── TransportError(sent)                  nothing usable came back
-├── ApiError(status, code, title, detail) the service said no
+├── InvalidArgument(argument)             an unusable argument; also a ValueError
+├── TransportError(sent)                  no usable reply came back
+├── ApiError(status, code, title, detail) the service refused the request
 │   ├── AuthenticationError               401
 │   ├── PermissionDenied                  403
 │   ├── NotFound                          404
 │   ├── Conflict                          409
 │   ├── RateLimited(retry_after)          429
 │   └── ServerError                       5xx
-├── ContractError(operation, pointer, excerpt)
+├── ContractError(operation, pointer, excerpt)  a reply that does not fit the API's document
 ├── SessionError
-│   ├── SessionExpired                    the service no longer takes the token
+│   ├── SessionExpired                    the service no longer accepts the token
 │   ├── SessionNotFound                   the store has no such session
-│   ├── SessionInUse                      another process or object has the session's mail
+│   ├── SessionInUse                      another process or object polls the session
 │   └── StoreError                        the store could not be read or written
 ├── RoutingError
 │   ├── QueueClosed(opens_at)
 │   ├── QueueFull
 │   ├── RoutingRefused(reason)
 │   └── AgentWaitTimeout(last)            also a TimeoutError
-├── DeliveryUnknown(text, client_id)
+├── DeliveryUnknown(text, client_id)      a message that may or may not have arrived
 └── ConversationClosed                    an action on a chat that has ended
 
-No error message holds a token, a secret or a customer's words. `DeliveryUnknown.text` has the caller's own text
-as an attribute, outside the message.
+No error message contains a token, a secret or a customer's words. The text of an unconfirmed message is in
+`DeliveryUnknown.text`, not in the error message.
 """
 
 from __future__ import annotations
@@ -55,16 +55,16 @@ def _remade(kind: type[PuzzelChatError], message: str, state: dict[str, object])
 
 
 def twin(error: _Error) -> _Error:
-    """Give a copy to raise: an error that is raised again and again would keep the frames of every caller."""
+    """Return a copy to raise; one error raised again and again would collect the frames of every caller."""
     return copy.copy(error)
 
 
 class PuzzelChatError(Exception):
-    """Base of every error of this library.
+    """Base class of all errors of this library.
 
-    `retryable` tells whether the same call may succeed later, `request_id` is the service's own name for the
-    request when it gave one, `attempts` is how many requests were made, and `host` which of the two services was
-    asked, "identity" or "communication"; None when the error is not about a request.
+    `retryable` is True when the same call may succeed later. `request_id` is the service's id for the request, if it
+    sent one. `attempts` is the number of requests made. `host` is the service that was asked, "identity" or
+    "communication"; None when the error is not about a request.
     """
 
     retryable = False
@@ -76,7 +76,7 @@ class PuzzelChatError(Exception):
         self.attempts = attempts
 
     def __reduce__(self) -> tuple[Callable[..., PuzzelChatError], tuple[type[PuzzelChatError], str, dict[str, object]]]:
-        # The constructors differ; worker pools pickle errors, and one error may be raised to many callers.
+        # The constructors differ, so pickling (worker pools) and copying need one way to make any of them.
         return _remade, (type(self), str(self), dict(self.__dict__))
 
 
@@ -89,7 +89,7 @@ class ConfigurationError(PuzzelChatError):
 
 
 class InvalidArgument(PuzzelChatError, ValueError):
-    """An argument that no request can carry; `argument` names it. Nothing was sent."""
+    """An argument is unusable; `argument` names it. Nothing was sent."""
 
     def __init__(self, argument: str, message: str) -> None:
         super().__init__(f"{argument}: {message}")
@@ -97,7 +97,7 @@ class InvalidArgument(PuzzelChatError, ValueError):
 
 
 class TransportError(PuzzelChatError):
-    """No usable reply came back; `sent` is "no" when the service cannot have seen the request, else "maybe"."""
+    """No usable reply came back; `sent` is "no" if the service cannot have seen the request, else "maybe"."""
 
     retryable = True
 
@@ -107,9 +107,10 @@ class TransportError(PuzzelChatError):
 
 
 class ApiError(PuzzelChatError):
-    """The service refused; `status` is the HTTP status, `code`, `title`, `detail` are from its problem document.
+    """The service refused the request.
 
-    `retry_after` is in seconds, when the reply said how long to wait (RFC 9110 section 10.2.3).
+    `status` is the HTTP status; `code`, `title` and `detail` come from the problem document, if there was one.
+    `retry_after` is in seconds, if the reply said how long to wait (RFC 9110 section 10.2.3).
     """
 
     def __init__(
@@ -133,23 +134,23 @@ class ApiError(PuzzelChatError):
 
 
 class AuthenticationError(ApiError):
-    """401: the token was not accepted, also after one refresh."""
+    """401: the token was not accepted, even after one refresh."""
 
 
 class PermissionDenied(ApiError):
-    """403: the token is good, the action is not allowed for it."""
+    """403: the token is valid, but does not allow the action."""
 
 
 class NotFound(ApiError):
-    """404: the service knows no such thing."""
+    """404: the service found nothing under this id or address."""
 
 
 class Conflict(ApiError):
-    """409: the action does not fit the present state."""
+    """409: the action does not fit the current state."""
 
 
 class RateLimited(ApiError):
-    """429: too many requests; wait `retry_after` seconds when it is given."""
+    """429: too many requests; wait `retry_after` seconds if it is set."""
 
     retryable = True
 
@@ -161,10 +162,10 @@ class ServerError(ApiError):
 
 
 class ContractError(PuzzelChatError):
-    """A reply that does not fit the API's document.
+    """A reply does not fit the API's document.
 
-    `operation` is the operationId, `pointer` a JSON pointer into the reply, `excerpt` at most 256 characters of what
-    came, with the words of people and tokens masked.
+    `operation` is the operationId, `pointer` a JSON pointer into the reply, `excerpt` at most its first 256
+    characters, with tokens and people's words masked.
     """
 
     def __init__(self, operation: str, pointer: str, problem: str, excerpt: str) -> None:
@@ -176,7 +177,7 @@ class ContractError(PuzzelChatError):
 
 
 class SessionError(PuzzelChatError):
-    """Something is wrong with the session as a whole."""
+    """The session as a whole cannot be used."""
 
 
 class SessionExpired(SessionError):
@@ -184,11 +185,11 @@ class SessionExpired(SessionError):
 
 
 class SessionNotFound(SessionError):
-    """The store holds no session of that id."""
+    """The store has no session with that id."""
 
 
 class SessionInUse(SessionError):
-    """Another owner has the session's mail: only one at a time may poll it and take what comes."""
+    """Another process or object polls the session; only one at a time may."""
 
     retryable = True
 
@@ -202,7 +203,7 @@ class RoutingError(PuzzelChatError):
 
 
 class QueueClosed(RoutingError):
-    """The queue is outside its opening hours; `opens_at` is when it opens, when the service said so."""
+    """The queue is outside its opening hours; `opens_at` is the next opening, if the service named it."""
 
     def __init__(self, message: str, *, opens_at: datetime | None = None) -> None:
         super().__init__(message)
@@ -210,13 +211,13 @@ class QueueClosed(RoutingError):
 
 
 class QueueFull(RoutingError):
-    """The queue takes no more waiting requests for now."""
+    """The queue accepts no more waiting requests for now."""
 
     retryable = True
 
 
 class RoutingRefused(RoutingError):
-    """The service would not route the conversation; `reason` is its own word for why."""
+    """The service refused to route the conversation; `reason` is its own code for why, if it gave one."""
 
     def __init__(self, message: str, *, reason: str | None = None) -> None:
         super().__init__(message)
@@ -224,7 +225,7 @@ class RoutingRefused(RoutingError):
 
 
 class AgentWaitTimeout(RoutingError, TimeoutError):
-    """No agent within the time given; `last` is the last allocation seen. The queue was left on the server."""
+    """No agent took the chat in time; `last` is the last allocation seen. The chat has left the queue."""
 
     retryable = True
 
@@ -234,9 +235,9 @@ class AgentWaitTimeout(RoutingError, TimeoutError):
 
 
 class DeliveryUnknown(PuzzelChatError):
-    """A message may or may not have arrived; `text` and `client_id` are those of the send.
+    """A message may or may not have arrived; `text` and `client_id` identify it.
 
-    It was looked for in the polls that followed and not found. Sending it again can double it.
+    The polls that followed did not show it. Sending it again may deliver it twice.
     """
 
     def __init__(self, message: str, *, text: str, client_id: str) -> None:
@@ -246,4 +247,4 @@ class DeliveryUnknown(PuzzelChatError):
 
 
 class ConversationClosed(PuzzelChatError):
-    """An action on a conversation that has ended; start a new one to go on."""
+    """The conversation has ended; start a new one to go on."""

@@ -67,7 +67,7 @@ class AllocationStage(enum.Enum):
 
 
 class Role(enum.Enum):
-    """Who wrote a message, or ended a chat."""
+    """The kind of person or program that wrote a message or ended a chat."""
 
     CUSTOMER = "customer"
     AGENT = "agent"
@@ -78,7 +78,7 @@ class Role(enum.Enum):
 
 @frozen(kw_only=True)
 class Agent:
-    """A person of the contact centre."""
+    """A person at the contact centre."""
 
     id: str | None = None
     name: str | None = _private()
@@ -87,7 +87,7 @@ class Agent:
 
 @frozen(kw_only=True)
 class Author:
-    """Who wrote a message."""
+    """The author of a message."""
 
     role: Role = Role.UNKNOWN
     id: str | None = None
@@ -95,13 +95,13 @@ class Author:
 
     @property
     def is_agent(self) -> bool:
-        """Tell whether a person of the contact centre wrote it."""
+        """Whether a person at the contact centre wrote it."""
         return self.role is Role.AGENT
 
 
 @frozen(kw_only=True)
 class Customer:
-    """Who asks for an agent; every field is optional and goes to the agent as it is."""
+    """The customer who asks for an agent; every field is optional and reaches the agent unchanged."""
 
     id: str | None = _private()
     name: str | None = _private()
@@ -111,7 +111,7 @@ class Customer:
 
 @frozen
 class Variable:
-    """A named value that the agent gets with the chat; `secret` asks the service not to show it."""
+    """A named value sent along with the chat; `secret` asks the service not to show it."""
 
     name: str
     value: str = field(repr=False)
@@ -120,10 +120,11 @@ class Variable:
 
 @frozen(kw_only=True)
 class Visitor:
-    """A visitor who is signed in at the customer's own identity provider, by exactly one of that provider's tokens.
+    """A visitor who is signed in at the customer's own identity provider.
 
-    `provider_id` chooses among several providers; the first of the organisation's settings counts unless given. The
-    token is used once, to identify the visitor, and never stored. Raises `InvalidArgument`.
+    Pass exactly one of that provider's tokens, `access_token` or `id_token`. It is used once, to identify the
+    visitor, and never stored. `provider_id` selects one of several providers; without it, the first one in the
+    organisation's settings is used. Raises `InvalidArgument` for no token, for both, or for an unusable value.
     """
 
     access_token: str | None = field(default=None, converter=secret_or_none)
@@ -133,19 +134,19 @@ class Visitor:
     def __attrs_post_init__(self) -> None:
         given = [name for name in ("access_token", "id_token") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise InvalidArgument("visitor", f"needs one of access_token and id_token, and has {len(given) or 'none'}")
+            raise InvalidArgument("visitor", f"needs access_token or id_token, not {'both' if given else 'neither'}")
         token = getattr(self, given[0])
         if not isinstance(token, str) or not token.strip():
-            raise InvalidArgument(given[0], "must be a token of the visitor's identity provider, and not empty")
+            raise InvalidArgument(given[0], "must be a non-empty token from the visitor's identity provider")
         if not isinstance(self.provider_id, int | None) or isinstance(self.provider_id, bool):
             raise InvalidArgument("provider_id", f"must be a whole number, not {type(self.provider_id).__name__}")
 
 
 @frozen(kw_only=True)
 class QueueInfo:
-    """A queue's opening hours and load, as they were at `fetched_at`.
+    """A queue's opening hours and load at `fetched_at`.
 
-    `is_open` is None when the service does not say. `estimated_wait` is in seconds. `time_id` is for `time_info()`.
+    `is_open` is None when the service does not say. `estimated_wait` is in seconds. Pass `time_id` to `time_info()`.
     """
 
     id: str
@@ -163,7 +164,7 @@ class QueueInfo:
 
 @frozen(kw_only=True)
 class TimeInfo:
-    """Which exit of a time module (a set of opening hours) is in force, as it was at `fetched_at`."""
+    """The exit of a time module (a set of opening hours) that applied at `fetched_at`."""
 
     id: str
     exit_name: str | None = None
@@ -175,7 +176,7 @@ class TimeInfo:
 
 @frozen(kw_only=True)
 class Allocation:
-    """The search for an agent, as it was at `fetched_at`; position 1 is next, `estimated_wait` is in seconds."""
+    """The search for an agent at `fetched_at`; position 1 is next in line, `estimated_wait` is in seconds."""
 
     stage: AllocationStage
     queue_position: int | None = None
@@ -188,7 +189,7 @@ class Allocation:
 
 @frozen(kw_only=True)
 class Event:
-    """Something that happened in a conversation; `version` goes up when the service edits it (assumed)."""
+    """Something that happened in a conversation; `version` goes up with each edit."""
 
     conversation_id: str
     id: str
@@ -200,7 +201,7 @@ class Event:
 
 @frozen(kw_only=True)
 class TextMessage(Event):
-    """A line of text: `text` is plain, `html` is what came. `client_id` is set on messages sent from here."""
+    """A text message: `text` is plain, `html` as received. `client_id` is set on messages that you sent."""
 
     text: str = _private("")
     html: str = _private("")
@@ -226,7 +227,7 @@ class OptionsMessage(Event):
 
 @frozen(kw_only=True)
 class FileMessage(Event):
-    """A file that was shared; `size` is in bytes."""
+    """A shared file; `size` is in bytes."""
 
     file_name: str = _private("")
     url: str = _private("")
@@ -236,7 +237,7 @@ class FileMessage(Event):
 
 @frozen(kw_only=True)
 class UnknownMessage(Event):
-    """A message of a type that this version does not know, or that is damaged; everything is in `raw`."""
+    """A message of an unknown `type`, or a damaged one (`problem` says how); `raw` has all of it."""
 
     type: str | None = None
     problem: str | None = None
@@ -272,7 +273,7 @@ class AgentTyping(Event):
 
 @frozen(kw_only=True)
 class ConversationEnded(Event):
-    """The chat is over; it comes once, last, and `by` says who ended it."""
+    """The chat is over; `by` says who ended it. It comes once, as the last event."""
 
     by: Role = Role.UNKNOWN
     reason: str | None = None
@@ -280,14 +281,14 @@ class ConversationEnded(Event):
 
 @frozen(kw_only=True)
 class ConnectionDegraded(Event):
-    """Polls fail for now; the chat goes on and nothing is lost. `problem` says what is wrong."""
+    """Polls are failing for now; the chat goes on and nothing is lost. `problem` says what is wrong."""
 
     problem: str = ""
 
 
 @frozen(kw_only=True)
 class ConnectionRecovered(Event):
-    """Polls succeed again; `after` is how long they failed, in seconds."""
+    """Polls succeed again, after failing for `after` seconds."""
 
     after: float = 0.0
 
@@ -297,5 +298,5 @@ MESSAGE_TYPES = (TextMessage, OptionsMessage, FileMessage, UnknownMessage)
 
 
 def is_message(event: Event) -> TypeGuard[Message]:
-    """Tell whether `messages()` yields this event."""
+    """Return whether `messages()` yields this event."""
     return isinstance(event, MESSAGE_TYPES)

@@ -10,20 +10,20 @@ from puzzel_chat._errors import ContractError, PuzzelChatError
 from puzzel_chat._retry import Uniform, backoff, ends_a_loop, retry_after
 
 ALMOST = 1e-3
-"""Share of a period that is no pause."""
+"""Tolerance when comparing due times, as a share of the period."""
 
 GRID = 0.02
-"""Seconds between two points of the grid at most: polls that come in bunches wake the event loop less often."""
+"""Longest step of the grid in seconds; polls in bunches wake the event loop less often."""
 BUNCH = 20
-"""Polls at one point at most. Larger bunches make Python collect garbage in the midst of each: all that is under way
-then counts as old, and soon everything is looked through, for 0.17 s at 5000 sessions (measured)."""
+"""Most polls at one point of the grid. In a larger bunch Python's garbage collector runs halfway and counts the
+requests under way as old objects; full collections follow, of 0.17 s each at 5000 sessions (measured)."""
 
 
 @define
 class Pace:
-    """When a session's next poll is due. Times are monotonic seconds, `period` is the time between polls.
+    """When a session's next poll is due. Times are monotonic seconds; `period` is the time between polls.
 
-    With a `grid`, polls are due at multiples of so many seconds only, so that those of many sessions come in bunches.
+    With a `grid`, polls are due only at multiples of it, so that the polls of many sessions come in bunches.
     """
 
     period: float
@@ -34,15 +34,16 @@ class Pace:
     _next: float | None = field(default=None, init=False)
 
     def delay(self, now: float, uniform: Uniform) -> float:
-        """Give the seconds until the next poll; the first is at a random point of the period."""
+        """Return the seconds until the next poll; the first is at a random point of the period."""
         if self._next is None:
             self._next = now + uniform(0.0, self.period)
         return max(0.0, self._next - now)
 
     def take_place(self, now: float, share: float, rate: float) -> None:
-        """Plan the next poll at that share of the coming period, on a grid that divides it; a failure's pause is kept.
+        """Plan the next poll at `share` (0 to 1) of the coming period, on a grid that divides it.
 
-        With a higher rate (the polls per second of all sessions) come points between those that were there before.
+        `rate` is the polls per second of all sessions; a higher one halves the grid, so that its old points remain.
+        A pause after a failure is kept.
         """
         halved = max(0, math.ceil(math.log2(max(1.0, rate * GRID / BUNCH))))
         self.grid = self.period / (math.ceil(self.period / GRID) << halved)
@@ -55,19 +56,19 @@ class Pace:
         return math.ceil(due / self.grid) * self.grid if self.grid else due
 
     def succeeded(self, now: float) -> float | None:
-        """Plan the next poll on the grid; gives for how long polls had failed, when this one ended it."""
+        """Plan the next poll; return the seconds for which polls failed before this one, None if they did not."""
         failed_for = None if self.failing_since is None else now - self.failing_since
         self.failures, self.failing_since, self._undecodable = 0, None, 0
         due = now if self._next is None else self._next
-        # A grid point that is almost now, maybe by rounding, is missed too: two polls never come without a pause.
+        # A point that is almost now, perhaps by rounding, counts as missed: no two polls without a pause.
         missed = max(0.0, math.floor((now - due) / self.period + ALMOST))
         self._next = due + (missed + 1) * self.period
         return failed_for
 
     def failed(self, error: PuzzelChatError, now: float, uniform: Uniform) -> bool:
-        """Plan the next poll after a failed one; raises the error when going on is no use.
+        """Plan the next poll after a failed one, and return whether it is the first failure in a row.
 
-        Tells whether this is the first failure of a row.
+        Raises the error when another poll cannot help.
         """
         self._undecodable += isinstance(error, ContractError)
         if ends_a_loop(error, self._undecodable):

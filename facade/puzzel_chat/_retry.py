@@ -1,8 +1,8 @@
-"""Pure: which failure may be sent again, and when.
+"""Pure: which failed requests are sent again, and when.
 
-One rule for single calls (token, queue, time, allocation, route after a certain refusal, end): up to three attempts
-with full jitter. Polling and waiting for an agent have their own pace and never go through here, so that two
-loops never multiply. A send is repeated only when it cannot have arrived.
+Single calls (token, queue, time, allocation, end, and a route that was surely not taken) get up to three attempts with
+full jitter. Polling and waiting for an agent keep their own pace and do not retry here, so that retries never
+multiply. A message is sent again only when it cannot have arrived.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ Uniform = Callable[[float, float], float]
 
 MAX_ATTEMPTS = 3
 LONGEST_RETRY_AFTER = 120.0
-"""A longer `Retry-After` is cut to this many seconds when polling, and is not waited for in a single call."""
+"""Seconds; polling, and waiting for an agent, cut a longer `Retry-After` to this."""
 LONGEST_WAIT_IN_A_CALL = 10.0
+"""Seconds; after a longer `Retry-After` a single call raises instead of waiting."""
 MAX_UNDECODABLE = 3
 RECONCILE_WITHIN = 10.0
-"""Seconds for which a message without a clear answer is looked for in the polls."""
+"""Seconds to look in the polls for a message that was sent without a clear answer."""
 LAST_WORDS_WITHIN = 10.0
-"""Seconds of failing polls, after we ended a chat, when it is over here too, though more may have been said in it."""
+"""After `end()`, stop waiting for the end event once polls have failed for this many seconds."""
 LEAVE_PAUSE = 0.5
-"""Seconds between two tries to end a chat that the service does not know yet."""
+"""Seconds between two attempts to end a chat that the service does not know yet."""
 LEAVE_WITHIN = 5.0
-"""Seconds that leaving may hold up an error, an interrupt, a cancellation, `close()` or the program's exit, in all."""
+"""Seconds, in all, that leaving may delay an error, an interrupt, a cancellation, `close()` or the program's exit."""
 
 
 @frozen
@@ -39,21 +40,21 @@ class Again:
 
 
 def backoff(failures: int, uniform: Uniform, ceiling: float = 30.0) -> float:
-    """Full jitter: anything from 0 to min(ceiling, 2^failures) seconds; `failures` counts from 1."""
+    """Return a pause with full jitter: 0 to min(ceiling, 2^failures) seconds."""
     return uniform(0.0, min(ceiling, 2.0 ** min(failures, 16)))
 
 
 def retry_after(error: BaseException | None) -> float | None:
-    """Give how long the service asked us to wait, in seconds, cut to two minutes."""
+    """Return the seconds that the service asked us to wait, at most two minutes, or None."""
     asked = error.retry_after if isinstance(error, ApiError) else None
     return None if asked is None else min(max(asked, 0.0), LONGEST_RETRY_AFTER)
 
 
 def not_taken(error: BaseException) -> bool:
-    """Tell whether the service certainly did not act on the request.
+    """Return whether the service surely did not act on the request.
 
-    True when it was never sent, for 429 (RFC 6585 section 4), and for a 503 that names a time to come back (RFC 9110
-    section 15.6.4; a bare 503 often comes from a gateway that may have passed the request on).
+    True when it was never sent, for 429 (RFC 6585 section 4), and for a 503 with `Retry-After` (RFC 9110 section
+    15.6.4; a 503 without it often comes from a gateway that may have passed the request on).
     """
     if isinstance(error, TransportError):
         return error.sent == "no"
@@ -63,14 +64,14 @@ def not_taken(error: BaseException) -> bool:
 
 
 def unknown_outcome(error: BaseException) -> bool:
-    """Tell whether the service may or may not have acted on the request; a success that cannot be read counts."""
+    """Return whether the service may have acted on the request; an unreadable success counts."""
     return isinstance(error, TransportError | ServerError | ContractError) and not not_taken(error)
 
 
 def again(error: PuzzelChatError, attempts: int, *, repeatable: bool, uniform: Uniform) -> Again | None:
-    """Decide whether to send a failed request again; `attempts` counts those made, `repeatable` is the operation's.
+    """Return when to send a failed request again, or None to raise its error.
 
-    None means: give the error to the caller.
+    `attempts` is the number of requests made so far; `repeatable` says that the operation may run twice.
     """
     if attempts >= MAX_ATTEMPTS or not error.retryable or not (repeatable or not_taken(error)):
         return None
@@ -81,7 +82,7 @@ def again(error: PuzzelChatError, attempts: int, *, repeatable: bool, uniform: U
 
 
 def within(by: float, now: float) -> float | None:
-    """Give the seconds that are left for a request, None for its usual time; raises when it would come too late."""
+    """Return the seconds left until `by`, None for no limit; raise `TransportError` when the time is up."""
     if by == math.inf:
         return None
     if by <= now:
@@ -90,10 +91,10 @@ def within(by: float, now: float) -> float | None:
 
 
 def ends_a_loop(error: PuzzelChatError, undecodable: int) -> bool:
-    """Tell whether a loop that asks again and again must stop at this error.
+    """Return whether a loop of polls must stop at this error.
 
-    It goes on after what passes (no reply, 429, 408, 5xx) and after fewer than three undecodable replies in a row
-    (`undecodable` counts this one); anything else would only fail again.
+    It goes on after a passing failure (no reply, 408, 429, 5xx), and after fewer than three undecodable replies in a
+    row (`undecodable` includes this one). Any other error would only come again.
     """
     if isinstance(error, ContractError):
         return undecodable >= MAX_UNDECODABLE

@@ -1,11 +1,11 @@
-"""Pure: the wait for an agent. An allocation snapshot goes in; go on, done or an error comes out.
+"""Pure: the wait for an agent. Snapshots of the allocation go in; "go on", "done" or an error comes out.
 
     QUEUED ◄──► OFFERED ──► ASSIGNED      done
        ▲           │
-       └─ DECLINED ┘                      asked again: another agent is offered the chat
+       └─ DECLINED ┘                      the chat is offered to another agent
     REFUSED, CANCELLED, EXPIRED           an error
 
-The service has no maximum waiting time (related), so the wait bounds itself.
+The service sets no limit to the wait, so the caller's timeout does.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from puzzel_chat._models import Allocation, AllocationStage, QueueInfo
 from puzzel_chat._retry import Uniform, ends_a_loop, retry_after
 
 DELAYS = (0.0, 1.0, 1.0, 2.0, 3.0, 5.0)
-"""Seconds before each look at the allocation; the last one repeats."""
+"""Seconds before each look at the allocation; the last value repeats."""
 
-# Terminal stages that are not success, each with the sentence its error prints.
+# The stages that end a search without an agent, each with its error message.
 ENDINGS = {
     AllocationStage.REFUSED: "The contact centre refused to find an agent",
     AllocationStage.CANCELLED: "The request for an agent was cancelled",
@@ -41,7 +41,7 @@ ENDINGS = {
 
 
 def refusal(reason: str | None, sentence: str) -> PuzzelChatError:
-    """Give the error for a refusal, by the service's own word for it (assumed words)."""
+    """Return the error for a refusal; `reason` is the service's code for it."""
     if reason == "QueueClosed":
         return QueueClosed("The queue is closed. Ask queue_info() when it opens.")
     if reason == "QueueFull":
@@ -51,16 +51,16 @@ def refusal(reason: str | None, sentence: str) -> PuzzelChatError:
 
 
 def checked_timeout(timeout: object, argument: str = "timeout") -> float:
-    """Give a wait in seconds that ends; the service itself has no maximum (related)."""
+    """Return a timeout in seconds; raise `InvalidArgument` for a negative or endless one."""
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout < float("inf"):
-        raise InvalidArgument(argument, f"must be a number of seconds from 0 up, not {timeout!r}")
+        raise InvalidArgument(argument, f"must be a finite number of seconds, 0 or more, not {timeout!r}")
     return float(timeout)
 
 
 def must_leave(error: BaseException) -> bool:
-    """Tell whether the request for an agent may still stand at the service after this error.
+    """Return whether the chat may still be in the queue after this error, and must leave it.
 
-    A caller that merely stops listening (GeneratorExit) keeps its place; after a refusal there is nothing to leave.
+    A caller that only stops listening (GeneratorExit) keeps its place; after a refusal there is no queue to leave.
     """
     if isinstance(error, AgentWaitTimeout):
         return True
@@ -69,7 +69,7 @@ def must_leave(error: BaseException) -> bool:
 
 @frozen
 class Seen:
-    """What a change is judged by; times and raw replies are left out."""
+    """The fields that count as a change; times and raw replies do not."""
 
     stage: AllocationStage
     position: int | None
@@ -78,7 +78,7 @@ class Seen:
 
     @classmethod
     def of(cls, allocation: Allocation) -> Seen:
-        """Take from a snapshot what matters."""
+        """Return the fields of a snapshot that count as a change."""
         agent = allocation.agent.id if allocation.agent else None
         return cls(allocation.stage, allocation.queue_position, allocation.estimated_wait, agent)
 
@@ -87,7 +87,7 @@ class Seen:
 class AgentWait:
     """One wait for an agent: when to look next, what changed, and how it ends.
 
-    `timeout` in seconds bounds the whole wait, `began` is a monotonic time.
+    `timeout` limits the whole wait, in seconds; `began` is a monotonic time.
     """
 
     began: float
@@ -99,27 +99,28 @@ class AgentWait:
     _delays: chain[float] = field(init=False, factory=lambda: chain(DELAYS, repeat(DELAYS[-1])))
 
     def delay(self, now: float, uniform: Uniform) -> float:
-        """Give the seconds until the next look; raises `AgentWaitTimeout` when the time is over."""
+        """Return the seconds until the next look; raise `AgentWaitTimeout` when the time is up."""
         left = self.began + self.timeout - now
         pause = next(self._delays) * uniform(0.9, 1.1) if self._asked is None else self._asked
         self._asked = None
+        # A timeout of 0 still looks once.
         if left <= 0 and self.last is not None:
             raise self.over()
         return max(0.0, min(pause, left))
 
     def over(self) -> AgentWaitTimeout:
-        """Give the error for a wait that took too long."""
+        """Return the error for a wait that took too long."""
         where = f"; last seen {self.last.stage.value}" if self.last else ""
         position = f" at position {self.last.queue_position}" if self.last and self.last.queue_position else ""
-        failing = f" The service could not be asked lately: {self.failure}" if self.failure else ""
+        failing = f" The last status request failed: {self.failure}" if self.failure else ""
         return AgentWaitTimeout(
-            f"No agent within {self.timeout:g} seconds{where}{position}.{failing} The queue was left;"
+            f"No agent within {self.timeout:g} seconds{where}{position}.{failing} The chat has left the queue;"
             " wait longer, or offer the customer another way.",
             last=self.last,
         )
 
     def observe(self, allocation: Allocation) -> bool:
-        """Take a snapshot and tell whether anything changed; raises when the search has ended without an agent."""
+        """Record a snapshot and return whether anything changed; raise when the search ended without an agent."""
         before, self.last = self.last, allocation
         self._undecodable, self.failure = 0, None
         if allocation.stage in ENDINGS:
@@ -128,11 +129,11 @@ class AgentWait:
 
     @property
     def done(self) -> bool:
-        """Tell whether an agent has the chat."""
+        """Whether an agent has the chat."""
         return self.last is not None and self.last.stage is AllocationStage.ASSIGNED
 
     def failed(self, error: PuzzelChatError, now: float) -> None:
-        """Take a failed look; raises it when looking again is no use, or the timeout when the time is over."""
+        """Record a failed look; raise it if another look cannot help, or the timeout when the time is up."""
         self._undecodable += isinstance(error, ContractError)
         if ends_a_loop(error, self._undecodable):
             raise error
@@ -143,12 +144,12 @@ class AgentWait:
 
 
 def check_hours(info: QueueInfo) -> None:
-    """Raise `QueueClosed` when the queue says that it is closed; not knowing does not stop a chat."""
+    """Raise `QueueClosed` when the queue is closed; unknown hours do not stop a chat."""
     if info.is_open is False:
-        told = f" It opens {info.opens_at.isoformat()}." if info.opens_at else " Start the chat within opening hours."
+        told = f" It opens at {info.opens_at.isoformat()}." if info.opens_at else " Start the chat in opening hours."
         raise QueueClosed(f"The queue {info.id} is closed.{told}", opens_at=info.opens_at)
 
 
 def unknown_hours(error: PuzzelChatError) -> bool:
-    """Tell whether this failure leaves the opening hours unknown; asking for them is optional (documented)."""
+    """Return whether a chat may start after this failure, with unknown opening hours."""
     return error.retryable or isinstance(error, ContractError)

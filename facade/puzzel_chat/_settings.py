@@ -1,4 +1,4 @@
-"""Settings: checked once, when they are made, so that everything after can rely on them."""
+"""Settings, checked once when they are made, so that all later code can rely on them."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ ADDRESS_SETTINGS = ("region", "base_url", "identity_url")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 _SECONDS = ("timeout", "poll_interval")
 _TEXTS = ("grant_type", "client_id", "tenant_id", "client_secret", "scope")
-# These belong to the grant itself: set by hand they would break the token's life.
+# Set by hand, these would break the token refresh.
 _OWN_FIELDS = frozenset({*_TEXTS, "refresh_token"})
 
 
 def env_name(setting: str) -> str:
-    """Give the environment variable of a setting."""
+    """Return the name of a setting's environment variable."""
     return ENV_PREFIX + setting.upper()
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address is this machine's own."""
+    """Return whether a host name or IP address is this machine's own."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -52,7 +52,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _kept(fields: Mapping[str, str]) -> Mapping[str, str]:
-    """Keep a copy of our own, whose values hide themselves; what is no mapping is told later."""
+    """Return a read-only copy with masked values; anything but a mapping is refused later."""
     if not isinstance(fields, Mapping):
         return fields
     return MappingProxyType(
@@ -62,7 +62,7 @@ def _kept(fields: Mapping[str, str]) -> Mapping[str, str]:
 
 @frozen
 class Address:
-    """Where one of the two hosts is, and the setting that says so."""
+    """The address of one of the two hosts, and the setting it comes from."""
 
     name: HostName
     url: str
@@ -79,17 +79,20 @@ class Address:
 
 @frozen(kw_only=True)
 class Settings:
-    """What the library needs to know about a contact centre.
+    """The settings of a contact centre.
 
-    `solution_id` is the tenant's id. `region` ("opo" or "uk") picks the vendor's two hosts; else `base_url` is the
-    address of the communication service and `identity_url` that of the identity service, the same unless given. A
-    request for a token sends `grant_type`, `client_id`, `tenant_id` (the solution id unless set), `client_secret` and
-    `scope` when given, and every field of `token_fields`. For a signed-in visitor, `{user_info_id}` and
-    `{code_verifier}` in a value of `token_fields` stand for what identifies the visitor, should the service want those
-    under other names. `timeout` bounds connecting, each read and each write, `poll_interval` is the time between two
-    polls; both in seconds.
+    `solution_id` is the tenant's id. Set either `region` ("opo" or "uk"), for the vendor's two hosts there, or
+    `base_url`, the address of the communication service, and `identity_url`, that of the identity service (default:
+    `base_url`). Plain http to another machine needs `allow_insecure_http`.
 
-    Raises `ConfigurationError` naming the setting when one is missing or wrong.
+    A token request sends `grant_type`, `client_id`, `tenant_id` (default: `solution_id`), `client_secret` and `scope`
+    if set, and every field of `token_fields`. If the service expects the data of a signed-in visitor in other fields,
+    put `{user_info_id}` and `{code_verifier}` into values of `token_fields`.
+
+    `timeout` limits connecting, each read and each write; `poll_interval` is the time between two polls. Both are in
+    seconds.
+
+    Raises `ConfigurationError`, which names the setting, when one is missing or wrong.
     """
 
     solution_id: str
@@ -138,17 +141,18 @@ class Settings:
             object.__setattr__(self, name, value)
 
     def address(self, name: HostName) -> Address:
-        """Return where a host is, and the setting to change when that is wrong."""
+        """Return a host's address, with the setting to change if it is wrong."""
         url = self.identity_url if name == "identity" else self.base_url
         own = "identity_url" if name == "identity" and url != self.base_url else "base_url"
         return Address(name, url, own if self.region is None else "region")
 
     @classmethod
     def from_env(cls, **overrides: object) -> Settings:
-        """Read `PUZZEL_CHAT_*` variables; a keyword given here, unless None, wins over its variable.
+        """Return settings from `PUZZEL_CHAT_*` variables; a keyword that is not None overrides its variable.
 
-        A region given here wins over addresses in the environment, and `base_url` over a region there.
-        `PUZZEL_CHAT_TOKEN_FIELDS` is a list such as `audience=chat,tenant=7`. Raises `ConfigurationError`.
+        A `region` keyword also overrides addresses in the environment, and a `base_url` keyword a region there.
+        `PUZZEL_CHAT_TOKEN_FIELDS` is a list such as `audience=chat,tenant=7`. Raises `ConfigurationError`, which names
+        the setting, when one is missing or wrong.
         """
         given = {name: value for name, value in overrides.items() if value is not None}
         values: dict[str, object] = {
@@ -160,16 +164,17 @@ class Settings:
 
     @classmethod
     def checked(cls, **values: object) -> Settings:
-        """Make settings from keywords, telling a missing or misspelt one by name."""
+        """Return settings from keywords; raise `ConfigurationError` for a missing or misspelt one."""
         _check_names(values)
         if values.get("solution_id") in (None, ""):
             raise ConfigurationError("solution_id", f"is missing; pass it or set {env_name('solution_id')}")
         return cls(**values)  # type: ignore[arg-type]  # each value is checked in __attrs_post_init__
 
     def replace(self, **changes: object) -> Settings:
-        """Return the same settings with some of them changed, and checked again.
+        """Return a copy with some settings changed, and check it again.
 
-        A region takes the place of the addresses, and `base_url` that of a region and its `identity_url`.
+        A new `region` replaces both addresses. A new `base_url` replaces a region; the identity service moves along
+        unless `identity_url` names another one. Raises `ConfigurationError` when a setting is wrong.
         """
         _check_names(changes)
         reset: dict[str, Any] = {name: None if name == "region" else "" for name in _overruled(changes)}
@@ -179,7 +184,7 @@ class Settings:
 
 
 _NO_HOST = (
-    f"is missing; name a region ({', '.join(REGIONS)}, {env_name('region')}), or the addresses of the service:"
+    f"is missing; name a region ({', '.join(REGIONS)}, {env_name('region')}), or the service's addresses:"
     f" base_url ({env_name('base_url')}) and identity_url ({env_name('identity_url')})"
 )
 
@@ -188,11 +193,11 @@ def _check_names(values: Mapping[str, object]) -> None:
     known = Settings.__annotations__
     for name in values:
         if name not in known:
-            raise ConfigurationError(name, f"is not a setting; there are {', '.join(known)}")
+            raise ConfigurationError(name, f"is not a setting; the settings are {', '.join(known)}")
 
 
 def _overruled(given: Mapping[str, object]) -> set[str]:
-    """Return the settings of addresses whose earlier values these take the place of."""
+    """Return the address settings whose earlier values these replace."""
     if given.get("region"):
         return {"base_url", "identity_url"} - given.keys()
     return {"region"} - given.keys() if given.get("base_url") else set()
@@ -220,7 +225,7 @@ def _from_text(name: str, text: str) -> object:
     if name == "token_fields":
         pairs = [part.partition("=") for part in text.split(",") if part.strip()]
         if not all(key.strip() and separator for key, separator, _ in pairs):
-            raise ConfigurationError(name, f"{env_name(name)} must be name=value pairs with commas between them")
+            raise ConfigurationError(name, f"{env_name(name)} must be name=value pairs, separated by commas")
         return {key.strip(): Secret(value.strip()) for key, _, value in pairs}
     return Secret(text) if name == "client_secret" else text
 
@@ -229,14 +234,14 @@ def _check_text(setting: str, value: object) -> None:
     if not isinstance(value, str):
         raise ConfigurationError(setting, f"must be a string, not {type(value).__name__}")
     if not value.strip() or any(ord(letter) < 32 for letter in value):
-        raise ConfigurationError(setting, "must not be empty or hold control characters")
+        raise ConfigurationError(setting, "must not be empty or contain control characters")
 
 
 def _check_seconds(setting: str, value: object, low: float, high: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigurationError(setting, f"must be a number of seconds, not {type(value).__name__}")
     if not math.isfinite(value) or not low <= value <= high:
-        raise ConfigurationError(setting, f"must be from {low:g} to {high:g} seconds, not {value:g}")
+        raise ConfigurationError(setting, f"must be between {low:g} and {high:g} seconds, not {value:g}")
 
 
 def _check_token_fields(fields: object) -> None:
@@ -254,7 +259,7 @@ def _checked_url(setting: str, url: object, allow_insecure_http: bool) -> str:
         raise ConfigurationError(setting, f"must be a string, not {type(url).__name__}")
     url = url.strip()
     if any(letter.isspace() or not letter.isprintable() for letter in url):
-        raise ConfigurationError(setting, "must hold no blanks or control characters")
+        raise ConfigurationError(setting, "must not contain blanks or control characters")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -263,11 +268,11 @@ def _checked_url(setting: str, url: object, allow_insecure_http: bool) -> str:
     if parts.scheme not in ("http", "https") or not host:
         raise ConfigurationError(setting, "must begin with https:// and name a host")
     if parts.username or parts.password or "?" in url or "#" in url:
-        raise ConfigurationError(setting, "must hold no user, password, query or fragment")
+        raise ConfigurationError(setting, "must not contain a user, password, query or fragment")
     if parts.scheme == "http" and not (allow_insecure_http or is_loopback(host)):
         raise ConfigurationError(
             setting,
-            f"plain http to {host} would show tokens and chats to the network; use https://,"
+            f"plain http to {host} would expose tokens and chats to the network; use https://,"
             f" or set allow_insecure_http=True ({env_name('allow_insecure_http')}=true) if that network is yours",
         )
     return url.rstrip("/")

@@ -230,7 +230,7 @@ def test_a_wait_through_a_failing_service_says_so(connect: Connect) -> None:
     ):
         conversation = session.conversation()
         conversation.route("support")
-        with pytest.raises(AgentWaitTimeout, match=r"could not be asked lately: getRequestStatus: status 500"):
+        with pytest.raises(AgentWaitTimeout, match=r"The last status request failed: getRequestStatus: status 500"):
             conversation.wait_for_agent(timeout=0.2)
         with pytest.raises(InvalidArgument, match=r"^wait: "):
             connect(**settings(sandbox)).start("support", wait=-1)

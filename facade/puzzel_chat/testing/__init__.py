@@ -1,14 +1,14 @@
-"""A pytest plugin for tests of programs that use puzzel-chat, loaded by pytest itself.
+"""A pytest plugin for tests of programs that use puzzel-chat; pytest loads it by itself.
 
     @pytest.mark.puzzel_sandbox(script="silent")
     def test_gives_up_when_nobody_answers(puzzel_chat_settings, puzzel_time):
         with PuzzelChat(**puzzel_chat_settings) as chat, pytest.raises(AgentWaitTimeout):
             chat.start("support", wait=30)
 
-Fixtures: `puzzel_sandbox`, a started sandbox (needs the extra `[sandbox]`); `puzzel_chat_settings`, a client's keyword
-arguments for it; `puzzel_time`, time that passes at once; `puzzel_stable_ids`, the same ids in each run.
-For chats recorded with pytest-recording: `cassette_config` and `unplayed`. Nothing but pytest is imported until a
-fixture or a cassette asks for it.
+Fixtures: `puzzel_sandbox`, a running sandbox (needs the extra `[sandbox]`); `puzzel_chat_settings`, a client's keyword
+arguments for it; `puzzel_time`, virtual time, in which no wait takes real time; `puzzel_stable_ids`, the same ids in
+each run. For chats recorded with pytest-recording there are `cassette_config` and `unplayed`. Only pytest is imported
+until a fixture or a cassette needs more.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _CREDENTIALS = ("grant_type", "client_id", "client_secret")
 _MARKER = "puzzel_sandbox(script='helpful', **options): the options of puzzel_chat.sandbox.Sandbox for this test"
 
 
-if not TYPE_CHECKING:  # a checker that saw it would take every name for good
+if not TYPE_CHECKING:  # a type checker that saw it would accept any name
 
     def __getattr__(name: str) -> Any:
         if name not in __all__:
@@ -45,13 +45,13 @@ if not TYPE_CHECKING:  # a checker that saw it would take every name for good
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Register the marker."""
     config.addinivalue_line("markers", _MARKER)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_recording_configure(config: pytest.Config, vcr: Any) -> None:
-    """Give pytest-recording our cassette format; only cassettes that ask for it by name are written in it."""
+    """Register our cassette format with pytest-recording; only cassettes that name it use it."""
     from puzzel_chat.testing._cassette import prepare
 
     prepare(vcr)
@@ -59,10 +59,10 @@ def pytest_recording_configure(config: pytest.Config, vcr: Any) -> None:
 
 @pytest.fixture
 def puzzel_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    """Start a local contact centre; `@pytest.mark.puzzel_sandbox(script="silent")` gives its options.
+    """Start a sandbox, with options from the marker, such as `@pytest.mark.puzzel_sandbox(script="silent")`.
 
-    It lives in the virtual time of a test that uses `puzzel_time`, else its agents are quick (`pace=0.02` seconds).
-    Raises `ImportError` telling what to install when the extra is missing.
+    With `puzzel_time` it runs in the test's virtual time; otherwise its agents are quick (`pace=0.02` seconds).
+    Raises `ImportError`, which says what to install, when the extra is missing.
     """
     from puzzel_chat.sandbox import Sandbox
 
@@ -76,7 +76,7 @@ def puzzel_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def puzzel_chat_settings(request: pytest.FixtureRequest, puzzel_sandbox: Sandbox) -> dict[str, Any]:
-    """Give a client's keyword arguments for the test's sandbox: `PuzzelChat(**puzzel_chat_settings)`."""
+    """Return a client's keyword arguments for the test's sandbox: `PuzzelChat(**puzzel_chat_settings)`."""
     _, options = _marked(request)
     asked = {name: options[name] for name in _CREDENTIALS if options.get(name) is not None}
     interval = 1.0 if "puzzel_time" in request.fixturenames else 0.05
@@ -85,9 +85,9 @@ def puzzel_chat_settings(request: pytest.FixtureRequest, puzzel_sandbox: Sandbox
 
 @pytest.fixture
 def puzzel_time(monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
-    """Make the waits of every client made in this test pass at once; for one chat at a time.
+    """Return the virtual time of all clients made in this test: no wait takes real time. For one chat at a time.
 
-    Each wait of a client moves this time on, `advance(seconds)` does it by hand.
+    Each wait of a client moves the time on; `advance(seconds)` does so by hand.
     """
     from puzzel_chat.testing._time import VirtualTime
 
@@ -96,7 +96,7 @@ def puzzel_time(monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
 
 @pytest.fixture
 def puzzel_stable_ids(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Number the ids that the clients of this test choose, so that a cassette knows them again."""
+    """Number the ids that this test's clients choose, so that they match a cassette in each run."""
     _number_ids(monkeypatch)
 
 

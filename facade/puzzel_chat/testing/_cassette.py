@@ -1,4 +1,4 @@
-"""Cassettes that a person can read: YAML, with JSON and form bodies as structures, and no secrets in them.
+"""Readable cassettes without secrets: YAML, with JSON and form bodies as structures.
 
     @pytest.fixture
     def vcr_config(puzzel_stable_ids, puzzel_time):
@@ -10,9 +10,8 @@
         ...  # a chat; record it once with --record-mode=rewrite
         assert not unplayed(vcr)
 
-The client that replays is made with `base_url=HOST, identity_url=IDENTITY_HOST`, and with the `grant_type` of the
-recording; it needs no other setting that the recorded one had.
-A body is shown as a structure only when exactly the recorded bytes can be made of it again.
+To replay, make the client with `base_url=HOST, identity_url=IDENTITY_HOST` and the `grant_type` of the recording; no
+other setting has to match. A body is shown as a structure only if that gives back exactly the recorded bytes.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ from urllib.parse import parse_qsl, urlencode
 from puzzel_chat.testing._scrub import Scrubber
 
 FORMAT = "puzzel.yaml"
-"""The format's name at vcrpy; pytest-recording takes it for the end of the file's name too."""
+"""The format's name in vcrpy; pytest-recording also uses it as the file's extension."""
 MATCH_ON = ("method", "host", "path", "query", "headers", "body")
-"""What tells a request from another, after scrubbing. Of the headers only the content type and the token are left."""
+"""What must match in a request, after scrubbing, which leaves two headers: the content type and the token."""
 _ABOUT = "# Recorded by puzzel-chat; secrets are replaced, other headers left out. Record anew: --record-mode=rewrite\n"
 
 
 def cassette_config(
     *, base_url: str | None = None, identity_url: str | None = None, replace: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Give what the fixture `vcr_config` of pytest-recording returns, with a new `Scrubber` of these arguments."""
+    """Return the value for pytest-recording's fixture `vcr_config`, with a new `Scrubber` of these arguments."""
     scrubber = Scrubber(base_url=base_url, identity_url=identity_url, replace=replace)
     return {
         "serializer": FORMAT,
@@ -48,7 +47,7 @@ def cassette_config(
 
 
 def unplayed(cassette: Any) -> list[str]:
-    """Name the recorded requests of a cassette that were not made again; none while it is being recorded."""
+    """List the recorded requests that the test did not make again; empty while recording."""
     if not cassette.rewound:
         return []
     return [
@@ -59,17 +58,17 @@ def unplayed(cassette: Any) -> list[str]:
 
 
 def prepare(vcr: Any) -> None:
-    """Make a `vcr.VCR` know the format, and keep its log from showing whole replies."""
+    """Register the format with a `vcr.VCR`, and keep whole replies out of its log."""
     vcr.register_serializer(FORMAT, ReadableYaml)
     logging.getLogger("vcr.cassette").setLevel(logging.WARNING)
 
 
 class ReadableYaml:
-    """A serializer for vcrpy."""
+    """The serializer for vcrpy."""
 
     @staticmethod
     def serialize(cassette: Mapping[str, Any]) -> str:
-        """Write a cassette."""
+        """Return a cassette as YAML."""
         yaml = import_module("yaml")
         shown = {**cassette, "interactions": [_readable(one) for one in cassette["interactions"]]}
         dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -77,7 +76,7 @@ class ReadableYaml:
 
     @staticmethod
     def deserialize(text: str) -> dict[str, Any]:
-        """Read a cassette."""
+        """Return the cassette in a YAML text."""
         yaml = import_module("yaml")
         shown = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         return {**shown, "interactions": [_as_vcrpy_has_it(one) for one in shown["interactions"]]}
@@ -106,7 +105,7 @@ def _as_vcrpy_has_it(interaction: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _single(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """Show a header that came once without a list around it."""
+    """Return the headers with a single value outside its list."""
     return {
         name: values[0] if isinstance(values, list) and len(values) == 1 else values for name, values in headers.items()
     }
@@ -121,7 +120,7 @@ def _many(values: Any) -> list[Any]:
 
 
 def _shown(body: str | bytes | None) -> dict[str, Any]:
-    """Give a body as a structure when it can be made of it again to the letter, else as it is."""
+    """Return a body as a structure if that gives back the same bytes, else as text."""
     if not body or isinstance(body, bytes):
         return {"text": body} if body else {}
     pairs = parse_qsl(body, keep_blank_values=True)

@@ -1,17 +1,17 @@
-"""Takes secrets and people's words out of what is recorded, on the way there and on the way back.
+"""Removes secrets and people's words from recordings, in requests and in replies.
 
-What is kept is named here and everything else goes, so that a field nobody has thought of does not leak.
+It lists what is kept and removes everything else, so that an unexpected field cannot leak.
 
-    always       tokens, secrets, who the visitor is, client ids, the solution id where a token is asked for, cookies,
-                 other form fields and headers, the hosts
-    also, when   every string of a reply that is not an id, a time or a word of the contract,
-    not ours     unless the test itself wrote it (replies that say they come from the simulator keep theirs)
+    removed always       tokens, secrets, the visitor's identity, client ids, the solution id in a request for a token,
+                         cookies, other form fields and headers, the hosts
+    removed unless from  every string of a reply, except ids, times and values of the contract, and except what the
+    the simulator        test itself wrote
 
-A value is replaced by `scrubbed-FIELD-NUMBER`, the same one wherever it comes again: a cassette still shows which
-token was used. A value of eight letters and more is also replaced inside longer texts. Scrubbing twice changes nothing.
+A value becomes `scrubbed-FIELD-NUMBER`, the same wherever it appears, so a cassette still shows which token was used.
+A value of eight characters or more is also replaced inside longer texts. Scrubbing twice changes nothing.
 
-Of a service that has one address for everything the requests for a token go to `IDENTITY_HOST` all the same, so that
-every cassette is replayed by a client with `base_url=HOST, identity_url=IDENTITY_HOST`.
+Requests for a token go to `IDENTITY_HOST` in the cassette even if the service has one address for everything, so that
+`base_url=HOST, identity_url=IDENTITY_HOST` replays every cassette.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 HOST = "https://puzzel.example"
-"""What a cassette shows for the communication service."""
+"""The address of the communication service in a cassette."""
 IDENTITY_HOST = "https://identity.puzzel.example"
-"""What a cassette shows for the identity service."""
+"""The address of the identity service in a cassette."""
 SIMULATOR = "x-simulator"
 _FORM = "application/x-www-form-urlencoded"
 _PLACEHOLDER = re.compile(r"scrubbed-[a-zA-Z_-]+-\d+")
@@ -33,7 +33,7 @@ _SECRET = re.compile(
     r"(?i)token|secret|passw|api_?key|credential|assertion|cookie|authori[sz]ation|client_?id|tenant_?id|^scope$"
     r"|visitor_?id|user_?info_?id|code_?verifier|code_?challenge"
 )
-# What a form may show. Further fields are left out, so that a replay needs no credentials to look the same.
+# Other form fields are left out, so that a replay matches without credentials.
 _FORM_FIELDS = frozenset({"grant_type", "client_id", "tenant_id", "refresh_token", "user_info_id", "code_verifier"})
 _HARMLESS = frozenset({"grant_type", "token_type", "expires_in"})
 _REQUEST_HEADERS = ("content-type", "authorization")
@@ -54,11 +54,11 @@ _LONG = 8
 
 
 class Scrubber:
-    """Scrubs one recording; give its two methods to vcrpy as `before_record_request` and `before_record_response`.
+    """Scrubs one recording; pass `request` and `response` to vcrpy as `before_record_request` and `..._response`.
 
-    `base_url` and `identity_url` are the client's settings of these names. Without them a request's path tells which
-    service it is for. `replace` names further values and what stands for them, such as a tenant's queue key: they are
-    replaced where they are a whole value or path segment.
+    `base_url` and `identity_url` are the client's settings; without them, a request's path decides which service it
+    is for. `replace` maps further values, such as a tenant's queue key, to their placeholders. These are replaced
+    where they are a whole value or path segment, and long ones inside texts too.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Scrubber:
         self._own: set[str] = set()
 
     def request(self, request: Any) -> Any:
-        """Scrub a request of vcrpy's."""
+        """Scrub vcrpy's request in place, and return it."""
         headers = {name.lower(): value for name, value in request.headers.items()}
         request.body = self._request_body(headers.get("content-type", ""), request.body)
         request.headers = {name: self._header(name, headers[name]) for name in _REQUEST_HEADERS if name in headers}
@@ -81,11 +81,11 @@ class Scrubber:
         return request
 
     def response(self, response: dict[str, Any]) -> dict[str, Any]:
-        """Scrub a response of vcrpy's."""
+        """Return vcrpy's response, scrubbed. Raise `ValueError` for a compressed body."""
         headers = {name.lower(): values for name, values in response["headers"].items()}
         if "content-encoding" in headers:
-            raise ValueError("a packed body cannot be scrubbed: set decode_compressed_response, or record without it")
-        # A Retry-After that is a date is judged by the reply's own clock.
+            raise ValueError("a compressed body cannot be scrubbed: set decode_compressed_response, or record plain")
+        # A Retry-After with a date is relative to the reply's own Date.
         dated = ("date",) if not "".join(headers.get("retry-after", ["0"])).isdigit() else ()
         names = [name for name in (*_REPLY_HEADERS, *dated) if name in headers]
         kept = {name: [self._text(value) for value in headers[name]] for name in names}
@@ -110,7 +110,7 @@ class Scrubber:
         return urlunsplit((*urlsplit(host)[:2], segments, urlencode(pairs), ""))
 
     def _place(self, uri: str) -> tuple[str, str]:
-        """Give the host that stands for a request's, and the path below its address."""
+        """Return the cassette's address for a request, and the path below the real one."""
         path = urlsplit(uri).path
         by_path = IDENTITY_HOST if _IDENTITY_PATH.search(path) else HOST
         for address, host in self._addresses.items():
@@ -156,7 +156,7 @@ class Scrubber:
         return self._named(name, value) if plain else self._secret("words", value)
 
     def _number(self, name: str, value: Any) -> Any:
-        """Leave a number alone, unless it is a secret by its name."""
+        """Return a number unchanged, unless its name says that it is secret."""
         plain = value is None or isinstance(value, bool) or not _is_secret(name)
         return value if plain else self._secret(name, str(value))
 
@@ -164,7 +164,7 @@ class Scrubber:
         return self._secret(name, value) if _is_secret(name) else self._text(value)
 
     def _secret(self, field: str, value: str) -> str:
-        """Give the value's placeholder, a new one when it was not met before."""
+        """Return the value's placeholder, a new one for a new value."""
         if not value or _PLACEHOLDER.fullmatch(value):
             return value
         if value not in self._known:
@@ -174,7 +174,7 @@ class Scrubber:
         return self._known[value]
 
     def _text(self, text: str) -> str:
-        """Replace what is known: the whole text, or a long value within it."""
+        """Replace known values: the whole text, or a long value inside it."""
         return self._known[text] if text in self._known else self._within(text)
 
     def _within(self, text: str) -> str:
@@ -184,13 +184,13 @@ class Scrubber:
         return text
 
     def _broken(self, text: str) -> str:
-        """Scrub what is not JSON, or only nearly."""
+        """Scrub a text that is no JSON, or damaged JSON."""
         return self._text(
             _IN_BROKEN_JSON.sub(lambda found: f'"{found[1]}"{found[2]}"{self._named(found[1], found[3])}', text)
         )
 
     def _learn(self, value: Any) -> None:
-        """Remember what the test itself writes."""
+        """Remember the strings that the test itself sent."""
         if isinstance(value, str):
             self._own.add(value)
         for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
@@ -202,16 +202,16 @@ def _is_secret(name: str) -> bool:
 
 
 def _addresses(base_url: str | None, identity_url: str | None) -> dict[str, str | None]:
-    """Give the host that stands for each known address, None where the path decides; the longest address first."""
+    """Return the cassette's address for each known one, None if the path decides; the longest first."""
     own, identity = ((url or "").rstrip("/") for url in (base_url, identity_url))
     given = {own: HOST, identity: IDENTITY_HOST} if identity not in ("", own) else {own: None}
-    # What is scrubbed already stays where it was sent, so that a token for the wrong host finds nothing to replay.
+    # Scrubbed addresses stay, so that a token request to the wrong host finds nothing to replay.
     known = {HOST: HOST, IDENTITY_HOST: IDENTITY_HOST, **given}
     return {url: known[url] for url in sorted(known, key=len, reverse=True) if url}
 
 
 def _told(document: Mapping[str, Any]) -> dict[str, str]:
-    """Give the fields whose neighbours say what they are: the id of a person, the name and value of an item."""
+    """Return names for fields that only their neighbours explain: a person's id, an item's name and value."""
     told = {"id": "person"} if "displayName" in document else {}
     if {"name", "value"} <= document.keys():
         told["name"] = "item_name"
@@ -225,7 +225,7 @@ def _dumped(document: Any) -> bytes:
 
 
 def _shape(text: str) -> bytes:
-    """Keep of an unreadable body only what it was: nothing, an OAuth error, a page, or broken JSON."""
+    """Return a stand-in for an unreadable body: empty, an OAuth error, a page, or broken JSON."""
     error = dict(parse_qsl(text)).get("error", text.strip())
     if error in _OAUTH_ERRORS:
         return f"error={error}".encode()

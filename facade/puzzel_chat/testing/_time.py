@@ -1,4 +1,4 @@
-"""Time that passes only when somebody waits, so that no test sleeps and every run has the same times."""
+"""Time that passes only when somebody waits, so that tests do not sleep and have the same times in each run."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ START = 1_767_603_600.0
 
 
 class VirtualTime(Clock):
-    """A clock for clients and for the sandbox (`clock=time.seconds, sleep=time.passing`); both live in the same time.
+    """A clock that clients and the sandbox (`clock=time.seconds, sleep=time.passing`) share. All times are in seconds.
 
-    Several clients that wait at once each move it on. Chance is taken out: every jitter is its middle. A machine has
-    two clocks, and `step` and `suspend` tell the client's apart as a real one's come apart. All times are in seconds.
+    Each wait moves the time on, so several clients that wait at once move it on several times. Nothing is random:
+    jitter takes its middle value. `step` and `suspend` make the client's wall clock and monotonic clock disagree, as
+    on a real machine.
     """
 
     def __init__(self) -> None:
@@ -25,46 +26,46 @@ class VirtualTime(Clock):
         self._suspended = 0.0
 
     def seconds(self) -> float:
-        """Give the seconds since the epoch as they truly are, whatever the client's clocks say."""
+        """Return the true seconds since the epoch, whatever the client's clocks say."""
         return self._seconds
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, on both clocks."""
+        """Let `seconds` pass, on both clocks."""
         self._seconds += max(0.0, seconds)
 
     def step(self, seconds: float) -> None:
-        """Set the client's wall clock forward, or back when negative; no time passes."""
+        """Set the client's wall clock forward, or back if negative; no time passes."""
         self._stepped += seconds
 
     def suspend(self, seconds: float) -> None:
-        """Let time pass while the client's process is suspended: its monotonic clock stands still."""
+        """Let `seconds` pass while the client's machine is suspended: its monotonic clock stands still."""
         self.advance(seconds)
         self._suspended += max(0.0, seconds)
 
     def now(self) -> Now:
-        """Give the present moment on the client's clocks."""
+        """Return the current moment on the client's clocks."""
         return Now(self.monotonic(), self._seconds + self._stepped)
 
     def monotonic(self) -> float:
-        """Give the client's monotonic time."""
+        """Return the client's monotonic time."""
         return self._seconds - self._suspended
 
     def uniform(self, low: float, high: float) -> float:
-        """Give the middle."""
+        """Return the middle of `low` and `high`."""
         return (low + high) / 2
 
     def wait(self, wake: threading.Event, seconds: float) -> None:
-        """Let the time pass, unless woken already."""
+        """Let `seconds` pass, unless `wake` is set."""
         if not wake.is_set():
             self.advance(seconds)
 
     async def sleep(self, wake: asyncio.Event, seconds: float) -> None:
-        """Let the time pass, and others run."""
+        """Let other tasks run, then `seconds` pass, unless `wake` is set."""
         await asyncio.sleep(0)
         if not wake.is_set():
             self.advance(seconds)
 
     async def passing(self, seconds: float) -> None:
-        """Let the time pass for the sandbox, as `asyncio.sleep` would."""
+        """Let `seconds` pass, in place of the sandbox's `asyncio.sleep`."""
         await asyncio.sleep(0)
         self.advance(seconds)
