@@ -259,9 +259,9 @@ def test_half_a_token_reply_keeps_no_half_token() -> None:
     )
 
 
-def test_a_packed_body_is_refused() -> None:
+def test_a_compressed_body_is_refused() -> None:
     """A body that cannot be read cannot be scrubbed, and is not written."""
-    with pytest.raises(ValueError, match="packed"):
+    with pytest.raises(ValueError, match="compressed body"):
         _told(Scrubber(), "?", content_encoding="br")
 
 
