@@ -49,6 +49,7 @@ from puzzel_chat._models import (
     Customer,
     Event,
     FileMessage,
+    Life,
     Message,
     MessageEdited,
     Option,
@@ -69,8 +70,9 @@ if TYPE_CHECKING:
     from puzzel_chat._fleet import LoopStats, PollingLoop
     from puzzel_chat._probe import Difference, Observation, Probe, ProbeReport
     from puzzel_chat._sqlite import SQLiteStore
-    from puzzel_chat._store import MemoryStore, Store, StoredConversation, StoredSession, StoredTokens, Waiting
+    from puzzel_chat._store import MemoryStore, Store, StoredConversation, StoredSession, Unread
     from puzzel_chat._sync import Conversation, PuzzelChat, Session
+    from puzzel_chat._tokens import TokenSet
     from puzzel_chat._wire.operations import OperationInfo, operations
 
 __version__ = "0.1.0"
@@ -103,6 +105,7 @@ __all__ = [
     "Event",
     "FileMessage",
     "InvalidArgument",
+    "Life",
     "LoopStats",
     "MemoryStore",
     "Message",
@@ -137,14 +140,14 @@ __all__ = [
     "StoreError",
     "StoredConversation",
     "StoredSession",
-    "StoredTokens",
     "TextMessage",
     "TimeInfo",
+    "TokenSet",
     "TransportError",
     "UnknownMessage",
+    "Unread",
     "Variable",
     "Visitor",
-    "Waiting",
     "__version__",
     "is_message",
     "operations",
@@ -156,8 +159,9 @@ _LATER = {
     "_fleet": ("LoopStats", "PollingLoop"),
     "_probe": ("Difference", "Observation", "Probe", "ProbeReport"),
     "_sqlite": ("SQLiteStore",),
-    "_store": ("MemoryStore", "Store", "StoredConversation", "StoredSession", "StoredTokens", "Waiting"),
+    "_store": ("MemoryStore", "Store", "StoredConversation", "StoredSession", "Unread"),
     "_sync": ("Conversation", "PuzzelChat", "Session"),
+    "_tokens": ("TokenSet",),
     "_wire.operations": ("OperationInfo", "operations"),
 }
 _HOME = {name: module for module, names in _LATER.items() for name in names}

@@ -1,19 +1,20 @@
-"""The transport of event loops: requests in tasks of their own, so that a caller may go at any moment.
+"""The transport of event loops: each request is a flight, a task of its own, and its caller may leave at any moment.
 
-    waits()     it waits for the network from here on: a caller who goes takes it along at once
-    settles()   it takes a connection or gives one back, waits for nobody, and must not be struck
+    waiting()    it waits for the network: a caller who leaves cancels it at once
+    settling()   it takes a connection or gives one back, waits for nobody, and must not be cancelled
 
-The HTTP library takes a cancellation well only while it waits for the network. Struck while it finds a connection for a
-request or gives one back, it keeps one that nobody can use (encode/httpcore#1093).
+The HTTP library survives a cancellation only while it waits for the network. Cancelled while it finds a connection for
+a request or gives one back, it keeps one that nobody can use (encode/httpcore#1093).
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+from asyncio import AbstractEventLoop
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import httpx
 from attrs import define, field
@@ -23,7 +24,7 @@ from puzzel_chat._http import Reply, Request
 from puzzel_chat._settings import Address, Settings
 from puzzel_chat._transport import (
     MAX_CONNECTIONS,
-    body_of,
+    Body,
     built,
     limits,
     mapped_errors,
@@ -31,105 +32,103 @@ from puzzel_chat._transport import (
     overdue,
     reachable,
     reply_of,
+    timeouts,
 )
-
-if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-
-
-_Result = TypeVar("_Result")
 
 
 @define(eq=False)
-class Trip:
-    """One request on its way; `sent` tells whether the service may have seen something of it."""
+class Flight:
+    """One request under way; `sent` means that the service may have seen some of it."""
 
     sent: bool = False
-    task: asyncio.Task[Any] | None = None
-    _may_be_struck: bool = field(default=False, init=False)
-    _given_up: bool = field(default=False, init=False)
+    task: asyncio.Task[Reply] | None = None
+    streams: list[Any] = field(factory=list, init=False)
+    _cancellable: bool = field(default=False, init=False)
+    _abandoned: bool = field(default=False, init=False)
 
-    def waits(self) -> None:
-        """Begin to wait for the network, unless the caller has gone meanwhile."""
-        if self._given_up:
+    def waiting(self) -> None:
+        """Begin to wait for the network; raise `CancelledError` if the caller has left meanwhile."""
+        if self._abandoned:
             raise asyncio.CancelledError
-        self._may_be_struck = True
+        self._cancellable = True
 
-    def sends(self) -> None:
-        """Begin to send, unless the caller has gone meanwhile."""
-        self.waits()
+    def sending(self) -> None:
+        """Begin to send; raise as `waiting`."""
+        self.waiting()
         self.sent = True
 
-    def settles(self) -> None:
-        """Have waited for the network."""
-        self._may_be_struck = False
+    def settling(self) -> None:
+        """Stop waiting for the network."""
+        self._cancellable = False
 
-    def give_up(self) -> None:
-        """End the request, since its caller has gone."""
-        self._given_up = True
-        if self.task is not None and self._may_be_struck:
+    def abandon(self) -> None:
+        """End the request, now or at the next moment that the library survives."""
+        self._abandoned = True
+        if self.task is not None and self._cancellable:
             self.task.cancel()
 
-
-class Trips:
-    """All requests that are on their way, so many at once."""
-
-    def __init__(self, limit: int) -> None:
-        self._slots = asyncio.Semaphore(limit)
-        self._trips: set[Trip] = set()
-        self._closed = False
-
-    async def enter(self, seconds: float) -> bool:
-        """Wait for a place; tells whether there was one within so many seconds. Each place must be used by `take`."""
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._slots.acquire()
-        except TimeoutError:
-            return False
-
-    async def take(self, trip: Trip, go: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result:
-        """Make a request and give what comes of it; cancelled, it closes the connection and waits for nothing else.
-
-        Raises `SessionError` when the client is closed, `TransportError` when it is closed meanwhile.
-        """
-        if self._closed:
-            self._slots.release()
-            raise SessionError(CLIENT_CLOSED)
-        task = asyncio.create_task(go(), name="puzzel-chat-request")
-        trip.task = task
-        self._trips.add(trip)
-        task.add_done_callback(lambda _: self._over(trip, task))
-        try:
-            await asyncio.wait({task})
-        except BaseException:
-            trip.give_up()
-            await asyncio.wait({task})
-            raise
-        if task.cancelled():
-            raise TransportError("No reply: the client was closed meanwhile.", sent="maybe" if trip.sent else "no")
-        return task.result()
-
-    async def aclose(self) -> None:
-        """Give up what is on its way, and wait until it is over."""
-        self._closed = True
-        for trip in self._trips:
-            trip.give_up()
-        if tasks := [trip.task for trip in self._trips if trip.task is not None]:
-            await asyncio.wait(tasks)
-
-    def _over(self, trip: Trip, task: asyncio.Task[Any]) -> None:
-        self._trips.discard(trip)
-        self._slots.release()
-        if not task.cancelled():
-            task.exception()  # looked at, so that asyncio does not report what nobody waits for any more
+    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Follow the steps of the library."""
+        if event.endswith((".connect_tcp.started", ".start_tls.started")):
+            self.waiting()
+        elif event.endswith(".send_request_headers.started"):
+            self.sending()
+        elif event.endswith((".connect_tcp.complete", ".start_tls.complete", ".response_closed.started")):
+            self.settling()
+        if event.endswith(".connect_tcp.complete"):
+            self.streams.append(info["return_value"])
 
 
-class AsyncPool:
-    """The connections of one event loop."""
+class Flights:
+    """The connections of one event loop and the requests on them, at most `MAX_CONNECTIONS` at once."""
 
     def __init__(self, settings: Settings) -> None:
         self.client = new_client(httpx.AsyncClient, settings)
-        self.trips = Trips(MAX_CONNECTIONS)
+        self.under_way: set[Flight] = set()
+        self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._closed = False
+
+    async def run(self, flight: Flight, go: Callable[[], Coroutine[Any, Any, Reply]], patience: float) -> Reply:
+        """Make the request when there is a free connection, which may take `patience` seconds.
+
+        Cancelled, it closes the connection and waits for nothing else. Raises `SessionError` when the client is closed,
+        `TransportError` when it is closed meanwhile.
+        """
+        try:
+            async with asyncio.timeout(patience):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise httpx.PoolTimeout("") from None
+        if self._closed:
+            self._slots.release()
+            raise SessionError(CLIENT_CLOSED)
+        flight.task = task = asyncio.create_task(go(), name="puzzel-chat-request")
+        self.under_way.add(flight)
+        task.add_done_callback(lambda _: self._landed(flight, task))
+        try:
+            await asyncio.wait({task})
+        except BaseException:
+            flight.abandon()
+            await asyncio.wait({task})
+            raise
+        if task.cancelled():
+            raise TransportError("No reply: the client was closed meanwhile.", sent="maybe" if flight.sent else "no")
+        return task.result()
+
+    async def aclose(self) -> None:
+        """Abandon the requests under way, wait until they have ended, and close the connections."""
+        self._closed = True
+        for flight in self.under_way:
+            flight.abandon()
+        if tasks := [flight.task for flight in self.under_way if flight.task is not None]:
+            await asyncio.wait(tasks)
+        await self.client.aclose()
+
+    def _landed(self, flight: Flight, task: asyncio.Task[Reply]) -> None:
+        self.under_way.discard(flight)
+        self._slots.release()
+        if not task.cancelled():
+            task.exception()  # retrieved, or asyncio would report an error that nobody waits for any more
 
 
 class AsyncTransport:
@@ -139,78 +138,61 @@ class AsyncTransport:
         self._settings = settings
         self._hosts = reachable(settings)
         self._closed = False
-        self._pools: dict[tuple[int, AbstractEventLoop], AsyncPool] = {}
+        self._pools: dict[tuple[int, AbstractEventLoop], Flights] = {}
 
     async def send(self, request: Request, access: str | None, within: float | None = None) -> Reply:
-        """Send with that access token and give the whole reply.
+        """Send with that access token and return the whole reply.
 
-        Raises `TransportError`, also when all of it takes longer than three times the timeout or than `within` seconds,
-        and `ContractError` for a reply that is larger than 8 MiB or packed in a way that was not asked for. Cancelled,
-        it closes its connection and waits for nothing else.
+        Raises `TransportError`, also after three times the timeout or after `within` seconds, and `ContractError` for a
+        reply that is larger than 8 MiB or in an encoding that was not asked for. Cancelled, it closes its connection
+        and waits for nothing else.
         """
         timeout, whole = limits(self._settings, within)
-        pool, trip, address = self._pool(), Trip(), self._hosts[request.host]
-        with mapped_errors(address, timeout):
+        pool, flight, address = self._pool(), Flight(), self._hosts[request.host]
+
+        async def go() -> Reply:
+            message = built(address, request, access, timeout=timeouts(timeout), trace=flight.trace)
+            return await _exchange(pool.client, address, request, message, flight)
+
+        with mapped_errors(address, timeout, whole):
             try:
                 async with asyncio.timeout(whole):
-                    if not await pool.trips.enter(timeout):
-                        raise httpx.PoolTimeout("")
-                    return await pool.trips.take(
-                        trip, lambda: self._exchange(pool.client, address, request, access, timeout, trip)
-                    )
+                    return await pool.run(flight, go, timeout)
             except TimeoutError:
-                raise overdue(address, whole, "maybe" if trip.sent else "no") from None
+                raise overdue(address, whole, "maybe" if flight.sent else "no") from None
 
     async def aclose(self) -> None:
-        """Close every connection of this event loop, and wait until no request is left on it."""
+        """Close every connection of this event loop, and wait until it has no request left."""
         self._closed = True
-        if pool := self._pools.pop(_here(), None):
-            await pool.trips.aclose()
-            await pool.client.aclose()
+        if pool := self._pools.pop(process_and_loop(), None):
+            await pool.aclose()
 
-    def _pool(self) -> AsyncPool:
+    def _pool(self) -> Flights:
         if self._closed:
             raise SessionError(CLIENT_CLOSED)
-        if (here := _here()) not in self._pools:
+        if (here := process_and_loop()) not in self._pools:
             for gone in [key for key in list(self._pools) if key[1].is_closed()]:
                 del self._pools[gone]
-            self._pools[here] = AsyncPool(self._settings)
+            self._pools[here] = Flights(self._settings)
         return self._pools[here]
 
-    async def _exchange(
-        self,
-        client: httpx.AsyncClient,
-        address: Address,
-        request: Request,
-        access: str | None,
-        timeout: float,
-        trip: Trip,
-    ) -> Reply:
-        reached: list[Any] = []
 
-        async def trace(event: str, info: Mapping[str, Any]) -> None:
-            if event.endswith(("connect_tcp.started", "start_tls.started")):
-                trip.waits()
-            elif event.endswith("send_request_headers.started"):
-                trip.sends()
-            elif event.endswith(("connect_tcp.complete", "start_tls.complete", "response_closed.started")):
-                trip.settles()
-            if event.endswith("connect_tcp.complete"):
-                reached.append(info["return_value"])
-
-        message = built(address, request, access, timeout, trace=trace)
-        try:
-            async with aclosing(await client.send(message, stream=True)) as response:
-                body = body_of(request, response)
-                async for piece in response.aiter_raw():
-                    body.take(piece)
-        except BaseException:
-            # Cancelled in a TLS handshake, the library would leave the socket open.
-            for stream in reached:
-                await stream.aclose()
-            raise
-        return reply_of(address, response, body)
+async def _exchange(
+    client: httpx.AsyncClient, address: Address, request: Request, message: httpx.Request, flight: Flight
+) -> Reply:
+    try:
+        async with aclosing(await client.send(message, stream=True)) as response:
+            body = Body(request, response.headers.get("content-encoding", ""))
+            async for piece in response.aiter_bytes():
+                body.add(piece)
+    except BaseException:
+        # Cancelled in a TLS handshake, the library would leave the socket open.
+        for stream in flight.streams:
+            await stream.aclose()
+        raise
+    return reply_of(address, response, body)
 
 
-def _here() -> tuple[int, AbstractEventLoop]:
+def process_and_loop() -> tuple[int, AbstractEventLoop]:
+    """Return the process and its running event loop, which share no connection with any other."""
     return os.getpid(), asyncio.get_running_loop()

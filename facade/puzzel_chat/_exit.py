@@ -2,36 +2,28 @@
 
 A chat whose session is in a `MemoryStore` can never be taken up again, and an agent would talk to nobody: it is ended.
 Chats of another store stay, for `resume`. All of it takes five seconds at most. Neither a process that is killed
-(SIGTERM without a handler is that too) nor a child made by `fork` comes here.
+(SIGTERM without a handler is that too) nor a forked child comes here.
 """
 
 from __future__ import annotations
 
 import atexit
-import os
 import threading
 import time
-from typing import Protocol
 from weakref import WeakSet
 
 from puzzel_chat._errors import PuzzelChatError
+from puzzel_chat._fork import in_child
+from puzzel_chat._refresh import FLIGHTS
 from puzzel_chat._retry import LEAVE_WITHIN, within
 from puzzel_chat._session import SessionState, log
 from puzzel_chat._store import MemoryStore
 from puzzel_chat._transport import Transport
 from puzzel_chat._wire.operations import end_request
 
-
-class HasState(Protocol):
-    """A session of either shell."""
-
-    _state: SessionState
-
-
-SESSIONS: WeakSet[HasState] = WeakSet()
+SESSIONS: WeakSet[SessionState] = WeakSet()
 """Sessions of this process. Closed ones too: a chat that goes on in one of them ends with the process as well."""
-REFRESHES: WeakSet[threading.Thread] = WeakSet()
-"""Refreshes under way, whose tokens would be lost with the process."""
+in_child(SESSIONS.clear)
 
 
 @atexit.register
@@ -39,7 +31,7 @@ def leave() -> None:
     """End the chats that nobody can take up again, and let refreshes land; five seconds in all."""
     by = time.monotonic() + LEAVE_WITHIN
     transports: dict[str, Transport] = {}
-    for state in [session._state for session in SESSIONS]:
+    for state in list(SESSIONS):
         if isinstance(state.parts.store, MemoryStore) and (left := state.going_on()):
             settings = state.parts.settings
             if settings.base_url not in transports:
@@ -47,8 +39,10 @@ def leave() -> None:
             _end(state, left, transports[settings.base_url], by)
     for transport in transports.values():
         transport.close()
-    for refresh in list(REFRESHES):
-        refresh.join(max(0.0, by - time.monotonic()))
+    for flight in list(FLIGHTS):
+        # A task has ended with its event loop.
+        if flight.awaited and isinstance(flight.landed, threading.Event):
+            flight.landed.wait(max(0.0, by - time.monotonic()))
 
 
 def _end(state: SessionState, left: list[str], transport: Transport, by: float) -> None:
@@ -59,10 +53,6 @@ def _end(state: SessionState, left: list[str], transport: Transport, by: float) 
         try:
             # Once, with the token at hand and on a connection of its own: no thread can be started any more,
             # and no event loop runs.
-            transport.send(end_request(conversation_id), state.life.tokens.access, within(by, now))
+            transport.send(end_request(conversation_id), state.keeper.life.tokens.access, within(by, now))
         except PuzzelChatError as error:
             log.warning("conversation %s could not be ended at exit: %s", conversation_id, type(error).__name__)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=SESSIONS.clear)

@@ -1,4 +1,4 @@
-"""What passes between `_wire` (which knows the API) and `_transport` (which knows HTTP), and who carries it."""
+"""Requests and replies as `_wire` (the API) and `_transport` (HTTP) exchange them, and the protocol of a carrier."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from puzzel_chat._settings import Address, HostName
 
 @frozen(kw_only=True)
 class Request:
-    """One HTTP request, without its token; `operation` is the operationId, `host` which of the two answers it."""
+    """One HTTP request without its token; `operation` is the operationId, `host` is one of the two services."""
 
     operation: str
     host: HostName = "communication"
@@ -25,7 +25,7 @@ class Request:
 
 @frozen(kw_only=True)
 class Reply:
-    """One HTTP reply, read to its end; header names are lower case, `address` is where it came from."""
+    """One HTTP reply, read to its end; header names are lower case, `address` is the host that it came from."""
 
     status: int
     address: Address | None = None
@@ -34,8 +34,8 @@ class Reply:
 
 
 class AsyncCarrier(Protocol):
-    """What takes a request to the service and brings the whole reply, on an event loop."""
+    """Sends a request and returns the whole reply, on an event loop."""
 
     async def send(self, request: Request, access: str | None, within: float | None = None) -> Reply:
-        """Send with that access token; raises as `AsyncTransport.send`."""
+        """Send with that access token; raises the errors of `AsyncTransport.send`."""
         ...

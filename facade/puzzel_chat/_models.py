@@ -66,6 +66,29 @@ class AllocationStage(enum.Enum):
     UNKNOWN = "unknown"
 
 
+class Life(enum.Enum):
+    """The life of a conversation, in its order."""
+
+    OPEN = "open"
+    """Not over, as far as is known here."""
+    ENDING = "ending"
+    """Ended by us; its end event has not come."""
+    ENDED = "ended"
+    """Its end has come and is unread."""
+    READ = "read"
+    """The caller has its end."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, or was ended by us."""
+        return self is not Life.OPEN
+
+    @property
+    def known(self) -> bool:
+        """Whether its end has come."""
+        return self is Life.ENDED or self is Life.READ
+
+
 class Role(enum.Enum):
     """The kind of person or program that wrote a message or ended a chat."""
 

@@ -19,18 +19,19 @@ from typing import Literal, TypeAlias
 
 from attrs import asdict, define, evolve, field, frozen
 
-from puzzel_chat._client import SignIn
+from puzzel_chat._client import opened, sign_in_request
 from puzzel_chat._clock import Clock
 from puzzel_chat._errors import ApiError, ContractError, PuzzelChatError, RoutingError, SessionExpired
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._models import AllocationStage, TextMessage, Visitor
 from puzzel_chat._models import Event as ChatEvent
 from puzzel_chat._routing import ENDINGS
-from puzzel_chat._session import Parts
+from puzzel_chat._session import SessionState
 from puzzel_chat._settings import Settings
+from puzzel_chat._steps import Parts
 from puzzel_chat._store import MemoryStore
-from puzzel_chat._sync import Conversation, PuzzelChat, Session
-from puzzel_chat._tokens import connect_fields, refresh_fields
+from puzzel_chat._sync import Conversation, Runner, Session
+from puzzel_chat._tokens import TokenSet, connect_fields, refresh_fields
 from puzzel_chat._transport import Transport
 from puzzel_chat._wire.operations import (
     AUTHENTICATE,
@@ -50,7 +51,7 @@ from puzzel_chat._wire.operations import (
     token_request,
 )
 from puzzel_chat._wire.refusals import error_for, refresh_error
-from puzzel_chat._wire.replies import Grant, Poll, grant, poll
+from puzzel_chat._wire.replies import Poll, grant, poll
 
 Answer: TypeAlias = Literal["confirmed", "differs", "unclear", "not asked"]
 Policy: TypeAlias = Literal["no_refresh_token", "kept", "same_reply", "new_reply", "refused", "revoked"]
@@ -249,7 +250,7 @@ def added(expected: OperationInfo, fields: Mapping[str, set[str]]) -> list[str]:
 
 
 def _may_be(new: str, place: str, expected: OperationInfo, fields: Mapping[str, set[str]]) -> bool:
-    """Tell whether a new member may be a missing one under another name."""
+    """Return whether a new member may be a missing one under another name."""
     if _level(new) != _level(place):
         return False
     if place not in expected.required and _of_several_types(_level(place), expected):
@@ -259,7 +260,7 @@ def _may_be(new: str, place: str, expected: OperationInfo, fields: Mapping[str, 
 
 
 def _of_several_types(level: str, expected: OperationInfo) -> bool:
-    """Tell whether the objects there are of several types, so that each lacks what the others have."""
+    """Return whether the objects there are of several types, each with members that the others lack."""
     return f"{level}/type" in expected.required
 
 
@@ -297,7 +298,7 @@ def _refused_as_it_should(name: str, seen: Seen) -> str | None:
 
 
 def _tells_nothing(name: str, seen: Seen) -> bool:
-    """Tell whether a refusal is about the thing asked for, or about the moment, and not about how it was asked."""
+    """Return whether a refusal is about what was asked for, or about the moment, and not about the request's form."""
     status, error = seen.status or 0, seen.error
     if status in _FOR_NOW or status >= 500:
         return True
@@ -368,20 +369,20 @@ def rotation(replies: list[Reply]) -> tuple[Policy | None, str | None]:
         return ("refused" if len(replies) == 4 and not _refused(replies[3]) else "revoked"), None
     if newest == first.refresh:
         return "kept", None
-    return ("same_reply" if grant(replies[2]).refresh == newest else "new_reply"), None
+    return ("same_reply" if grant(replies[2], 0.0).refresh == newest else "new_reply"), None
 
 
-def _grants(replies: list[Reply]) -> list[Grant]:
-    """Give what the first two requests brought, which have to be granted."""
+def _grants(replies: list[Reply]) -> list[TokenSet]:
+    """Return the tokens of the first two requests; raises when either was refused."""
     if error := error_for(TOKEN, replies[0]):
         raise error
     if len(replies) > 1 and _refused(replies[1]):
         raise SessionExpired("The service gave a refresh token and refused it at its first use. Ask who runs it.")
-    return [grant(reply) for reply in replies[:2]]
+    return [grant(reply, 0.0) for reply in replies[:2]]
 
 
 def _refused(reply: Reply) -> bool:
-    """Tell whether a refresh token was refused; raises any other error, which says nothing about the token."""
+    """Return whether a refresh token was refused; raises any other error, which says nothing about the token."""
     error = error_for(TOKEN, reply)
     if error is None:
         return False
@@ -413,13 +414,6 @@ class Recorder(Transport):
         return self.seen[operation.name]
 
 
-class Recorded(PuzzelChat):
-    """A client over a transport that remembers."""
-
-    def __init__(self, parts: Parts, recorder: Recorder) -> None:
-        self._assemble(parts, recorder)
-
-
 @define
 class Probe:
     """A walk through a service, to find out which of the assumptions about it hold there.
@@ -437,21 +431,24 @@ class Probe:
     on_observation: Callable[[Observation], object] | None = None
     clock: Clock = field(factory=Clock)
     _recorder: Recorder = field(init=False, repr=False)
+    _runner: Runner = field(init=False, repr=False)
+    _session: SessionState = field(init=False, repr=False)
     _told: dict[str, Observation] = field(factory=dict, init=False, repr=False)
     _semantics: Semantics | None = field(default=None, init=False)
     _rotation: Policy | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._recorder = Recorder(self.settings)
+        self._runner = Runner(self._recorder, self.clock)
 
     @property
     def simulator(self) -> bool:
-        """Tell whether what has answered so far is the bundled sandbox."""
+        """Whether the bundled sandbox has answered so far."""
         return self._recorder.simulator
 
     @property
     def left_open(self) -> bool:
-        """Tell whether the test chat was begun and may not have ended at the service."""
+        """Whether the test chat was begun and may not have ended at the service."""
         begun, ended = self._recorder.of(ROUTE), self._recorder.of(END).status or 0
         refused = 400 <= (begun.status or 0) < 500
         return begun.asked > 0 and not refused and not (200 <= ended < 300 or ended in (409, 410))
@@ -462,8 +459,10 @@ class Probe:
         Raises what `PuzzelChat.connect` raises when no session could be opened and nothing could be asked. Interrupted,
         it ends the test chat and raises the interrupt; what was told until then stays true.
         """
-        with Recorded(Parts(self.settings, MemoryStore(), self.clock), self._recorder) as chat:
-            self._walk(chat)
+        try:
+            self._walk(Parts(self.settings, MemoryStore(), self.clock))
+        finally:
+            self._recorder.close()
         for row in operations():
             self._tell(row.name)
         return ProbeReport(
@@ -480,18 +479,18 @@ class Probe:
         if self.on_observation is not None:
             self.on_observation(self._told[name])
 
-    def _walk(self, chat: PuzzelChat) -> None:
+    def _walk(self, parts: Parts) -> None:
         token = self._recorder.of(TOKEN)
         try:
-            session = chat.connect()
+            self._session = self._runner.run(opened(parts, None))
         except ContractError as error:
             token.error = error
             return
         self._rotate(token)
-        self._sign_in(chat, token)
+        self._sign_in(parts, token)
         self._tell(TOKEN.name)
         self._tell(AUTHENTICATE.name)
-        with session:
+        with Session(self._session, self._runner) as session:
             self._look(session)
             if self.queue_key is not None:
                 self._chat(session, self.queue_key)
@@ -512,16 +511,17 @@ class Probe:
         except PuzzelChatError as error:
             token.notes.append(f"what becomes of a used refresh token was not found out: {error}")
 
-    def _sign_in(self, chat: PuzzelChat, token: Seen) -> None:
+    def _sign_in(self, parts: Parts, token: Seen) -> None:
         """Sign the visitor in; without one, a token that is made up has to be refused."""
         seen = self._recorder.of(AUTHENTICATE)
         with self._kept(AUTHENTICATE):
             if self.visitor is None:
                 seen.made_up = True
-                reply = self._recorder.send(SignIn(Visitor(access_token=MADE_UP)).request(self.settings), None)
+                request = sign_in_request(self.settings, Visitor(access_token=MADE_UP), MADE_UP)
+                reply = self._recorder.send(request, None)
                 seen.error = error_for(AUTHENTICATE, reply)
             else:
-                chat.connect(visitor=self.visitor).close()
+                self._runner.run(self._runner.run(opened(parts, self.visitor)).shut())
         if seen.status == 200 and self.visitor is not None and seen.error is not None and not seen.error.retryable:
             refused, seen.error = seen.error, None
             if not isinstance(refused, ContractError):
@@ -540,7 +540,7 @@ class Probe:
                 session.time_info(time_id)
         self._tell(TIME.name)
         with self._kept(POLL):
-            self._polled(session, None)
+            self._polled(None)
         if self.queue_key is None:
             self._recorder.of(STATUS).made_up = True
             with self._kept(STATUS):
@@ -560,7 +560,7 @@ class Probe:
             self._tell(STATUS.name)
             before = Poll((), None)
             with self._kept(POLL):
-                before = self._polled(session, None)
+                before = self._polled(None)
             with self._kept(SEND):
                 conversation.send(WORDS)
             self._tell(SEND.name)
@@ -568,7 +568,7 @@ class Probe:
                 conversation.typing()
             self._tell(TYPING.name)
             with self._kept(POLL):
-                self._semantics = self._poll(session, before)
+                self._semantics = self._poll(before)
             self._tell(POLL.name)
 
     def _wait(self, conversation: Conversation) -> None:
@@ -580,7 +580,7 @@ class Probe:
         if stage is not AllocationStage.ASSIGNED:
             self._recorder.of(STATUS).notes.append(f"no agent took the test chat; last seen {stage.value}")
 
-    def _poll(self, session: Session, before: Poll) -> Semantics | None:
+    def _poll(self, before: Poll) -> Semantics | None:
         """Poll until something comes that was not there before, and see what the polls have in common.
 
         What was there before the message was sent is compared first: a service may answer an unchanged history with
@@ -588,7 +588,7 @@ class Probe:
         """
         seen, until = self._recorder.of(POLL), self.clock.monotonic() + MESSAGE_WITHIN
         enough = bool(before.items) and self._recorder.of(SEND).error is not None
-        while _has(before, later := self._polled(session, None)) and not enough:
+        while _has(before, later := self._polled(None)) and not enough:
             if self.clock.monotonic() >= until:
                 seen.notes.append("the message that was sent did not come in the polls")
                 break
@@ -596,11 +596,11 @@ class Probe:
         self._read((*before.events, *later.events))
         if not (before.items or later.items):
             return None
-        first, again = (before, later) if before.items else (later, self._polled(session, None))
+        first, again = (before, later) if before.items else (later, self._polled(None))
         if not _has(again, first):
             unchanged = 204 in seen.statuses and _has(before, again)
             return None if unchanged else "drain"
-        if again.cursor is None or _has(self._polled(session, again.cursor), first):
+        if again.cursor is None or _has(self._polled(again.cursor), first):
             return "history"
         return "cursor"
 
@@ -616,8 +616,8 @@ class Probe:
         seen.found.append(Difference(CONTENT, expected.reply.get(CONTENT, "string"), "missing"))
         seen.found += [Difference(one, "", "new") for one in new if "string" in seen.fields[one]]
 
-    def _polled(self, session: Session, cursor: str | None) -> Poll:
-        return poll(session._call(POLL, poll_request(cursor)))
+    def _polled(self, cursor: str | None) -> Poll:
+        return poll(self._runner.run(self._session.call(POLL, poll_request(cursor))))
 
     @contextmanager
     def _kept(self, operation: AnyOperation) -> Iterator[None]:
@@ -634,5 +634,5 @@ def _info(name: str) -> OperationInfo:
 
 
 def _has(later: Poll, first: Poll) -> bool:
-    """Tell whether a poll has all that another one had."""
+    """Return whether a poll has everything that another one had."""
     return {event.id for event in first.events} <= {event.id for event in later.events}

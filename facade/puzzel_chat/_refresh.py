@@ -1,164 +1,299 @@
-"""A token set from a reply, as a store keeps it, and back on this process's clocks.
+"""The token of one session, kept fresh: one refresh at a time, which no caller can cancel.
 
-One refresh of a session's token: what both shells do in the same way, between their waits.
-
-    acquire ──► newer in the store? ──► post ──► settle: stored, lease given back ──► ended: in memory ──► callers wake
+    acquire the right ──► newer in the store? ──► post ──► write to the store ──► into memory ──► callers wake
 
 So no two processes refresh at once, and no caller acts on a token that a killed process would take with it. What is
-left is the moment between the service's rotation and our write: who is killed there leaves a spent refresh token in
-the store, and only a service that forgives its reuse for a while lets the next process go on: on the same machine it
-takes over at once, on another when the lease is over.
+left is the moment between the service's rotation and our write: a process killed there leaves a spent refresh token in
+the store. The next process takes over at once on the same machine, on another when the lease is over, and goes on only
+if the service forgives the reuse.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
+from math import inf
+from typing import Protocol
+from weakref import WeakSet
 
-from attrs import define, evolve
+from attrs import define, evolve, field
 
-from puzzel_chat._errors import PuzzelChatError, SessionExpired, StoreError
+from puzzel_chat._errors import PuzzelChatError, SessionExpired, StoreError, TransportError
+from puzzel_chat._fork import in_child
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._session import SessionState, from_stored, log, to_stored, token_set
-from puzzel_chat._tokens import Now, Step, TokenSet, refresh_fields, resend
+from puzzel_chat._lease import owner_name
+from puzzel_chat._retry import within
+from puzzel_chat._steps import Flag, Parts, Send, Sleep, Start, Steps, Stop, Wait
+from puzzel_chat._tokens import Now, Step, TokenLife, TokenSet, refresh_fields, resend
 from puzzel_chat._wire.operations import TOKEN, token_request
 from puzzel_chat._wire.refusals import error_for, refresh_error
 from puzzel_chat._wire.replies import grant
 
+log = logging.getLogger("puzzel_chat")
 TRY_WITHIN = 30.0
-"""Seconds that one try of a refresh may take, whatever the timeout; the lease outlasts it and the write after it."""
+"""Seconds for one try of a refresh, whatever the timeout; the lease outlasts it and the write after it."""
 LEASE = 40.0
 """Seconds after which another process may refresh in the place of one that died while refreshing."""
+LOOK_AGAIN = 0.1
+"""Seconds between two looks at a right that another process has."""
+RESEND_AFTER = 0.5
+"""Seconds before a refresh without an answer is sent again."""
+_STARTS = (Step.USE_AND_START, Step.START_AND_WAIT)
 
 
-def next_step(state: SessionState) -> Step:
-    """Decide for a caller who needs the token; raises what `TokenLife.step` raises, unless another process did better.
+class Turns(Protocol):
+    """Where the sessions of a polling loop take turns with refreshes that can wait; times are monotonic seconds."""
 
-    A refresh that failed here may have worked there meanwhile.
-    """
-    return _unless_learned(state, state.life.step)
+    def may_refresh(self, now: float) -> bool:
+        """Return whether one more session may refresh now."""
+        ...
 
-
-def after_refusal(state: SessionState, generation: int) -> Step:
-    """Decide after a 401; raises what `TokenLife.refused` raises, unless another process did better."""
-    return _unless_learned(state, partial(state.life.refused, generation))
+    def told(self, now: float, error: BaseException | None) -> None:
+        """Learn from a refresh that failed."""
 
 
-def _unless_learned(state: SessionState, decide: Callable[[Now], Step]) -> Step:
-    try:
-        return decide(state.parts.clock.now())
-    except PuzzelChatError:
-        if not _learned(state):
+@define(eq=False)
+class Keeper:
+    """Gives every caller of a session a token that the service accepts."""
+
+    session_id: str
+    parts: Parts
+    life: TokenLife
+    turns: Turns | None = None
+    flight: Refresh | None = None
+
+    def current(self, by: float = inf) -> Steps[TokenSet]:
+        """Return a usable token set; wait for a refresh when there must be one, until that monotonic time."""
+        while True:
+            step = self._decide(self.life.step)
+            if step is Step.USE_AND_START and self.turns is not None:
+                step = step if self.turns.may_refresh(self.parts.clock.monotonic()) else Step.USE
+            if step in _STARTS:
+                yield from self._begin()
+            present = self.life.tokens
+            if step in (Step.USE, Step.USE_AND_START):
+                return present
+            yield from self._landing(by)
+            # One that took longer than a token lives is used all the same: the service judges it, not our clock.
+            if self.life.tokens.generation > present.generation:
+                return self.life.tokens
+
+    def renewed(self, generation: int, by: float = inf) -> Steps[TokenSet]:
+        """Return a token set newer than that generation, which the service has refused."""
+        step = self._decide(partial(self.life.refused, generation))
+        if step in _STARTS:
+            yield from self._begin()
+        if step is not Step.USE:
+            yield from self._landing(by)
+            self.life.newer_than(generation)
+        # The newer one may have died as well, when the machine stalled meanwhile.
+        return (yield from self.current(by))
+
+    def close(self, by: float) -> Steps[None]:
+        """Let a refresh under way land and be stored, until that monotonic time, so that its token is not lost.
+
+        One that takes longer is not waited for again, neither by a second close nor by the exit.
+        """
+        flight, self.flight = self.flight, None
+        if flight is None or flight.landed.is_set():
+            return
+        flight.awaited = False
+        try:
+            yield Wait(flight.landed, max(0.0, by - self.parts.clock.monotonic()))
+        except GeneratorExit:
             raise
-        return decide(state.parts.clock.now())
+        except BaseException:
+            yield Stop()
+            raise
+        yield Stop()
+
+    def _decide(self, decide: Callable[[Now], Step]) -> Step:
+        try:
+            return decide(self.parts.clock.now())
+        except PuzzelChatError:
+            # A refresh that failed here may have worked in another process meanwhile.
+            if not self._learned():
+                raise
+            return decide(self.parts.clock.now())
+
+    def _begin(self) -> Steps[None]:
+        self.life.started()
+        self.flight = flight = Refresh.begun(self, owner_name())
+        FLIGHTS.add(flight)
+        try:
+            yield Start(flight.fly())
+        except BaseException as error:
+            flight.ended(error)
+            # No thread can be started while the interpreter shuts down; the token may still be good.
+            if not isinstance(error, RuntimeError):
+                raise
+
+    def _landing(self, by: float) -> Steps[None]:
+        if self.flight is None:
+            return
+        landed: bool = yield Wait(self.flight.landed, within(by, self.parts.clock.monotonic()))
+        if not landed:
+            late = TransportError("The refresh of the token takes too long.", sent="no")
+            late.host = "identity"
+            raise late
+
+    def _learned(self) -> bool:
+        """Take over what another process has done with the session's token; return whether that was anything."""
+        if self.life.dead is not None:
+            return False
+        try:
+            newer = self.newer_in_store(self.life.tokens)
+        except SessionExpired as over:
+            self.life.failed(over, self.parts.clock.now())
+            return True
+        except StoreError:
+            return False
+        if newer is not None:
+            self.adopt(newer, self.parts.clock.now())
+        return newer is not None
+
+    def newer_in_store(self, present: TokenSet) -> TokenSet | None:
+        """Return the tokens of another process when they are newer; raises `SessionExpired` when it found none."""
+        stored = self.parts.store.tokens(self.session_id)
+        if stored is None or stored.generation <= present.generation:
+            return None
+        if stored.refresh is None and present.refresh is not None:
+            raise SessionExpired(
+                "Another process found that the service no longer accepts this session's refresh token."
+                " Open a new session with connect()."
+            )
+        return stored
+
+    def adopt(self, tokens: TokenSet, asked: Now) -> None:
+        """Put newer tokens in the place of the present ones; `asked` is a moment on both clocks to judge their age."""
+        self.life.succeeded(tokens, asked, self.parts.clock.uniform(0, 1))
+        log.debug("session %s has token generation %d", self.session_id, tokens.generation)
 
 
-def _learned(state: SessionState) -> bool:
-    """Take over what another process has done with the session's token; tells whether that was anything."""
-    if state.life.dead is not None:
-        return False
-    try:
-        newer = _newer_in_store(state, state.life.tokens)
-    except SessionExpired as over:
-        state.life.failed(over, state.parts.clock.now())
-        return True
-    except StoreError:
-        return False
-    if newer is not None:
-        state.life.succeeded(newer)
-    return newer is not None
-
-
-def _newer_in_store(state: SessionState, present: TokenSet) -> TokenSet | None:
-    stored = state.parts.store.tokens(state.id)
-    if stored is None or stored.generation <= present.generation:
-        return None
-    if stored.refresh is None and present.refresh is not None:
-        raise SessionExpired(
-            "Another process found that the service no longer accepts this session's refresh token."
-            " Open a new session with connect()."
-        )
-    return from_stored(stored, state.parts.clock.now(), state.parts.clock.uniform(0, 1))
-
-
-@define
+@define(eq=False)
 class Refresh:
-    """A refresh from its beginning to its end; the shell sends its request and waits."""
+    """One refresh from its beginning to its end."""
 
-    state: SessionState
+    keeper: Keeper
     owner: str
     present: TokenSet
     asked: Now
+    landed: Flag
+    awaited: bool = field(default=True, init=False)
 
     @classmethod
-    def begun(cls, state: SessionState, owner: str) -> Refresh:
+    def begun(cls, keeper: Keeper, owner: str) -> Refresh:
         """Begin with the tokens of now."""
-        return cls(state, owner, state.life.tokens, state.parts.clock.now())
+        return cls(keeper, owner, keeper.life.tokens, keeper.parts.clock.now(), keeper.parts.flag())
+
+    def fly(self) -> Steps[None]:
+        """Refresh; the outcome goes into the store, then into memory, and then the callers wake."""
+        if self.landed.is_set():
+            return  # an interrupt that struck while the thread was started has called it off
+        came: TokenSet | Exception = PuzzelChatError("The refresh was stopped with the event loop.")
+        try:
+            came = (yield from self._stored_if_newer()) or (yield from self._rotated())
+        except Exception as error:
+            came = error
+        finally:
+            self.settle(came)
+            self.ended(came)
+
+    def ended(self, came: TokenSet | BaseException) -> None:
+        """Put the new tokens in the place of the old, or count a failure; after a refusal nothing is sent again."""
+        keeper = self.keeper
+        if isinstance(came, TokenSet):
+            keeper.adopt(came, self.asked)
+        else:
+            known = came
+            if not isinstance(known, PuzzelChatError):
+                known = PuzzelChatError(f"The refresh failed: {type(came).__name__}.")
+            now = keeper.parts.clock.now()
+            keeper.life.failed(known, now, counts=isinstance(came, Exception))
+            log.warning("session %s could not refresh its token: %s", keeper.session_id, type(came).__name__)
+            if keeper.turns is not None:
+                keeper.turns.told(now.monotonic, came)
+        self.landed.set()
+
+    def _stored_if_newer(self) -> Steps[TokenSet | None]:
+        while not self.acquire():
+            if newer := self.newer_in_store():
+                return newer
+            yield Sleep(LOOK_AGAIN)
+        return self.newer_in_store()
+
+    def _rotated(self) -> Steps[TokenSet]:
+        request = self.request()
+        while True:
+            try:
+                reply: Reply = yield Send(request, None, TRY_WITHIN)
+                return self.granted(reply)
+            except PuzzelChatError as error:
+                if not self.again(error):
+                    raise
+            yield Sleep(RESEND_AFTER)
 
     def acquire(self) -> bool:
         """Take the right to refresh before any other process; false means: wait and try again."""
-        store, now = self.state.parts.store, self.state.parts.clock.now().wall
+        keeper, now = self.keeper, self.keeper.parts.clock.now().wall
         try:
-            return store.acquire(self.state.id, "refresh", self.owner, now, LEASE) == self.owner
+            return keeper.parts.store.acquire(keeper.session_id, "refresh", self.owner, now, LEASE) == self.owner
         except StoreError as error:
             # A full disk must not end the chat when its token does; others cannot take the right there either.
-            log.warning("session %s refreshes without its store: %s", self.state.id, type(error).__name__)
+            log.warning("session %s refreshes without its store: %s", keeper.session_id, type(error).__name__)
             return True
 
     def newer_in_store(self) -> TokenSet | None:
-        """Give the tokens when another process has refreshed them meanwhile.
+        """Return the tokens when another process has refreshed them meanwhile.
 
         Raises `SessionExpired` when that process found the session dead.
         """
         try:
-            return _newer_in_store(self.state, self.present)
+            newer = self.keeper.newer_in_store(self.present)
         except StoreError:
             return None
+        if newer is not None:
+            self.asked = self.keeper.parts.clock.now()
+        return newer
 
     def request(self) -> Request:
-        """Give the request; the moment before it counts as the one when the new token was obtained."""
-        self.asked = self.state.parts.clock.now()
-        return token_request(refresh_fields(self.state.parts.settings, self.present.refresh or ""))
+        """Return the request; the moment before it counts as the one when the new token was obtained."""
+        self.asked = self.keeper.parts.clock.now()
+        return token_request(refresh_fields(self.keeper.parts.settings, self.present.refresh or ""))
 
     def again(self, error: PuzzelChatError) -> bool:
-        """Tell whether to send the same request once more, and keep the right to it for as long as that may take."""
-        return resend(error, self.state.parts.clock.now().since(self.asked)) and self.acquire()
+        """Return whether to send the same request again; that keeps the right to it for as long as it may take."""
+        return resend(error, self.keeper.parts.clock.now().since(self.asked)) and self.acquire()
 
     def granted(self, reply: Reply) -> TokenSet:
-        """Give the tokens of the reply; a refused refresh token may have been used by another process just now."""
+        """Return the tokens of the reply; a refused refresh token may have been used by another process just now."""
         if error := error_for(TOKEN, reply):
             refused = refresh_error(error)
             newer = self.newer_in_store() if isinstance(refused, SessionExpired) else None
             if newer is None:
                 raise refused
             return newer
-        return self.present.successor(token_set(grant(reply), self.asked, self.state.parts.clock.uniform(0, 1)))
+        return self.present.successor(grant(reply, self.asked.wall))
 
     def settle(self, came: TokenSet | Exception) -> None:
-        """Keep what came of it, before any caller has it, and let other processes go on.
+        """Write the outcome down before any caller has it, and let other processes go on.
 
         A store that fails costs a warning, not the session. Then the lease is kept: the stored token is spent, and
         no other process should send it soon.
         """
-        store = self.state.parts.store
+        keeper, store = self.keeper, self.keeper.parts.store
         if isinstance(came, SessionExpired):
             # The next generation of a dead session has no refresh token: no process sends the refused one again.
             came = evolve(self.present, generation=self.present.generation + 1, refresh=None)
         try:
             if isinstance(came, TokenSet):
-                store.save_tokens(self.state.id, to_stored(came))
-            store.release(self.state.id, "refresh", self.owner)
+                store.save_tokens(keeper.session_id, came)
+            store.release(keeper.session_id, "refresh", self.owner)
         except Exception as error:  # a caller's own store may raise anything, and those who wait must wake
-            log.warning("session %s: the store failed after a refresh: %s", self.state.id, type(error).__name__)
+            log.warning("session %s: the store failed after a refresh: %s", keeper.session_id, type(error).__name__)
 
-    def ended(self, came: TokenSet | BaseException) -> None:
-        """Put the new tokens in the place of the old, or count a failure; after a refusal nothing is sent again."""
-        if isinstance(came, TokenSet):
-            self.state.life.succeeded(came)
-            log.debug("session %s has token generation %d", self.state.id, came.generation)
-            return
-        known = came
-        if not isinstance(known, PuzzelChatError):
-            known = PuzzelChatError(f"The refresh failed: {type(came).__name__}.")
-        self.state.life.failed(known, self.state.parts.clock.now(), counts=isinstance(came, Exception))
-        log.warning("session %s could not refresh its token: %s", self.state.id, type(came).__name__)
+
+FLIGHTS: WeakSet[Refresh] = WeakSet()
+"""Refreshes of this process; the exit waits for those under way, whose tokens would be lost with it."""
+in_child(FLIGHTS.clear)

@@ -1,131 +1,159 @@
-"""What both shells share of one session: its token's life, its mail, its pace, and how they are kept in the store.
-
-Nothing here sleeps or sends; the store's calls are short.
-"""
+"""One session: its calls, its polls, its token, and how it is kept in the store."""
 
 from __future__ import annotations
 
 import logging
 import math
 import os
-from typing import NoReturn
+from math import inf
+from typing import NoReturn, Protocol
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
-from puzzel_chat._clock import Clock
 from puzzel_chat._errors import PuzzelChatError, SessionError, twin
-from puzzel_chat._http import Request
-from puzzel_chat._inbox import STRANGERS, Inbox, Mailbox
-from puzzel_chat._lease import Mail
-from puzzel_chat._models import ConversationEnded, Event
+from puzzel_chat._http import Reply, Request
+from puzzel_chat._inbox import STRANGERS, Feed, Inbox
+from puzzel_chat._lease import PollLease
+from puzzel_chat._models import ConversationEnded, Event, Life
 from puzzel_chat._polling import Pace
-from puzzel_chat._retry import LAST_WORDS_WITHIN, LEAVE_WITHIN
-from puzzel_chat._settings import Settings
-from puzzel_chat._store import Store, StoredConversation, StoredSession, StoredTokens, Waiting
-from puzzel_chat._tokens import DEFAULT_TTL, Now, TokenLife, TokenSet
-from puzzel_chat._wire.operations import poll_request, safe_id
-from puzzel_chat._wire.replies import Grant, Poll, event
+from puzzel_chat._refresh import Keeper
+from puzzel_chat._retry import LAST_WORDS_WITHIN, LEAVE_WITHIN, again, within
+from puzzel_chat._steps import Flag, Parts, Send, Sleep, Steps, Wait
+from puzzel_chat._store import StoredConversation, StoredSession, Unread
+from puzzel_chat._tokens import Now, TokenLife, TokenSet
+from puzzel_chat._wire.operations import END, POLL, AnyOperation, poll_request, safe_id
+from puzzel_chat._wire.refusals import error_for
+from puzzel_chat._wire.replies import Poll, event, poll
 
 log = logging.getLogger("puzzel_chat")
+ALMOST_NOW = 1e-3
+"""Seconds that are no wait."""
 _FORKED = (
     "Session {0} belongs to the process that this one was forked from. Take it up here: resume({0!r}, shared=True), or"
     " resume({0!r}) once that process is done with it."
 )
 
 
-def token_set(grant: Grant, asked: Now, spread: float) -> TokenSet:
-    """Give the token set of a reply to a request sent at `asked`."""
-    ttl = grant.expires_in or DEFAULT_TTL
-    return TokenSet(
-        access=grant.access,
-        refresh=grant.refresh,
-        ttl=ttl,
-        obtained=asked,
-        spread=spread,
-        visitor_id=grant.visitor_id,
-    )
+class Leaving(Protocol):
+    """A conversation that may have to be left when its session closes."""
+
+    def leave(self, by: float) -> Steps[None]:
+        """End it at the service, until that monotonic time."""
+        ...
 
 
-def to_stored(tokens: TokenSet) -> StoredTokens:
-    """Give a token set as the store keeps it."""
-    return StoredTokens(
-        access=tokens.access,
-        refresh=tokens.refresh,
-        generation=tokens.generation,
-        ttl=tokens.ttl,
-        obtained=tokens.obtained.wall,
-        visitor_id=tokens.visitor_id,
-    )
+@define(eq=False)
+class Search:
+    """Somebody who asks for an agent: `caller` is the thread or task, None while the application has the turn."""
+
+    conversation: Leaving
+    over: Flag
+    caller: object | None = None
 
 
-def from_stored(stored: StoredTokens, now: Now, spread: float) -> TokenSet:
-    """Give a stored token set on this process's clocks."""
-    tokens = TokenSet(
-        access=stored.access,
-        refresh=stored.refresh,
-        generation=stored.generation,
-        ttl=stored.ttl,
-        obtained=Now(now.monotonic, stored.obtained),
-        spread=spread,
-        visitor_id=stored.visitor_id,
-    )
-    return tokens.moved_to(now)
-
-
-@frozen
-class Parts:
-    """What an application's sessions have in common, beside the transport."""
-
-    settings: Settings
-    store: Store
-    clock: Clock
-
-
-@define
+@define(eq=False)
 class SessionState:
-    """One session, without its shell."""
+    """One session as both shells share it.
+
+    It decides everything about the session: what is sent again, when to poll, what is written down before a caller gets
+    it, what is left at a close. Its workflows (`Steps`) are run by a shell, under the shell's lock where there are
+    threads; its other methods neither wait nor send, but for short calls of the store. `feed` has what was received,
+    `keeper` the token, `lease` the right to poll, `pace` when the next poll is due.
+    """
 
     id: str
     parts: Parts
-    life: TokenLife
+    keeper: Keeper
+    lease: PollLease
     pace: Pace
-    mail: Mail
-    inbox: Inbox = field(factory=Inbox)
+    closing: Flag
+    feed: Feed = field(factory=Feed)
     conversations: dict[str, StoredConversation] = field(factory=dict)
     route_sent: set[str] = field(factory=set)
     not_left: dict[str, float] = field(factory=dict)
-    last_closing: float = -math.inf
+    searches: list[Search] = field(factory=list)
+    owed: list[Leaving] = field(factory=list)
     closed: bool = False
-    held_up: bool = False
     last: Poll | None = None
-    _next_request: Request | None = field(default=None, init=False)
     process: int = field(factory=os.getpid)
+    _last_ending: float = field(default=-inf, init=False)
+    _polling: bool = field(default=False, init=False)
+    _polled: Flag | None = field(default=None, init=False)
+    _held_up: bool = field(default=False, init=False)
+    _next_request: Request | None = field(default=None, init=False)
+
+    # How a session begins and ends.
 
     @classmethod
-    def opened(cls, session_id: str, parts: Parts, tokens: TokenSet) -> SessionState:
-        """Begin a session with its first tokens, and keep it."""
-        parts.store.save_tokens(session_id, to_stored(tokens))
-        mail = Mail(session_id, parts.store, parts.clock)
-        mail.take()
-        return cls(session_id, parts, TokenLife(tokens), Pace(parts.settings.poll_interval), mail)
+    def opened(cls, session_id: str, parts: Parts, tokens: TokenSet, asked: Now) -> SessionState:
+        """Begin a session with its first tokens, asked for at that moment, and keep it."""
+        parts.store.save_tokens(session_id, tokens)
+        lease = PollLease(session_id, parts.store, parts.clock)
+        lease.take()
+        return cls._made(session_id, parts, tokens, asked, lease)
 
     @classmethod
-    def restored(cls, stored: StoredSession, parts: Parts, mail: Mail) -> SessionState:
-        """Take a session up again where the last process left it; what waits, only with the mail."""
-        tokens = from_stored(stored.tokens, parts.clock.now(), parts.clock.uniform(0, 1))
-        state = cls(stored.id, parts, TokenLife(tokens), Pace(parts.settings.poll_interval), mail)
+    def restored(cls, stored: StoredSession, parts: Parts, lease: PollLease) -> SessionState:
+        """Take a session up again where the last process left it; what is unread, only with the right to poll."""
+        state = cls._made(stored.id, parts, stored.tokens, parts.clock.now(), lease)
         state.conversations = dict(stored.conversations)
         for conversation in stored.conversations.values():
-            box = state.inbox.box(conversation.id)
-            box.closing = conversation.closing or conversation.finished
-            box.finished = conversation.finished
-        if not mail.mine:
+            state.feed.inbox(conversation.id).life = conversation.life
+        if not lease.mine:
             return state
         for conversation_id, marks in stored.seen.items():
             for item_id, mark in marks:
-                state.inbox.box(conversation_id).remember(item_id, mark)
-        state.inbox.restore(((seq, event(item.raw)) for seq, item in sorted(stored.waiting.items())), stored.cursor)
+                state.feed.inbox(conversation_id).remember(item_id, mark)
+        state.feed.restore(((seq, event(item.raw)) for seq, item in sorted(stored.unread.items())), stored.cursor)
         return state
+
+    @classmethod
+    def _made(cls, session_id: str, parts: Parts, tokens: TokenSet, asked: Now, lease: PollLease) -> SessionState:
+        life = TokenLife.begun(tokens, asked, parts.clock.uniform(0, 1))
+        keeper = Keeper(session_id, parts, life)
+        return cls(session_id, parts, keeper, lease, Pace(parts.settings.poll_interval), parts.flag())
+
+    def shut(self, by: float | None = None) -> Steps[None]:
+        """Close the session here by that monotonic time, within five seconds unless given.
+
+        Searches for an agent end and leave the queue: those of other threads and tasks by themselves, side by side.
+        """
+        if not self.is_here:
+            return
+        clock = self.parts.clock
+        by = clock.monotonic() + LEAVE_WITHIN if by is None else by
+        self.closing.set()
+        try:
+            for search in list(self.searches):
+                if search.caller not in (None, self.parts.caller()):
+                    yield Wait(search.over, max(0.0, by - clock.monotonic()))
+            for conversation in [*(search.conversation for search in self.searches), *self.owed]:
+                yield from conversation.leave(by)
+            yield from self.keeper.close(by)
+            if self._polling:
+                # What a poll under way brings is written first, for some services tell it only once.
+                yield self._turn(max(0.0, by - clock.monotonic()))
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Forget the session, secrets included, once we ended each chat or its end was read; else keep it for `resume`.
+
+        That is for the owner of its lease to do; and a forked process leaves alone what is its parent's.
+        """
+        if self.closed or not self.is_here:
+            return
+        self.closed = True
+        try:
+            self.lease.catch_up()
+            # The store is asked too: another object may share the session and have routed a chat in it.
+            stored = self.parts.store.conversations(self.id) if self.lease.mine else {}
+            known = {**stored, **self.conversations}
+            if all(one.life.over for one in known.values()) and self.lease.renewed():
+                self.parts.store.delete(self.id)
+            self.lease.give_back()
+        except SessionError as error:
+            log.warning("session %s could not be closed in the store: %s", self.id, type(error).__name__)
 
     def refuse(self) -> NoReturn:
         """Raise for a call on a session that was closed here."""
@@ -133,30 +161,268 @@ class SessionState:
 
     @property
     def is_here(self) -> bool:
-        """Tell whether this process made the object, not the one that it was forked from."""
+        """Whether this process made the object, not the one that it was forked from."""
         return self.process == os.getpid()
 
-    def check_process(self) -> None:
+    def check_here(self) -> None:
         """Raise for a call in a process that was forked from the session's own."""
         if not self.is_here:
             raise SessionError(_FORKED.format(self.id))
 
-    def check_mail(self) -> None:
-        """Raise for a call that takes mail, unless it is this object's; after a close others say what is wrong."""
-        self.check_process()
-        if not self.closed:
-            self.mail.keep()
-            self.mail.check()
+    # One call.
 
-    def box(self, conversation_id: str) -> Mailbox:
-        """Give a conversation's mailbox."""
-        if conversation_id not in self.inbox.boxes:
+    def call(self, operation: AnyOperation, request: Request, by: float = inf) -> Steps[Reply]:
+        """Send, again when that is safe; all of it by that monotonic time."""
+        clock = self.parts.clock
+        attempts = 0
+        while True:
+            attempts += 1
+            try:
+                return (yield from self.once(operation, request, by))
+            except PuzzelChatError as error:
+                error.attempts = attempts
+                decision = again(error, attempts, repeatable=operation.repeatable, uniform=clock.uniform)
+                if decision is None or clock.monotonic() + decision.delay >= by:
+                    raise
+            # An end goes on while the session closes, at its own pace.
+            yield Sleep(decision.delay, None if operation is END else self.closing)
+
+    def once(self, operation: AnyOperation, request: Request, by: float = inf) -> Steps[Reply]:
+        """Send once, when the session is open."""
+        self.check_open(operation)
+        return (yield from self._exchange(operation, request, by))
+
+    def check_open(self, operation: AnyOperation) -> None:
+        """Raise when the session is closed or closing; only ends still go out, so that nobody stays in a queue."""
+        if self.process != os.getpid():
+            self.check_here()
+        if operation is not END and self.closing.is_set():
+            self.refuse()
+        if operation is POLL:
+            self.lease.hold()
+        else:
+            self.lease.keep()
+
+    def _exchange(self, operation: AnyOperation, request: Request, by: float = inf) -> Steps[Reply]:
+        """Send once; a token that the service refuses is refreshed and the request replayed once."""
+        clock = self.parts.clock
+        tokens = yield from self.keeper.current(by)
+        reply: Reply = yield Send(request, tokens.access, None if by == inf else within(by, clock.monotonic()))
+        if reply.status == 401:
+            tokens = yield from self.keeper.renewed(tokens.generation, by)
+            reply = yield Send(request, tokens.access, within(by, clock.monotonic()))
+        if error := error_for(operation, reply):
+            raise error
+        return reply
+
+    # Polling.
+
+    def next_event(self, inbox: Inbox) -> Steps[Event | None]:
+        """Return the conversation's next event, polling until there is one; None after its end."""
+        self.check_lease()
+        while True:
+            event = self.take(inbox)
+            if event is not None:
+                return event
+            if inbox.life is Life.READ:
+                return None
+            yield from self.poll_when_due(inbox)
+
+    def poll_all(self) -> Steps[list[Event]]:
+        """Return what is new in all conversations; unless something is unread already, poll once when that is due."""
+        self.check_lease()
+        if not self.acknowledge_all():
+            yield from self.poll_when_due(None)
+        return self.take_all()
+
+    def poll_when_due(self, inbox: Inbox | None, deadline: float = inf) -> Steps[None]:
+        """Make one poll when it is due, unless another caller has just brought what this inbox waits for.
+
+        With a deadline (a monotonic time) somebody looks for a message that was sent: what is due later is not waited
+        for, and neither is another caller's poll.
+        """
+        clock, searching = self.parts.clock, deadline < inf
+        while self._polling:
+            if searching:
+                yield self._turn(max(0.0, min(self.pace.period, deadline - clock.monotonic())))
+                return
+            yield self._turn()
+        if inbox is not None and inbox.has_news:
+            return
+        self._polling = True
+        try:
+            self.check_open(POLL)
+            left, delay = max(0.0, deadline - clock.monotonic()), self.delay(searching)
+            yield Sleep(min(delay, left), self.closing)
+            self.check_open(POLL)
+            if delay <= left and (searching or not self.feed.is_full):
+                yield from self._poll()
+        finally:
+            self._turn_over()
+
+    def poll_if_due(self) -> Steps[tuple[float | None, PuzzelChatError | None]]:
+        """Poll if that is due now, for a `PollingLoop`; return when the request began (None: not due), and its error.
+
+        A failed poll's error has been taken in; raises what makes polling impossible.
+        """
+        while self._polling:
+            yield self._turn()
+        self._polling = True
+        try:
+            self.check_open(POLL)
+            # Somebody who looks for a message that was sent polls too, and may have done it just now.
+            if self.delay(searching=False) > ALMOST_NOW:
+                return None, None
+            began = self.parts.clock.monotonic()
+            return began, (yield from self._poll())
+        finally:
+            self._turn_over()
+
+    def delay(self, searching: bool) -> float:
+        """Return the seconds until the next poll is due; a full inbox counts as one period more.
+
+        A search for a message of ours polls all the same: what that brings is bounded by the time for it.
+        """
+        clock = self.parts.clock
+        if not searching:
+            told, self._held_up = self._held_up, self.feed.is_full
+            if self._held_up and not told:
+                log.warning("session %s: a conversation's events are not taken; polling waits for its caller", self.id)
+            if self._held_up:
+                return self.pace.period
+        return self.pace.delay(clock.monotonic(), clock.uniform)
+
+    def may_bring(self, inbox: Inbox) -> bool:
+        """Return whether polls can still bring something for a conversation: nothing comes behind its end."""
+        return not (inbox.life.known or self.feed.failure or self.closing.is_set())
+
+    def _turn(self, seconds: float | None = None) -> Wait:
+        """Wait for the poll under way; there are never two."""
+        if self._polled is None:
+            self._polled = self.parts.flag()
+        return Wait(self._polled, seconds)
+
+    def _turn_over(self) -> None:
+        self._polling, polled, self._polled = False, self._polled, None
+        if polled is not None:
+            polled.set()
+
+    def _poll(self) -> Steps[PuzzelChatError | None]:
+        if self._next_request is None:
+            self._next_request = poll_request(self.feed.cursor)
+        try:
+            batch = poll((yield from self._exchange(POLL, self._next_request)), self.last)
+        except PuzzelChatError as error:
+            self.poll_failed(error)
+            return error
+        self.polled(batch)
+        return None
+
+    def polled(self, batch: Poll) -> None:
+        """Take a poll's result in: first into the journal's order, then to the conversations.
+
+        Raises `SessionInUse` when another owner has the lease by now; then nothing of it is given to anybody.
+        """
+        failed_for = self.pace.succeeded(self.parts.clock.monotonic())
+        if failed_for is not None:
+            self.feed.recovered(failed_for)
+        before = self.feed.cursor
+        self.last = batch
+        entries = self.feed.accept(batch.events, batch.cursor, len(batch.items))
+        if len(self.feed.inboxes) >= STRANGERS:
+            # Something may not have been taken that is asked for later.
+            self.last = None
+        if entries or self.feed.cursor != before:
+            self._next_request = None
+            unread = [Unread(seq=e.seq, raw=e.event.raw) for e in entries if e.seq is not None and e.event.raw]
+            self.lease.journal(self.feed.cursor, unread)
+
+    def poll_failed(self, error: PuzzelChatError) -> None:
+        """Take a failed poll in: wait longer, and tell the conversations; or end them with the error."""
+        clock = self.parts.clock
+        try:
+            first = self.pace.failed(error, clock.monotonic(), clock.uniform)
+        except PuzzelChatError as fatal:
+            log.warning("polling of session %s stopped: %s", self.id, type(fatal).__name__)
+            self.feed.failed(fatal)
+            return
+        if first:
+            log.info("polls of session %s fail for now: %s", self.id, type(error).__name__)
+            self.feed.degraded(str(error))
+        if clock.monotonic() - max(self.pace.failing_since or 0.0, self._last_ending) >= LAST_WORDS_WITHIN:
+            self.feed.end_ours()
+
+    # What callers take, and are done with.
+
+    def check_lease(self) -> None:
+        """Raise for a call that reads events, unless the right to poll is ours; a closed session says so later."""
+        if self.process != os.getpid():
+            self.check_here()
+        if not self.closed:
+            self.lease.hold()
+
+    def inbox(self, conversation_id: str) -> Inbox:
+        """Return a conversation's inbox."""
+        if conversation_id not in self.feed.inboxes:
             # What the last reply held was not given to this one.
             self.last = None
-        return self.inbox.box(conversation_id)
+        return self.feed.inbox(conversation_id)
+
+    def take(self, inbox: Inbox) -> Event | None:
+        """Return the conversation's next event and count the ones before as done; None when nothing is unread.
+
+        Raises the error that ended the polling, once everything before it was taken; `SessionInUse`, `StoreError`.
+        """
+        if self.closed:
+            return None
+        self.acknowledge(inbox)
+        entry = inbox.hand()
+        if entry is None and inbox.failure is not None:
+            raise twin(inbox.failure)
+        return entry.event if entry else None
+
+    def take_all(self) -> list[Event]:
+        """Return everything that is unread, conversation by conversation; raises as `take`."""
+        if self.closed:
+            self.refuse()
+        self.lease.tell("")
+        taken: list[Event] = []
+        for inbox in list(self.feed.inboxes.values()):
+            while (entry := inbox.hand()) is not None:
+                taken.append(entry.event)
+        if not taken and self.feed.failure is not None:
+            raise twin(self.feed.failure)
+        return taken
+
+    def acknowledge(self, inbox: Inbox) -> None:
+        """Count the event in the caller's hands as done; raises `SessionInUse`, `StoreError`."""
+        if not self.closed:
+            if inbox.in_hand:
+                self._acknowledge(inbox)
+            self.lease.tell(inbox.conversation_id)
+
+    def acknowledge_all(self) -> bool:
+        """Count everything in the caller's hands as done; return whether more is unread already. Raises as `take`."""
+        if self.closed:
+            return False
+        for inbox in list(self.feed.inboxes.values()):
+            self._acknowledge(inbox)
+        self.lease.tell("")
+        return any(inbox.unread for inbox in list(self.feed.inboxes.values()))
+
+    def _acknowledge(self, inbox: Inbox) -> None:
+        for done in inbox.done():
+            if isinstance(done.event, ConversationEnded) and inbox.conversation_id in self.conversations:
+                over = evolve(self.conversations[inbox.conversation_id], life=Life.READ)
+                self.conversations[over.id] = over
+                self.lease.finished(over)  # first: a process killed between the two writes would lose the end
+            if done.seq is not None:
+                self.lease.acknowledge(inbox.conversation_id, done.seq, done.event.id, done.mark)
+
+    # What the contact centre has in its hands.
 
     def request_id(self, conversation_id: str) -> str | None:
-        """Give the id that routing gave to the conversation's request, when it gave one."""
+        """Return the id that routing gave to the conversation's request, when it gave one."""
         known = self.conversations.get(conversation_id)
         return known.request_id if known else None
 
@@ -167,17 +433,24 @@ class SessionState:
         self._note(evolve(known, request_id=safe_id(request_id) or known.request_id))
 
     def may_be_routed(self, conversation_id: str) -> bool:
-        """Tell whether the contact centre may have the conversation, or may get it from a request under way."""
+        """Return whether the contact centre may have the conversation, or may get it from a request under way."""
         if conversation_id in self.conversations or conversation_id in self.route_sent:
             return True
         return conversation_id in self.parts.store.conversations(self.id)
 
     def going_on(self) -> list[str]:
-        """Give the conversations that nobody has ended, as far as is known here."""
-        return [one for one in {*self.conversations, *self.route_sent} if not self.box(one).is_over]
+        """Return the conversations that nobody has ended, as far as is known here."""
+        return [one for one in {*self.conversations, *self.route_sent} if not self.inbox(one).life.over]
+
+    def ended(self, conversation_id: str) -> None:
+        """Keep that we have ended the conversation at the service."""
+        self.inbox(conversation_id).ending()
+        self._last_ending = self.parts.clock.monotonic()
+        known = self.conversations.get(conversation_id, StoredConversation(id=conversation_id))
+        self._note(known if known.life.over else evolve(known, life=Life.ENDING))
 
     def leave_by(self, conversation_id: str) -> float:
-        """Give the monotonic time by which all leaving that begins now must be over.
+        """Return the monotonic deadline for all leaving that begins now.
 
         It is past when leaving this conversation failed, or was stopped, just now: one interruption unwinds several
         blocks, and what cannot be told in one of them cannot be told in the next.
@@ -185,140 +458,6 @@ class SessionState:
         now, failed = self.parts.clock.monotonic(), self.not_left.get(conversation_id, -math.inf)
         return failed if now - failed < LEAVE_WITHIN else now + LEAVE_WITHIN
 
-    def closing(self, conversation_id: str) -> None:
-        """Keep that we have ended the conversation."""
-        self.box(conversation_id).closing = True
-        self.last_closing = self.parts.clock.monotonic()
-        known = self.conversations.get(conversation_id, StoredConversation(id=conversation_id))
-        self._note(evolve(known, closing=True))
-
     def _note(self, conversation: StoredConversation) -> None:
         self.conversations[conversation.id] = conversation
         self.parts.store.save_conversation(self.id, conversation)
-
-    def poll_request(self) -> Request:
-        """Give the request for what follows the cursor."""
-        if self._next_request is None:
-            self._next_request = poll_request(self.inbox.cursor)
-        return self._next_request
-
-    def polled(self, poll: Poll) -> None:
-        """Take a poll's result in: first into the journal's order, then to the conversations.
-
-        Raises `SessionInUse` when the mail is another's by now; then nothing of it is given to anybody.
-        """
-        failed_for = self.pace.succeeded(self.parts.clock.monotonic())
-        if failed_for is not None:
-            self.inbox.recovered(failed_for)
-        before = self.inbox.cursor
-        self.last = poll
-        entries = self.inbox.accept(poll.events, poll.cursor, len(poll.items))
-        if len(self.inbox.boxes) >= STRANGERS:
-            # Something may not have been taken that is asked for later.
-            self.last = None
-        if entries or self.inbox.cursor != before:
-            self._next_request = None
-            waiting = [Waiting(seq=e.seq, raw=e.event.raw) for e in entries if e.seq is not None and e.event.raw]
-            self.mail.journal(self.inbox.cursor, waiting)
-
-    def poll_failed(self, error: PuzzelChatError) -> None:
-        """Take a failed poll: wait longer, and tell the conversations; or end them with the error."""
-        clock = self.parts.clock
-        try:
-            first = self.pace.failed(error, clock.monotonic(), clock.uniform)
-        except PuzzelChatError as fatal:
-            log.warning("polling of session %s stopped: %s", self.id, type(fatal).__name__)
-            self.inbox.failed(fatal)
-            return
-        if first:
-            log.info("polls of session %s fail for now: %s", self.id, type(error).__name__)
-            self.inbox.degraded(str(error))
-        if clock.monotonic() - max(self.pace.failing_since or 0.0, self.last_closing) >= LAST_WORDS_WITHIN:
-            self.inbox.end_ours()
-
-    def take(self, conversation_id: str) -> Event | None:
-        """Give the conversation's next event and count the ones before as done; None when nothing waits.
-
-        Raises the error that ended the polling, once everything before it was taken; `SessionInUse`, `StoreError`.
-        """
-        if self.closed:
-            return None
-        self.acknowledge(conversation_id)
-        box = self.box(conversation_id)
-        entry = box.hand()
-        if entry is None and box.failure is not None:
-            raise twin(box.failure)
-        return entry.event if entry else None
-
-    def acknowledge(self, conversation_id: str) -> None:
-        """Count the conversation's event in the caller's hands as done; raises `SessionInUse`, `StoreError`."""
-        if not self.closed:
-            self._acknowledge(self.box(conversation_id))
-            self.mail.tell(conversation_id)
-
-    def acknowledge_all(self) -> bool:
-        """Count everything in the caller's hands as done; tells whether more waits already. Raises as `take`."""
-        if self.closed:
-            return False
-        for box in list(self.inbox.boxes.values()):
-            self._acknowledge(box)
-        self.mail.tell("")
-        return any(box.waiting for box in list(self.inbox.boxes.values()))
-
-    def take_all(self) -> list[Event]:
-        """Give everything that waits into the caller's hands, conversation by conversation.
-
-        Raises the error that ended the polling, once everything before it was taken.
-        """
-        if self.closed:
-            self.refuse()
-        self.mail.tell("")
-        taken: list[Event] = []
-        for box in list(self.inbox.boxes.values()):
-            while (entry := box.hand()) is not None:
-                taken.append(entry.event)
-        if not taken and self.inbox.failure is not None:
-            raise twin(self.inbox.failure)
-        return taken
-
-    def delay(self, searching: bool) -> float:
-        """Give the seconds until the next poll is due; a full inbox counts as one period more.
-
-        Who searches for a message of ours polls all the same: what that brings is bounded by the time for it.
-        """
-        clock = self.parts.clock
-        if not searching:
-            told, self.held_up = self.held_up, self.inbox.is_full
-            if self.held_up and not told:
-                log.warning("session %s: a conversation's events are not taken; polling waits for its caller", self.id)
-            if self.held_up:
-                return self.pace.period
-        return self.pace.delay(clock.monotonic(), clock.uniform)
-
-    def _acknowledge(self, box: Mailbox) -> None:
-        for done in box.done():
-            if isinstance(done.event, ConversationEnded) and box.conversation_id in self.conversations:
-                over = evolve(self.conversations[box.conversation_id], finished=True)
-                self.conversations[over.id] = over
-                self.mail.finished(over)  # first: a process killed between the two writes would lose the end
-            if done.seq is not None:
-                self.mail.acknowledge(box.conversation_id, done.seq, done.event.id, done.mark)
-
-    def close(self) -> None:
-        """Close the session here; it is forgotten, secrets included, once we ended each chat or its end was taken.
-
-        That is for the owner of its mail to do; and a forked process leaves alone what is its parent's.
-        """
-        if self.closed or not self.is_here:
-            return
-        self.closed = True
-        try:
-            self.mail.catch_up()
-            # The store is asked too: another object may share the session and have routed a chat in it.
-            stored = self.parts.store.conversations(self.id) if self.mail.mine else {}
-            known = {**stored, **self.conversations}
-            if all(one.finished or one.closing for one in known.values()) and self.mail.renewed():
-                self.parts.store.delete(self.id)
-            self.mail.give_back()
-        except SessionError as error:
-            log.warning("session %s could not be closed in the store: %s", self.id, type(error).__name__)

@@ -1,147 +1,38 @@
-"""Who has a right to a stored session: the names of owners, their processes, and what a fork does to the stores.
+"""Where a session is kept for the next process: `MemoryStore` within one process, `SQLiteStore` beyond it.
 
-An owner is one session object of one process. Its right ends by itself after a while, and at once when its process
-is known to live no more, so that a killed one stands in nobody's way.
+Events are written down before the caller gets them, and crossed out when the caller comes back for more:
 
+    poll ──► journal(cursor, unread) ──► the caller ──► acknowledge(item)
 
-Where a session survives the process: `MemoryStore` for one process, `SQLiteStore` for the next one too.
+So a killed process loses nothing, whatever the poll returns. The next one repeats only what was in the caller's hands:
+one event of `events()`, or the list of the last `Session.poll()`. Only the owner of the right to poll may do either;
+everything else is open to each process that shares the session.
 
-What is new is written down before the caller gets it, and crossed out when the caller came back for more:
-
-    poll ──► journal(cursor, items) ──► the caller ──► acknowledge(item)
-
-so that a killed process loses nothing whatever the poll returns, and the next one gets again only what was in the
-caller's hands: one item of `events()`, or the list of the last `Session.poll()`. Both are for the owner of the
-session's mail, of whom there is one at a time; the rest is for every process that shares the session. A store holds
-tokens, and people's words while they wait; a file is readable for its owner only.
+A store holds tokens, and people's words until they are read; a file is readable for its owner only.
 """
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, get_args
-from uuid import uuid4
-from weakref import WeakSet
 
 from attrs import evolve, field, frozen
 
-from puzzel_chat._models import Secret
+from puzzel_chat._fork import mind_forks
+from puzzel_chat._lease import is_free
+from puzzel_chat._models import Life
+from puzzel_chat._tokens import TokenSet
 
-Right = Literal["refresh", "mail"]
-"""To refresh the session's token; to poll the session and take what comes."""
-
-
-def owner_name() -> str:
-    """Give the name of a new owner: where its process ids count, its process, and chance."""
-    return f"{_machine()}/{os.getpid()}/{uuid4().hex}"
-
-
-def is_free(holder: str | None, until: float, owner: str, now: float, seconds: float) -> bool:
-    """Tell whether the owner may take a right that was given to `holder` until then (seconds since the epoch)."""
-    # Who read the clock later may come first, and a right then seems longer than it is.
-    return holder is None or holder == owner or not now < until <= now + 2 * seconds or is_gone(holder)
-
-
-def is_gone(owner: str) -> bool:
-    """Tell whether the owner's process certainly lives no more; one of another machine or container is not judged.
-
-    A process whose end its parent has not asked for yet still counts as living.
-    """
-    machine, pid = _place(owner)
-    # Elsewhere than on POSIX this call ends the process that it asks for.
-    if os.name != "posix" or machine != _machine() or not pid.isdecimal():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
-
-
-def described(owner: str) -> str:
-    """Name an owner for a person."""
-    machine, pid = _place(owner)
-    if not pid:
-        return "another owner"
-    here = (machine, pid) == (_machine(), str(os.getpid()))
-    return "another session object of this process" if here else f"process {pid} on {machine.rpartition(':')[0]}"
-
-
-def _place(owner: str) -> tuple[str, str]:
-    machine, _, pid = owner.rpartition("/")[0].rpartition("/")
-    return machine, pid
-
-
-def _machine() -> str:
-    """Name where a process id means one process: containers may share a host's name, and count for themselves."""
-    try:
-        space = os.stat("/proc/self/ns/pid").st_ino
-    except OSError:
-        space = 0
-    return f"{socket.gethostname()}:{space}"
-
-
-class _Forks(Protocol):
-    def _before_fork(self) -> None: ...
-    def _after_fork(self, in_child: bool) -> None: ...
-
-
-_stores: WeakSet[_Forks] = WeakSet()
-_forking: list[_Forks] = []
-_one_fork = threading.Lock()
-
-
-def mind_forks(store: _Forks) -> None:
-    """Call the store's `_before_fork` and `_after_fork` around each fork of this process."""
-    _stores.add(store)
-
-
-def _before_fork() -> None:
-    _one_fork.acquire()
-    _forking.extend(_stores)
-    for store in _forking:
-        store._before_fork()
-
-
-def _after_fork(in_child: bool) -> None:
-    for store in _forking:
-        store._after_fork(in_child)
-    _forking.clear()
-    _one_fork.release()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=lambda: _after_fork(in_child=False),
-        after_in_child=lambda: _after_fork(in_child=True),
-    )
-
-
+Right = Literal["refresh", "poll"]
+"""Right to refresh a session's token, or to poll the session; each has one owner at a time."""
 SEEN = 16_384
 """Items remembered per conversation, for a resume: as many as a reply of 8 MiB can repeat at 512 bytes each."""
 
 
 @frozen(kw_only=True)
-class StoredTokens:
-    """A token set as it is kept; `obtained` is a wall-clock time, `ttl` is in seconds, `visitor_id` the service's."""
-
-    access: Secret
-    refresh: Secret | None
-    generation: int
-    ttl: float
-    obtained: float
-    visitor_id: Secret | None = None
-
-
-@frozen(kw_only=True)
-class Waiting:
-    """An item that was received and not yet taken by the caller."""
+class Unread:
+    """An item of a poll that the caller has not handled yet; `seq` is its place in the session."""
 
     seq: int
     raw: Mapping[str, Any] = field(repr=False)
@@ -149,60 +40,56 @@ class Waiting:
 
 @frozen(kw_only=True)
 class StoredConversation:
-    """A conversation of a session.
-
-    `request_id` is the one that routing gave, `closing` that we ended it, `finished` that the caller saw its end.
-    """
+    """A conversation of a session; `request_id` is the id that routing gave, if any."""
 
     id: str
     request_id: str | None = None
-    closing: bool = False
-    finished: bool = False
+    life: Life = Life.OPEN
 
 
 @frozen(kw_only=True)
 class StoredSession:
-    """Everything that `resume` needs. `seen` holds per conversation the (item id, mark) pairs in their order."""
+    """Everything that `resume` needs. `seen` holds (item id, mark) pairs per conversation, the oldest first."""
 
     id: str
-    tokens: StoredTokens
+    tokens: TokenSet
     cursor: str | None = None
     conversations: dict[str, StoredConversation] = field(factory=dict)
-    waiting: dict[int, Waiting] = field(factory=dict, repr=False)
+    unread: dict[int, Unread] = field(factory=dict, repr=False)
     seen: dict[str, list[tuple[str, str]]] = field(factory=dict)
 
 
 class Store(Protocol):
-    """What a store does. Every method is short, safe to call from several threads, and raises `StoreError`."""
+    """The contract of a store. Every method is short, safe to call from several threads, and raises `StoreError`."""
 
     def load(self, session_id: str) -> StoredSession | None:
-        """Give a session, or None when there is none of that id."""
+        """Return a session, or None when there is none of that id."""
 
-    def save_tokens(self, session_id: str, tokens: StoredTokens) -> None:
+    def save_tokens(self, session_id: str, tokens: TokenSet) -> None:
         """Keep a session's tokens, unless a newer generation is there already.
 
-        A session begins with generation 1; a later one of a session that is gone is not kept.
+        Generation 1 begins a session; a later one of an unknown session is not kept.
         """
 
-    def tokens(self, session_id: str) -> StoredTokens | None:
-        """Give only the tokens of a session."""
+    def tokens(self, session_id: str) -> TokenSet | None:
+        """Return only the tokens of a session."""
 
     def conversations(self, session_id: str) -> dict[str, StoredConversation]:
-        """Give only the conversations of a session, by their ids."""
+        """Return only the conversations of a session, by their ids."""
         ...
 
     def save_conversation(self, session_id: str, conversation: StoredConversation) -> None:
-        """Keep a conversation's state."""
+        """Keep a conversation, in place of what was kept of it before."""
 
-    def journal(self, session_id: str, owner: str, cursor: str | None, waiting: Sequence[Waiting]) -> bool:
-        """Keep, in one step, what a poll brought and the cursor that follows it.
+    def journal(self, session_id: str, owner: str, cursor: str | None, unread: Sequence[Unread]) -> bool:
+        """Keep the items of a poll and the cursor after them, in one step.
 
-        False means that nothing was written: the mail is not this owner's any more.
+        False means that nothing was written: the owner no longer has the right to poll.
         """
         ...
 
     def acknowledge(self, session_id: str, owner: str, conversation_id: str, seq: int, item_id: str, mark: str) -> bool:
-        """Cross out an item that the caller is done with, and remember it as seen (of very many the newest).
+        """Cross out an item that the caller has handled, and remember it as seen; very old ones are forgotten.
 
         False as for `journal`.
         """
@@ -212,15 +99,15 @@ class Store(Protocol):
         """Forget a session and its secrets."""
 
     def acquire(self, session_id: str, right: Right, owner: str, now: float, seconds: float) -> str:
-        """Take a right for so many seconds, unless another owner has it; gives the name of who has it then.
+        """Take a right for so many seconds, unless another owner has it; return the name of its owner.
 
-        A right is free when it is over, when its owner's process lives no more, and when it ends later than a new one
-        would (a clock was set back). Of a session that is not there every right is free.
+        A right is free when its lease is over, when its owner's process is dead, and when the lease ends later than a
+        new one would, because a clock was set back. Every right to an unknown session is free.
         """
         ...
 
     def renew(self, session_id: str, right: Right, owner: str, now: float, seconds: float) -> bool:
-        """Hold a right for so many seconds from now; false when another owner took it meanwhile, or gave it back."""
+        """Keep a right for so many seconds from now; false when the owner no longer has it."""
         ...
 
     def release(self, session_id: str, right: Right, owner: str) -> None:
@@ -231,7 +118,7 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """Keeps sessions as long as the process lives; in a forked child it is empty, for the sessions are the parent's."""
+    """A store that ends with its process; in a forked child it is empty, since the sessions are the parent's."""
 
     def __init__(self) -> None:
         self._sessions: dict[str, StoredSession] = {}
@@ -247,9 +134,9 @@ class MemoryStore:
             if session is None:
                 return None
             seen = {conversation_id: list(marks) for conversation_id, marks in self._seen[session_id].items()}
-            return evolve(session, conversations=dict(session.conversations), waiting=dict(session.waiting), seen=seen)
+            return evolve(session, conversations=dict(session.conversations), unread=dict(session.unread), seen=seen)
 
-    def save_tokens(self, session_id: str, tokens: StoredTokens) -> None:
+    def save_tokens(self, session_id: str, tokens: TokenSet) -> None:
         """See `Store`."""
         with self._lock:
             session = self._sessions.get(session_id)
@@ -259,7 +146,7 @@ class MemoryStore:
             elif session is not None and tokens.generation > session.tokens.generation:
                 self._sessions[session_id] = evolve(session, tokens=tokens)
 
-    def tokens(self, session_id: str) -> StoredTokens | None:
+    def tokens(self, session_id: str) -> TokenSet | None:
         """See `Store`."""
         session = self._sessions.get(session_id)
         return session.tokens if session else None
@@ -276,22 +163,22 @@ class MemoryStore:
             if session := self._sessions.get(session_id):
                 session.conversations[conversation.id] = conversation
 
-    def journal(self, session_id: str, owner: str, cursor: str | None, waiting: Sequence[Waiting]) -> bool:
+    def journal(self, session_id: str, owner: str, cursor: str | None, unread: Sequence[Unread]) -> bool:
         """See `Store`."""
         with self._lock:
-            if not self._has(session_id, "mail", owner):
+            if not self._has(session_id, "poll", owner):
                 return False
             session = self._sessions[session_id]
-            session.waiting.update({item.seq: item for item in waiting})
+            session.unread.update({item.seq: item for item in unread})
             self._sessions[session_id] = evolve(session, cursor=cursor)
             return True
 
     def acknowledge(self, session_id: str, owner: str, conversation_id: str, seq: int, item_id: str, mark: str) -> bool:
         """See `Store`."""
         with self._lock:
-            if not self._has(session_id, "mail", owner):
+            if not self._has(session_id, "poll", owner):
                 return False
-            self._sessions[session_id].waiting.pop(seq, None)
+            self._sessions[session_id].unread.pop(seq, None)
             seen = self._seen[session_id].setdefault(conversation_id, {})
             seen[item_id, mark] = None
             if len(seen) > SEEN:
@@ -330,17 +217,19 @@ class MemoryStore:
             if self._has(session_id, right, owner):
                 del self._rights[session_id, right]
 
-    def _has(self, session_id: str, right: Right, owner: str) -> bool:
-        return self._rights.get((session_id, right), ("", 0.0))[0] == owner
+    def close(self) -> None:
+        """See `Store`."""
 
-    def _before_fork(self) -> None:
+    def before_fork(self) -> None:
+        """Take the lock, so that no thread is in the middle of a change."""
         self._lock.acquire()
 
-    def _after_fork(self, in_child: bool) -> None:
+    def after_fork(self, in_child: bool) -> None:
+        """Forget everything in the child, and give the lock back."""
         if in_child:
             for kept in (self._sessions, self._seen, self._rights):
                 kept.clear()
         self._lock.release()
 
-    def close(self) -> None:
-        """See `Store`."""
+    def _has(self, session_id: str, right: Right, owner: str) -> bool:
+        return self._rights.get((session_id, right), ("", 0.0))[0] == owner

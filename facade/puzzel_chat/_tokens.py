@@ -1,13 +1,16 @@
-"""Pure: the life of a token set. The token is the session (documented), so it is never given up lightly.
+"""The life of a token set. The token is the session: when it is lost, its conversations are lost.
 
     FRESH ──► ADVISORY ──► MANDATORY ──► EXPIRED        by the time that is left
       use       use, and      wait for      wait for a refresh,
                 refresh       a refresh     or fail with its error
                 beside
 
-One refresh at a time (`flight`). A refresh that fails for now is tried again after 5 s, doubling to 30 s, or when the
-service asks for it if that is later, and the present token serves as long as it lives. A refused one (`SessionExpired`)
-ends the session for good: that refresh token is never sent again. Time and randomness come in as arguments.
+- One refresh at a time (`flight`).
+- A refresh that fails for now is tried again after 5 s, doubling to 30 s, or later when the service asks for that. The
+  present token is used as long as it lives.
+- A refused refresh token (`SessionExpired`) ends the session for good and is never sent again.
+
+Pure: time and randomness come in as arguments.
 """
 
 from __future__ import annotations
@@ -25,54 +28,46 @@ from puzzel_chat._retry import retry_after
 from puzzel_chat._settings import Settings
 
 DEFAULT_TTL = 600.0
-"""Seconds that a token lives when the reply does not say (assumed)."""
+"""Life of a token in seconds when the reply has no `expires_in`; assumed."""
 VISITOR_FIELDS = ("user_info_id", "code_verifier")
-"""What the token request for a signed-in visitor carries (assumed, the names too)."""
+"""Fields of the token request for a signed-in visitor; the names are assumed."""
 NOBODY: Mapping[str, str] = {}
+"""Fields for a visitor who is not signed in."""
 RESEND_WITHIN = 10.0
-"""A refresh without an answer is sent again, with the same token, for this many seconds."""
+"""Window in seconds in which a refresh without an answer is sent again with the same token."""
 
 
 @frozen
 class Now:
-    """One moment on both clocks, in seconds: the monotonic one stands still while a machine sleeps."""
+    """One moment on both clocks, in seconds; the monotonic clock stands still while the machine sleeps."""
 
     monotonic: float
     wall: float
 
     def since(self, earlier: Now) -> float:
-        """Give the seconds that have passed, by the clock that saw more of them."""
+        """Return the seconds that have passed, by the clock that saw more of them."""
         return max(self.monotonic - earlier.monotonic, self.wall - earlier.wall, 0.0)
 
 
 @frozen(kw_only=True)
 class TokenSet:
-    """What one token reply gave. `obtained` was read before the request, `ttl` is in seconds.
+    """The tokens of one session, from a reply or from a store.
 
-    `generation` counts the refreshes of the session; `spread` (0 to 1, random) keeps sessions from refreshing in step.
+    `generation` counts the refreshes of the session, `ttl` is in seconds, `obtained` in seconds since the epoch, read
+    before the request. `visitor_id` is the service's.
     """
 
     access: Secret
     refresh: Secret | None = None
     generation: int = 1
     ttl: float = DEFAULT_TTL
-    obtained: Now
-    spread: float = 0.0
+    obtained: float
     visitor_id: Secret | None = None
 
-    def age(self, now: Now) -> float:
-        """Give the seconds since the token was asked for."""
-        return now.since(self.obtained)
-
     def successor(self, fresh: TokenSet) -> TokenSet:
-        """Give `fresh` as this set's next generation; what its reply left out stays as it was."""
+        """Return `fresh` as this set's next generation, with the values of this one where its reply had none."""
         refresh, visitor_id = fresh.refresh or self.refresh, fresh.visitor_id or self.visitor_id
         return evolve(fresh, generation=self.generation + 1, refresh=refresh, visitor_id=visitor_id)
-
-    def moved_to(self, now: Now) -> TokenSet:
-        """Restate a set from another process on this one's monotonic clock; only the wall clock is common to both."""
-        age = max(0.0, now.wall - self.obtained.wall)
-        return evolve(self, obtained=Now(now.monotonic - age, self.obtained.wall))
 
 
 class Freshness(enum.Enum):
@@ -84,19 +79,8 @@ class Freshness(enum.Enum):
     EXPIRED = "expired"
 
 
-def freshness(tokens: TokenSet, now: Now) -> Freshness:
-    """Judge a token set by the time it has left: advisory at most 300 s before its end, mandatory at most 30 s."""
-    left = tokens.ttl - tokens.age(now)
-    if left <= 0:
-        return Freshness.EXPIRED
-    if left <= min(30.0, tokens.ttl / 10):
-        return Freshness.MANDATORY
-    advisory = min(300.0, tokens.ttl / 2) * (1 - 0.2 * tokens.spread)
-    return Freshness.ADVISORY if left <= advisory else Freshness.FRESH
-
-
 class Step(enum.Enum):
-    """What a caller who needs the token does next."""
+    """The next step of a caller that needs the token."""
 
     USE = "use it"
     USE_AND_START = "start a refresh and use it meanwhile"
@@ -106,19 +90,43 @@ class Step(enum.Enum):
 
 @define
 class TokenLife:
-    """The state of one session's token: the present set, whether a refresh is under way, and how the last ones went."""
+    """One process's view of a session's token: the present set, a refresh under way, and how the last ones went.
+
+    `since` is the monotonic time when the token was asked for; `spread` (0 to 1, random) keeps sessions from refreshing
+    in step.
+    """
 
     tokens: TokenSet
+    since: float
+    spread: float
     flight: bool = False
     failures: int = 0
     retry_at: float = float("-inf")
     last_error: PuzzelChatError | None = None
     dead: SessionExpired | None = None
 
+    @classmethod
+    def begun(cls, tokens: TokenSet, now: Now, spread: float) -> TokenLife:
+        """Begin with the tokens of a reply, at the moment before its request, or with stored ones, at the present."""
+        return cls(tokens, _asked(tokens, now), spread)
+
+    def freshness(self, now: Now) -> Freshness:
+        """Judge the token by the time left: advisory from 300 s before its end at most, mandatory from 30 s."""
+        left = self.tokens.ttl - now.since(Now(self.since, self.tokens.obtained))
+        if left <= 0:
+            return Freshness.EXPIRED
+        if left <= min(30.0, self.tokens.ttl / 10):
+            return Freshness.MANDATORY
+        advisory = min(300.0, self.tokens.ttl / 2) * (1 - 0.2 * self.spread)
+        return Freshness.ADVISORY if left <= advisory else Freshness.FRESH
+
     def step(self, now: Now) -> Step:
-        """Decide for a caller; raises `SessionExpired`, or the last refresh's error when the token has died of it."""
+        """Return the next step of a caller; raises `SessionExpired`.
+
+        An expired token raises the last refresh's error until the next try is due.
+        """
         self._raise_if_dead()
-        state = freshness(self.tokens, now)
+        state = self.freshness(now)
         if state is Freshness.FRESH:
             return Step.USE
         if self.tokens.refresh is None:
@@ -132,10 +140,9 @@ class TokenLife:
         return Step.USE_AND_START if state is Freshness.ADVISORY else Step.START_AND_WAIT
 
     def refused(self, generation: int, now: Now) -> Step:
-        """Decide after a 401 for a call made with that generation; a newer one is simply used.
+        """Return the next step after a 401 for that generation: use a newer one, or refresh.
 
-        Until a failed refresh may be tried again its error is raised, so that a storm of 401s does not become a storm
-        of refreshes.
+        Raises the error of a failed refresh until the next try is due, so that many 401s do not become many refreshes.
         """
         self._raise_if_dead()
         if self.tokens.generation > generation:
@@ -149,26 +156,30 @@ class TokenLife:
         return Step.START_AND_WAIT
 
     def newer_than(self, generation: int) -> TokenSet:
-        """Give the present tokens when they are newer; else raises why they are not."""
+        """Return the tokens if they are newer than that generation; otherwise raise the reason why not."""
         if self.tokens.generation > generation:
             return self.tokens
         raise twin(self.dead or self.last_error or SessionExpired("The token was refused."))
 
     def started(self) -> None:
-        """A refresh is under way."""
+        """Note that a refresh is under way."""
         self.flight = True
 
-    def succeeded(self, tokens: TokenSet) -> None:
-        """A refresh gave these tokens, or another process did; an older generation is never taken back."""
+    def succeeded(self, tokens: TokenSet, now: Now, spread: float) -> None:
+        """Adopt the tokens of a refresh, ours or another process's; an older generation is never taken back.
+
+        `now` is the moment before the request of our own refresh, and the present one for another process's.
+        """
         self.flight = False
         if tokens.generation > self.tokens.generation:
-            self.tokens = tokens
+            # The tokens last: a signal handler may look in between, and must not see new ones with an old age.
+            self.since, self.spread, self.tokens = _asked(tokens, now), spread, tokens
             self.failures, self.retry_at, self.last_error = 0, float("-inf"), None
 
     def failed(self, error: PuzzelChatError, now: Now, *, counts: bool = True) -> None:
-        """The refresh under way failed; after a refusal the session is over.
+        """Note that the refresh failed; a `SessionExpired` ends the session.
 
-        One that only its caller's interrupt stopped does not count, and may be begun again at once.
+        An interrupted refresh does not count and may be repeated at once.
         """
         self.flight = False
         self.last_error = error
@@ -195,18 +206,23 @@ class TokenLife:
             raise twin(self.dead)
 
 
-def resend(error: PuzzelChatError, elapsed: float) -> bool:
-    """Tell whether to send the same refresh token again, `elapsed` seconds after it was first sent.
+def _asked(tokens: TokenSet, now: Now) -> float:
+    # Only the wall clock is common to processes, and it may have been set back since.
+    return now.monotonic - max(0.0, now.wall - tokens.obtained)
 
-    Only without any answer: the service may have rotated the token, and shortly after still knows the old one as ours.
+
+def resend(error: PuzzelChatError, elapsed: float) -> bool:
+    """Return whether to send the same refresh token again, `elapsed` seconds after it was first sent.
+
+    Only without an answer: the service may have rotated the token, and accepts the old one for a short time.
     """
     return isinstance(error, TransportError) and elapsed < RESEND_WITHIN
 
 
 def connect_fields(settings: Settings, identified: Mapping[str, str] = NOBODY) -> dict[str, str]:
-    """Give the form of the first token request; `identified` has the `VISITOR_FIELDS` of a signed-in visitor.
+    """Return the form of the first token request; `identified` has the `VISITOR_FIELDS` of a signed-in visitor.
 
-    Where a value of `token_fields` names one of them, such as `{user_info_id}`, it is sent in that field instead.
+    A value of `token_fields` may contain one of them, such as `{user_info_id}`; it is then sent in that field instead.
     """
     unnamed, added = dict(identified), {}
     for name, value in settings.token_fields.items():
@@ -221,7 +237,7 @@ def connect_fields(settings: Settings, identified: Mapping[str, str] = NOBODY) -
 
 
 def refresh_fields(settings: Settings, refresh: str) -> dict[str, str]:
-    """Give the form of a refresh (RFC 6749 section 6)."""
+    """Return the form of a refresh (RFC 6749 section 6)."""
     added = {name: value for name, value in settings.token_fields.items() if not _named_in(value)}
     return {**added, **_client_fields(settings), "grant_type": "refresh_token", "refresh_token": refresh}
 
@@ -241,5 +257,5 @@ def _client_fields(settings: Settings) -> dict[str, str]:
 
 
 def challenge(verifier: str) -> str:
-    """Give the S256 challenge of a PKCE verifier (RFC 7636 section 4.2)."""
+    """Return the S256 challenge of a PKCE verifier (RFC 7636 section 4.2)."""
     return urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=").decode()

@@ -98,7 +98,7 @@ def blocking(address: str, seconds: float) -> dict[str, list[float]]:
         request = bare.build_request("GET", f"{address}/api/conversation")
         calls = {
             "bare httpx.Client": lambda: bare.send(request),
-            "Session: one poll": session._poll_once,
+            "Session: one poll": lambda: session._run(session._state._poll()),
             "Session.queue_info": lambda: session.queue_info("27501"),
         }
         return in_turn(calls, seconds)
@@ -110,7 +110,7 @@ async def awaiting(address: str, seconds: float) -> dict[str, list[float]]:
         request = bare.build_request("GET", f"{address}/api/conversation")
         calls: dict[str, Callable[[], Awaitable[object]]] = {
             "bare httpx.AsyncClient": lambda: bare.send(request),
-            "AsyncSession: one poll": session._poll_once,
+            "AsyncSession: one poll": lambda: session._run(session._state._poll()),
             "AsyncSession.queue_info": lambda: session.queue_info("27501"),
         }
         return await awaited_in_turn(calls, seconds)

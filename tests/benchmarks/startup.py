@@ -29,11 +29,11 @@ import httpx
 client = httpx.Client()
 form = {{"grant_type": "visitor", "client_id": "oneplatform_engage", "tenant_id": "7"}}
 token = client.post("{0}/connect/token", data=form).json()["access_token"]
-client.get("{0}/api/conversation", headers={{"Authorization": "Bearer " + token}}).json()
+client.get("{0}/api/queue/info/27501", headers={{"Authorization": "Bearer " + token}}).json()
 """,
     "first reply, PuzzelChat": """
 from puzzel_chat import PuzzelChat
-PuzzelChat("{0}", "7").connect()._poll_once()
+PuzzelChat("{0}", "7").connect().queue_info(27501)
 """,
 }
 NOW = "\nimport time; print(time.monotonic())"

@@ -137,7 +137,7 @@ def test_the_type_checker_has_the_last_word(here: Layout, tmp_path: Path, capsys
     before = tree(here)
     assert run(here, planted(tmp_path, options_may_be_null)) == 20
     said = capsys.readouterr().out
-    assert re.search(r"  facade/puzzel_chat/_wire/items\.py:\d+: .*Option \| None", said)
+    assert re.search(r"  facade/puzzel_chat/_wire/replies\.py:\d+: .*Option \| None", said)
     assert tree(here) == before
 
 

@@ -200,10 +200,10 @@ def token_refresh(stage: Stage) -> None:
     """A token near its end is refreshed before the next call, and the new one is used from then on."""
     session = stage.chat.connect()
     before = session.queue_info(stage.visual_queue_id)
-    stage.time.advance(session._state.life.tokens.ttl - 1)
+    stage.time.advance(session._state.keeper.life.tokens.ttl - 1)
     after = session.queue_info(stage.visual_queue_id)
     assert before.id == after.id == stage.visual_queue_id
-    assert session._state.life.tokens.generation == 2
+    assert session._state.keeper.life.tokens.generation == 2
 
 
 def token_refused(stage: Stage) -> None:
@@ -212,7 +212,7 @@ def token_refused(stage: Stage) -> None:
         seen = talk(conversation, "hello", "end chat")
     assert _kinds(seen)[-1] is ConversationEnded
     assert ConnectionDegraded not in _kinds(seen)
-    assert conversation.session._state.life.tokens.generation == 2
+    assert conversation.session._state.keeper.life.tokens.generation == 2
 
 
 def signed_in_visitor(stage: Stage) -> None:
@@ -221,11 +221,11 @@ def signed_in_visitor(stage: Stage) -> None:
     conversation = stage.chat.start(stage.queue_key, visitor=visitor, customer=ADA, conversation_id=stage.chat_id)
     with conversation:
         before, session = conversation.session.visitor_id, conversation.session
-        stage.time.advance(session._state.life.tokens.ttl - 1)
+        stage.time.advance(session._state.keeper.life.tokens.ttl - 1)
         assert _kinds(talk(conversation, "hello", "end chat"))[-1] is ConversationEnded
     assert before is not None
     assert session.visitor_id == before
-    assert session._state.life.tokens.generation == 2
+    assert session._state.keeper.life.tokens.generation == 2
 
 
 def poll_no_content(stage: Stage) -> None:

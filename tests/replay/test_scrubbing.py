@@ -153,9 +153,9 @@ def marked_chat(stage: Stage) -> None:
         variables=order,
         conversation_id=stage.chat_id,
     ) as chat:
-        stage.time.advance(chat.session._state.life.tokens.ttl - 1)
+        stage.time.advance(chat.session._state.keeper.life.tokens.ttl - 1)
         assert len(talk(chat, "My order has not arrived", "edit", hang_up=True)) > 5
-        assert chat.session._state.life.tokens.generation == 2
+        assert chat.session._state.keeper.life.tokens.generation == 2
 
 
 @pytest.fixture(scope="module")

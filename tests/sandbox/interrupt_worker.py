@@ -62,8 +62,7 @@ def check(session: Session, store: SQLiteStore) -> None:
     held: list[str] = []
 
     def look() -> None:
-        locks: dict[str, Any] = {"session": session._lock, "polling": session._polling, "token": session._keeper._lock}
-        locks["store"] = store._file._lock
+        locks: dict[str, Any] = {"session": session._runner._lock, "store": store._lock}
         for name, lock in locks.items():
             if not lock.acquire(timeout=2):
                 held.append(name)

@@ -18,7 +18,8 @@ from attrs import define, evolve
 
 from blocking import settings
 from puzzel_chat import AgentWaitTimeout, AsyncConversation, AsyncPuzzelChat, Event, TextMessage, Visitor
-from puzzel_chat._async import AsyncEnding
+from puzzel_chat._conversation import ConversationState
+from puzzel_chat._steps import Steps
 from puzzel_chat.sandbox import Fault, Sandbox
 from puzzel_chat.testing import VirtualTime
 from waiting import until_async
@@ -255,13 +256,13 @@ def test_a_second_cancellation_is_the_last(
 ) -> None:
     """Cancelled again while it leaves, a call stops there and starts nothing new; the next call works."""
     prepare, call = SEARCHES[name]
-    leave, strike, struck_twice = AsyncEnding.leave, Strike(), 0
+    leave, strike, struck_twice = ConversationState.leave, Strike(), 0
 
-    async def noted(self: AsyncEnding, by: float = inf) -> None:
+    def noted(self: ConversationState, by: float = inf) -> Steps[None]:
         strike.left = strike.left or strike.steps
-        await leave(self, by)
+        yield from leave(self, by)
 
-    monkeypatch.setattr(AsyncEnding, "leave", noted)
+    monkeypatch.setattr(ConversationState, "leave", noted)
 
     async def main() -> None:
         nonlocal strike, struck_twice

@@ -206,8 +206,8 @@ def test_messages_of_conversations_that_nobody_has_take_bounded_memory(
         conversation.route("support")
         texts = [event.text for event in conversation.events() if isinstance(event, TextMessage)]
         assert texts == [str(10_000 + poll) for poll in range(5)]
-        assert len(session._state.inbox.boxes) <= 101
-        assert len(session._state.parts.store.load(session.id).waiting) <= 100
+        assert len(session._state.feed.inboxes) <= 101
+        assert len(session._state.parts.store.load(session.id).unread) <= 100
 
 
 @pytest.mark.parametrize("depth", [100, 300, 900, 970, 985, 995, 1100, 3000, 100_000])

@@ -393,7 +393,7 @@ def test_a_full_buffer_stops_the_polls_of_its_session_only() -> None:
             loop.add(behind, lambda *_: go_on.wait())
             loop.add(other, Kept().coroutine)
             await until_async(lambda: loop.stats().handlers_at_work == 1)
-            waiting = behind._box.waiting
+            waiting = behind._state.inbox.unread
             filling = [waiting[0]] if waiting else []
             while len(waiting) < BUFFER and filling:
                 waiting.append(filling[0])
@@ -455,7 +455,7 @@ def test_wrong_settings_are_named(name: str, value: Any) -> None:
 
 def test_without_the_extra_fast_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks for the fast transport without its extra is told what to install."""
-    monkeypatch.setattr("puzzel_chat._fleet._transport.find_spec", lambda name: None)
+    monkeypatch.setattr("puzzel_chat._fleet._extra.find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match=r"pip install 'puzzel-chat\[fleet\]'"):
         PollingLoop(fast=True)
     assert not PollingLoop()._fast
@@ -503,7 +503,7 @@ def test_a_mistake_of_the_loop_itself_is_told(monkeypatch: pytest.MonkeyPatch) -
         ):
             for conversation in opened:
                 loop.add(conversation, Kept().coroutine)
-            monkeypatch.setattr("puzzel_chat._fleet._members.Timetable.due", lambda *_: 1 / 0)
+            monkeypatch.setattr("puzzel_chat._fleet._polled.Timetable.due", lambda *_: 1 / 0)
             await until_async(lambda: len(failed) == 3)
             assert sorted(failed) == sorted(f"{one.id} ZeroDivisionError" for one in opened)
 

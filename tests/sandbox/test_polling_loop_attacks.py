@@ -137,7 +137,7 @@ async def refused(
     async with client, PollingLoop(on_failure=failures, fast=False) as loop:
         session = await client.connect()
         conversation = session.conversation("a")
-        session._state.inbox.degraded("something for the handler")
+        session._state.feed.degraded("something for the handler")
         loop.add(conversation, lambda *_: go_on.wait())
         yield loop, session
 
@@ -164,7 +164,7 @@ def test_a_conversation_added_after_the_end_of_all_polls_is_told_too() -> None:
     async def scenario() -> None:
         failures, go_on = Failures(), asyncio.Event()
         async with refused(service, failures, go_on) as (loop, session):
-            await until_async(lambda: session._state.inbox.failure)
+            await until_async(lambda: session._state.feed.failure)
             loop.add(session.conversation("b"), Kept().plain)
             await until_async(lambda: [one for one, _ in failures.told] == ["b"])
             await asyncio.sleep(0.2)
@@ -342,9 +342,9 @@ def test_mail_that_another_took_is_told() -> None:
             for conversation in both:
                 await conversation.route("support")
                 loop.add(conversation, Kept().coroutine)
-            store, mail = client._parts.store, session._state.mail
+            store, mail = client._parts.store, session._state.lease
             later = time.now().wall + 10**9 + 3 * LEASE
-            assert store.acquire(session.id, "mail", "another", later, LEASE) == "another"
+            assert store.acquire(session.id, "poll", "another", later, LEASE) == "another"
             mail._until = 0.0
             await until_async(lambda: len(failures.told) == 2)
             assert {type(error) for _, error in failures.told} == {SessionInUse}

@@ -249,7 +249,8 @@ def test_a_cancelled_leader_takes_nobody_along() -> None:
 
 
 async def _renewed(session: AsyncSession) -> int:
-    return (await session._keeper.renewed(1)).generation
+    tokens = await session._run(session._state.keeper.renewed(1))
+    return tokens.generation
 
 
 def test_a_busy_service_gives_no_token(connect: Connect, puzzel_time: VirtualTime) -> None:

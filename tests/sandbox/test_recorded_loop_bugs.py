@@ -141,7 +141,8 @@ def test_a_cancellation_is_never_tried_again() -> None:
 
 def test_no_more_connections_than_we_say(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pool without a bound meets its first stall with one socket per chat (encode/httpx#3215): ours is bounded."""
-    monkeypatch.setattr("puzzel_chat._transport.MAX_CONNECTIONS", 4)
+    for module in ("_transport", "_async_transport"):
+        monkeypatch.setattr(f"puzzel_chat.{module}.MAX_CONNECTIONS", 4)
     gate = threading.Semaphore(0)
 
     def answer(asked: Asked) -> Said:
@@ -186,7 +187,7 @@ def test_no_secret_is_in_an_address_that_is_logged(connect: Connect, caplog: pyt
         chat = connect(**settings(sandbox), client_secret="marked-secret", token_fields={"api_key": "marked-key"})
         with chat.start("support", customer={"name": "marked-name"}, wait=20) as conversation:
             conversation.send("marked-words")
-            tokens = conversation.session._state.life.tokens
+            tokens = conversation.session._state.keeper.life.tokens
             sandbox.faults(Fault.revoked("getQueueInfo", times=1))
             conversation.session.queue_info(sandbox.visual_queue_id)
     told = [record.getMessage() for record in caplog.records if record.name.startswith("http")]

@@ -406,8 +406,7 @@ def test_a_send_that_never_arrived(connect: Connect, helpful: Sandbox, monkeypat
 
     What it guards against is a disconnect after a POST taken for not sent (httpx-aiohttp).
     """
-    for shell in ("_sync", "_async"):
-        monkeypatch.setattr(f"puzzel_chat.{shell}.RECONCILE_WITHIN", 0.3)
+    monkeypatch.setattr("puzzel_chat._conversation.RECONCILE_WITHIN", 0.3)
     conversation = connect(**settings(helpful)).start("support", wait=20)
     helpful.faults(Fault.drop("sendMessage", times=1))
     with pytest.raises(DeliveryUnknown) as caught:

@@ -334,9 +334,9 @@ def test_a_visitor_needs_one_token(connect: Connect) -> None:
         chat, token = connect(**settings(sandbox)), sandbox.visitor_token()
         both: tuple[dict[str, Any], ...] = ({}, {"access_token": token, "id_token": token})
         for tokens in both:
-            with pytest.raises(InvalidArgument, match="needs one of access_token and id_token"):
+            with pytest.raises(InvalidArgument, match="needs access_token or id_token"):
                 chat.connect(visitor=Visitor(**tokens))
-        with pytest.raises(InvalidArgument, match="id_token: must be a token of the visitor's identity provider"):
+        with pytest.raises(InvalidArgument, match="id_token: must be a non-empty token"):
             chat.connect(visitor=Visitor(id_token=" "))
         with pytest.raises(InvalidArgument, match="visitor: must be a Visitor") as caught:
             chat.start(sandbox.queue_key, visitor=token)

@@ -124,10 +124,27 @@ class Figures:
         )
 
 
-def _open(address: str) -> tuple[int, int]:
-    gc.collect()
-    with urllib.request.urlopen(f"{address}/open") as reply:
-        return int(reply.read()), len(os.listdir("/proc/self/fd"))
+def _open(address: str, expected: Callable[[int, int], bool] = lambda sockets, descriptors: True) -> tuple[int, int]:
+    """Count the server's sockets and the descriptors here, again until they are as expected, or for ten seconds.
+
+    The server hears of a closed connection a while later, which is long on a busy machine.
+    """
+    by = time.monotonic() + 10.0
+    while True:
+        gc.collect()
+        with urllib.request.urlopen(f"{address}/open") as reply:
+            found = int(reply.read()), len(os.listdir("/proc/self/fd"))
+        if expected(*found) or time.monotonic() > by:
+            return found
+        time.sleep(0.05)
+
+
+def _open_after(address: str, before: tuple[int, int]) -> tuple[int, int]:
+    return _open(address, lambda sockets, descriptors: descriptors - before[1] == sockets - before[0])
+
+
+def _open_at_the_end(address: str) -> int:
+    return _open(address, lambda sockets, _: sockets == 0)[0]
 
 
 def _limits(plan: Plan) -> httpx.Limits:
@@ -173,9 +190,10 @@ async def _all_at_once(send: Send, plan: Plan, figures: Figures) -> None:
 async def _asynchronous(
     name: str, address: str, plan: Plan, send: Send, client: Callable[[], Any], places_come_back: float = 0.0
 ) -> Figures:
-    figures, random = Figures(), Random(plan.seed)
+    figures, random, at_first = Figures(), Random(plan.seed), _open(address)
     await _all_at_once(send, plan, figures)
-    figures.before = _open(address)
+    await asyncio.sleep(0.2)
+    figures.before = _open_after(address, at_first)
 
     async def progress() -> None:
         while True:
@@ -192,7 +210,7 @@ async def _asynchronous(
     await asyncio.sleep(places_come_back)
     await _all_at_once(send, plan, figures)
     await asyncio.sleep(0.2)
-    figures.after = _open(address)
+    figures.after = _open_after(address, figures.before)
     return figures
 
 
@@ -206,7 +224,7 @@ async def bare_async(address: str, plan: Plan) -> Figures:
 
         figures = await _asynchronous("httpx, async", address, plan, send, lambda: client)
     await asyncio.sleep(0.1)
-    figures.at_the_end = _open(address)[0]
+    figures.at_the_end = _open_at_the_end(address)
     return figures
 
 
@@ -220,7 +238,7 @@ async def ours_async(address: str, plan: Plan) -> Figures:
     figures = await _asynchronous("ours, async", address, plan, send, lambda: transport._pool().client)
     await transport.aclose()
     await asyncio.sleep(0.1)
-    figures.at_the_end = _open(address)[0]
+    figures.at_the_end = _open_at_the_end(address)
     return figures
 
 
@@ -234,12 +252,12 @@ async def fast_async(address: str, plan: Plan) -> Figures:
     figures = await _asynchronous("fast, async", address, plan, send, lambda: None, PATIENCE + 1.0)
     await transport.aclose()
     await asyncio.sleep(PATIENCE + 1.0)
-    figures.at_the_end = _open(address)[0]
+    figures.at_the_end = _open_at_the_end(address)
     return figures
 
 
 def _blocking(name: str, address: str, plan: Plan, send: Callable[[float], object], client: Any) -> Figures:
-    figures, lock = Figures(), threading.Lock()
+    figures, lock, threads = Figures(), threading.Lock(), threading.active_count()
 
     def answered(seconds: float) -> bool:
         with suppress(httpx.HTTPError, PuzzelChatError):
@@ -261,14 +279,14 @@ def _blocking(name: str, address: str, plan: Plan, send: Callable[[float], objec
         _threads(plan.connections, lambda _: got.append(any(answered(PATIENCE / 5) for _ in range(5))))
         figures.answered, figures.asked = sum(got), plan.connections
 
+    at_first = _open(address)
     all_at_once()
-    figures.before = _open(address)
+    figures.before = _open_after(address, at_first)
     _threads(plan.workers, lambda number: work(Random(plan.seed * 1000 + number)))
     figures.look_into(client())
-    figures.left = threading.active_count() - 1
+    figures.left = threading.active_count() - threads
     all_at_once()
-    time.sleep(0.2)
-    figures.after = _open(address)
+    figures.after = _open_after(address, figures.before)
     return figures
 
 
@@ -286,8 +304,7 @@ def bare_sync(address: str, plan: Plan) -> Figures:
         figures = _blocking(
             "httpx, sync", address, plan, lambda left: client.get(f"{address}{POLL.path}", timeout=left), lambda: client
         )
-    time.sleep(0.1)
-    figures.at_the_end = _open(address)[0]
+    figures.at_the_end = _open_at_the_end(address)
     return figures
 
 
@@ -302,14 +319,17 @@ def ours_sync(address: str, plan: Plan) -> Figures:
         lambda: transport._pool().client,
     )
     transport.close()
-    time.sleep(0.1)
-    figures.at_the_end = _open(address)[0]
+    figures.at_the_end = _open_at_the_end(address)
     return figures
 
 
 def run(subject: Callable[[str, Plan], Any], plan: Plan) -> Figures:
     """Run one subject against a server of its own."""
-    with peer(SLOWEST, plan.seed) as address, patch.object(_async_transport, "MAX_CONNECTIONS", plan.connections):
+    with (
+        peer(SLOWEST, plan.seed) as address,
+        patch.object(_async_transport, "MAX_CONNECTIONS", plan.connections),
+        patch.object(ours, "MAX_CONNECTIONS", plan.connections),
+    ):
         found = subject(address, plan)
         figures: Figures = asyncio.run(found) if asyncio.iscoroutine(found) else found
     return figures

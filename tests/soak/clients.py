@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from math import inf
 from typing import Any, Literal
 
 from attrs import evolve
 
 from blocking import Blocking, Loop
 from puzzel_chat import AsyncPuzzelChat, PuzzelChat
+from puzzel_chat._refresh import Keeper
+from puzzel_chat._session import SessionState
+from puzzel_chat._steps import Steps, Wait
+from puzzel_chat._tokens import TokenSet
 from puzzel_chat.sandbox import Sandbox
 from soak.clock import SoakTime
 from soak.taking import Taken, Taking
@@ -27,9 +33,7 @@ def client(kind: Kind, sandbox: Sandbox, time: SoakTime, timeout: float) -> Iter
     make = AsyncPuzzelChat if loop else PuzzelChat
     chat: Any = make(**sandbox.settings, timeout=timeout)
     chat._parts = evolve(chat._parts, clock=time)
-    session = chat._session
-
-    chat._session = lambda state: _settled(session(state), loop)
+    chat._session = partial(_settled, chat._session)
     given, tasks = _blocking(chat, loop, taking), list[str]()
     try:
         yield given, tasks
@@ -50,21 +54,28 @@ def _blocking(chat: Any, loop: Loop | None, taking: Taking | None) -> Any:
     return Taken(loop, chat, taking) if taking else Blocking(loop, chat)
 
 
-def _settled(session: Any, loop: Loop | None) -> Any:
+def _settled(session: Any, state: SessionState, runner: Any) -> Any:
     """Let each refresh land before the call that began it goes on, so that a run is the same every time."""
-    current = session._keeper.current
+    current = state.keeper.current
 
-    def then_landed(*args: Any, **named: Any) -> Any:
-        tokens = current(*args, **named)
-        if session._keeper._flight is not None:
-            session._keeper._flight.join()
+    def then_landed(by: float = inf) -> Steps[TokenSet]:
+        tokens = yield from current(by)
+        if (flight := state.keeper.flight) is not None:
+            yield Wait(flight.landed)
         return tokens
 
-    async def then_landed_async(*args: Any, **named: Any) -> Any:
-        tokens = await current(*args, **named)
-        if session._keeper._flight is not None:
-            await session._keeper._flight
-        return tokens
+    object.__setattr__(state, "keeper", _Landing(state.keeper, then_landed))
+    return session(state, runner)
 
-    session._keeper.current = then_landed_async if loop else then_landed
-    return session
+
+class _Landing:
+    """A keeper whose `current` is another."""
+
+    def __init__(self, keeper: Keeper, current: Any) -> None:
+        self.__dict__.update(keeper=keeper, current=current)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.keeper, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.keeper, name, value)

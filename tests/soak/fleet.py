@@ -21,8 +21,9 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 
 from puzzel_chat import AsyncConversation, AsyncPuzzelChat, PollingLoop
-from puzzel_chat._async import AsyncSession
+from puzzel_chat._async import inner
 from puzzel_chat._retry import LAST_WORDS_WITHIN
+from puzzel_chat._session import SessionState
 from puzzel_chat.sandbox import SEMANTICS, Fault, Semantics
 from soak import leftovers
 from soak.agent import script
@@ -182,7 +183,7 @@ async def _one_loop(plan: Plan, guests: set[Guest], until: float) -> Counter[str
 
 
 def judged(
-    plan: Plan, held: list[Party], counted: Counter[str], ears: Mapping[AsyncSession, Ear]
+    plan: Plan, held: list[Party], counted: Counter[str], ears: Mapping[SessionState, Ear]
 ) -> tuple[Counter[str], list[str]]:
     """Compare what the guests noted with the ledgers."""
     figures, problems = Counter(counted), list[str]()
@@ -196,7 +197,7 @@ def judged(
             if guest.conversation is None:
                 continue
             talk, entries = guest.talk, ledger[guest.talk.conversation_id]
-            ear = ears[guest.conversation.session]
+            ear = ears[inner(guest.conversation)[0].session]
             by_design = ear.explains(guest.error)
             figures["by_design"] += by_design
             talk.expired = talk.expired or by_design

@@ -18,11 +18,12 @@ from weakref import WeakKeyDictionary
 from attrs import define, field
 
 from puzzel_chat import AuthenticationError, ContractError
-from puzzel_chat._async import AsyncSession
 from puzzel_chat._async_transport import AsyncTransport
 from puzzel_chat._fleet._transport import FleetTransport
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._retry import MAX_UNDECODABLE
+from puzzel_chat._session import SessionState
+from puzzel_chat._steps import Steps
 from puzzel_chat._wire.operations import POLL, TOKEN
 from soak.compare import Key
 
@@ -75,17 +76,17 @@ def _needed(operation: str, body: bytes) -> Any:
 
 
 @contextmanager
-def hearing() -> Iterator[WeakKeyDictionary[AsyncSession, Ear]]:
+def hearing() -> Iterator[WeakKeyDictionary[SessionState, Ear]]:
     """Listen for all sessions meanwhile."""
-    ears: WeakKeyDictionary[AsyncSession, Ear] = WeakKeyDictionary()
+    ears: WeakKeyDictionary[SessionState, Ear] = WeakKeyDictionary()
     # A refresh is a task of its own, begun in the exchange that needs it.
     whose: ContextVar[Ear | None] = ContextVar("whose", default=None)
-    exchange = AsyncSession._exchange
+    exchange = SessionState._exchange
 
-    async def heard(session: AsyncSession, *arguments: Any) -> Reply:
+    def heard(session: SessionState, *arguments: Any) -> Steps[Reply]:
         before = whose.set(ears.setdefault(session, Ear()))
         try:
-            return await exchange(session, *arguments)
+            return (yield from exchange(session, *arguments))
         finally:
             whose.reset(before)
 
@@ -102,7 +103,7 @@ def hearing() -> Iterator[WeakKeyDictionary[AsyncSession, Ear]]:
         return noted
 
     with (
-        patch.object(AsyncSession, "_exchange", heard),
+        patch.object(SessionState, "_exchange", heard),
         patch.object(AsyncTransport, "send", noting(AsyncTransport.send)),
         patch.object(FleetTransport, "send", noting(FleetTransport.send)),
     ):

@@ -7,6 +7,7 @@ to end it, and waits for an answer; all else goes into one file of notes per cha
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import mmap
 import os
@@ -37,10 +38,9 @@ from puzzel_chat import (
     SQLiteStore,
     is_message,
 )
-from puzzel_chat._async import AsyncSession
 from puzzel_chat._async_transport import AsyncTransport
-from puzzel_chat._fleet._members import Handler
-from puzzel_chat._sync import Session
+from puzzel_chat._fleet._polled import Handler
+from puzzel_chat._session import SessionState
 from puzzel_chat._transport import Transport
 from puzzel_chat.sandbox import SandboxSettings
 
@@ -87,8 +87,7 @@ class Notes:
 
 def watch() -> None:
     """Let `MOMENTS` tell what the process is doing; a poll lasts until what it brought is written down."""
-    for session in (Session, AsyncSession):
-        session._poll_once = _within(session._poll_once, lambda *_: POLL)  # type: ignore[method-assign]
+    SessionState._poll = _within(SessionState._poll, lambda *_: POLL)  # type: ignore[method-assign]
     for transport in (Transport, AsyncTransport):
         transport.send = _within(transport.send, lambda _, request, *__: _moment(request.path))  # type: ignore
 
@@ -113,6 +112,12 @@ def _within(method: Any, moment: Any) -> Any:
         with doing(*args):
             return await method(*args)
 
+    def stepped(*args: Any) -> Any:
+        with doing(*args):
+            return (yield from method(*args))
+
+    if inspect.isgeneratorfunction(method):
+        return stepped
     return awaited if asyncio.iscoroutinefunction(method) else blocking
 
 

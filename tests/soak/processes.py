@@ -24,7 +24,7 @@ from random import Random
 
 from attrs import define, field, frozen
 
-from puzzel_chat import PuzzelChat, SQLiteStore, StoredTokens
+from puzzel_chat import PuzzelChat, SQLiteStore, TokenSet
 from puzzel_chat.sandbox import Fault, Sandbox
 from puzzel_chat.testing._time import START
 from soak.sharing import CHAT, Board, Place, client, share
@@ -103,7 +103,7 @@ class Driver:
         self.sandbox.faults()
         self.everybody_calls()
 
-    def tokens(self) -> StoredTokens:
+    def tokens(self) -> TokenSet:
         """Give what the store has."""
         tokens = self.store.tokens(self.places[0].session_id)
         assert tokens is not None

@@ -80,7 +80,7 @@ class Taking:
             return
         while True:
             await self._handed.join()
-            if at_work := self.polling._deliveries.tasks:
+            if at_work := self.polling._dispatcher.tasks:
                 await asyncio.wait(at_work)
             elif self._time.seconds() - self._quiet_since > SILENCE and self.polling.stats().conversations:
                 self._quiet_since = self._time.seconds()

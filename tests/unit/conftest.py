@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 
+from answering import Counted
 from puzzel_chat import _transport as pools
 from puzzel_chat._async_transport import AsyncTransport
 from puzzel_chat._fleet._transport import FleetTransport
@@ -44,3 +46,10 @@ def send(request: pytest.FixtureRequest) -> Send:
     if request.param == "sync":
         return lambda base_url, *requests, **settings: over_sync(base_url, requests, **settings)
     return lambda base_url, *requests, **settings: asyncio.run(over_async(base_url, requests, **settings))
+
+
+@pytest.fixture
+def counted() -> Iterator[Counted]:
+    """A server that knows its connections; at the end it fails when one was left open."""
+    with closing(Counted()) as made:
+        yield made

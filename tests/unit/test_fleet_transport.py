@@ -8,27 +8,24 @@ import gzip
 import inspect
 import os
 import socket
-import ssl
 import struct
 import subprocess
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pyreqwest import exceptions as library
 
-from answering import says, server
+from answering import encrypting, says, server
 from forking import in_a_fork
 from puzzel_chat._errors import ConfigurationError, ContractError, Sent, SessionError, TransportError
-from puzzel_chat._fleet import _transport as fleet
-from puzzel_chat._fleet._outcomes import CAUGHT, OUTCOMES, outcome
-from puzzel_chat._fleet._transport import FleetTransport
+from puzzel_chat._fleet import _extra
+from puzzel_chat._fleet._transport import OUTCOMES, FleetTransport, outcome
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._settings import Settings
 from puzzel_chat._transport import reachable
@@ -128,7 +125,6 @@ def test_every_error_of_the_library_becomes_ours(kind: type[Exception]) -> None:
     """Each class of the library is caught and maps to a TransportError with the right `sent` and host."""
     expected: Sent = "no" if kind.__name__ in ("PoolTimeoutError", "BuilderError") else "maybe"
     raised = kind("raised", {"causes": None, "doc": "", "pos": 0})
-    assert isinstance(raised, CAUGHT)
     ours = outcome(raised, settings("https://chat.example").address("communication"), 10.0, 30.0, 0.0)
     assert (ours.sent, ours.host) == (expected, "communication")
     assert str(ours).startswith("No reply: ")
@@ -205,41 +201,11 @@ def test_a_connection_that_does_not_come_about_was_not_sent(send: Send) -> None:
     assert raised.value.sent == "no"
 
 
-@contextmanager
-def encrypting() -> Iterator[str]:
-    """A server with a certificate for loopback, signed by somebody unknown; it answers one request."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATES / "loopback.pem")
-
-    def answer() -> None:
-        with suppress(OSError), context.wrap_socket(listening.accept()[0], server_side=True) as connection:
-            connection.recv(65536)
-            connection.sendall(OK)
-            connection.unwrap()
-
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        thread = threading.Thread(target=answer)
-        thread.start()
-        yield f"https://localhost:{listening.getsockname()[1]}"
-        thread.join()
-
-
-@over_fleet
-def test_tls_is_verified(send: Send) -> None:
-    """A certificate that nobody has signed whom the system knows is refused before anything is sent."""
-    with (
-        encrypting() as address,
-        pytest.raises(TransportError, match=r"of localhost \(base_url\) is not trusted") as raised,
-    ):
-        send(address, POLL)
-    assert raised.value.sent == "no"
-
-
 @over_fleet
 def test_an_authority_of_ones_own_is_trusted(send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
     """SSL_CERT_FILE names it, as for other programs of the machine."""
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATES / "issuer.pem"))
-    with encrypting() as address:
+    with encrypting(CERTIFICATES / "loopback.pem") as address:
         assert send(address, POLL).body == b"{}"
 
 
@@ -477,17 +443,17 @@ def test_a_forked_process_is_refused() -> None:
 
 def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks for the fast transport and lacks it is told what to install."""
-    monkeypatch.setattr(fleet, "find_spec", lambda name: None)
-    assert not fleet.fleet_installed()
+    monkeypatch.setattr(_extra, "find_spec", lambda name: None)
+    assert not _extra.fleet_installed()
     with pytest.raises(ConfigurationError, match=r"fast: .*pip install 'puzzel-chat\[fleet\]'"):
-        FleetTransport(settings("http://127.0.0.1:1"), 5)
+        _extra.fleet_transport(settings("http://127.0.0.1:1"), 5)
 
 
 def test_the_library_is_imported_when_it_is_needed() -> None:
     """Neither the other transports nor asking whether it is there import it."""
     program = (
         "import sys, puzzel_chat._transport\n"
-        "from puzzel_chat._fleet._transport import fleet_installed\n"
+        "from puzzel_chat._fleet._extra import fleet_installed\n"
         "print(fleet_installed(), 'pyreqwest' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=30)

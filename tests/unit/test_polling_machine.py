@@ -25,12 +25,21 @@ from puzzel_chat._errors import (
     TransportError,
 )
 from puzzel_chat._lease import LEASE
-from puzzel_chat._models import ConnectionDegraded, ConnectionRecovered, ConversationEnded, Event, MessageEdited, Secret
+from puzzel_chat._models import (
+    ConnectionDegraded,
+    ConnectionRecovered,
+    ConversationEnded,
+    Event,
+    Life,
+    MessageEdited,
+    Secret,
+)
 from puzzel_chat._retry import LAST_WORDS_WITHIN
-from puzzel_chat._session import Parts, SessionState
+from puzzel_chat._session import SessionState
 from puzzel_chat._settings import Settings
 from puzzel_chat._sqlite import SQLiteStore
-from puzzel_chat._store import MemoryStore, Store, Waiting
+from puzzel_chat._steps import Parts
+from puzzel_chat._store import MemoryStore, Store, Unread
 from puzzel_chat._tokens import TokenSet
 from puzzel_chat._wire.replies import Poll, event
 from puzzel_chat.testing import VirtualTime
@@ -166,11 +175,11 @@ class PollingMachine(Machine):
         self.clock = Chance()
         settings = Settings(base_url="https://chat.example", solution_id="7", poll_interval=period)
         self.parts = Parts(settings, self.new_store(), self.clock)
-        tokens = TokenSet(access=Secret("a1"), refresh=Secret("r1"), obtained=self.clock.now())
-        self.state = SessionState.opened("s", self.parts, tokens)
+        tokens = TokenSet(access=Secret("a1"), refresh=Secret("r1"), obtained=self.clock.now().wall)
+        self.state = SessionState.opened("s", self.parts, tokens, self.clock.now())
         for chat in CHATS:
             self.state.routed(chat, None)
-            self.state.box(chat)
+            self.state.inbox(chat)
         self.chats = {chat: Chat(chat) for chat in CHATS}
         self.log: list[Item] = []
         self.unread: list[Item] = []
@@ -239,7 +248,7 @@ class PollingMachine(Machine):
     def we_end(self, chat: str, seldom: int) -> None:
         """We end a chat; the service may never say so."""
         if seldom == 0 and not self.chats[chat].closing:
-            self.state.closing(chat)
+            self.state.ended(chat)
             self.chats[chat].closing = True
             self.last_closing = self.clock.monotonic()
 
@@ -253,7 +262,7 @@ class PollingMachine(Machine):
     def tick(self, seconds: float) -> bool:
         """Wait until the poll is due and make it, which takes some seconds; false when the buffer is full."""
         full = any(len(chat.due) >= SMALL for chat in self.chats.values())
-        assert self.state.inbox.is_full == full
+        assert self.state.feed.is_full == full
         wait = self.state.delay(searching=False)
         if full:
             assert wait == self.period
@@ -267,7 +276,7 @@ class PollingMachine(Machine):
         if self.semantics == "history":
             return list(self.log), None
         if self.semantics == "cursor":
-            return self.log[int(self.state.inbox.cursor or 0) :], str(len(self.log))
+            return self.log[int(self.state.feed.cursor or 0) :], str(len(self.log))
         answer, self.unread = self.unread, []
         return answer, None
 
@@ -344,7 +353,7 @@ class PollingMachine(Machine):
     @rule(name=st.sampled_from(CHATS))
     def the_caller_comes_back(self, name: str) -> None:
         """What was handed out is handled, and the next one is given."""
-        chat, one = self.chats[name], self.state.take(name)
+        chat, one = self.chats[name], self.state.take(self.state.inbox(name))
         if chat.in_hand and chat.in_hand.kind == "end":
             chat.finished_for_good = True
         chat.in_hand = None
@@ -372,7 +381,7 @@ class PollingMachine(Machine):
         # A damaged item that waited for one chat is everybody's again, also for one that had just ended.
         stored = self.parts.store.load("s")
         assert stored is not None
-        for _, one in sorted(stored.waiting.items()):
+        for _, one in sorted(stored.unread.items()):
             if "conversationId" not in one.raw:
                 for chat in self.chats.values():
                     chat.arrives(Item("", one.raw["id"], one.raw["version"], "Mystery"))
@@ -387,8 +396,8 @@ class PollingMachine(Machine):
         """A process that was only suspended goes on, and nothing that it does counts."""
         before, old = self.parts.store.load("s"), self.dead.pop()
         with pytest.raises(SessionInUse):
-            old.mail.journal("old", [Waiting(seq=seq, raw=Item("a", "old").wire())])
-        for call in (old.check_mail, lambda: old.mail.acknowledge("a", seq, "old", "mark")):
+            old.lease.journal("old", [Unread(seq=seq, raw=Item("a", "old").wire())])
+        for call in (old.check_lease, lambda: old.lease.acknowledge("a", seq, "old", "mark")):
             with pytest.raises(SessionInUse):
                 call()
         old.close()
@@ -399,8 +408,8 @@ class PollingMachine(Machine):
         if not hasattr(self, "state"):
             return
         try:
-            nobodys = self.state.inbox.boxes.get(NOBODYS)
-            assert nobodys is None or len(nobodys.waiting) <= SMALL
+            nobodys = self.state.feed.inboxes.get(NOBODYS)
+            assert nobodys is None or len(nobodys.unread) <= SMALL
             for _ in range(3):  # the first poll may find a buffer full, and an end of ours waits for two replies
                 for name in CHATS:
                     self.the_caller_takes_all(name)
@@ -422,7 +431,7 @@ class PollingMachine(Machine):
         if not lost:
             assert firsts == wanted
         ends = [place for place, due in enumerate(chat.told) if due.kind == "end"]
-        assert self.state.box(chat.id).finished == bool(ends)
+        assert (self.state.inbox(chat.id).life is Life.READ) == bool(ends)
         if chat.closing or (chat.id in self.ended and not lost):
             assert ends
         if ends:

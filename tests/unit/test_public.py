@@ -17,11 +17,11 @@ NAMES = """
 Agent AgentJoined AgentLeft AgentTyping AgentWaitTimeout Allocation AllocationStage ApiError AsyncConversation
 AsyncPuzzelChat AsyncSession AuthenticationError Author ConfigurationError Conflict ConnectionDegraded
 ConnectionRecovered ContractError Conversation ConversationClosed ConversationEnded Customer DeliveryUnknown Difference
-Event FileMessage InvalidArgument LoopStats MemoryStore Message MessageEdited NotFound Observation OperationInfo Option
-OptionsMessage PermissionDenied PollingLoop Probe ProbeReport PuzzelChat PuzzelChatError QueueClosed QueueFull QueueInfo
-RateLimited Role RoutingError RoutingRefused SQLiteStore ServerError Session SessionError SessionExpired SessionInUse
-SessionNotFound Settings Store StoreError StoredConversation StoredSession StoredTokens TextMessage TimeInfo
-TransportError UnknownMessage Variable Visitor Waiting __version__ is_message operations
+Event FileMessage InvalidArgument Life LoopStats MemoryStore Message MessageEdited NotFound Observation OperationInfo
+Option OptionsMessage PermissionDenied PollingLoop Probe ProbeReport PuzzelChat PuzzelChatError QueueClosed QueueFull
+QueueInfo RateLimited Role RoutingError RoutingRefused SQLiteStore ServerError Session SessionError SessionExpired
+SessionInUse SessionNotFound Settings Store StoreError StoredConversation StoredSession TextMessage TimeInfo TokenSet
+TransportError UnknownMessage Unread Variable Visitor __version__ is_message operations
 """
 WITHOUT_DOCSTRING = {"Message", "__version__"}  # a type alias and a string
 WALKS = {"Probe"}  # something under way, no value

@@ -30,26 +30,24 @@ from puzzel_chat import (
     PermissionDenied,
     RateLimited,
     ServerError,
-    Session,
     SessionExpired,
     StoreError,
     TransportError,
     Visitor,
-    _exit,
 )
-from puzzel_chat._async_transport import AsyncTransport
 from puzzel_chat._client import restored
 from puzzel_chat._fleet._hosts import Host
 from puzzel_chat._http import Reply, Request
+from puzzel_chat._lease import owner_name
 from puzzel_chat._models import Secret
-from puzzel_chat._refresh import LEASE
-from puzzel_chat._session import Parts, SessionState
+from puzzel_chat._refresh import FLIGHTS, LEASE
+from puzzel_chat._session import SessionState
 from puzzel_chat._settings import Settings
-from puzzel_chat._store import StoredTokens, owner_name
+from puzzel_chat._steps import Parts
 from puzzel_chat._tokens import Now, TokenSet, challenge
-from puzzel_chat._transport import Transport
 from puzzel_chat.sandbox import Fault, Sandbox
 from puzzel_chat.testing import VirtualTime
+from scripted import awaiting, blocking
 
 Connect = Callable[..., Any]
 JSON = {"content-type": "application/json"}
@@ -146,8 +144,9 @@ class Bench:
 
     def state(self, ttl: float = 600.0) -> SessionState:
         """A new session's state."""
-        tokens = TokenSet(access=Secret("a1"), refresh=Secret("r1"), ttl=ttl, obtained=self.clock.now())
-        return SessionState.opened("s", self.parts, tokens)
+        now = self.clock.now()
+        tokens = TokenSet(access=Secret("a1"), refresh=Secret("r1"), ttl=ttl, obtained=now.wall)
+        return SessionState.opened("s", self.parts, tokens, now)
 
     def again(self) -> SessionState:
         """The same session as another process has it."""
@@ -156,22 +155,32 @@ class Bench:
     def session(self, state: SessionState) -> Any:
         """The session itself."""
         if self.loop is None:
-            return Session(state, cast(Transport, self.service))
-        return Blocking(self.loop, AsyncSession(state, cast(AsyncTransport, self.service)))
+            return blocking(state, self.service)
+        return Blocking(self.loop, awaiting(state, self.service))
 
     def settled(self, session: Any) -> None:
         """Wait until no refresh is under way."""
         deadline = time.monotonic() + 20
-        while session._state.life.flight:
+        while session._state.keeper.life.flight:
             assert time.monotonic() < deadline
             time.sleep(0.002)
+
+
+CENTRE = Settings(base_url="https://chat.example", solution_id="7")
+KINDS: dict[str, Any] = {
+    "sync": (threading.Event, threading.current_thread),
+    "async": (asyncio.Event, asyncio.current_task),
+}
+"""The kinds of events and callers of the two shells."""
 
 
 @pytest.fixture(params=["sync", "async"])
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     """A bench for each of the two clients."""
     loop = Loop() if request.param == "async" else None
-    parts = Parts(Settings(base_url="https://chat.example", solution_id="7"), MemoryStore(), Night())
+    parts = Parts(
+        Settings(base_url="https://chat.example", solution_id="7"), MemoryStore(), Night(), *KINDS[request.param]
+    )
     yield Bench(loop, AsyncService() if loop else Service(), parts)
     if loop:
         loop.stop()
@@ -251,9 +260,7 @@ def test_a_refused_refresh_token_that_another_process_has_replaced(bench: Bench)
     """`invalid_grant`: the store is read once more, and a newer generation there is used."""
     state = bench.state()
     session = bench.session(state)
-    newer = StoredTokens(
-        access=Secret("b2"), refresh=Secret("s2"), generation=2, ttl=600, obtained=bench.clock.now().wall
-    )
+    newer = TokenSet(access=Secret("b2"), refresh=Secret("s2"), generation=2, ttl=600, obtained=bench.clock.now().wall)
     bench.clock.advance(400)
 
     def other_process() -> bool:
@@ -264,7 +271,7 @@ def test_a_refused_refresh_token_that_another_process_has_replaced(bench: Bench)
     bench.service.answers = [REFUSED]
     session.queue_info("27504")
     bench.settled(session)
-    assert (state.life.dead, state.life.tokens.access, bench.service.sent) == (None, "b2", ["r1"])
+    assert (state.keeper.life.dead, state.keeper.life.tokens.access, bench.service.sent) == (None, "b2", ["r1"])
 
 
 @pytest.mark.parametrize("found", ["by a 401", "by the clock", "while a refresh is not due"])
@@ -304,8 +311,8 @@ def test_new_tokens_are_stored_before_anyone_has_them(bench: Bench, monkeypatch:
     state, seen = bench.state(), []
     session, save = bench.session(state), bench.parts.store.save_tokens
 
-    def watched(session_id: str, tokens: StoredTokens) -> None:
-        seen.append((tokens.generation, state.life.tokens.generation, list(bench.service.used)))
+    def watched(session_id: str, tokens: TokenSet) -> None:
+        seen.append((tokens.generation, state.keeper.life.tokens.generation, list(bench.service.used)))
         save(session_id, tokens)
 
     monkeypatch.setattr(bench.parts.store, "save_tokens", watched)
@@ -321,7 +328,7 @@ def test_a_store_that_fails_costs_neither_the_token_nor_the_callers(
 ) -> None:
     """The new token is used all the same, nobody waits for ever, and no other process may send the spent one."""
 
-    def fails(session_id: str, tokens: StoredTokens) -> None:
+    def fails(session_id: str, tokens: TokenSet) -> None:
         raise error
 
     session = bench.session(bench.state())
@@ -364,10 +371,10 @@ def test_a_second_try_keeps_the_lease(bench: Bench) -> None:
 
 def test_waiting_for_two_refreshes_is_bounded_as_one() -> None:
     """Who leaves by a certain time does not begin to wait anew when the first refresh gave a token that has died."""
-    parts = Parts(Settings(base_url="https://chat.example", solution_id="7"), MemoryStore(), Night())
+    parts = Parts(CENTRE, MemoryStore(), Night())
     service = Service([tokens_reply(2), tokens_reply(3)], {"a1"})
     bench = Bench(None, service, parts)
-    session = Session(bench.state(), cast(Transport, service))
+    session = blocking(bench.state(), service)
 
     def stalls() -> bool:
         bench.clock.advance(1000)
@@ -375,23 +382,25 @@ def test_waiting_for_two_refreshes_is_bounded_as_one() -> None:
 
     service.held = stalls
     with pytest.raises(TransportError, match="no time left"):
-        session._keeper.renewed(1, bench.clock.monotonic() + 20)
+        session._run(session._state.keeper.renewed(1, bench.clock.monotonic() + 20))
     bench.settled(session)
 
 
 def test_a_refresh_is_waited_for_once() -> None:
     """A close that waited in vain is enough: neither the next one nor the exit gives a hanging refresh more time."""
-    parts = Parts(Settings(base_url="https://chat.example", solution_id="7"), MemoryStore(), Night())
+    parts = Parts(CENTRE, MemoryStore(), Night())
     service = Service([tokens_reply(2)])
     bench, hanging = Bench(None, service, parts), [True]
-    session = Session(bench.state(), cast(Transport, service))
+    session = blocking(bench.state(), service)
     service.held = lambda: bool(hanging)
     bench.clock.advance(400)
     session.queue_info("27504")
-    assert [thread for thread in _exit.REFRESHES if thread is session._keeper._flight]
-    flight = session._keeper._flight
-    session._keeper.close(bench.clock.monotonic())
-    assert (session._keeper._flight, flight in _exit.REFRESHES) == (None, False)
+    flight = session._state.keeper.flight
+    assert flight is not None
+    assert flight in FLIGHTS
+    assert flight.awaited
+    session._run(session._state.keeper.close(bench.clock.monotonic()))
+    assert (session._state.keeper.flight, flight.awaited) == (None, False)
     hanging.clear()
     bench.settled(session)
 
@@ -425,10 +434,12 @@ def test_a_cancelled_leader_takes_nobody_with_it() -> None:
     """Who started the refresh may be cancelled; the refresh lands for all who wait (teng-lin/notebooklm-py#562)."""
 
     async def scenario() -> tuple[bool, list[str]]:
-        parts = Parts(Settings(base_url="https://chat.example", solution_id="7"), MemoryStore(), Night())
+        parts = Parts(
+            Settings(base_url="https://chat.example", solution_id="7"), MemoryStore(), Night(), *KINDS["async"]
+        )
         service = AsyncService([tokens_reply(2)])
         bench = Bench(None, service, parts)
-        session = AsyncSession(bench.state(), cast(AsyncTransport, service))
+        session = awaiting(bench.state(), service)
         bench.clock.advance(601)
         waiting = [True]
         service.held = lambda: bool(waiting)
@@ -544,17 +555,19 @@ def test_a_signed_in_visitor_is_identified_before_the_token_is_asked_for(
 
     with LocalService(answer) as identity, LocalService(lambda asked: Said({"id": 27504})) as communication:
         chat = connect(base_url=communication.base_url, identity_url=identity.base_url, solution_id="7")
-        session = chat.connect(visitor=Visitor(id_token="t1", provider_id=3))
+        session = chat.connect(visitor=Visitor(id_token="t1-of-the-provider", provider_id=3))
         puzzel_time.advance(601)
         session.queue_info("27504")
         signed, token, refresh = identity.asked
         assert (signed.method, signed.path) == ("POST", "/api/authenticate/7?providerId=3")
         told, form = json.loads(signed.body), parse_qs(token.body)
-        assert told == {"codeChallenge": challenge(form["code_verifier"][0]), "idToken": "t1"}
+        assert told == {"codeChallenge": challenge(form["code_verifier"][0]), "idToken": "t1-of-the-provider"}
         assert form["user_info_id"] == ["u1"]
         assert not {"user_info_id", "code_verifier"} & parse_qs(refresh.body).keys()
         assert all("authorization" not in asked.headers for asked in identity.asked)
-        assert "t1" not in "".join(asked.body + asked.path for asked in (token, refresh, *communication.asked))
+        assert "t1-of-the-provider" not in "".join(
+            asked.body + asked.path for asked in (token, refresh, *communication.asked)
+        )
 
 
 def test_a_visitor_signs_in_anew_when_the_token_has_to_be_asked_for_again(
@@ -602,7 +615,7 @@ def test_a_visitor_who_is_refused_gets_no_session(
 def test_the_visitor_is_the_same_after_refreshes_that_do_not_name_it(bench: Bench) -> None:
     """In the session, in the store, and in another object of the same session."""
     state = bench.state()
-    state.life.tokens = evolve(state.life.tokens, visitor_id=Secret("ada"))
+    state.keeper.life.tokens = evolve(state.keeper.life.tokens, visitor_id=Secret("ada"))
     session = bench.session(state)
     for number in (2, 3, 4):
         bench.clock.advance(601)
@@ -620,22 +633,24 @@ def test_refreshes_that_can_wait_are_held_back_by_the_identity_host() -> None:
     """What one session's refresh is told holds for all that a loop polls; calls go on meanwhile, none is lost."""
 
     async def scenario() -> None:
-        parts = Parts(Settings(base_url="https://chat.example", solution_id="7"), MemoryStore(), Night())
+        parts = Parts(
+            Settings(base_url="https://chat.example", solution_id="7"), MemoryStore(), Night(), *KINDS["async"]
+        )
         busy = Reply(status=429, headers={"retry-after": "60"}, body=b"")
         service = AsyncService([busy, tokens_reply(2), tokens_reply(3)])
         turns, clock = Host(1000, sessions=1000), cast(Night, parts.clock)
 
         def session(name: str) -> AsyncSession:
-            tokens = TokenSet(access=Secret("a1"), refresh=Secret(f"r-{name}"), ttl=600, obtained=clock.now())
-            made = AsyncSession(SessionState.opened(name, parts, tokens), cast(AsyncTransport, service))
-            made._keeper.turns = turns
+            tokens = TokenSet(access=Secret("a1"), refresh=Secret(f"r-{name}"), ttl=600, obtained=clock.now().wall)
+            made = awaiting(SessionState.opened(name, parts, tokens, clock.now()), service)
+            made._state.keeper.turns = turns
             return made
 
         one, other = session("one"), session("other")
 
         async def call(session: AsyncSession) -> None:
             assert (await session.queue_info("27504")).id == "27504"
-            while session._state.life.flight:
+            while session._state.keeper.life.flight:
                 await asyncio.sleep(0)
 
         clock.advance(400)

@@ -23,19 +23,21 @@ from answering import server
 from puzzel_chat import AsyncPuzzelChat, InvalidArgument, PuzzelChat, PuzzelChatError
 from puzzel_chat import _client as _opening
 from puzzel_chat import _models as models
-from puzzel_chat._client import SignIn
+from puzzel_chat._client import sign_in_request
 from puzzel_chat._clock import Clock
+from puzzel_chat._conversation import ConversationState
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._inbox import Entry, Expected, Inbox, Mailbox
+from puzzel_chat._inbox import Entry, Expected, Feed, Inbox
 from puzzel_chat._models import Secret, SecretBytes, secret_or_none
 from puzzel_chat._refresh import Refresh
-from puzzel_chat._session import Parts, SessionState
+from puzzel_chat._session import SessionState
 from puzzel_chat._settings import Settings
-from puzzel_chat._store import MemoryStore, StoredConversation, StoredSession, StoredTokens, Waiting
+from puzzel_chat._steps import Parts, Send
+from puzzel_chat._store import MemoryStore, StoredConversation, StoredSession, Unread
 from puzzel_chat._tokens import Now, TokenLife, TokenSet, connect_fields
 from puzzel_chat._wire.operations import POLL, authenticate_request, route_request, send_request, token_request
 from puzzel_chat._wire.refusals import error_for
-from puzzel_chat._wire.replies import Grant, Poll
+from puzzel_chat._wire.replies import Poll, signed_in
 from telling import told_by
 
 MARK = "Gr\u00f8nnmark"
@@ -141,9 +143,7 @@ def test_a_secret_hides_itself_and_works_as_a_string() -> None:
 
 def tokens() -> TokenSet:
     """A token set with secrets."""
-    return TokenSet(
-        access=Secret(TOKEN), refresh=Secret(f"r-{TOKEN}"), obtained=Now(0.0, 0.0), visitor_id=Secret(f"v-{TOKEN}")
-    )
+    return TokenSet(access=Secret(TOKEN), refresh=Secret(f"r-{TOKEN}"), obtained=0.0, visitor_id=Secret(f"v-{TOKEN}"))
 
 
 def settings() -> Settings:
@@ -153,38 +153,30 @@ def settings() -> Settings:
     )
 
 
-def stored() -> StoredTokens:
-    """Stored tokens with secrets."""
-    return StoredTokens(
-        access=Secret(TOKEN), refresh=Secret(TOKEN), generation=1, ttl=1.0, obtained=0.0, visitor_id=Secret(TOKEN)
-    )
-
-
 def internals() -> Iterator[object]:
     """One of each internal value, full of tokens and words."""
     message = models.TextMessage(conversation_id="c", id="1", text=MARK, html=MARK, raw={"content": MARK})
     parts = Parts(settings(), MemoryStore(), Clock())
-    state = SessionState.opened("s", parts, tokens())
-    state.inbox.box("c").waiting.append(Entry(1, message))
-    state.inbox.box("c").note_message(message)
-    yield from (tokens(), settings(), stored(), TokenLife(tokens()), state, parts)
-    yield Refresh(state, "owner", tokens(), Now(0.0, 0.0))
-    yield Grant(Secret(TOKEN), Secret(TOKEN), None, Secret(TOKEN))
+    state = SessionState.opened("s", parts, tokens(), Now(0.0, 0.0))
+    state.feed.inbox("c").unread.append(Entry(1, message))
+    state.feed.inbox("c").note_message(message)
+    yield from (tokens(), settings(), TokenLife(tokens(), 0.0, 0.0), state, parts)
+    yield from (state.keeper, Refresh.begun(state.keeper, "owner"), ConversationState(state, "c"))
+    yield Send(send_request("c", MARK, "m"), Secret(TOKEN))
     visitor = models.Visitor(access_token=TOKEN)
-    yield SignIn(visitor, Secret(TOKEN))
-    yield SignIn(visitor, Secret(TOKEN)).request(settings())
-    yield SignIn(visitor, Secret(TOKEN)).fields(Reply(status=200, body=json.dumps({"userInfoId": TOKEN}).encode()))
+    yield sign_in_request(settings(), visitor, Secret(TOKEN))
+    yield [signed_in(Reply(status=200, body=json.dumps({"userInfoId": TOKEN}).encode()))]
     yield token_request(connect_fields(settings(), {"user_info_id": Secret(TOKEN), "code_verifier": Secret(TOKEN)}))
     yield authenticate_request("7", models.Visitor(id_token=TOKEN), "x")
     yield Poll((message,), None)
-    yield from (Entry(1, message), Expected("m", MARK), Mailbox("c", messages={"1": message}), Inbox())
+    yield from (Entry(1, message), Expected("m", MARK), Inbox("c", messages={"1": message}), Feed())
     yield Reply(status=200, headers={"x": MARK}, body=TOKEN.encode())
     yield Request(operation="x", method="POST", path="/", body=SecretBytes(MARK.encode()))
     yield token_request({"grant_type": "refresh_token", "refresh_token": TOKEN})
     yield send_request("c", MARK, "m")
     yield route_request("c", "q", models.Customer(name=MARK), (models.Variable("a", MARK),), MARK)
-    yield Waiting(seq=1, raw={"content": MARK})
-    yield StoredSession(id="s", tokens=stored(), waiting={1: Waiting(seq=1, raw={"content": MARK})})
+    yield Unread(seq=1, raw={"content": MARK})
+    yield StoredSession(id="s", tokens=tokens(), unread={1: Unread(seq=1, raw={"content": MARK})})
     yield StoredConversation(id="c")
 
 
@@ -355,8 +347,8 @@ def test_a_wrong_setting_beside_a_secret_does_not_show_it(monkeypatch: pytest.Mo
 
 def test_no_log_record_holds_a_secret_or_a_word(caplog: pytest.LogCaptureFixture) -> None:
     """Our own records, at every level, through a failing refresh and a failing poll."""
-    state = SessionState.opened("s", Parts(settings(), MemoryStore(), Clock()), tokens())
-    refresh = Refresh.begun(state, "owner")
+    state = SessionState.opened("s", Parts(settings(), MemoryStore(), Clock()), tokens(), Now(0.0, 0.0))
+    refresh = Refresh.begun(state.keeper, "owner")
     with caplog.at_level(logging.DEBUG, logger="puzzel_chat"):
         refresh.ended(ValueError(TOKEN))
         refresh.ended(tokens())

@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from typing import cast
 
 import pytest
 
-from puzzel_chat import AsyncSession, Event, MemoryStore, PuzzelChat, PuzzelChatError, Session
-from puzzel_chat._async_transport import AsyncTransport
+from puzzel_chat import Event, MemoryStore, PuzzelChat, PuzzelChatError
+from puzzel_chat._async import inner
 from puzzel_chat._client import restored
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._models import Secret
-from puzzel_chat._session import Parts, SessionState
+from puzzel_chat._session import SessionState
 from puzzel_chat._settings import Settings
+from puzzel_chat._steps import Parts
 from puzzel_chat._tokens import TokenSet
-from puzzel_chat._transport import Transport
 from puzzel_chat._wire import replies
 from puzzel_chat.testing import VirtualTime
+from scripted import awaiting, blocking
 
 
 class Script:
@@ -59,7 +59,8 @@ def brings(*ids: str, status: int = 200, cursor: object = None) -> Reply:
 def opened() -> SessionState:
     """A session on a store."""
     parts = Parts(Settings(base_url="https://chat.example", solution_id="7"), MemoryStore(), VirtualTime())
-    return SessionState.opened("s", parts, TokenSet(access=Secret("a1"), ttl=1e9, obtained=parts.clock.now()))
+    now = parts.clock.now()
+    return SessionState.opened("s", parts, TokenSet(access=Secret("a1"), ttl=1e9, obtained=now.wall), now)
 
 
 Poll = Callable[..., list[Event]]
@@ -69,16 +70,16 @@ Poll = Callable[..., list[Event]]
 def poll(request: pytest.FixtureRequest) -> Poll:
     """Poll a session so many times with these replies, and give all events."""
 
-    def blocking(state: SessionState, *given: Reply, times: int = 1) -> list[Event]:
-        session = Session(state, cast(Transport, Script(*given)))
+    def blocked(state: SessionState, *given: Reply, times: int = 1) -> list[Event]:
+        session = blocking(state, Script(*given))
         return [event for _ in range(times) for event in session.poll()]
 
     async def awaited(state: SessionState, *given: Reply, times: int = 1) -> list[Event]:
-        session = AsyncSession(state, cast(AsyncTransport, AsyncScript(*given)))
+        session = awaiting(state, AsyncScript(*given))
         return [event for _ in range(times) for event in await session.poll()]
 
     if request.param == "sync":
-        return blocking
+        return blocked
     return lambda *args, **more: asyncio.run(awaited(*args, **more))
 
 
@@ -93,7 +94,7 @@ def test_polling_counts_a_repeated_reply(poll: Poll) -> None:
     """Replies that are byte for byte the same bring nothing, and still end a chat that we closed."""
     state = opened()
     state.routed("a", None)
-    state.closing("a")
+    state.ended("a")
     assert [event.id for event in poll(state, brings("1", "2"), times=4)] == ["1", "2", "a:end"]
 
 
@@ -130,24 +131,24 @@ def test_polling_asks_after_the_last_cursor_that_was_told() -> None:
     state.routed("a", None)
     given = (brings(cursor=0), brings("1", cursor=1), NOTHING, brings("2"), brings("3", cursor="k"), brings(cursor=7))
     script = Script(*given)
-    session = Session(state, cast(Transport, script))
+    session = blocking(state, script)
     for _ in given:
         session.poll()
     session.poll()
     queries = ["", "after=0", "after=1", "after=1", "after=1", "after=k", "after=7"]
     assert [request.query for request in script.requests] == queries
-    state.mail.give_back()
-    assert restored(state.parts, "s").poll_request().query == "after=7"
+    state.lease.give_back()
+    assert restored(state.parts, "s").feed.cursor == "7"
 
 
 def test_polling_a_resumed_session_gives_what_was_not_handled(poll: Poll) -> None:
     """What an earlier process had received and not handled is given, not thrown away, by the first poll."""
     state = opened()
     state.routed("a", None)
-    state.box("a")
+    state.inbox("a")
     state.polled(replies.poll(brings("1", "2")))
-    state.take("a")
-    state.mail.give_back()
+    state.take(state.inbox("a"))
+    state.lease.give_back()
     assert [event.id for event in poll(restored(state.parts, "s"), brings("3"), times=2)] == ["1", "2", "3"]
 
 
@@ -155,7 +156,7 @@ def test_polling_gives_what_another_call_has_received(poll: Poll) -> None:
     """A send without an answer polls by itself; what came then is given by the next poll."""
     state = opened()
     state.routed("a", None)
-    state.box("a")
+    state.inbox("a")
     state.polled(replies.poll(brings("1")))
     assert [event.id for event in poll(state, brings("2"), times=2)] == ["1", "2"]
 
@@ -179,9 +180,10 @@ def test_a_poll_can_go_another_way() -> None:
     state, own, other = opened(), AsyncScript(brings("1")), AsyncScript(brings("2"))
 
     async def polled() -> list[str]:
-        session = AsyncSession(state, cast(AsyncTransport, own))
-        async with session._polling:
-            await session._poll_once(other)
+        session = awaiting(state, own)
+        run = inner(session.conversation())[1]
+        while (await run(state.poll_if_due(), other))[0] is None:
+            await state.parts.clock.sleep(asyncio.Event(), state.delay(searching=False))
         return [event.id for event in state.take_all()]
 
     state.routed("a", None)

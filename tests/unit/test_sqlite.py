@@ -1,9 +1,10 @@
-"""The file of `SQLiteStore`: its versions, what is wrong with some files, and who else has it open."""
+"""The file of `SQLiteStore`: permissions, version, damage, interrupts, and other processes that have it open."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -13,47 +14,15 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from puzzel_chat import _sqlite as _database
+from puzzel_chat import _sqlite
 from puzzel_chat._errors import ConfigurationError, StoreError
 from puzzel_chat._models import Secret
 from puzzel_chat._sqlite import SQLiteStore
-from puzzel_chat._store import MemoryStore, StoredConversation, StoredTokens, Waiting, described, is_gone, owner_name
+from puzzel_chat._store import MemoryStore, StoredConversation, Unread
+from puzzel_chat._tokens import TokenSet
 
-TOKENS = StoredTokens(access=Secret("acc-1"), refresh=Secret("ref-1"), generation=1, ttl=600.0, obtained=1000.0)
-# As the first version made it; never to be brought up to date.
-VERSION_1 = """
-CREATE TABLE session (
-    id TEXT PRIMARY KEY, access TEXT NOT NULL, refresh TEXT, generation INTEGER NOT NULL,
-    ttl REAL NOT NULL, obtained REAL NOT NULL, cursor TEXT, lease_owner TEXT, lease_until REAL
-);
-CREATE TABLE conversation (
-    session_id TEXT NOT NULL REFERENCES session ON DELETE CASCADE, id TEXT NOT NULL,
-    request_id TEXT, closing INTEGER NOT NULL, finished INTEGER NOT NULL, PRIMARY KEY (session_id, id)
-) WITHOUT ROWID;
-CREATE TABLE waiting (
-    session_id TEXT NOT NULL REFERENCES session ON DELETE CASCADE, seq INTEGER NOT NULL,
-    raw TEXT NOT NULL, PRIMARY KEY (session_id, seq)
-) WITHOUT ROWID;
-CREATE TABLE seen (
-    session_id TEXT NOT NULL REFERENCES session ON DELETE CASCADE, conversation_id TEXT NOT NULL,
-    item_id TEXT NOT NULL, mark TEXT NOT NULL, UNIQUE (session_id, conversation_id, item_id, mark)
-);
-PRAGMA application_id=0x505A4C43;
-PRAGMA user_version=1;
-INSERT INTO session VALUES ('s', 'acc-1', 'ref-1', 1, 600.0, 1000.0, 'cur', 'somebody', 150.0);
-INSERT INTO conversation VALUES ('s', 'c', 'r', 0, 1);
-INSERT INTO waiting VALUES ('s', 7, '{"id": "7"}');
-INSERT INTO seen VALUES ('s', 'c', '6', '1:mark');
-"""
-# What the second version had beside that.
-VERSION_2 = f"""
-{VERSION_1}
-ALTER TABLE session ADD COLUMN mail_owner TEXT;
-ALTER TABLE session ADD COLUMN mail_until REAL;
-UPDATE session SET mail_owner='somebody', mail_until=150.0;
-PRAGMA user_version=2;
-"""
-VERSIONS = {1: VERSION_1, 2: VERSION_2}
+TOKENS = TokenSet(access=Secret("acc-1"), refresh=Secret("ref-1"), generation=1, ttl=600.0, obtained=1000.0)
+SECRET = "s3cr3t-" * 5
 
 
 @pytest.fixture
@@ -62,36 +31,17 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "sessions.db"
 
 
-@pytest.fixture(params=VERSIONS)
-def older(request: pytest.FixtureRequest) -> int:
-    """Each version before the present one."""
-    return int(request.param)
+def begun(path: Path) -> SQLiteStore:
+    """A store with one session that "me" may poll."""
+    store = SQLiteStore(path)
+    store.save_tokens("s", TOKENS)
+    store.acquire("s", "poll", "me", 100.0, 60.0)
+    return store
 
 
-@pytest.fixture
-def old(path: Path, older: int) -> Path:
-    """A file of that version with one session."""
-    db = sqlite3.connect(path)
-    db.executescript("PRAGMA journal_mode=WAL;" + VERSIONS[older])
-    db.close()
-    return path
-
-
-def schema(path: Path) -> list[tuple[str, list[str]]]:
-    """The tables of a file and the names and types of their columns."""
-    db = sqlite3.connect(path)
-    names = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type='table' ORDER BY name")]
-    found = [(name, [str(row[1:]) for row in db.execute(f"PRAGMA table_info({name})")]) for name in names]
-    db.close()
-    return found
-
-
-def version(path: Path) -> int:
-    """The version that a file says it has."""
-    db = sqlite3.connect(path)
-    (found,) = db.execute("PRAGMA user_version").fetchone()
-    db.close()
-    return int(found)
+def mode(path: Path) -> int:
+    """The permission bits of a file."""
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 def child(work: Callable[[], object]) -> int:
@@ -109,41 +59,25 @@ def child(work: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def test_a_file_of_an_older_version_is_brought_up_to_date(old: Path, older: int, tmp_path: Path) -> None:
-    """Everything in it stays, each right too, and its tables are then those of a new file."""
-    store = SQLiteStore(old)
-    found = store.load("s")
-    assert found is not None
-    assert (found.tokens, found.cursor) == (TOKENS, "cur")
-    assert found.conversations == {"c": StoredConversation(id="c", request_id="r", finished=True)}
-    assert found.waiting == {7: Waiting(seq=7, raw={"id": "7"})}
-    assert found.seen == {"c": [("6", "1:mark")]}
-    assert store.acquire("s", "refresh", "me", 149.0, 60.0) == "somebody"
-    assert store.acquire("s", "mail", "me", 149.0, 60.0) == ("me" if older == 1 else "somebody")
-    named = evolve(TOKENS, generation=2, visitor_id=Secret("ada"))
-    store.save_tokens("s", named)
-    assert store.tokens("s") == named
+@pytest.mark.parametrize("version", [-1, 0, 2, 9])
+def test_a_file_of_another_version_is_refused_and_left_alone(path: Path, version: int) -> None:
+    """It is not guessed at: the message names both versions, and not one byte changes."""
+    store = SQLiteStore(path)
+    store.save_tokens("s", TOKENS)
     store.close()
-    SQLiteStore(tmp_path / "new.db").close()
-    assert version(old) == version(tmp_path / "new.db") == 3
-    assert schema(old) == schema(tmp_path / "new.db")
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version={version}")
+    db.close()
+    before = path.read_bytes()
+    told = rf"sessions\.db has version {version}, and this puzzel-chat reads version 1 only; name another file"
+    with pytest.raises(ConfigurationError, match=told) as raised:
+        SQLiteStore(path)
+    assert raised.value.setting == "store"
+    assert path.read_bytes() == before
 
 
-def test_a_migration_is_done_wholly_or_not_at_all(old: Path, older: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What fails in the middle leaves a file of the older version, which the next process brings up to date."""
-    before = schema(old)
-    with monkeypatch.context() as broken:
-        # A column that is there already fails, after those before it were added.
-        broken.setitem(_database._ADDED, older, (*_database._ADDED[older], "cursor TEXT"))
-        with pytest.raises(ConfigurationError):
-            SQLiteStore(old)
-    assert (version(old), schema(old)) == (older, before)
-    SQLiteStore(old).close()
-    assert version(old) == 3
-
-
-def test_a_process_that_is_killed_while_migrating_leaves_the_older_version(old: Path, older: int) -> None:
-    """SIGKILL between two statements of the migration is undone by whoever opens the file next."""
+def test_a_process_that_is_killed_while_it_creates_the_tables_leaves_none(path: Path) -> None:
+    """SIGKILL between two statements is undone by the next one that opens the file."""
 
     class Killed(sqlite3.Connection):
         def execute(self, statement: str, *args: object) -> sqlite3.Cursor:
@@ -154,30 +88,48 @@ def test_a_process_that_is_killed_while_migrating_leaves_the_older_version(old: 
     real = sqlite3.connect
 
     def work() -> None:
-        _database.sqlite3.connect = lambda *args, **more: real(*args, factory=Killed, **more)  # type: ignore
-        SQLiteStore(old)
+        _sqlite.sqlite3.connect = lambda *args, **more: real(*args, factory=Killed, **more)  # type: ignore
+        SQLiteStore(path)
 
     assert child(work) == -9
-    assert version(old) == older
-    SQLiteStore(old).close()
-    assert version(old) == 3
-
-
-def test_a_process_of_the_older_version_goes_on(old: Path) -> None:
-    """A statement of an older version still fits the file that a newer process has brought up to date under it."""
-    db = sqlite3.connect(old, isolation_level=None)
-    SQLiteStore(old).close()
-    db.execute("INSERT INTO session (id, access, generation, ttl, obtained) VALUES ('t', 'a', 1, 1.0, 1.0)")
-    db.execute("UPDATE session SET lease_owner='me', lease_until=1.0 WHERE id='t'")
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT name FROM sqlite_master").fetchall() == []
     db.close()
+    store = SQLiteStore(path)
+    store.save_tokens("s", TOKENS)
+    assert store.tokens("s") == TOKENS
+    store.close()
+
+
+def test_a_file_that_another_process_creates_meanwhile_is_ours(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables that appear between two looks at an empty file are no other program's.
+
+    A look at the marks before the tables took such a file for a foreign one.
+    """
+    real, opened = sqlite3.connect, list[SQLiteStore]()
+
+    class Meanwhile(sqlite3.Connection):
+        def execute(self, statement: str, *args: object) -> sqlite3.Cursor:
+            found = super().execute(statement, *args)  # type: ignore[arg-type]  # passed through
+            if not opened:
+                row = found.fetchone()
+                monkeypatch.undo()
+                opened.append(SQLiteStore(path))
+                return super().execute("SELECT ? WHERE ?", (*(row or (0,)), row is not None))
+            return found
+
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **more: real(*args, factory=Meanwhile, **more))
+    store = SQLiteStore(path)
+    opened[0].save_tokens("s", TOKENS)
+    assert store.tokens("s") == TOKENS
+    for one in (store, *opened):
+        one.close()
 
 
 def damaged(path: Path, how: str) -> None:
     """Spoil a good file of some pages."""
-    store = SQLiteStore(path)
-    store.save_tokens("s", TOKENS)
-    store.acquire("s", "mail", "me", 100.0, 60.0)
-    store.journal("s", "me", "cur", [Waiting(seq=n, raw={"content": "x" * 500}) for n in range(100)])
+    store = begun(path)
+    store.journal("s", "me", "cur", [Unread(seq=n, raw={"content": "x" * 500}) for n in range(100)])
     store.close()
     whole = path.read_bytes()
     spoilt = {
@@ -233,8 +185,8 @@ def test_what_may_not_be_written_is_told(tmp_path: Path, path: Path, what: str) 
 def test_a_file_that_may_no_longer_be_written_is_told(path: Path) -> None:
     """A store that becomes read-only while it is open raises `StoreError` with advice."""
     store = SQLiteStore(path)
-    assert store._file._db is not None
-    store._file._db.execute("PRAGMA query_only=ON")
+    assert store._db is not None
+    store._db.execute("PRAGMA query_only=ON")
     with pytest.raises(StoreError, match=r"readonly database\. Check the disk and its permissions"):
         store.save_tokens("s", TOKENS)
     store.close()
@@ -244,8 +196,8 @@ def test_a_locked_file_is_an_error_of_ours(path: Path, monkeypatch: pytest.Monke
     """Another program that never lets go of the file is told as such after a while, also by `delete`."""
     store = SQLiteStore(path)
     store.save_tokens("s", TOKENS)
-    assert store._file._db is not None
-    store._file._db.execute("PRAGMA busy_timeout=50")
+    assert store._db is not None
+    store._db.execute("PRAGMA busy_timeout=50")
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match="locked"):
@@ -275,7 +227,7 @@ def test_a_second_store_on_one_file_drops_no_lock(path: Path) -> None:
     elsewhere(path, "s")
     first.save_tokens("t", TOKENS)
     # Not in a fork, before which the first store would close its connection and so save what it has.
-    assert elsewhere(path, "t").startswith("StoredTokens")
+    assert elsewhere(path, "t").startswith("TokenSet")
     first.close()
 
 
@@ -338,20 +290,6 @@ def test_a_lock_held_by_another_thread_does_not_hang_a_child(path: Path) -> None
         store.close()
 
 
-def test_a_childs_memory_is_its_own() -> None:
-    """The sessions of a `MemoryStore` are not in a forked child, which could not share their tokens."""
-    store = MemoryStore()
-    store.save_tokens("s", TOKENS)
-
-    def work() -> None:
-        assert store.load("s") is None
-        store.save_tokens("t", TOKENS)
-
-    assert child(work) == 0
-    assert store.tokens("s") == TOKENS
-    assert store.tokens("t") is None
-
-
 def test_the_garbage_collector_may_close_a_session_in_a_transaction(path: Path) -> None:
     """A write in the middle of another one of this thread, as a finalizer makes, ends neither."""
     store = SQLiteStore(path)
@@ -362,20 +300,215 @@ def test_the_garbage_collector_may_close_a_session_in_a_transaction(path: Path) 
         store.save_conversation("s", StoredConversation(id="c"))
         store.delete("nobody")
 
-    store._file.run(work)
+    store._run(work)
     found = store.load("s")
     assert found is not None
     assert (found.cursor, list(found.conversations)) == ("new", ["c"])
     store.close()
 
 
-def test_an_owner_says_where_it_lives() -> None:
-    """Names tell processes apart, and people are told them in words."""
-    one, two = owner_name(), owner_name()
-    assert one != two
-    assert not is_gone(one)
-    assert described(one) == "another session object of this process"
-    assert described("web-1:4026531836/17/abc") == "process 17 on web-1"
-    assert described("somebody") == "another owner"
-    assert not is_gone("somebody")
-    assert not is_gone("web-1:4026531836/99999999/abc")
+def test_the_file_and_its_neighbours_are_for_the_owner_only(path: Path) -> None:
+    """The database, its log and its index have mode 0600, also under an open umask."""
+    before = os.umask(0)
+    try:
+        store = SQLiteStore(path)
+        store.save_tokens("s", TOKENS)
+        files = sorted(path.parent.iterdir())
+        assert [file.name for file in files] == ["sessions.db", "sessions.db-shm", "sessions.db-wal"]
+        assert [oct(mode(file)) for file in files] == ["0o600"] * 3
+        store.close()
+    finally:
+        os.umask(before)
+
+
+def test_a_file_that_others_can_read_is_closed_to_them(path: Path) -> None:
+    """An empty file that was made before, or one whose mode was loosened, gets mode 0600 or is refused."""
+    path.touch(mode=0o644)
+    os.chmod(path, 0o644)
+    store = SQLiteStore(path)
+    store.save_tokens("s", TOKENS)
+    files = {file.name: oct(mode(file)) for file in path.parent.iterdir()}
+    store.close()
+    assert set(files.values()) == {"0o600"}
+
+
+def test_a_deleted_session_leaves_nothing_in_the_files(path: Path) -> None:
+    """Right after `delete`, neither token nor message stands in the database or in its log."""
+    store = begun(path)
+    store.save_tokens("s", evolve(TOKENS, generation=2, access=Secret(f"a{SECRET}"), refresh=Secret(f"r{SECRET}")))
+    store.journal("s", "me", None, [Unread(seq=n, raw={"content": f"words {SECRET}"}) for n in range(50)])
+    assert any(SECRET.encode() in file.read_bytes() for file in path.parent.iterdir())
+    store.delete("s")
+    left = [file.name for file in path.parent.iterdir() if SECRET.encode() in file.read_bytes()]
+    store.close()
+    assert left == []
+
+
+def test_a_closed_store_leaves_nothing_of_a_deleted_session(path: Path) -> None:
+    """After `close` there is one file, and a rotated or deleted token is not in it."""
+    store = SQLiteStore(path)
+    store.save_tokens("s", evolve(TOKENS, access=Secret(f"a{SECRET}"), refresh=Secret(f"r{SECRET}")))
+    store.save_tokens("t", evolve(TOKENS, access=Secret(f"a{SECRET}")))
+    store.save_tokens("t", evolve(TOKENS, generation=2))
+    store.delete("s")
+    store.close()
+    assert [file.name for file in path.parent.iterdir()] == ["sessions.db"]
+    assert SECRET.encode() not in path.read_bytes()
+
+
+def test_a_foreign_database_is_refused_and_left_alone(path: Path) -> None:
+    """Another program's file is told as such, and not one byte of it changes."""
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE theirs (x)")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(ConfigurationError, match="belongs to another program") as raised:
+        SQLiteStore(path)
+    assert raised.value.setting == "store"
+    assert path.read_bytes() == before
+
+
+def test_what_is_no_database_is_refused(path: Path, tmp_path: Path) -> None:
+    """Text, a folder and a path that does not exist are told as the store's setting."""
+    path.write_text("This is a letter to Kari, not a database.\n" * 100)
+    for wrong in (path, tmp_path, tmp_path / "missing" / "sessions.db"):
+        with pytest.raises(ConfigurationError, match=r"^store: "):
+            SQLiteStore(wrong)
+    assert path.read_text().startswith("This is a letter")
+
+
+def test_a_store_that_fails_later_raises_our_error(path: Path) -> None:
+    """A closed or broken database raises StoreError, which names the file and no secret."""
+    store = SQLiteStore(path)
+    store.close()
+    with pytest.raises(StoreError, match=r"sessions\.db") as raised:
+        store.save_tokens("s", evolve(TOKENS, access=Secret(SECRET)))
+    assert SECRET not in str(raised.value)
+    with pytest.raises(StoreError):
+        store.load("s")
+
+
+def test_an_interrupted_transaction_does_not_stop_the_next(path: Path) -> None:
+    """Ctrl-C between a transaction's body and its end keeps neither the lock nor the file from other threads."""
+    store = SQLiteStore(path)
+    assert store._db is not None
+    store._db.execute("BEGIN IMMEDIATE")
+    store._db.execute("CREATE TABLE ours (id TEXT)")
+    other = threading.Thread(target=store.save_tokens, args=("s", TOKENS))
+    other.start()
+    other.join(timeout=5)
+    assert store.tokens("s") == TOKENS
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT 1 FROM sqlite_master WHERE name='ours'").fetchone() is None
+    db.close()
+    store.close()
+
+
+def test_a_damaged_row_and_a_closed_store_say_what_to_do(path: Path) -> None:
+    """Each failure of a store is a `StoreError` with advice that fits it."""
+    store = begun(path)
+    store.journal("s", "me", None, [Unread(seq=1, raw={"a": 1})])
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE unread SET raw = '{'")
+    db.close()
+    with pytest.raises(StoreError, match="The file is damaged"):
+        store.load("s")
+    store.close()
+    with pytest.raises(StoreError, match=r"closed database\. It was closed; open a new SQLiteStore\."):
+        store.load("s")
+
+
+def test_an_interrupt_leaves_no_transaction_open(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C right after a transaction began, as while waiting for another process, does not lock the file."""
+    store, other = SQLiteStore(path), SQLiteStore(path)
+    store.save_tokens("s", TOKENS)
+
+    class Interrupted:
+        in_transaction = property(lambda _: real.in_transaction)
+
+        def execute(self, statement: str, *args: object) -> object:
+            found = real.execute(statement, *args)  # type: ignore[arg-type]  # passed through
+            if statement.startswith("BEGIN"):
+                raise KeyboardInterrupt
+            return found
+
+    assert store._db is not None
+    real = store._db
+    monkeypatch.setattr(store, "_db", Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        store.load("s")
+    monkeypatch.undo()
+    other.save_tokens("s", evolve(TOKENS, generation=TOKENS.generation + 1))
+    assert store.tokens("s") == evolve(TOKENS, generation=TOKENS.generation + 1)
+    store.close()
+    other.close()
+
+
+def test_a_session_that_is_deleted_while_it_is_loaded_is_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process may forget the session between two looks at the file."""
+    store, other = SQLiteStore(path), SQLiteStore(path)
+    store.save_tokens("s", TOKENS)
+    read = store.tokens
+
+    def read_then_deleted(session_id: str) -> TokenSet | None:
+        found = read(session_id)
+        other.delete(session_id)
+        return found
+
+    monkeypatch.setattr(store, "tokens", read_then_deleted)
+    found = store.load("s")
+    store.close()
+    other.close()
+    assert found is None or found.tokens == TOKENS
+
+
+@pytest.mark.parametrize("left_open", [False, True], ids=["closed", "killed"])
+def test_a_store_whose_files_were_opened_to_others_is_closed_again(path: Path, left_open: bool) -> None:
+    """The log and its index take their mode from the database when it is opened, and are closed before a write."""
+    first = SQLiteStore(path)
+    first.save_tokens("s", TOKENS)
+    if not left_open:
+        first.close()
+    for file in path.parent.iterdir():
+        os.chmod(file, 0o644)
+    store = SQLiteStore(path)
+    assert {file.name: oct(mode(file)) for file in path.parent.iterdir() if mode(file) != 0o600} == {}
+    store.save_tokens("s", evolve(TOKENS, generation=2))
+    assert {oct(mode(file)) for file in path.parent.iterdir()} == {"0o600"}
+    for one in (store, first):
+        one.close()
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077, 0o777], ids=oct)
+def test_no_umask_opens_or_locks_the_files(path: Path, umask: int) -> None:
+    """Whatever the process takes away from new files, its owner reads and writes the store, and nobody else."""
+    before = os.umask(umask)
+    try:
+        store = SQLiteStore(path)
+        store.save_tokens("s", TOKENS)
+        assert {oct(mode(file)) for file in path.parent.iterdir()} == {"0o600"}
+        store.close()
+    finally:
+        os.umask(before)
+
+
+def test_a_link_leads_to_a_file_for_the_owner_only(path: Path, tmp_path: Path) -> None:
+    """A symbolic link to a file that is not there yet makes that file, with mode 0600; a foreign one is left alone."""
+    target, foreign = tmp_path / "target.db", tmp_path / "foreign"
+    path.symlink_to(target)
+    SQLiteStore(path).close()
+    assert oct(mode(target)) == "0o600"
+    foreign.write_text("somebody's own words, longer than a page of a database would be " * 99)
+    os.chmod(foreign, 0o644)
+    link = tmp_path / "link.db"
+    link.symlink_to(foreign)
+    with pytest.raises(ConfigurationError):
+        SQLiteStore(link)
+    assert oct(mode(foreign)) == "0o644"
+
+
+@pytest.mark.parametrize("wrong", [None, 5, b"chats.db"])
+def test_a_path_must_be_a_path(wrong: object) -> None:
+    """Anything else is told as a setting."""
+    with pytest.raises(ConfigurationError, match=r"^store: the path must be"):
+        SQLiteStore(wrong)  # type: ignore[arg-type]  # that is the point

@@ -28,14 +28,16 @@ from puzzel_chat._models import (
     ConnectionRecovered,
     ConversationEnded,
     Event,
+    Life,
     MessageEdited,
     QueueInfo,
     Secret,
     TextMessage,
 )
 from puzzel_chat._routing import check_hours, unknown_hours
-from puzzel_chat._session import Parts, SessionState
+from puzzel_chat._session import SessionState
 from puzzel_chat._settings import Settings
+from puzzel_chat._steps import Parts
 from puzzel_chat._store import MemoryStore, Store
 from puzzel_chat._tokens import Now, TokenSet
 from puzzel_chat._wire import replies
@@ -53,11 +55,11 @@ def parts(store: Store | None = None) -> Parts:
 
 def session(of: Parts, *conversations: str) -> SessionState:
     """A session with routed conversations."""
-    tokens = TokenSet(access=Secret("a1"), refresh=Secret("r1"), obtained=of.clock.now())
-    state = SessionState.opened("s", of, tokens)
+    tokens = TokenSet(access=Secret("a1"), refresh=Secret("r1"), obtained=of.clock.now().wall)
+    state = SessionState.opened("s", of, tokens, of.clock.now())
     for cid in conversations or ("a",):
         state.routed(cid, None)
-        state.box(cid)
+        state.inbox(cid)
     return state
 
 
@@ -94,7 +96,7 @@ def poll(*items: dict[str, Any], cursor: str | None = None) -> Poll:
 def taken(state: SessionState, cid: str = "a") -> list[Event]:
     """What a caller gets until nothing waits."""
     found: list[Event] = []
-    while (one := state.take(cid)) is not None:
+    while (one := state.take(state.inbox(cid))) is not None:
         found.append(one)
     return found
 
@@ -104,11 +106,11 @@ def test_a_resumed_session_brings_what_was_not_handled() -> None:
     of = parts()
     first = session(of)
     first.polled(poll(item(1), item(2), item(3), cursor="3"))
-    first.take("a")
-    first.take("a")
+    first.take(first.inbox("a"))
+    first.take(first.inbox("a"))
     second = resumed(of)
     assert [one.id for one in taken(second)] == ["2", "3"]
-    assert second.inbox.cursor == "3"
+    assert second.feed.cursor == "3"
 
 
 def test_what_was_handled_does_not_come_again_from_a_history() -> None:
@@ -127,12 +129,12 @@ def test_what_is_in_hand_can_be_done_without_taking_more() -> None:
     of = parts()
     first = session(of)
     first.polled(poll(item(1), item(2)))
-    first.take("a")
-    first.acknowledge("a")
-    first.acknowledge("a")
+    first.take(first.inbox("a"))
+    first.acknowledge(first.inbox("a"))
+    first.acknowledge(first.inbox("a"))
     assert [one.id for one in taken(resumed(of))] == ["2"]
     first.close()
-    first.acknowledge("a")
+    first.acknowledge(first.inbox("a"))
 
 
 def test_a_full_inbox_is_told_once_until_there_is_room_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -144,7 +146,7 @@ def test_a_full_inbox_is_told_once_until_there_is_room_again(caplog: pytest.LogC
         state.delay(searching=True)
         state.delay(searching=False)
         assert len(caplog.records) == told
-        state.take("a")
+        state.take(state.inbox("a"))
         state.delay(searching=False)
         state.polled(poll(item(f"more-{told}")))
 
@@ -154,7 +156,7 @@ def test_mail_of_too_many_strangers_comes_when_it_is_asked_for_later() -> None:
     body = json.dumps({"messages": [item(1, f"chat-{number}") for number in range(STRANGERS + 1)]}).encode()
     state = session(parts())
     state.polled(replies.poll(Reply(status=200, body=body), state.last))
-    assert state.take(f"chat-{STRANGERS}") is None
+    assert state.take(state.inbox(f"chat-{STRANGERS}")) is None
     state.polled(replies.poll(Reply(status=200, body=body), state.last))
     assert [one.id for one in taken(state, f"chat-{STRANGERS}")] == ["1"]
 
@@ -164,7 +166,7 @@ def test_a_conversation_that_comes_later_gets_what_names_none() -> None:
     state = session(parts())
     body = json.dumps({"messages": [item(1) | {"conversationId": None}]}).encode()
     for cid in ("a", "b"):
-        state.box(cid)
+        state.inbox(cid)
         state.polled(replies.poll(Reply(status=200, body=body), state.last))
         assert [event.id for event in taken(state, cid)] == ["1"]
     assert taken(state, "a") == []
@@ -175,8 +177,8 @@ def test_an_end_in_the_callers_hands_comes_again_after_a_crash() -> None:
     of = parts()
     first = session(of)
     first.polled(poll(item(1), end()))
-    first.take("a")
-    assert isinstance(first.take("a"), ConversationEnded)
+    first.take(first.inbox("a"))
+    assert isinstance(first.take(first.inbox("a")), ConversationEnded)
     second = resumed(of)
     assert [type(one) for one in taken(second)] == [ConversationEnded]
 
@@ -190,17 +192,16 @@ def test_a_finished_chat_stays_finished() -> None:
     second = resumed(of)
     second.polled(poll(item(1), end(), item(1, "b")))
     assert taken(second, "a") == []
-    assert second.box("a").finished
-    assert second.box("a").is_over
+    assert second.inbox("a").life is Life.READ
 
 
 def test_our_own_end_survives_the_process() -> None:
     """A chat that we closed before the crash still ends once, after it."""
     of = parts()
     first = session(of)
-    first.closing("a")
+    first.ended("a")
     second = resumed(of)
-    assert second.box("a").is_over
+    assert second.inbox("a").life is Life.ENDING
     second.polled(poll())
     second.polled(poll())
     assert [type(one) for one in taken(second)] == [ConversationEnded]
@@ -247,10 +248,10 @@ def test_a_fatal_failure_is_raised_after_what_came_before() -> None:
     state = session(parts())
     state.polled(poll(item(1)))
     state.poll_failed(NotFound("404", status=404))
-    assert state.take("a") is not None
+    assert state.take(state.inbox("a")) is not None
     for _ in range(2):
         with pytest.raises(NotFound):
-            state.take("a")
+            state.take(state.inbox("a"))
 
 
 def test_taking_everything_loses_nothing_to_a_failure() -> None:
@@ -265,7 +266,7 @@ def test_taking_everything_loses_nothing_to_a_failure() -> None:
 
 def test_a_fatal_failure_without_any_conversation_is_told() -> None:
     """A session that is polled before it has a chat must hear of a refusal too."""
-    state = SessionState.opened("s", parts(), TokenSet(access=Secret("a"), obtained=Now(0, 0)))
+    state = SessionState.opened("s", parts(), TokenSet(access=Secret("a"), obtained=0), Now(0, 0))
     state.poll_failed(AuthenticationError("401", status=401))
     with pytest.raises(AuthenticationError):
         state.take_all()
@@ -287,9 +288,9 @@ def test_a_reply_to_routing_that_an_end_overtook_does_not_undo_it() -> None:
     """The chat stays ended in the store too, so that closing forgets the session and its secrets."""
     of = parts()
     state = session(of)
-    state.closing("a")
+    state.ended("a")
     state.routed("a", "request-1")
-    assert (state.conversations["a"].closing, state.request_id("a")) == (True, "request-1")
+    assert (state.conversations["a"].life, state.request_id("a")) == (Life.ENDING, "request-1")
     state.close()
     assert of.store.load("s") is None
 

@@ -1,10 +1,8 @@
-"""One contract, two stores: what is kept, what is forgotten, and who may read the file."""
+"""One contract, two stores: what is kept, what is forgotten, and which owner has which right."""
 
 from __future__ import annotations
 
 import os
-import sqlite3
-import stat
 import subprocess
 import sys
 import threading
@@ -14,21 +12,23 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from puzzel_chat._errors import ConfigurationError, StoreError
-from puzzel_chat._models import Secret
+from forking import in_a_fork
+from puzzel_chat._lease import owner_name
+from puzzel_chat._models import Life, Secret
 from puzzel_chat._sqlite import SQLiteStore
-from puzzel_chat._store import MemoryStore, Right, Store, StoredConversation, StoredTokens, Waiting, owner_name
+from puzzel_chat._store import MemoryStore, Right, Store, StoredConversation, Unread
+from puzzel_chat._tokens import TokenSet
 
-TOKENS = StoredTokens(access=Secret("acc-1"), refresh=Secret("ref-1"), generation=1, ttl=600.0, obtained=1000.0)
+TOKENS = TokenSet(access=Secret("acc-1"), refresh=Secret("ref-1"), generation=1, ttl=600.0, obtained=1000.0)
 SECRET = "s3cr3t-" * 5
 Make = Callable[[], Store]
 
 
 def begun(store: Store, *names: str) -> Store:
-    """Give the store with sessions whose mail is "me"'s."""
+    """The store with sessions that "me" may poll."""
     for name in names or ("s",):
         store.save_tokens(name, TOKENS)
-        store.acquire(name, "mail", "me", 100.0, 60.0)
+        store.acquire(name, "poll", "me", 100.0, 60.0)
     return store
 
 
@@ -48,33 +48,31 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
         store.close()
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where a file is to be."""
-    return tmp_path / "sessions.db"
-
-
-def mode(path: Path) -> int:
-    """The permission bits of a file."""
-    return stat.S_IMODE(path.stat().st_mode)
-
-
 def test_what_is_kept_comes_back(make: Make) -> None:
-    """Tokens, cursor, conversations, waiting items and marks are given as they were kept."""
+    """Tokens, cursor, conversations, unread items and marks are given as they were kept."""
     store = make()
     begun(store)
-    talk = StoredConversation(id="c", request_id="r", closing=True, finished=False)
+    talk = StoredConversation(id="c", request_id="r", life=Life.ENDING)
     store.save_conversation("s", talk)
-    store.save_conversation("s", StoredConversation(id="d", finished=True))
+    store.save_conversation("s", StoredConversation(id="d", life=Life.READ))
     raw = {"id": "1", "content": "Blåbærsyltetøy 🫐", "n": None, "nested": {"list": [1, 2.5, True]}}
-    store.journal("s", "me", "cur", [Waiting(seq=7, raw=raw), Waiting(seq=8, raw={"id": "2"})])
+    store.journal("s", "me", "cur", [Unread(seq=7, raw=raw), Unread(seq=8, raw={"id": "2"})])
     store.acknowledge("s", "me", "c", 8, "2", "1:mark")
     found = make().load("s")
     assert found is not None
     assert (found.id, found.tokens, found.cursor) == ("s", TOKENS, "cur")
-    assert found.conversations == {"c": talk, "d": StoredConversation(id="d", finished=True)}
-    assert found.waiting == {7: Waiting(seq=7, raw=raw)}
+    assert found.conversations == {"c": talk, "d": StoredConversation(id="d", life=Life.READ)}
+    assert found.unread == {7: Unread(seq=7, raw=raw)}
     assert found.seen == {"c": [("2", "1:mark")]}
+
+
+@pytest.mark.parametrize("life", Life)
+def test_how_far_a_conversation_has_come_is_kept(make: Make, life: Life) -> None:
+    """Each stage comes back as it was, in place of the one before."""
+    store = begun(make())
+    store.save_conversation("s", StoredConversation(id="c"))
+    store.save_conversation("s", StoredConversation(id="c", life=life))
+    assert make().conversations("s") == {"c": StoredConversation(id="c", life=life)}
 
 
 def test_tokens_that_come_back_hide_themselves(make: Make) -> None:
@@ -132,24 +130,24 @@ def test_new_tokens_leave_the_rest_as_it_is(make: Make) -> None:
     """A refresh touches neither the cursor nor the journal."""
     store = make()
     begun(store)
-    store.journal("s", "me", "cur", [Waiting(seq=1, raw={"id": "1"})])
+    store.journal("s", "me", "cur", [Unread(seq=1, raw={"id": "1"})])
     store.save_tokens("s", evolve(TOKENS, generation=2))
     found = store.load("s")
     assert found is not None
-    assert (found.cursor, list(found.waiting)) == ("cur", [1])
+    assert (found.cursor, list(found.unread)) == ("cur", [1])
 
 
-def test_the_order_of_waiting_and_seen_is_kept(make: Make) -> None:
-    """Items wait in the order of their numbers, marks in the order in which they were made."""
+def test_the_order_of_unread_and_seen_is_kept(make: Make) -> None:
+    """Items stay in the order of their numbers, marks in the order in which they were made."""
     store = make()
     begun(store)
-    store.journal("s", "me", None, [Waiting(seq=n, raw={"n": n}) for n in (1, 2, 10)])
-    store.journal("s", "me", None, [Waiting(seq=n, raw={"n": n}) for n in (11, 12)])
+    store.journal("s", "me", None, [Unread(seq=n, raw={"n": n}) for n in (1, 2, 10)])
+    store.journal("s", "me", None, [Unread(seq=n, raw={"n": n}) for n in (11, 12)])
     for mark in ("b", "a", "c"):
         store.acknowledge("s", "me", "c", 99, "1", mark)
     found = make().load("s")
     assert found is not None
-    assert list(found.waiting) == [1, 2, 10, 11, 12]
+    assert list(found.unread) == [1, 2, 10, 11, 12]
     assert found.seen["c"] == [("1", "b"), ("1", "a"), ("1", "c")]
 
 
@@ -185,14 +183,14 @@ def test_nothing_is_kept_for_a_session_that_is_gone(make: Make) -> None:
     store = make()
     begun(store)
     store.delete("s")
-    store.journal("s", "me", "cur", [Waiting(seq=1, raw={"id": "1"})])
+    store.journal("s", "me", "cur", [Unread(seq=1, raw={"id": "1"})])
     store.acknowledge("s", "me", "c", 1, "1", "mark")
     store.save_conversation("s", StoredConversation(id="c"))
     assert store.load("s") is None
     store.save_tokens("s", TOKENS)
     found = make().load("s")
     assert found is not None
-    assert (found.conversations, found.waiting, found.seen, found.cursor) == ({}, {}, {}, None)
+    assert (found.conversations, found.unread, found.seen, found.cursor) == ({}, {}, {}, None)
 
 
 def test_sessions_do_not_meet(make: Make) -> None:
@@ -200,12 +198,12 @@ def test_sessions_do_not_meet(make: Make) -> None:
     store = make()
     for name in ("s", "t"):
         begun(store, name)
-        store.journal(name, "me", name, [Waiting(seq=1, raw={"of": name})])
+        store.journal(name, "me", name, [Unread(seq=1, raw={"of": name})])
         store.save_conversation(name, StoredConversation(id="c"))
     store.delete("s")
     found = make().load("t")
     assert found is not None
-    assert (found.cursor, found.waiting[1].raw) == ("t", {"of": "t"})
+    assert (found.cursor, found.unread[1].raw) == ("t", {"of": "t"})
     assert list(found.conversations) == ["c"]
 
 
@@ -242,46 +240,46 @@ def test_a_lease_from_a_clock_that_ran_ahead_is_not_believed(make: Make) -> None
 
 
 def test_the_two_rights_of_a_session_are_two(make: Make) -> None:
-    """Whoever has the mail does not hold up a refresh, nor the other way round; both go with the session."""
+    """An owner that polls does not hold up a refresh, nor the other way round; both go with the session."""
     store = make()
     store.save_tokens("s", TOKENS)
-    assert store.acquire("s", "mail", "me", 100.0, 60.0) == "me"
+    assert store.acquire("s", "poll", "me", 100.0, 60.0) == "me"
     assert store.acquire("s", "refresh", "you", 100.0, 60.0) == "you"
-    assert store.acquire("s", "mail", "you", 100.0, 60.0) == "me"
+    assert store.acquire("s", "poll", "you", 100.0, 60.0) == "me"
     store.delete("s")
     store.save_tokens("s", TOKENS)
-    assert store.acquire("s", "mail", "you", 100.0, 60.0) == "you"
+    assert store.acquire("s", "poll", "you", 100.0, 60.0) == "you"
 
 
 def test_only_its_owner_renews_a_right(make: Make) -> None:
     """A right that was taken or given back meanwhile is lost; one that is merely over is not."""
     store = make()
     store.save_tokens("s", TOKENS)
-    assert not store.renew("s", "mail", "me", 100.0, 60.0)
-    store.acquire("s", "mail", "me", 100.0, 60.0)
-    assert store.renew("s", "mail", "me", 500.0, 60.0)
-    assert store.acquire("s", "mail", "you", 559.0, 60.0) == "me"
-    assert store.acquire("s", "mail", "you", 560.0, 60.0) == "you"
-    assert not store.renew("s", "mail", "me", 561.0, 60.0)
-    store.release("s", "mail", "you")
-    assert not store.renew("s", "mail", "me", 562.0, 60.0)
-    assert not store.renew("nobody", "mail", "me", 562.0, 60.0)
+    assert not store.renew("s", "poll", "me", 100.0, 60.0)
+    store.acquire("s", "poll", "me", 100.0, 60.0)
+    assert store.renew("s", "poll", "me", 500.0, 60.0)
+    assert store.acquire("s", "poll", "you", 559.0, 60.0) == "me"
+    assert store.acquire("s", "poll", "you", 560.0, 60.0) == "you"
+    assert not store.renew("s", "poll", "me", 561.0, 60.0)
+    store.release("s", "poll", "you")
+    assert not store.renew("s", "poll", "me", 562.0, 60.0)
+    assert not store.renew("nobody", "poll", "me", 562.0, 60.0)
 
 
-def test_only_the_owner_of_the_mail_writes_it(make: Make) -> None:
+def test_only_the_owner_of_the_right_to_poll_writes(make: Make) -> None:
     """A journal or an acknowledgment of somebody else changes nothing and says so."""
     store = begun(make())
-    assert store.journal("s", "me", "1", [Waiting(seq=1, raw={"id": "1"})])
+    assert store.journal("s", "me", "1", [Unread(seq=1, raw={"id": "1"})])
     before = store.load("s")
     for other in ("you", ""):
-        assert not store.journal("s", other, "2", [Waiting(seq=1, raw={"id": "2"})])
+        assert not store.journal("s", other, "2", [Unread(seq=1, raw={"id": "2"})])
         assert not store.acknowledge("s", other, "c", 1, "1", "mark")
     assert store.load("s") == before
     assert store.acknowledge("s", "me", "c", 1, "1", "mark")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere a process cannot be asked for without ending it")
-@pytest.mark.parametrize("right", ["mail", "refresh"])
+@pytest.mark.parametrize("right", ["poll", "refresh"])
 def test_a_right_of_a_killed_process_is_free_at_once(make: Make, right: Right) -> None:
     """Nobody waits for a process of this machine that lives no more; one that lives, or of elsewhere, is waited for."""
     store = make()
@@ -324,142 +322,12 @@ def test_odd_names_from_the_service_are_kept(make: Make, odd: str) -> None:
     """An id or cursor of any characters comes back as it was."""
     store = make()
     begun(store)
-    store.journal("s", "me", odd, [Waiting(seq=1, raw={"id": odd})])
+    store.journal("s", "me", odd, [Unread(seq=1, raw={"id": odd})])
     store.acknowledge("s", "me", odd, 2, odd, "mark")
     found = make().load("s")
     assert found is not None
     assert found.cursor == odd
     assert found.seen == {odd: [(odd, "mark")]}
-
-
-def test_the_file_and_its_neighbours_are_for_the_owner_only(path: Path) -> None:
-    """The database, its log and its index have mode 0600, also under an open umask."""
-    before = os.umask(0)
-    try:
-        store = SQLiteStore(path)
-        store.save_tokens("s", TOKENS)
-        files = sorted(path.parent.iterdir())
-        assert [file.name for file in files] == ["sessions.db", "sessions.db-shm", "sessions.db-wal"]
-        assert [oct(mode(file)) for file in files] == ["0o600"] * 3
-        store.close()
-    finally:
-        os.umask(before)
-
-
-def test_a_file_that_others_can_read_is_closed_to_them(path: Path) -> None:
-    """An empty file that was made before, or one whose mode was loosened, gets mode 0600 or is refused."""
-    path.touch(mode=0o644)
-    os.chmod(path, 0o644)
-    store = SQLiteStore(path)
-    store.save_tokens("s", TOKENS)
-    files = {file.name: oct(mode(file)) for file in path.parent.iterdir()}
-    store.close()
-    assert set(files.values()) == {"0o600"}
-
-
-def test_a_deleted_session_leaves_nothing_in_the_files(path: Path) -> None:
-    """Right after `delete`, neither token nor message stands in the database or in its log."""
-    store = SQLiteStore(path)
-    begun(store)
-    store.save_tokens("s", evolve(TOKENS, generation=2, access=Secret(f"a{SECRET}"), refresh=Secret(f"r{SECRET}")))
-    store.journal("s", "me", None, [Waiting(seq=n, raw={"content": f"words {SECRET}"}) for n in range(50)])
-    assert any(SECRET.encode() in file.read_bytes() for file in path.parent.iterdir())
-    store.delete("s")
-    left = [file.name for file in path.parent.iterdir() if SECRET.encode() in file.read_bytes()]
-    store.close()
-    assert left == []
-
-
-def test_a_closed_store_leaves_nothing_of_a_deleted_session(path: Path) -> None:
-    """After `close` there is one file, and a rotated or deleted token is not in it."""
-    store = SQLiteStore(path)
-    store.save_tokens("s", evolve(TOKENS, access=Secret(f"a{SECRET}"), refresh=Secret(f"r{SECRET}")))
-    store.save_tokens("t", evolve(TOKENS, access=Secret(f"a{SECRET}")))
-    store.save_tokens("t", evolve(TOKENS, generation=2))
-    store.delete("s")
-    store.close()
-    assert [file.name for file in path.parent.iterdir()] == ["sessions.db"]
-    assert SECRET.encode() not in path.read_bytes()
-
-
-def test_a_foreign_database_is_refused_and_left_alone(path: Path) -> None:
-    """Another program's file is told as such, and not one byte of it changes."""
-    with sqlite3.connect(path) as db:
-        db.execute("CREATE TABLE theirs (x)")
-    db.close()
-    before = path.read_bytes()
-    with pytest.raises(ConfigurationError, match="belongs to another program") as raised:
-        SQLiteStore(path)
-    assert raised.value.setting == "store"
-    assert path.read_bytes() == before
-
-
-def test_another_version_is_refused(path: Path) -> None:
-    """A file of a later version is not guessed at; the message tells both versions."""
-    SQLiteStore(path).close()
-    with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version=9")
-    db.close()
-    with pytest.raises(ConfigurationError, match="has version 9, and this puzzel-chat knows 1 to 3"):
-        SQLiteStore(path)
-
-
-def test_what_is_no_database_is_refused(path: Path, tmp_path: Path) -> None:
-    """Text, a folder and a path that does not exist are told as the store's setting."""
-    path.write_text("This is a letter to Kari, not a database.\n" * 100)
-    for wrong in (path, tmp_path, tmp_path / "missing" / "sessions.db"):
-        with pytest.raises(ConfigurationError, match=r"^store: "):
-            SQLiteStore(wrong)
-    assert path.read_text().startswith("This is a letter")
-
-
-def test_a_store_that_fails_later_raises_our_error(path: Path) -> None:
-    """A closed or broken database raises StoreError, which names the file and no secret."""
-    store = SQLiteStore(path)
-    store.close()
-    with pytest.raises(StoreError, match=r"sessions\.db") as raised:
-        store.save_tokens("s", evolve(TOKENS, access=Secret(SECRET)))
-    assert SECRET not in str(raised.value)
-    with pytest.raises(StoreError):
-        store.load("s")
-
-
-def test_an_interrupted_transaction_does_not_stop_the_next(path: Path) -> None:
-    """Ctrl-C between a transaction's body and its end keeps neither the lock nor the file from other threads."""
-    store = SQLiteStore(path)
-    assert store._file._db is not None
-    store._file._db.execute("BEGIN IMMEDIATE")
-    store._file._db.execute("CREATE TABLE ours (id TEXT)")
-    other = threading.Thread(target=store.save_tokens, args=("s", TOKENS))
-    other.start()
-    other.join(timeout=5)
-    assert store.tokens("s") == TOKENS
-    with sqlite3.connect(path) as db:
-        assert db.execute("SELECT 1 FROM sqlite_master WHERE name='ours'").fetchone() is None
-    db.close()
-    store.close()
-
-
-@pytest.mark.parametrize("wrong", [None, 5, b"chats.db"])
-def test_a_path_must_be_a_path(wrong: object) -> None:
-    """Anything else is told as a setting."""
-    with pytest.raises(ConfigurationError, match=r"^store: the path must be"):
-        SQLiteStore(wrong)  # type: ignore[arg-type]  # that is the point
-
-
-def test_a_damaged_row_and_a_closed_store_say_what_to_do(path: Path) -> None:
-    """Each failure of a store is a `StoreError` with advice that fits it."""
-    store = SQLiteStore(path)
-    begun(store)
-    store.journal("s", "me", None, [Waiting(seq=1, raw={"a": 1})])
-    with sqlite3.connect(path) as db:
-        db.execute("UPDATE waiting SET raw = '{'")
-    db.close()
-    with pytest.raises(StoreError, match="The file is damaged"):
-        store.load("s")
-    store.close()
-    with pytest.raises(StoreError, match=r"closed database\. It was closed; open a new SQLiteStore\."):
-        store.load("s")
 
 
 def test_tokens_of_a_session_that_is_gone_are_not_kept(make: Make) -> None:
@@ -471,50 +339,6 @@ def test_tokens_of_a_session_that_is_gone_are_not_kept(make: Make) -> None:
     assert store.load("s") is None
 
 
-def test_an_interrupt_leaves_no_transaction_open(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C right after a transaction began, as while waiting for another process, does not lock the file."""
-    store, other = SQLiteStore(path), SQLiteStore(path)
-    store.save_tokens("s", TOKENS)
-
-    class Interrupted:
-        in_transaction = property(lambda _: real.in_transaction)
-
-        def execute(self, statement: str, *args: object) -> object:
-            found = real.execute(statement, *args)  # type: ignore[arg-type]  # passed through
-            if statement.startswith("BEGIN"):
-                raise KeyboardInterrupt
-            return found
-
-    assert store._file._db is not None
-    real = store._file._db
-    monkeypatch.setattr(store._file, "_db", Interrupted())
-    with pytest.raises(KeyboardInterrupt):
-        store.load("s")
-    monkeypatch.undo()
-    other.save_tokens("s", evolve(TOKENS, generation=TOKENS.generation + 1))
-    assert store.tokens("s") == evolve(TOKENS, generation=TOKENS.generation + 1)
-    store.close()
-    other.close()
-
-
-def test_a_session_that_is_deleted_while_it_is_loaded_is_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another process may forget the session between two looks at the file."""
-    store, other = SQLiteStore(path), SQLiteStore(path)
-    store.save_tokens("s", TOKENS)
-    read = store.tokens
-
-    def read_then_deleted(session_id: str) -> StoredTokens | None:
-        found = read(session_id)
-        other.delete(session_id)
-        return found
-
-    monkeypatch.setattr(store, "tokens", read_then_deleted)
-    found = store.load("s")
-    store.close()
-    other.close()
-    assert found is None or found.tokens == TOKENS
-
-
 def test_threads_may_share_a_store(make: Make) -> None:
     """Writes from several threads all arrive."""
     store = make()
@@ -522,7 +346,7 @@ def test_threads_may_share_a_store(make: Make) -> None:
 
     def write(number: int) -> None:
         for n in range(20):
-            store.journal("s", "me", None, [Waiting(seq=number * 100 + n, raw={"n": n})])
+            store.journal("s", "me", None, [Unread(seq=number * 100 + n, raw={"n": n})])
             store.acknowledge("s", "me", "c", 1000, f"{number}-{n}", "mark")
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
@@ -532,7 +356,7 @@ def test_threads_may_share_a_store(make: Make) -> None:
         thread.join()
     found = store.load("s")
     assert found is not None
-    assert len(found.waiting) == 80
+    assert len(found.unread) == 80
     assert len(found.seen["c"]) == 80
 
 
@@ -544,46 +368,15 @@ def test_both_stores_have_every_method_of_the_contract(name: str) -> None:
         assert getattr(kind, name).__annotations__ == wanted
 
 
-@pytest.mark.parametrize("left_open", [False, True], ids=["closed", "killed"])
-def test_a_store_whose_files_were_opened_to_others_is_closed_again(path: Path, left_open: bool) -> None:
-    """The log and its index take their mode from the database when it is opened, and are closed before a write."""
-    first = SQLiteStore(path)
-    first.save_tokens("s", TOKENS)
-    if not left_open:
-        first.close()
-    for file in path.parent.iterdir():
-        os.chmod(file, 0o644)
-    store = SQLiteStore(path)
-    assert {file.name: oct(mode(file)) for file in path.parent.iterdir() if mode(file) != 0o600} == {}
-    store.save_tokens("s", evolve(TOKENS, generation=2))
-    assert {oct(mode(file)) for file in path.parent.iterdir()} == {"0o600"}
-    for one in (store, first):
-        one.close()
+def test_a_childs_memory_is_its_own() -> None:
+    """The sessions of a `MemoryStore` are not in a forked child, which could not share their tokens."""
+    store = MemoryStore()
+    store.save_tokens("s", TOKENS)
 
+    def work() -> None:
+        assert store.load("s") is None
+        store.save_tokens("t", TOKENS)
 
-@pytest.mark.parametrize("umask", [0, 0o022, 0o077, 0o777], ids=oct)
-def test_no_umask_opens_or_locks_the_files(path: Path, umask: int) -> None:
-    """Whatever the process takes away from new files, its owner reads and writes the store, and nobody else."""
-    before = os.umask(umask)
-    try:
-        store = SQLiteStore(path)
-        store.save_tokens("s", TOKENS)
-        assert {oct(mode(file)) for file in path.parent.iterdir()} == {"0o600"}
-        store.close()
-    finally:
-        os.umask(before)
-
-
-def test_a_link_leads_to_a_file_for_the_owner_only(path: Path, tmp_path: Path) -> None:
-    """A symbolic link to a file that is not there yet makes that file, with mode 0600; a foreign one is left alone."""
-    target, foreign = tmp_path / "target.db", tmp_path / "foreign"
-    path.symlink_to(target)
-    SQLiteStore(path).close()
-    assert oct(mode(target)) == "0o600"
-    foreign.write_text("somebody's own words, longer than a page of a database would be " * 99)
-    os.chmod(foreign, 0o644)
-    link = tmp_path / "link.db"
-    link.symlink_to(foreign)
-    with pytest.raises(ConfigurationError):
-        SQLiteStore(link)
-    assert oct(mode(foreign)) == "0o644"
+    assert in_a_fork(work) == 0
+    assert store.tokens("s") == TOKENS
+    assert store.tokens("t") is None

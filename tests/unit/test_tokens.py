@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from typing import cast
+from urllib.parse import parse_qsl
 
 import pytest
 from attrs import evolve
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from machines import Machine, run
-from puzzel_chat._client import SignIn
+from puzzel_chat._client import opened
 from puzzel_chat._errors import (
     ConfigurationError,
     PuzzelChatError,
@@ -22,8 +24,9 @@ from puzzel_chat._errors import (
 )
 from puzzel_chat._http import Reply
 from puzzel_chat._models import Secret, Visitor
-from puzzel_chat._session import from_stored, to_stored, token_set
 from puzzel_chat._settings import Settings
+from puzzel_chat._steps import Parts, Send
+from puzzel_chat._store import MemoryStore
 from puzzel_chat._tokens import (
     Freshness,
     Now,
@@ -32,11 +35,11 @@ from puzzel_chat._tokens import (
     TokenSet,
     challenge,
     connect_fields,
-    freshness,
     refresh_fields,
     resend,
 )
-from puzzel_chat._wire.replies import Grant
+from puzzel_chat._wire.replies import grant
+from puzzel_chat.testing import VirtualTime
 
 HOUR = 3600.0
 BEGIN = Now(1000.0, 1_800_000_000.0)
@@ -50,18 +53,20 @@ def later(monotonic: float, wall: float | None = None) -> Now:
     return Now(BEGIN.monotonic + monotonic, BEGIN.wall + (monotonic if wall is None else wall))
 
 
-def tokens(
-    ttl: float = 600.0, *, refresh: str | None = "r1", generation: int = 1, spread: float = 0.0, obtained: Now = BEGIN
-) -> TokenSet:
+def tokens(ttl: float = 600.0, *, refresh: str | None = "r1", generation: int = 1, obtained: Now = BEGIN) -> TokenSet:
     """A token set of the beginning."""
     return TokenSet(
         access=Secret(f"a{generation}"),
         refresh=Secret(refresh) if refresh else None,
         generation=generation,
         ttl=ttl,
-        obtained=obtained,
-        spread=spread,
+        obtained=obtained.wall,
     )
+
+
+def life_of(present: TokenSet | None = None, spread: float = 0.0) -> TokenLife:
+    """The life of a token set that was asked for at the beginning."""
+    return TokenLife.begun(present or tokens(), BEGIN, spread)
 
 
 @pytest.mark.parametrize(
@@ -90,40 +95,40 @@ def tokens(
 )
 def test_each_limit_falls_where_the_design_says(ttl: float, spread: float, age: float, expected: Freshness) -> None:
     """The advisory limit is min(300, ttl/2) less jitter before the end, the mandatory one min(30, ttl/10)."""
-    assert freshness(tokens(ttl, spread=spread), later(age)) is expected
+    assert life_of(tokens(ttl), spread).freshness(later(age)) is expected
 
 
 def test_an_hour_forward_ages_the_token() -> None:
     """A wall clock an hour ahead counts as time passed: better one refresh too many (okta/okta-auth-js#472)."""
-    assert freshness(tokens(), later(1, wall=HOUR)) is Freshness.EXPIRED
+    assert life_of().freshness(later(1, wall=HOUR)) is Freshness.EXPIRED
 
 
 def test_an_hour_back_does_not_rejuvenate_the_token() -> None:
     """A wall clock that is set an hour back changes nothing, for the monotonic one goes on (okta/okta-auth-js#472)."""
-    assert freshness(tokens(), later(599, wall=599 - HOUR)) is Freshness.MANDATORY
-    assert freshness(tokens(), later(0, wall=-HOUR)) is Freshness.FRESH
+    assert life_of().freshness(later(599, wall=599 - HOUR)) is Freshness.MANDATORY
+    assert life_of().freshness(later(0, wall=-HOUR)) is Freshness.FRESH
 
 
 def test_a_night_asleep_is_seen_by_the_wall_clock() -> None:
     """The monotonic clock stands still while a machine is suspended; the token has died (okta/okta-auth-js#472)."""
-    assert freshness(tokens(), later(2, wall=8 * HOUR)) is Freshness.EXPIRED
-    assert TokenLife(tokens()).step(later(2, wall=8 * HOUR)) is Step.START_AND_WAIT
+    assert life_of().freshness(later(2, wall=8 * HOUR)) is Freshness.EXPIRED
+    assert life_of().step(later(2, wall=8 * HOUR)) is Step.START_AND_WAIT
 
 
 def test_a_reply_without_a_life_time_counts_ten_minutes() -> None:
     """Without `expires_in` a token lives 600 seconds (assumed)."""
-    assert token_set(Grant(Secret("a"), None, None), BEGIN, 0.0).ttl == 600.0
-    assert token_set(Grant(Secret("a"), None, 900.0), BEGIN, 0.0).ttl == 900.0
+    assert grant(Reply(status=200, body=b'{"access_token": "a"}'), 0.0).ttl == 600.0
+    assert grant(Reply(status=200, body=b'{"access_token": "a", "expires_in": 900}'), 0.0).ttl == 900.0
 
 
 def test_a_fresh_token_is_used_at_once() -> None:
     """While it is fresh nothing is started."""
-    assert TokenLife(tokens()).step(later(10)) is Step.USE
+    assert life_of().step(later(10)) is Step.USE
 
 
 def test_an_advisory_token_is_used_while_one_flight_renews_it() -> None:
     """The first caller starts the refresh and goes on; the others go on too."""
-    life = TokenLife(tokens())
+    life = life_of()
     assert life.step(later(400)) is Step.USE_AND_START
     life.started()
     assert life.step(later(400)) is Step.USE
@@ -131,7 +136,7 @@ def test_an_advisory_token_is_used_while_one_flight_renews_it() -> None:
 
 def test_a_mandatory_token_waits_for_its_refresh() -> None:
     """Near its end, the first caller starts the refresh and all wait."""
-    life = TokenLife(tokens())
+    life = life_of()
     assert life.step(later(580)) is Step.START_AND_WAIT
     life.started()
     assert life.step(later(580)) is Step.WAIT
@@ -140,7 +145,7 @@ def test_a_mandatory_token_waits_for_its_refresh() -> None:
 
 def test_without_a_refresh_token_the_token_serves_to_its_end() -> None:
     """Nothing can be started, so it is used as long as it lives, and then the session is over."""
-    life = TokenLife(tokens(refresh=None))
+    life = life_of(tokens(refresh=None))
     assert [life.step(later(age)) for age in (0, 400, 590)] == [Step.USE] * 3
     with pytest.raises(SessionExpired, match=r"no refresh token.*connect\(\)"):
         life.step(later(600))
@@ -150,7 +155,7 @@ def test_without_a_refresh_token_the_token_serves_to_its_end() -> None:
 
 def test_a_401_without_a_refresh_token_ends_the_session() -> None:
     """There is nothing to renew it with."""
-    life = TokenLife(tokens(refresh=None))
+    life = life_of(tokens(refresh=None))
     with pytest.raises(SessionExpired):
         life.refused(1, later(400))
     with pytest.raises(SessionExpired):
@@ -159,7 +164,7 @@ def test_a_401_without_a_refresh_token_ends_the_session() -> None:
 
 def test_failures_are_retried_after_five_seconds_doubling_to_thirty() -> None:
     """Each failed refresh is repeated after 5, 10, 20, 30, 30 s, not before."""
-    life = TokenLife(tokens(ttl=100_000))
+    life = life_of(tokens(ttl=100_000))
     moment = 99_800.0
     for pause in (5.0, 10.0, 20.0, 30.0, 30.0):
         life.started()
@@ -171,10 +176,10 @@ def test_failures_are_retried_after_five_seconds_doubling_to_thirty() -> None:
 
 def test_a_success_forgets_the_failures() -> None:
     """After a refresh that worked, the next failure is repeated after 5 s again."""
-    life = TokenLife(tokens())
+    life = life_of()
     for _ in range(4):
         life.failed(BROKEN, later(400))
-    life.succeeded(tokens(generation=2, obtained=later(400)))
+    life.succeeded(tokens(generation=2, obtained=later(400)), later(400), 0.0)
     assert life.last_error is None
     life.failed(BROKEN, later(800))
     assert life.step(later(804.9)) is Step.USE
@@ -183,7 +188,7 @@ def test_a_success_forgets_the_failures() -> None:
 
 def test_a_failed_refresh_lets_the_token_serve_while_it_lives() -> None:
     """Also past the mandatory limit it is used between two tries; once dead, the last error is raised."""
-    life = TokenLife(tokens())
+    life = life_of()
     life.failed(BROKEN, later(598))
     assert life.step(later(599)) is Step.USE
     with pytest.raises(TransportError) as raised:
@@ -203,7 +208,7 @@ def test_a_failed_refresh_lets_the_token_serve_while_it_lives() -> None:
 )
 def test_only_a_refused_grant_is_final(error: PuzzelChatError) -> None:
     """A network failure, 429, 5xx or invalid_client never kills the session."""
-    life = TokenLife(tokens())
+    life = life_of()
     life.started()
     life.failed(error, later(400))
     assert life.dead is None
@@ -212,7 +217,7 @@ def test_only_a_refused_grant_is_final(error: PuzzelChatError) -> None:
 
 def test_a_refused_refresh_token_is_never_sent_again() -> None:
     """After SessionExpired nothing is started any more, whatever time it is and whatever is refused."""
-    life = TokenLife(tokens())
+    life = life_of()
     life.started()
     life.failed(OVER, later(400))
     for age in (400, 406, 590, 10_000):
@@ -225,7 +230,7 @@ def test_a_refused_refresh_token_is_never_sent_again() -> None:
 
 def test_an_error_that_is_raised_for_ever_does_not_grow() -> None:
     """A dead session that is asked again and again keeps no frame of earlier callers."""
-    life = TokenLife(tokens())
+    life = life_of()
     life.failed(SessionExpired("Refused."), later(400))
     depths = []
     for _ in range(20):
@@ -237,14 +242,14 @@ def test_an_error_that_is_raised_for_ever_does_not_grow() -> None:
 
 def test_a_late_401_for_an_older_generation_only_uses_the_newer() -> None:
     """Someone has refreshed meanwhile: the newer token is used and nothing is started."""
-    life = TokenLife(tokens(generation=2))
+    life = life_of(tokens(generation=2))
     assert life.refused(1, later(0)) is Step.USE
     assert life.newer_than(1).generation == 2
 
 
 def test_a_401_forces_one_refresh() -> None:
     """A fresh token that the service refuses is renewed at once, by one flight."""
-    life = TokenLife(tokens())
+    life = life_of()
     assert life.refused(1, later(0)) is Step.START_AND_WAIT
     life.started()
     assert life.refused(1, later(0)) is Step.WAIT
@@ -256,7 +261,7 @@ def test_a_storm_of_401s_is_no_storm_of_refreshes() -> None:
     A 401 once forced a refresh whatever had failed just before, so that each caller of a service that had lost its
     tokens sent one more request to a token endpoint that was down.
     """
-    life, moment = TokenLife(tokens()), 0.0
+    life, moment = life_of(), 0.0
     for pause in (5.0, 10.0, 20.0, 30.0, 30.0):
         assert life.refused(1, later(moment)) is Step.START_AND_WAIT
         life.started()
@@ -271,7 +276,7 @@ def test_a_storm_of_401s_is_no_storm_of_refreshes() -> None:
 
 def test_every_waiter_gets_the_same_error() -> None:
     """When the forced refresh failed, whoever waited for it gets its error."""
-    life = TokenLife(tokens())
+    life = life_of()
     life.started()
     life.failed(BROKEN, later(0))
     for _ in range(2):
@@ -295,11 +300,12 @@ def test_no_new_refresh_token_keeps_the_old_one() -> None:
 @pytest.mark.parametrize("generation", [1, 2])
 def test_an_older_generation_is_never_adopted(generation: int) -> None:
     """What lands late, with the same or an older generation, ends the flight and changes nothing else."""
-    life = TokenLife(tokens(generation=2))
+    life = life_of(tokens(generation=2))
     life.started()
     present = life.tokens
-    life.succeeded(tokens(generation=generation, refresh="old"))
+    life.succeeded(tokens(generation=generation, refresh="old", obtained=later(400)), later(400), 1.0)
     assert life.tokens is present
+    assert (life.since, life.spread) == (BEGIN.monotonic, 0.0)
     assert not life.flight
 
 
@@ -314,11 +320,25 @@ def test_an_unanswered_refresh_is_sent_again_for_ten_seconds() -> None:
 
 def test_a_stored_token_ages_on_the_wall_clock_only() -> None:
     """In another process, or after a reboot, the monotonic clock says nothing about the stored moment."""
-    stored = to_stored(tokens())
-    moved = from_stored(stored, Now(5.0, BEGIN.wall + 400), 0.0)
-    assert moved.age(Now(5.0, BEGIN.wall + 400)) == 400
-    assert moved.age(Now(105.0, BEGIN.wall + 400)) == 500
-    assert from_stored(stored, Now(5.0, BEGIN.wall - HOUR), 0.0).age(Now(5.0, BEGIN.wall - HOUR)) == 0
+    present = Now(5.0, BEGIN.wall + 400)
+    begun, adopted = TokenLife.begun(tokens(), present, 0.0), life_of(tokens(generation=0))
+    adopted.succeeded(tokens(), present, 0.0)
+    for life in (begun, adopted):
+        assert life.since == -395.0
+        assert life.freshness(present) is Freshness.ADVISORY
+        assert life.freshness(Now(174.9, present.wall)) is Freshness.ADVISORY
+        assert life.freshness(Now(175.0, present.wall)) is Freshness.MANDATORY
+        assert life.freshness(Now(5.0, BEGIN.wall + 570)) is Freshness.MANDATORY
+    set_back = TokenLife.begun(tokens(), Now(5.0, BEGIN.wall - HOUR), 0.0)
+    assert (set_back.since, set_back.freshness(Now(5.0, BEGIN.wall - HOUR))) == (5.0, Freshness.FRESH)
+
+
+def test_a_refreshed_token_ages_from_before_its_request() -> None:
+    """The time that the request took counts, also when the wall clock was set back meanwhile."""
+    life = life_of()
+    life.succeeded(tokens(generation=2, obtained=later(400)), later(400), 0.5)
+    assert (life.since, life.spread) == (BEGIN.monotonic + 400, 0.5)
+    assert life.freshness(later(970, wall=410)) is Freshness.MANDATORY
 
 
 PLAIN = Settings(base_url="https://chat.example", solution_id="7")
@@ -411,21 +431,26 @@ def test_the_challenge_is_that_of_the_standard() -> None:
     assert challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk") == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 
 
+def sign_in(visitor: Visitor) -> tuple[dict[str, str], dict[str, str]]:
+    """What a sign-in sends: the body of the request that identifies the visitor, and the form of the token request."""
+    steps = opened(Parts(PLAIN, MemoryStore(), VirtualTime()), visitor)
+    identifies = cast(Send, next(steps)).request.body
+    asks = cast(Send, steps.send(Reply(status=200, body=b'{"userInfoId": "u1"}'))).request.body
+    return json.loads(identifies or b""), dict(parse_qsl((asks or b"").decode()))
+
+
 def test_each_sign_in_has_a_verifier_of_its_own() -> None:
-    """Of 43 characters and more that no form must quote (RFC 7636 section 4.1), never twice, and masked."""
-    made = [SignIn(Visitor(access_token="t")) for _ in range(50)]
-    assert len({one.verifier for one in made}) == 50
-    assert all(re.fullmatch(r"[A-Za-z0-9._~-]{43,128}", one.verifier) for one in made)
-    assert made[0].verifier not in repr(made[0])
+    """Of 43 characters and more that no form must quote (RFC 7636 section 4.1), and never twice."""
+    verifiers = [sign_in(Visitor(access_token="t"))[1]["code_verifier"] for _ in range(50)]
+    assert len(set(verifiers)) == 50
+    assert all(re.fullmatch(r"[A-Za-z0-9._~-]{43,128}", one) for one in verifiers)
 
 
 def test_a_sign_in_sends_the_challenge_of_its_verifier_and_hands_the_verifier_on() -> None:
     """So the service can tell that the token request comes from whoever identified the visitor."""
-    sign_in = SignIn(Visitor(id_token="t", provider_id=3))
-    request = sign_in.request(PLAIN)
-    assert json.loads(request.body or b"") == {"codeChallenge": challenge(sign_in.verifier), "idToken": "t"}
-    came = Reply(status=200, body=b'{"userInfoId": "u1"}')
-    assert sign_in.fields(came) == {"user_info_id": "u1", "code_verifier": sign_in.verifier}
+    identified, form = sign_in(Visitor(id_token="t", provider_id=3))
+    assert identified == {"codeChallenge": challenge(form["code_verifier"]), "idToken": "t"}
+    assert form["user_info_id"] == "u1"
 
 
 def test_the_visitor_stays_the_same_through_refreshes_that_do_not_name_it() -> None:
@@ -434,17 +459,16 @@ def test_the_visitor_stays_the_same_through_refreshes_that_do_not_name_it() -> N
     for _ in range(30):
         present = present.successor(tokens())
     assert (present.generation, present.visitor_id) == (31, "ada")
-    assert from_stored(to_stored(present), BEGIN, 0.0).visitor_id == "ada"
     named = present.successor(evolve(tokens(), visitor_id=Secret("kari")))
     assert named.visitor_id == "kari"
 
 
 def test_the_visitor_is_the_one_that_the_reply_names() -> None:
     """It is masked in the set's repr, and there is none when the reply names none."""
-    named = token_set(Grant(Secret("a1"), None, None, Secret("ada")), BEGIN, 0.0)
+    named = grant(Reply(status=200, body=b'{"access_token": "a1", "visitor_id": "ada"}'), 0.0)
     assert named.visitor_id == "ada"
     assert "ada" not in repr(named)
-    assert token_set(Grant(Secret("a1"), None, None), BEGIN, 0.0).visitor_id is None
+    assert grant(Reply(status=200, body=b'{"access_token": "a1"}'), 0.0).visitor_id is None
 
 
 class TokenMachine(Machine):
@@ -453,7 +477,7 @@ class TokenMachine(Machine):
     def __init__(self) -> None:
         """Begin before the first token."""
         super().__init__()
-        self.now = BEGIN
+        self.now = self.asked = BEGIN
         self.flights = 0
         self.refused: set[str] = set()
         self.failures = 0
@@ -464,13 +488,12 @@ class TokenMachine(Machine):
     @initialize(ttl=st.sampled_from([20.0, 100.0, 600.0, 900.0]), spread=st.floats(0, 1), given=st.integers(0, 9))
     def connect(self, ttl: float, spread: float, given: int) -> None:
         """Get the first token, seldom without a refresh token."""
-        self.life = TokenLife(tokens(ttl, spread=spread, refresh="r1" if given else None))
+        self.life = life_of(tokens(ttl, refresh="r1" if given else None), spread)
 
     @property
     def left(self) -> float:
         """The seconds that the present token lives, by the clock that saw more time pass."""
-        had = self.life.tokens.obtained
-        passed = max(self.now.monotonic - had.monotonic, self.now.wall - had.wall, 0.0)
+        passed = max(self.now.monotonic - self.asked.monotonic, self.now.wall - self.asked.wall, 0.0)
         return self.life.tokens.ttl - passed
 
     @property
@@ -558,7 +581,8 @@ class TokenMachine(Machine):
         before = self.life.tokens
         number = before.generation + 1
         fresh = tokens(before.ttl, refresh=f"r{number}" if rotates else None, obtained=self.now)
-        self.life.succeeded(before.successor(fresh))
+        self.life.succeeded(before.successor(fresh), self.now, 0.0)
+        self.asked = self.now
         self.flights, self.failures, self.not_before = 0, 0, float("-inf")
         assert self.life.newer_than(before.generation) is self.life.tokens
         assert self.life.tokens.generation == number
@@ -592,9 +616,11 @@ class TokenMachine(Machine):
             return
         before = self.life.tokens
         number = before.generation + ahead
-        self.life.succeeded(evolve(before, generation=number, refresh=Secret(f"r{number}"), obtained=self.now))
+        newer = evolve(before, generation=number, refresh=Secret(f"r{number}"), obtained=self.now.wall)
+        self.life.succeeded(newer, self.now, 0.0)
         self.flights = 0
         if ahead > 0:
+            self.asked = self.now
             self.failures, self.not_before = 0, float("-inf")
         else:
             assert self.life.tokens is before
@@ -616,6 +642,6 @@ def test_no_sequence_breaks_the_life_of_a_token() -> None:
 
 def test_the_token_endpoint_may_ask_for_a_longer_pause() -> None:
     """A failed refresh is tried again no sooner than the service asked for, two minutes at most."""
-    life = TokenLife(tokens())
+    life = life_of()
     life.failed(RateLimited("Wait.", status=429, retry_after=90), BEGIN)
     assert life.retry_at == BEGIN.monotonic + 90

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import gzip
 import inspect
+import json
+import logging
+import multiprocessing
+import signal
 import socket
-import ssl
 import threading
 import time
+import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from answering import says, server
+from answering import OK, Counted, encrypting, proxy, says, server
+from forking import Fork, in_a_fork, in_multiprocessing
 from hostile import Said, Service
+from puzzel_chat import _async_transport
+from puzzel_chat import _transport as blocking
 from puzzel_chat._errors import ConfigurationError, ContractError, Sent, TransportError
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._models import Visitor
-from puzzel_chat._settings import Settings
-from puzzel_chat._transport import OUTCOMES, headers, mapped_errors, new_client
+from puzzel_chat._settings import HostName, Settings
+from puzzel_chat._transport import LARGEST_REPLY, OUTCOMES, Transport, headers, mapped_errors
 from puzzel_chat._wire.operations import (
     OPERATIONS,
     authenticate_request,
@@ -34,10 +45,14 @@ from puzzel_chat._wire.operations import (
     typing_request,
 )
 from puzzel_chat._wire.refusals import error_for
+from soak import cancellations
 
 POLL = Request(operation="pollConversation", method="GET", path="/api/conversation")
 CHAT = Settings(base_url="https://chat.example", solution_id="7").address("communication")
 SECRET = "s3cr3t-token"
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+Send = Callable[..., Reply]
+CERTIFICATES = Path(__file__).parent / "certificates"
 
 # Written here once more, so that a change of one side alone is seen.
 NOT_SENT = {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "LocalProtocolError"} | {
@@ -53,6 +68,11 @@ BASES = {
     "ProtocolError",
     "StreamError",
 }
+
+
+def settings(address: str, **more: Any) -> Settings:
+    """Settings for it."""
+    return Settings(base_url=address, solution_id="7", **more)
 
 
 def library_errors() -> list[type[Exception]]:
@@ -74,9 +94,6 @@ def example(kind: type[Exception]) -> Exception:
     return kind(*["raised" for _ in needs])
 
 
-Send = Callable[..., Reply]
-
-
 def test_the_library_has_the_errors_that_we_think() -> None:
     """When the library gains an error class, this test asks for a row."""
     named = {kind.__name__ for kind in OUTCOMES}
@@ -90,7 +107,7 @@ def test_the_library_has_the_errors_that_we_think() -> None:
 def test_every_error_of_the_library_becomes_ours(kind: type[Exception]) -> None:
     """Each class of the library maps to a TransportError with the right `sent`, and a sentence about the host."""
     expected: Sent = "no" if kind.__name__ in NOT_SENT else "maybe"
-    with pytest.raises(TransportError, match=r"^No reply: .*\.$") as raised, mapped_errors(CHAT, 10.0):
+    with pytest.raises(TransportError, match=r"^No reply: .*\.$") as raised, mapped_errors(CHAT, 10.0, 30.0):
         raise example(kind)
     assert raised.value.sent == expected
     assert raised.value.retryable
@@ -100,7 +117,7 @@ def test_every_error_of_the_library_becomes_ours(kind: type[Exception]) -> None:
 
 def test_other_errors_pass_untouched() -> None:
     """A bug is not a network failure."""
-    with pytest.raises(ZeroDivisionError), mapped_errors(CHAT, 10.0):
+    with pytest.raises(ZeroDivisionError), mapped_errors(CHAT, 10.0, 30.0):
         raise ZeroDivisionError
 
 
@@ -261,17 +278,6 @@ def test_an_error_names_the_host_that_failed_and_its_setting(send: Send, operati
     assert raised.value.host == row.host
 
 
-@pytest.mark.parametrize("operation", ["connectToken", "pollConversation"])
-def test_a_reply_that_is_not_read_names_its_host(send: Send, operation: str) -> None:
-    """One that is packed as nobody asked for breaks the contract of one of the two."""
-    with (
-        server(says("HTTP/1.1 200 OK\nContent-Encoding: br\nContent-Length: 2\n\n{}")) as base_url,
-        pytest.raises(ContractError, match="only gzip") as raised,
-    ):
-        send(base_url, REQUESTS[operation])
-    assert raised.value.host == OPERATIONS[operation].host
-
-
 def test_cookies_are_never_sent_back(send: Send) -> None:
     """A shared jar once gave one customer another's session (BerriAI/litellm#36149), so there is none."""
     heads: list[str] = []
@@ -340,10 +346,415 @@ def test_the_token_is_not_in_the_repr_of_the_headers() -> None:
     assert SECRET not in repr(given)
 
 
-def test_tls_is_verified() -> None:
-    """There is no setting that turns it off, and none is turned off."""
-    settings = Settings(base_url="https://chat.example", solution_id="7")
-    for client in (new_client(httpx.Client, settings), new_client(httpx.AsyncClient, settings)):
-        context = client._transport._pool._ssl_context  # type: ignore[union-attr]
-        assert context.verify_mode is ssl.CERT_REQUIRED
-        assert context.check_hostname
+def test_tls_is_verified(send: Send) -> None:
+    """A certificate that nobody signed whom the system knows is refused before anything is sent."""
+    with (
+        encrypting(CERTIFICATES / "loopback.pem") as address,
+        pytest.raises(TransportError, match=r"localhost \(base_url\)(; check that setting| is not trusted)") as raised,
+    ):
+        send(address, POLL)
+    assert raised.value.sent == "no"
+
+
+def test_our_requests_leave_no_record_and_those_of_others_do(send: Send, caplog: pytest.LogCaptureFixture) -> None:
+    """The HTTP library logs addresses and headers (encode/httpx#2760); whoever else uses it keeps its log."""
+    moved = f"HTTP/1.1 302 Moved\nLocation: http://127.0.0.1/?{SECRET}\nContent-Length: 0\n\n"
+    with server(says(moved)) as address, caplog.at_level(logging.DEBUG):
+        send(address, POLL)
+        with pytest.raises(TransportError):
+            send("http://127.0.0.1:1", POLL)
+        # The pool says that it closes a connection, and nothing of a request.
+        ours = [one.getMessage() for one in caplog.records if one.name.startswith("http")]
+        assert set(ours) <= {"close.started", "close.complete"}
+        httpx.get(address)
+    others = [one.getMessage() for one in caplog.records if one.name.startswith("http")]
+    assert any(SECRET in line for line in others)
+    assert any(line.startswith("HTTP Request: GET") for line in others)
+
+
+def answers(encoding: str, body: bytes, pieces: int = 1) -> Callable[[socket.socket], None]:
+    """An answer with this body, given in so many chunks."""
+    size = max(1, -(-len(body) // pieces))
+    cut = [body[begin : begin + size] for begin in range(0, len(body), size)]
+    named = f"Content-Encoding: {encoding}\r\n".encode() if encoding else b""
+
+    def answer(connection: socket.socket) -> None:
+        with suppress(OSError):
+            connection.sendall(HEAD + named + b"Transfer-Encoding: chunked\r\n\r\n")
+            for piece in cut:
+                connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+            connection.sendall(b"0\r\n\r\n")
+
+    return answer
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", "gzip"])
+@pytest.mark.parametrize("pieces", [1, 2, 7])
+def test_pieces_make_the_whole(send: Send, encoding: str, pieces: int) -> None:
+    """However a body is cut and encoded, it comes out as it was."""
+    content = b'{"messages":[]}' * 50
+    encoded = gzip.compress(content) if encoding == "gzip" else content
+    with server(answers(encoding, encoded, pieces)) as address:
+        assert send(address, POLL).body == content
+
+
+@pytest.mark.parametrize("encoding", ["", "gzip"])
+def test_the_largest_reply_is_read_and_one_byte_more_is_not(send: Send, encoding: str) -> None:
+    """The bound counts what is decoded, and the error says how large a reply may be."""
+    encode = gzip.compress if encoding else bytes
+    with server(answers(encoding, encode(bytes(LARGEST_REPLY)))) as address:
+        assert send(address, POLL).body == bytes(LARGEST_REPLY)
+    with (
+        server(answers(encoding, encode(bytes(LARGEST_REPLY + 1)))) as address,
+        pytest.raises(ContractError, match="pollConversation: the reply is larger than 8 MiB"),
+    ):
+        send(address, POLL)
+
+
+def test_a_reply_without_an_end_is_left(send: Send) -> None:
+    """After 8 MiB the connection is closed, and the rest is never read."""
+    answer = Endless(HEAD + b"Content-Length: 99999999999\r\n\r\n", bytes(2**16))
+    with server(answer) as address:
+        with pytest.raises(ContractError, match="pollConversation: the reply is larger than 8 MiB"):
+            send(address, POLL)
+        assert answer.gone.wait(10)
+
+
+def test_a_bomb_is_not_decoded(send: Send) -> None:
+    """A reply that would be a gigabyte costs what one read of it decodes to, and never more."""
+    packer = zlib.compressobj(9, wbits=zlib.MAX_WBITS | 16)
+    packed = b"".join(packer.compress(bytes(2**20)) for _ in range(1024)) + packer.flush()
+    assert len(packed) < 2**20 + 50_000
+    with server(answers("gzip", packed)) as address:
+        tracemalloc.start()
+        try:
+            with pytest.raises(ContractError, match="8 MiB"):
+                send(address, POLL)
+            assert tracemalloc.get_traced_memory()[1] < LARGEST_BURST
+        finally:
+            tracemalloc.stop()
+
+
+LARGEST_BURST = 192 * 2**20
+"""What the HTTP library may hold of a bomb: it reads 64 KiB at a time, which gzip can make a thousand times larger."""
+
+
+@pytest.mark.parametrize("encoding", ["deflate", "br", "zstd", "gzip, gzip", "x-other"])
+@pytest.mark.parametrize("operation", ["connectToken", "sendMessage"])
+def test_an_encoding_that_was_not_asked_for_is_refused(send: Send, encoding: str, operation: str) -> None:
+    """Only gzip is asked for; the error names operation and host, and not the network: a retry would not help."""
+    with (
+        server(answers(encoding, b"{}")) as address,
+        pytest.raises(ContractError, match=f"{operation}: .*only gzip") as raised,
+    ):
+        send(address, REQUESTS[operation])
+    assert raised.value.host == OPERATIONS[operation].host
+
+
+@pytest.mark.parametrize("size", [8, 20, -9, -1])
+def test_a_body_that_is_cut_short_is_never_taken_for_a_whole_one(send: Send, size: int) -> None:
+    """The transport notices, or it is the JSON that is cut."""
+    content = json.dumps([f"message {number}" for number in range(500)]).encode()
+    with (
+        server(answers("gzip", gzip.compress(content)[:size])) as address,
+        suppress(TransportError, json.JSONDecodeError),
+    ):
+        reply = send(address, POLL)
+        json.loads(reply.body)
+        assert reply.body == content
+
+
+def test_nothing_encoded_is_nothing(send: Send) -> None:
+    """A reply without a body may still name an encoding."""
+    with server(says("HTTP/1.1 200 OK\nContent-Encoding: gzip\nContent-Length: 0\n\n")) as address:
+        assert send(address, POLL).body == b""
+
+
+class Endless:
+    """An answer that goes on until the client has had enough, and for so many seconds at most."""
+
+    def __init__(
+        self, beginning: bytes, piece: bytes, pause: float = 0.0, lasting: float = 20, end: bytes = b""
+    ) -> None:
+        self._beginning, self._piece, self._pause = beginning, piece, pause
+        self._lasting, self._end = lasting, end
+        self.gone = threading.Event()
+
+    def __call__(self, connection: socket.socket) -> None:
+        """Answer."""
+        stop = time.monotonic() + self._lasting
+        try:
+            connection.sendall(self._beginning)
+            while time.monotonic() < stop:
+                connection.sendall(self._piece)
+                time.sleep(self._pause)
+            connection.sendall(self._end)
+        except OSError:
+            self.gone.set()
+
+
+BODIES = {
+    "body": (HEAD + b"Content-Length: 99999999\r\n\r\n", b"x"),
+    "chunks": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+}
+HEADS = {"header": (HEAD + b"X-Endless: ", b"x"), "interim replies": (b"", b"HTTP/1.1 102 Processing\r\n\r\n")}
+
+
+def left_in_time(send: Send, beginning: bytes, piece: bytes) -> None:
+    """Check that a reply that drips is left, and as one that may have been acted on."""
+    answer = Endless(beginning, piece, 0.05)
+    with server(answer) as address:
+        with pytest.raises(TransportError, match=r"(in full after 0\.6|answer within 0\.2) s") as raised:
+            send(address, POLL, timeout=0.2)
+        assert answer.gone.wait(10)
+    assert raised.value.sent == "maybe"
+
+
+@pytest.mark.parametrize("drips", BODIES)
+def test_a_body_that_drips_is_left_in_time(send: Send, drips: str) -> None:
+    """Each read is in time and the whole is not: it ends after three times the timeout."""
+    left_in_time(send, *BODIES[drips])
+
+
+@pytest.mark.parametrize("send", ["async", "fleet"], indirect=True)
+@pytest.mark.parametrize("drips", HEADS)
+def test_a_head_that_drips_is_left_in_time(send: Send, drips: str) -> None:
+    """The same for a head, but not in the blocking transport, whose library looks at each read alone."""
+    left_in_time(send, *HEADS[drips])
+
+
+@pytest.mark.parametrize("drips", HEADS)
+def test_a_head_that_dripped_too_long_is_no_reply(send: Send, drips: str) -> None:
+    """All transports agree on it in the end; the blocking one sees it when the head is there."""
+    beginning, piece = HEADS[drips]
+    ending = (HEAD if drips == "interim replies" else b"\r\n") + b"Content-Length: 2\r\n\r\n{}"
+    with (
+        server(Endless(beginning, piece, 0.05, 1.0, ending)) as address,
+        pytest.raises(TransportError, match=r"(in full after 0\.6|answer within 0\.2) s") as raised,
+    ):
+        send(address, POLL, timeout=0.2)
+    assert raised.value.sent == "maybe"
+
+
+def test_a_head_without_an_end_is_left(send: Send) -> None:
+    """Its size is bounded, also where its time is not."""
+    answer = Endless(HEAD + b"X-Endless: ", b"x" * 4096)
+    with server(answer) as address:
+        with pytest.raises(TransportError) as raised:
+            send(address, POLL)
+        assert answer.gone.wait(10)
+    assert raised.value.sent == "maybe"
+
+
+def test_a_short_time_is_for_the_whole(send: Send) -> None:
+    """What must be over within a time is, though the timeout alone would allow more."""
+    answer = Endless(HEAD + b"Content-Length: 99999999\r\n\r\n", b"x", 0.05)
+    began = time.monotonic()
+    with server(answer) as address:
+        with pytest.raises(TransportError, match=r"after 0\.4 s"):
+            send(address, POLL, timeout=30, within=0.4)
+        assert answer.gone.wait(10)
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("send", ["sync"], indirect=True)
+def test_a_request_that_interrupts_another_keeps_its_time_to_itself(send: Send) -> None:
+    """A signal's handler that sends in the middle of a request neither cuts that one's time nor prolongs it."""
+    errors: list[TransportError] = []
+
+    def interrupt(*_: object) -> None:
+        with server(lambda connection: suppressed(lambda: connection.recv(1))) as silent:
+            with pytest.raises(TransportError) as raised:
+                send(silent, POLL, within=0.1)
+            errors.append(raised.value)
+
+    def slowly(connection: socket.socket) -> None:
+        assert main is not None
+        signal.pthread_kill(main, signal.SIGALRM)
+        time.sleep(0.4)
+        says(OK)(connection)
+
+    main = threading.main_thread().ident
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with server(slowly) as address:
+            assert send(address, POLL, timeout=20).body == b"{}"
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert len(errors) == 1
+
+
+def test_giving_up_under_contention_leaves_the_pool_as_it_was() -> None:
+    """The same as for the awaiting client: each connection is there again, and none is left over."""
+    plan = cancellations.Plan(giving_up=200, quiet=True)
+    figures = cancellations.run(cancellations.ours_sync, plan)
+    assert figures.clean, figures
+    assert figures.answered == plan.connections
+
+
+@pytest.mark.parametrize("send", ["sync", "async"], indirect=True)
+def test_waiting_for_a_connection_has_its_time(monkeypatch: pytest.MonkeyPatch, send: Send) -> None:
+    """When every connection is busy, the error says so, and that nothing was sent."""
+    for module in (blocking, _async_transport):
+        monkeypatch.setattr(module, "MAX_CONNECTIONS", 0)
+    with pytest.raises(TransportError, match=r"no free connection within 0\.1 s; too many chats") as raised:
+        send("http://127.0.0.1:1", POLL, timeout=0.1)
+    assert raised.value.sent == "no"
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.parametrize("fork", [in_a_fork, in_multiprocessing])
+def test_a_forked_child_has_connections_of_its_own(counted: Counted, fork: Fork) -> None:
+    """The parent's connection is neither used nor closed by the child, and goes on."""
+    transport = Transport(settings(counted.address))
+    transport.send(POLL, "token")
+
+    def child() -> None:
+        transport.send(POLL, "token")
+        transport.send(POLL, "token")
+        transport.close()
+
+    assert fork(child) == 0
+    transport.send(POLL, "token")
+    transport.close()
+    first, *others, last = counted.ports
+    assert first == last
+    assert others == [others[0]] * 2
+    assert others[0] != first
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_does_not_keep_its_parents_connection_open(counted: Counted) -> None:
+    """When the parent closes its client, the server hears of it, though a child lives on that never used it."""
+    transport, done = Transport(settings(counted.address)), multiprocessing.get_context("fork").Event()
+    transport.send(POLL, "token")
+    child = multiprocessing.get_context("fork").Process(target=done.wait, args=(20,))
+    child.start()
+    transport.close()
+    counted.close()
+    assert child.is_alive()
+    done.set()
+    child.join()
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_nor_an_encrypted_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for a connection over TLS."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATES / "issuer.pem"))
+    done = multiprocessing.get_context("fork").Event()
+    with encrypting(CERTIFICATES / "loopback.pem") as address:
+        transport = Transport(settings(address))
+        transport.send(POLL, "token")
+        child = multiprocessing.get_context("fork").Process(target=done.wait, args=(20,))
+        child.start()
+        transport.close()
+    assert child.is_alive()
+    done.set()
+    child.join()
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_fork_in_the_middle_of_a_request_hangs_nobody() -> None:
+    """A thread of the parent holds a place and a connection; the child has neither, and does not wait for them."""
+    arrived, answer = threading.Event(), threading.Event()
+    replies: list[Reply] = []
+
+    def first_waits(connection: socket.socket) -> None:
+        if not arrived.is_set():
+            arrived.set()
+            answer.wait(20)
+        says(OK)(connection)
+
+    with server(first_waits) as address, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(blocking, "MAX_CONNECTIONS", 1)
+        transport = Transport(settings(address))
+        thread = threading.Thread(target=lambda: replies.append(transport.send(POLL, "token")))
+        thread.start()
+        assert arrived.wait(20)
+
+        def child() -> None:
+            with pytest.raises(TransportError, match="answer"):  # the server serves one connection at a time
+                transport.send(POLL, "token", within=0.2)
+            transport.close()
+
+        assert in_a_fork(child) == 0
+        answer.set()
+        thread.join()
+        transport.close()
+    assert [reply.body for reply in replies] == [b"{}"]
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"])
+def test_this_machine_is_not_reached_through_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, send: Send, variable: str
+) -> None:
+    """A proxy of the environment would be shown the token on its way to a service on loopback."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as proxy, server(says(OK)) as address:
+        monkeypatch.setenv(variable, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        assert send(address, POLL, timeout=5).body == b"{}"
+        assert send(address, POLL, timeout=5, identity_url="https://id.example").body == b"{}"
+        proxy.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+FORMS = [
+    "http://127.0.0.1:{}",
+    "http://localhost:{}",
+    "http://[::1]:{}",
+    "https://chat.localhost:{}",
+    "http://LOCALHOST:{}",
+]
+
+
+@pytest.mark.parametrize("send", ["sync", "async"], indirect=True)
+@pytest.mark.parametrize("mine", FORMS)
+def test_every_name_of_this_machine_is_reached_without_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, send: Send, mine: str
+) -> None:
+    """Whichever of the two hosts it is, however it is written, and whatever port the other one has."""
+    token = token_request({"grant_type": "visitor"})
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        here = mine.format(taken.getsockname()[1])
+    with nobody_asked() as refused:
+        monkeypatch.setenv("ALL_PROXY", refused)
+        for base_url, identity_url, request in (
+            (here, "https://id.example", POLL),
+            ("https://chat.example", here, token),
+            (here, mine.format(1), POLL),
+            (here, mine.format(1), token),
+        ):
+            with pytest.raises(TransportError, match="could not connect"):
+                send(base_url, request, identity_url=identity_url, timeout=5)
+
+
+@pytest.mark.parametrize("send", ["sync", "async"], indirect=True)
+@pytest.mark.parametrize("here", ["communication", "identity"])
+def test_each_host_is_judged_for_itself(monkeypatch: pytest.MonkeyPatch, send: Send, here: HostName) -> None:
+    """One on this machine is reached directly though the other is far away and goes through the proxy."""
+    requests = {"communication": POLL, "identity": token_request({"grant_type": "visitor"})}
+    there: HostName = "identity" if here == "communication" else "communication"
+    with proxy() as (address, heard), server(says(OK)) as mine:
+        for variable in PROXIES:
+            monkeypatch.setenv(variable, address)
+        hosts = {here: mine, there: "https://far.example"}
+        assert send(hosts["communication"], requests[here], identity_url=hosts["identity"], timeout=5).body == b"{}"
+        assert heard == []
+        with pytest.raises(TransportError, match=r"the proxy on the way to far\.example"):
+            send(hosts["communication"], requests[there], identity_url=hosts["identity"], timeout=5)
+    assert heard[0].startswith("CONNECT far.example:443 ")
+
+
+def test_another_machine_is_reached_through_the_proxy_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, send: Send
+) -> None:
+    """Who must use a proxy sets HTTPS_PROXY; the token goes through it encrypted, so the proxy sees only the host."""
+    with proxy() as (address, heard):
+        monkeypatch.setenv("HTTPS_PROXY", address)
+        told = r"the proxy on the way to chat\.example \(base_url\) refused"
+        with pytest.raises(TransportError, match=told) as raised:
+            send("https://chat.example", POLL, timeout=5, identity_url="http://127.0.0.1:1")
+    assert heard[0].startswith("CONNECT chat.example:443 ")
+    assert "s3cr3t-token" not in heard[0]
+    assert raised.value.sent == "no"

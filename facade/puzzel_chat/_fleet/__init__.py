@@ -1,6 +1,6 @@
 """Many sessions on one event loop: `PollingLoop`.
 
-    Timetable ── who is due ──► Service ── when its host allows ──► AsyncSession polls itself ──► Line ──► the handler
+    Timetable ── due ──► Service ── when its host allows ──► the session polls ──► Subscription ──► handler
 
 One task waits for the next due time of all; each poll under way is a task, and so is each handler at work.
 """
@@ -8,6 +8,6 @@ One task waits for the next due time of all; each poll under way is a task, and 
 from __future__ import annotations
 
 from puzzel_chat._fleet._loop import PollingLoop
-from puzzel_chat._fleet._members import LoopStats
+from puzzel_chat._fleet._polled import LoopStats
 
 __all__ = ["LoopStats", "PollingLoop"]

@@ -1,88 +1,110 @@
-"""The transport of a polling loop: pyreqwest, whose connections and replies are worked at outside of Python.
+"""The transport of a polling loop: pyreqwest, which does its work outside of Python.
 
-It needs the `[fleet]` extra, which is imported when a transport is made and not before. A poll costs about a quarter of
-what it costs over httpx. What differs from the other transports:
+It is imported only through `_extra`, because it needs the `[fleet]` extra. A poll costs about a quarter of what it
+costs over httpx. What differs from the other transports:
 
-- Certificates are checked against the system's store, or SSL_CERT_FILE, where httpx brings a store of its own.
-- The library does not take back what it was given: a request whose caller was cancelled keeps its connection and its
-  place until its reply begins or its time is up, and nobody hears of it. Closing the client does not end it earlier.
-  When its reply comes while the interpreter shuts down, the process may abort: let requests end, cancel few.
+- Certificates are checked against the system's store or SSL_CERT_FILE; httpx brings a store of its own.
+- The library goes on with a request whose caller was cancelled: it keeps its connection and its slot until its reply
+  begins or its time is up, also after the client is closed. A reply that comes while the interpreter shuts down may
+  abort the process: let requests end, cancel few.
 - Whether a request that broke was sent is known only when no connection came about.
-- A connection takes about 47 KB, and no setting of the library makes that less: bound them.
+- A connection takes about 47 KB, and no setting of the library makes that less: limit their number.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
-import threading
+from asyncio import AbstractEventLoop
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from importlib import import_module
-from importlib.util import find_spec
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from attrs import frozen
+from pyreqwest import exceptions as library
+from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.http import HeaderMap
+from pyreqwest.request import StreamRequest
 
-from puzzel_chat._async_transport import _here
-from puzzel_chat._errors import CLIENT_CLOSED, ConfigurationError, SessionError
+from puzzel_chat._async_transport import process_and_loop
+from puzzel_chat._errors import CLIENT_CLOSED, Sent, SessionError, TransportError
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._settings import Address, Settings, is_loopback
-from puzzel_chat._transport import COMMON_HEADERS, Body, limits, no_reply, reachable
-
-if TYPE_CHECKING:
-    from pyreqwest.client import Client
-    from pyreqwest.http import HeaderMap
-    from pyreqwest.request import StreamRequest
-
+from puzzel_chat._transport import COMMON_HEADERS, Body, limits, no_reply, overdue, reachable
 
 IDLE = 4.0
 """Seconds that an unused connection is kept: less than the 5 after which the least patient servers in wide use close
-theirs (uvicorn, Node), since a poll that meets a connection just being closed is lost. Those used each second stay."""
+theirs (uvicorn, Node), since a poll on a connection that is just being closed is lost. Those used each second stay."""
 LAST_MOMENT = 0.05
 """Seconds that the library's threads get to end: of programs that exited at once, 3 in 160 were aborted."""
 CONNECTING = 0.9
-"""Of the timeout, what connecting may take."""
+"""Share of the timeout for connecting."""
 _ELSEWHERE = "This polling loop belongs to another event loop or process. Make a new one here."
 
+# Every error of the library, and whether the service may have seen the request. A test enumerates them and fails when
+# one is missing here. Some names mislead: a connection that breaks before the head of the reply is a ConnectError
+# (MarkusSintonen/pyreqwest#27), and a reply that does not begin in time is a ConnectTimeoutError.
+OUTCOMES: dict[type[Exception], tuple[Sent, str]] = {
+    library.ConnectError: ("maybe", "{host} closed the connection before it answered"),
+    library.ConnectTimeoutError: ("maybe", "{host} did not answer within {timeout:g} s"),
+    library.PoolTimeoutError: ("no", "no free connection within {timeout:g} s; too many chats at once for this loop"),
+    library.BuilderError: ("no", "the request breaks the HTTP rules"),
+    library.ReadTimeoutError: ("maybe", "{host} did not answer within {timeout:g} s"),
+    library.WriteTimeoutError: ("maybe", "{host} did not take the request within {timeout:g} s"),
+    library.ReadError: ("maybe", "the connection to {host} broke while reading"),
+    library.WriteError: ("maybe", "the connection to {host} broke while writing"),
+    library.BodyDecodeError: ("maybe", "{host} sent a body that is cut short or cannot be unpacked"),
+    library.DecodeError: ("maybe", "{host} answered with broken HTTP"),
+    library.RedirectError: ("maybe", "{host} redirects in circles"),
+    library.ClientClosedError: ("maybe", "the client was closed meanwhile"),
+    library.RequestPanicError: ("maybe", "the HTTP library failed; this is a bug of it"),
+    library.PyreqwestError: ("maybe", "the request to {host} failed"),
+}
+# The same when no connection came about, and so nothing was sent: how a cause of the error begins, and a sentence.
+UNCONNECTED: dict[str, str] = {
+    "tunnel error": "the proxy on the way to {host} refused",
+    "invalid peer certificate": "the certificate of {host} is not trusted; have the system or SSL_CERT_FILE trust it",
+    "operation timed out": "no connection to {host} in time",
+    "deadline has elapsed": "no connection to {host} in time",
+    "": "could not connect to {host}; check that setting and the network",
+}
+# The words of hyper-util, the library below, for this stage alone. Should they ever change, a request that was not sent
+# counts as perhaps sent, and nothing worse.
+_CONNECTING = "client error (Connect)"
 
-def fleet_installed() -> bool:
-    """Tell whether the `[fleet]` extra is there."""
-    return find_spec("pyreqwest") is not None
+
+def outcome(error: Exception, address: Address, timeout: float, whole: float, taken: float) -> TransportError:
+    """Return our error for one of the library that came after `taken` seconds."""
+    sent, sentence = _unconnected(error) or next(OUTCOMES[base] for base in type(error).__mro__ if base in OUTCOMES)
+    if isinstance(error, TimeoutError) and taken >= whole:
+        return overdue(address, whole, sent)
+    told = sentence.format(host=address, timeout=timeout)
+    return no_reply(address, f"{told} ({type(error).__name__}).", sent)
 
 
-def check_fleet() -> None:
-    """Raise `ConfigurationError` naming what to install when the `[fleet]` extra is missing."""
-    if not fleet_installed():
-        raise ConfigurationError("fast", "needs the extra [fleet]: pip install 'puzzel-chat[fleet]'")
+def _unconnected(error: Exception) -> tuple[Sent, str] | None:
+    details = getattr(error, "details", None) or {}
+    causes = [cause["message"] for cause in details.get("causes") or ()]
+    if _CONNECTING not in causes:
+        return None
+    return "no", next(told for begin, told in UNCONNECTED.items() if any(one.startswith(begin) for one in causes))
 
 
 class FleetTransport:
-    """Sends the polls of one service over at most so many connections, on the event loop that sends the first.
-
-    Raises `ConfigurationError` when the `[fleet]` extra is missing.
-    """
+    """Sends the polls of one service over at most so many connections, on the event loop that sends the first."""
 
     def __init__(self, settings: Settings, connections: int) -> None:
-        check_fleet()
-        _import_library()
-        from puzzel_chat._fleet._outcomes import CAUGHT, outcome
-
         self._settings = settings
-        self._whole = limits(settings, None)[1]
         self._hosts = reachable(settings)
         self._client: Client | None = _new_client(settings, connections)
-        self._caught, self._outcome = CAUGHT, outcome
-        self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
+        self._home: tuple[int, AbstractEventLoop] | None = None
         self._closed = False
 
     async def send(self, request: Request, access: str | None, within: float | None = None) -> Reply:
-        """Send with that access token and give the whole reply.
+        """Send with that access token and return the whole reply.
 
-        Raises `TransportError`, also when all of it takes longer than three times the timeout or than `within` seconds,
-        `ContractError` for a reply that is larger than 8 MiB or packed in a way that was not asked for, and
-        `SessionError` on another event loop, in a forked process, and after the end. Cancelled, it waits for nothing.
+        Raises `TransportError`, also after three times the timeout or after `within` seconds, `ContractError` for a
+        reply that is larger than 8 MiB or in an encoding that was not asked for, and `SessionError` on another event
+        loop, in a forked process, and after the end. Cancelled, it waits for nothing.
         """
         self._check()
         task = asyncio.current_task()
@@ -90,15 +112,15 @@ class FleetTransport:
         try:
             return await self._exchange(request, access, within)
         finally:
-            # In the library what has come from the network by then wins over a cancellation, which would be lost.
+            # The library returns a reply that is there by then in spite of a cancellation, which would be lost.
             if task and task.cancelling() > asked:
                 raise asyncio.CancelledError
 
     async def aclose(self) -> None:
-        """Let no more requests begin; who waits for a reply to begin gets a `TransportError`. Takes a moment."""
+        """Let no more requests begin and fail those without a reply with `TransportError`; takes a moment."""
         self._closed = True
-        if self._home is None or self._home == _here():
-            # What nobody uses stays open as long as there is the client.
+        if self._home is None or self._home == process_and_loop():
+            # Unused connections stay open as long as the client exists.
             client, self._client = self._client, None
             if client is not None:
                 await client.close()
@@ -108,23 +130,23 @@ class FleetTransport:
         if self._closed:
             raise SessionError(CLIENT_CLOSED)
         if self._home is None:
-            self._home = _here()
-        elif self._home != _here():
+            self._home = process_and_loop()
+        elif self._home != process_and_loop():
             raise SessionError(_ELSEWHERE)
 
     async def _exchange(self, request: Request, access: str | None, within: float | None) -> Reply:
-        whole = self._whole if within is None else limits(self._settings, within)[1]
+        _, whole = limits(self._settings, within)
         address = self._hosts[request.host]
         message, began = self._built(address, request, access, whole), monotonic()
         try:
             async with message as response:
                 headers = Headers(response.headers)
-                body = Body(request.operation, headers.get("content-encoding", ""), request.host)
+                body = Body(request, headers.get("content-encoding", ""))
                 while (piece := await response.body_reader.read_chunk()) is not None:
-                    body.take(piece.to_bytes())
-                return Reply(status=response.status, address=address, headers=headers, body=body.whole())
-        except self._caught as error:
-            failed = self._outcome(error, address, self._settings.timeout, whole, monotonic() - began)
+                    body.add(piece.to_bytes())
+                return Reply(status=response.status, address=address, headers=headers, body=bytes(body.content))
+        except library.PyreqwestError as error:
+            failed = outcome(error, address, self._settings.timeout, whole, monotonic() - began)
         # Not within the block above: the library's message holds the address with its query, and would be the context.
         raise failed
 
@@ -134,7 +156,7 @@ class FleetTransport:
             assert self._client is not None
             message = self._client.request(request.method, f"{address.url}{request.path}{query}")
             if access is not None:
-                message = message.bearer_auth(access)  # which keeps it out of reprs
+                message = message.bearer_auth(access)  # masked in reprs
             for name, value in request.headers.items():
                 message = message.header(name, value)
             if request.body is not None:
@@ -144,28 +166,8 @@ class FleetTransport:
             raise no_reply(address, "the request breaks the HTTP rules.", "no") from None
 
 
-def _import_library() -> None:
-    """Import the library in a thread that does not end before the process."""
-    # Imported in one that ended it makes the process crash at its next use (0.15.1): its allocator belongs to there.
-    if "pyreqwest" in sys.modules or threading.current_thread() is threading.main_thread():
-        return
-    imported = threading.Event()
-
-    def stay() -> None:
-        try:
-            import_module("pyreqwest.client")
-        finally:
-            imported.set()
-        threading.Event().wait()
-
-    threading.Thread(target=stay, name="puzzel-chat-fleet", daemon=True).start()
-    imported.wait()
-
-
 def _new_client(settings: Settings, connections: int) -> Client:
-    """Give a client of the library that keeps no cookie, follows no redirect and unpacks nothing."""
-    from pyreqwest.client import ClientBuilder
-
+    """Return a client of the library that keeps no cookie, follows no redirect and decodes only gzip."""
     timeout = timedelta(seconds=settings.timeout)
     builder = (
         ClientBuilder()
@@ -173,7 +175,7 @@ def _new_client(settings: Settings, connections: int) -> Client:
         .default_cookie_store(False)
         .follow_redirects(False)
         .referer(False)
-        .gzip(False)
+        .gzip(True)
         .brotli(False)
         .zstd(False)
         .deflate(False)
@@ -181,18 +183,18 @@ def _new_client(settings: Settings, connections: int) -> Client:
         .pool_timeout(timeout)
         .pool_max_idle_per_host(connections)
         .pool_idle_timeout(timedelta(seconds=IDLE))
-        # The time of a read begins with the request. What ends first in a connection that does not come about must be
-        # the connecting, of which it is certain that nothing was sent.
+        # A read's time begins with the request. When no connection comes about, connecting must time out first, because
+        # only then is it certain that nothing was sent.
         .connect_timeout(timeout * CONNECTING)
         .read_timeout(timeout)
     )
-    # A proxy of the environment would be shown the token on its way to a service on this machine.
+    # A proxy of the environment would see the token on its way to a service on this machine.
     return (builder.no_proxy() if is_loopback(settings.address("communication").host) else builder).build()
 
 
 @frozen
 class Headers(Mapping[str, str]):
-    """A reply's headers, in whatever case one asks for them; the hot path asks for one, so none is copied."""
+    """A reply's headers, in any case; none is copied, because the hot path reads one."""
 
     _map: HeaderMap
 

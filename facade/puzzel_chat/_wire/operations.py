@@ -1,8 +1,6 @@
-"""From what a generated builder gives to a request: every part of it is sent as HTTP writes it, or refused.
+"""The endpoints that the facade uses, one row each, and the requests to them.
 
-The endpoints that the facade uses, one row each, and the requests to them.
-
-How sure we are of each operation that the facade uses, and what the document expects of it.
+The parts of a request come from a generated builder. Each part is sent, or refused with `NotImplementedError`.
 """
 
 from __future__ import annotations
@@ -38,55 +36,6 @@ from puzzel_chat_api.provenance import OPERATIONS as THEIRS
 from puzzel_chat_api.provenance import Host
 from puzzel_chat_api.types import UNSET
 
-_KNOWN = {"method", "url", "params", "headers", "cookies", "json", "data", "content"}
-
-
-def encoded(operation: str, host: HostName, built: Mapping[str, Any]) -> Request:
-    """Give the request; raises `NotImplementedError` for a part that is not sent from here, such as files."""
-    if unknown := sorted(built.keys() - _KNOWN):
-        raise NotImplementedError(f"{operation}: the request has {unknown[0]}, which is not sent from here")
-    headers = {name: _spelled(operation, value) for name, value in built.get("headers", {}).items()}
-    if cookies := built.get("cookies"):
-        headers["Cookie"] = "; ".join(f"{name}={quote(_spelled(operation, one))}" for name, one in cookies.items())
-    return Request(
-        operation=operation,
-        host=host,
-        method=built["method"].upper(),
-        path=built["url"],
-        query=_pairs(operation, built.get("params", {})),
-        headers=headers,
-        body=_body(operation, built),
-    )
-
-
-def _body(operation: str, built: Mapping[str, Any]) -> SecretBytes | None:
-    if "json" in built:
-        return SecretBytes(json.dumps(built["json"]).encode())
-    if "data" in built:
-        return SecretBytes(_pairs(operation, built["data"]).encode())
-    if "content" in built:
-        content = built["content"]
-        return SecretBytes(content if isinstance(content, bytes) else content.read())
-    return None
-
-
-def _pairs(operation: str, members: Mapping[str, Any]) -> str:
-    """Write members as `name=value` pairs; a list repeats its name, which is the default of OpenAPI and of forms."""
-    listed = ((name, value if isinstance(value, list | tuple) else [value]) for name, value in members.items())
-    return urlencode([(name, _spelled(operation, one)) for name, several in listed for one in several])
-
-
-def _spelled(operation: str, value: object) -> str:
-    """Write a value as JSON would, without quotes; None is empty."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str | int | float):
-        return str(value)
-    if value is None:
-        return ""
-    raise NotImplementedError(f"{operation}: a {type(value).__name__} has no form in a query, a form or a header")
-
-
 LONGEST_ID = 256
 NOT_A_KEY = "A number is a visual queue id; it goes to visual_queue_id, for the opening hours."
 _P = ParamSpec("_P")
@@ -95,9 +44,10 @@ _T_co = TypeVar("_T_co", covariant=True)
 
 @frozen(eq=False)
 class Operation(Generic[_P, _T_co]):
-    """One endpoint. `repeatable`: doing it twice is the same as once. `private`: its replies hold words or tokens.
+    """One endpoint.
 
-    `build` and `read` are generated: the parts of a request, and a success by its documented schema.
+    `build` returns the parts of a request, `read` a success by its documented schema; both are generated.
+    `repeatable`: doing it twice is the same as doing it once. `private`: its replies hold tokens or people's words.
     """
 
     name: str
@@ -207,7 +157,7 @@ def _request(operation: Operation[_P, object], *args: _P.args, **kwargs: _P.kwar
 
 
 def checked_id(argument: str, value: object) -> str:
-    """Give an id that is safe as one segment of a path; raises `InvalidArgument` for what could leave it."""
+    """Return an id that is safe as one segment of a path; raises `InvalidArgument`."""
     if not isinstance(value, str):
         raise InvalidArgument(argument, f"must be a string, not {type(value).__name__}")
     if not value or len(value) > LONGEST_ID:
@@ -218,7 +168,7 @@ def checked_id(argument: str, value: object) -> str:
 
 
 def safe_id(value: str | None) -> str | None:
-    """Give an id of the service when it, too, is safe as one segment of a path."""
+    """Return an id from the service if it is safe as one segment of a path."""
     try:
         return checked_id("id", value)
     except InvalidArgument:
@@ -226,7 +176,7 @@ def safe_id(value: str | None) -> str | None:
 
 
 def checked_text(text: object) -> Secret:
-    """Give a text that may be sent, masked in a repr; raises `InvalidArgument` when there is nothing in it."""
+    """Return a text to send, masked in a repr; raises `InvalidArgument` for an empty one."""
     if not isinstance(text, str):
         raise InvalidArgument("text", f"must be a string, not {type(text).__name__}")
     if not text.strip():
@@ -235,7 +185,7 @@ def checked_text(text: object) -> Secret:
 
 
 def as_customer(customer: Customer | Mapping[str, str] | None) -> Customer | None:
-    """Give a `Customer` from one, or from a mapping of its fields."""
+    """Return a `Customer`, made from a mapping of its fields if need be."""
     if customer is None:
         return None
     if isinstance(customer, Customer):
@@ -250,29 +200,29 @@ def as_customer(customer: Customer | Mapping[str, str] | None) -> Customer | Non
     return Customer(**customer)
 
 
+_NOT_VARIABLES = "must be Variable objects, or a mapping of names to strings"
+
+
 def as_variables(variables: Iterable[Variable] | Mapping[str, str] | None) -> tuple[Variable, ...]:
-    """Give variables from variables, or from a mapping of names to values."""
-    found: tuple[object, ...] = ()
+    """Return variables, made from a mapping of names to values if need be."""
     if isinstance(variables, Mapping):
         pairs = cast("Mapping[str, str]", variables)
-        found = tuple(Variable(name, value) for name, value in pairs.items())
-    elif variables is not None:
-        found = tuple(variables) if isinstance(variables, Iterable) else (variables,)
-    good = tuple(
-        one for one in found if isinstance(one, Variable) and isinstance(one.name, str) and isinstance(one.value, str)
-    )
-    if len(good) < len(found):
-        raise InvalidArgument("variables", "must be Variable objects, or a mapping of names to strings")
-    return good
+        variables = [Variable(name, value) for name, value in pairs.items()]
+    if not isinstance(variables, Iterable | None):
+        raise InvalidArgument("variables", _NOT_VARIABLES)
+    found: tuple[Any, ...] = tuple(variables or ())
+    if not all(isinstance(one, Variable) and isinstance(one.name, str) and isinstance(one.value, str) for one in found):
+        raise InvalidArgument("variables", _NOT_VARIABLES)
+    return found
 
 
 def token_request(fields: Mapping[str, str]) -> Request:
-    """Ask for a token with those form fields."""
+    """Ask for a token with these form fields."""
     return _request(TOKEN, body=models.ConnectTokenBody.from_dict(fields))
 
 
 def authenticate_request(customer_id: str, visitor: Visitor, challenge: str) -> Request:
-    """Ask the identity service who a signed-in visitor is; `challenge` is that of PKCE (RFC 7636)."""
+    """Identify a signed-in visitor; `challenge` is that of PKCE (RFC 7636)."""
     body = models.AuthenticateRequest(
         code_challenge=challenge, access_token=given(visitor.access_token), id_token=given(visitor.id_token)
     )
@@ -281,7 +231,7 @@ def authenticate_request(customer_id: str, visitor: Visitor, challenge: str) -> 
 
 
 def checked_key(queue_key: object) -> str:
-    """Return a queue key; a number gets a hint, for it is likely the id of the same queue for the opening hours."""
+    """Return a queue key; a number is refused with a hint, because it is likely a visual queue id."""
     if isinstance(queue_key, int) and not isinstance(queue_key, bool):
         raise InvalidArgument("queue_key", f"must be a key such as 'q_support', not a number. {NOT_A_KEY}")
     return checked_id("queue_key", queue_key)
@@ -306,7 +256,7 @@ def route_request(
     variables: tuple[Variable, ...] = (),
     subject: str | None = None,
 ) -> Request:
-    """Ask for an agent for the conversation; customer and subject go as variables of their own names."""
+    """Ask for an agent for the conversation; customer and subject are sent as variables, too."""
     if not isinstance(subject, str | None):
         raise InvalidArgument("subject", f"must be a string, not {type(subject).__name__}")
     own = tuple(_about(customer, subject))
@@ -325,7 +275,7 @@ def _about(customer: Customer | None, subject: str | None) -> Iterator[Variable]
 
 
 def status_request(request_or_conversation_id: str) -> Request:
-    """Ask how the search for an agent goes."""
+    """Ask for the state of the search for an agent."""
     return _request(STATUS, request_or_conversation_id)
 
 
@@ -352,12 +302,62 @@ def end_request(conversation_id: str) -> Request:
     return _request(END, conversation_id)
 
 
+_KNOWN = {"method", "url", "params", "headers", "cookies", "json", "data", "content"}
+
+
+def encoded(operation: str, host: HostName, built: Mapping[str, Any]) -> Request:
+    """Return the request; raises `NotImplementedError` for a part that cannot be sent, such as files."""
+    if unknown := sorted(built.keys() - _KNOWN):
+        raise NotImplementedError(f"{operation}: the request has {unknown[0]}, which is not sent from here")
+    headers = {name: _spelled(operation, value) for name, value in built.get("headers", {}).items()}
+    if cookies := built.get("cookies"):
+        headers["Cookie"] = "; ".join(f"{name}={quote(_spelled(operation, one))}" for name, one in cookies.items())
+    return Request(
+        operation=operation,
+        host=host,
+        method=built["method"].upper(),
+        path=built["url"],
+        query=_pairs(operation, built.get("params", {})),
+        headers=headers,
+        body=_body(operation, built),
+    )
+
+
+def _body(operation: str, built: Mapping[str, Any]) -> SecretBytes | None:
+    if "json" in built:
+        return SecretBytes(json.dumps(built["json"]).encode())
+    if "data" in built:
+        return SecretBytes(_pairs(operation, built["data"]).encode())
+    if "content" in built:
+        content = built["content"]
+        return SecretBytes(content if isinstance(content, bytes) else content.read())
+    return None
+
+
+def _pairs(operation: str, members: Mapping[str, Any]) -> str:
+    """Write members as `name=value` pairs; a list repeats its name, as OpenAPI and forms have it by default."""
+    listed = ((name, value if isinstance(value, list | tuple) else [value]) for name, value in members.items())
+    return urlencode([(name, _spelled(operation, one)) for name, several in listed for one in several])
+
+
+def _spelled(operation: str, value: object) -> str:
+    """Write a value as JSON does, without quotes; None is empty."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float):
+        return str(value)
+    if value is None:
+        return ""
+    raise NotImplementedError(f"{operation}: a {type(value).__name__} has no form in a query, a form or a header")
+
+
 @frozen
 class OperationInfo:
-    """One operation: `provenance` is documented, observed, assumed or confirmed; `note` says of what.
+    """One operation of the API, and where our knowledge of it comes from.
 
-    `used_by` is our method, `host` which of the two services answers. `statuses` are the documented ones, `reply` has
-    the JSON types of the members of a success by their place, and `required` the places that must be there.
+    `provenance` is documented, observed, assumed or confirmed; `note` says which part is which. `used_by` is the method
+    that calls it, `host` one of the two services. `statuses` are the documented ones, `reply` maps the place of each
+    member of a success to its JSON type, and `required` lists the places that must be there.
     """
 
     name: str
@@ -373,19 +373,19 @@ class OperationInfo:
 
 
 def operations() -> tuple[OperationInfo, ...]:
-    """Give every operation that the facade uses, and where our knowledge of it comes from."""
+    """Return every operation that the facade uses."""
     return tuple(
         OperationInfo(
             name=row.name,
-            method=THEIRS[row.name].method,
-            path=THEIRS[row.name].path,
-            provenance=THEIRS[row.name].provenance,
-            note=THEIRS[row.name].note,
+            method=theirs.method,
+            path=theirs.path,
+            provenance=theirs.provenance,
+            note=theirs.note,
             used_by=row.used_by,
             host=row.host,
-            statuses=THEIRS[row.name].statuses,
-            reply=THEIRS[row.name].reply,
-            required=THEIRS[row.name].required,
+            statuses=theirs.statuses,
+            reply=theirs.reply,
+            required=theirs.required,
         )
-        for row in OPERATIONS.values()
+        for row, theirs in ((row, THEIRS[row.name]) for row in OPERATIONS.values())
     )

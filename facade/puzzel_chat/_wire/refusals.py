@@ -1,4 +1,4 @@
-"""From a reply's status to an error of ours, and what of a reply may be shown in one."""
+"""From a reply's status to an error of ours, and how much of a reply an error may show."""
 
 from __future__ import annotations
 
@@ -48,17 +48,13 @@ from puzzel_chat_api.models import ProblemDetails, TokenError
 
 EXCERPT = 256
 LONGEST_OAUTH_ERROR = 4096
-"""Bytes in which an OAuth error is looked for; a longer reply holds tokens, or is a page."""
-# A key, or a string (perhaps cut off), or what else JSON is made of, or a character that it is not made of.
-_JSON_PIECE = re.compile(
-    r'(?P<key>"(?:[^"\\]|\\.)*"\s*:)|(?P<string>"(?:[^"\\]|\\.)*(?:"|\\?$))|true|false|null|[-+.\deE]+|[{}\[\],:\s]|(?P<other>.)',
-    re.DOTALL,
-)
-# A long word with a digit in it may be a token that the service repeats.
+"""Longest OAuth error, in bytes; a longer reply holds tokens, or is a page."""
+# A long word with a digit may be a token that the service repeats.
 _TOKEN_LIKE = re.compile(r"(?=[\w.~+/=-]*\d)[\w.~+/=-]{16,}")
-# These requests hold secrets or people's words, and a page that answers may repeat them.
+# These requests hold secrets or people's words, which an HTML page in reply may repeat.
 _HOLDS_WORDS = (TOKEN, AUTHENTICATE, ROUTE, SEND)
 _PLAIN_CODE = re.compile(r"[A-Za-z]{1,40}")
+_PLAIN_TYPE = re.compile(r"[a-z]{1,20}/[a-z.+-]{1,30}")
 _TITLE = re.compile(r"<title[^>]*>([^<]{0,100})", re.IGNORECASE)
 
 _KINDS: dict[int, type[ApiError]] = {
@@ -111,37 +107,35 @@ _OAUTH_SETTING = {
 
 
 def excerpt(operation: AnyOperation, reply: Reply) -> str:
-    """Give the beginning of a reply for an error, without tokens and people's words."""
+    """Return the beginning of a reply for an error, without tokens and people's words."""
     text = reply.body[: 4 * EXCERPT].decode("utf-8", "replace")
     if not text.strip():
         return "(empty)"
     if text.lstrip()[:1] == "<":
-        title = None if operation in _HOLDS_WORDS else _TITLE.search(_told(text))
+        title = None if operation in _HOLDS_WORDS else _TITLE.search(_harmless(text))
         return f"an HTML page{f' titled {title[1].strip()!r}' if title else ''}"
-    if operation.private:
-        text = _masked(text) if text.lstrip()[:1] in "{[" else f"({len(reply.body)} bytes that are not JSON)"
-    return _told(text)[:EXCERPT]
+    return _size(reply) if operation.private else _harmless(text)[:EXCERPT]
 
 
-def _told(text: str) -> str:
-    """Give a text of the service as an error may show it."""
+def _size(reply: Reply) -> str:
+    kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return f"({len(reply.body):,} bytes{f' of {kind}' if _PLAIN_TYPE.fullmatch(kind) else ''})"
+
+
+def _harmless(text: str) -> str:
+    """Return a text of the service without control characters, and with "…" for what may be a token."""
     return _TOKEN_LIKE.sub("…", printable(text))
 
 
-def _masked(text: str) -> str:
-    """Leave of JSON its keys, numbers and marks, and of anything else nothing."""
-    return _JSON_PIECE.sub(lambda found: '"…"' if found["string"] else "" if found["other"] else found[0], text)
-
-
 def misfit(operation: AnyOperation, reply: Reply, what: str, pointer: str = "") -> ContractError:
-    """Give the error for a reply that does not fit the document."""
+    """Return the error for a reply that does not fit the document."""
     error = ContractError(operation.name, pointer, what, excerpt(operation, reply))
     error.host = operation.host
     return error
 
 
 def problem(reply: Reply) -> ProblemDetails | None:
-    """Give the reply's problem document (RFC 9457), None where there is none."""
+    """Return the reply's problem document (RFC 9457), or None."""
     if "json" not in reply.headers.get("content-type", ""):
         return None
     try:
@@ -152,7 +146,7 @@ def problem(reply: Reply) -> ProblemDetails | None:
 
 
 def wait_asked(headers: Mapping[str, str]) -> float | None:
-    """Give `Retry-After` in seconds: a number or a date (RFC 9110 section 10.2.3), judged by the reply's own clock."""
+    """Return `Retry-After` in seconds; a date (RFC 9110 section 10.2.3) is compared with the reply's own `Date`."""
     asked = headers.get("retry-after", "").strip()
     if asked.isascii() and asked.isdigit():
         return float(asked[:9])
@@ -169,7 +163,7 @@ def _word(value: str | Absent) -> str | None:
 
 
 def error_for(operation: AnyOperation, reply: Reply) -> PuzzelChatError | None:
-    """Give the error that a reply means, or None for a success."""
+    """Return the error that a reply stands for, or None for a success."""
     error = _error_for(operation, reply)
     if error is not None:
         error.host = operation.host
@@ -185,19 +179,19 @@ def _error_for(operation: AnyOperation, reply: Reply) -> PuzzelChatError | None:
         to = _host(reply.headers.get("location", "")) or "another address"
         host, setting = _where(reply)
         return ConfigurationError(setting, f"{host} redirects to {to}; set the address that it redirects to")
-    document = problem(reply)
-    told = document or ProblemDetails()
-    words = None if document is None else _words(operation, _word(told.title), _word(told.code))
-    return _by_code(operation, reply.status, told) or _api_error(operation, reply, told, words)
+    found = problem(reply)
+    words = excerpt(operation, reply) if found is None else _words(operation, found)
+    found = found or ProblemDetails()
+    return _by_code(operation, reply.status, found) or _api_error(operation, reply, found, words)
 
 
 def _where(reply: Reply) -> tuple[str, str]:
-    """Give the host that answered, and the setting that names it."""
+    """Return the host that answered, and the setting that names it."""
     return (reply.address.host, reply.address.setting) if reply.address else ("the service", "base_url")
 
 
 def _page(operation: AnyOperation, reply: Reply) -> ContractError | None:
-    """Give the error for a web page, such as a proxy's sign-in, where a success has no body that would be missed."""
+    """Return the error for an HTML page, such as a proxy's sign-in, in place of a success without content."""
     if operation not in (END, TYPING) or "html" not in reply.headers.get("content-type", ""):
         return None
     return misfit(operation, reply, "the reply is a web page")
@@ -205,13 +199,13 @@ def _page(operation: AnyOperation, reply: Reply) -> ContractError | None:
 
 def _host(location: str) -> str:
     try:
-        return _told(urlsplit(location).hostname or "")
+        return _harmless(urlsplit(location).hostname or "")
     except ValueError:
         return ""
 
 
 def _token_error(reply: Reply) -> PuzzelChatError | None:
-    """Give what a refused token means for the settings; None for a success, and for a failure that may pass."""
+    """Return what a refused token request says about the settings; None for a success or a passing failure."""
     if reply.status == 429 or reply.status >= 500:
         return None
     word = _oauth_error(reply.body)
@@ -228,7 +222,7 @@ def _token_error(reply: Reply) -> PuzzelChatError | None:
 
 
 def _oauth_error(body: bytes) -> str:
-    """Give the error code of a token reply (RFC 6749 section 5.2), whatever its status and content type are."""
+    """Return the error code of a token reply (RFC 6749 section 5.2), whatever its status and content type are."""
     if len(body) > LONGEST_OAUTH_ERROR:
         return ""
     written = body.decode("utf-8", "replace").strip()
@@ -246,7 +240,7 @@ def _oauth_error(body: bytes) -> str:
 
 
 def refresh_error(error: PuzzelChatError) -> PuzzelChatError:
-    """Restate an error of the token endpoint for a refresh, where a refused grant means that the session is over."""
+    """Return the error for a failed refresh, where a refused grant means that the session is over."""
     if isinstance(error, ConfigurationError) and error.setting == "solution_id":
         return SessionExpired(
             "The service no longer accepts this session's refresh token. Open a new session with connect()."
@@ -254,12 +248,12 @@ def refresh_error(error: PuzzelChatError) -> PuzzelChatError:
     return error
 
 
-def _by_code(operation: AnyOperation, status: int, document: ProblemDetails) -> PuzzelChatError | None:
-    code = _word(document.code)
+def _by_code(operation: AnyOperation, status: int, found: ProblemDetails) -> PuzzelChatError | None:
+    code = _word(found.code)
     if code == "QueueClosed":
-        opens_at = when(document.opens_at)
-        told = f"; it opens {opens_at.isoformat()}" if opens_at else ""
-        return QueueClosed(f"The queue is closed{told}. Start the chat within opening hours.", opens_at=opens_at)
+        opens_at = when(found.opens_at)
+        opens = f"; it opens {opens_at.isoformat()}" if opens_at else ""
+        return QueueClosed(f"The queue is closed{opens}. Start the chat within opening hours.", opens_at=opens_at)
     if code == "QueueFull":
         return QueueFull(QUEUE_FULL)
     if code == "NoAgents":
@@ -269,26 +263,24 @@ def _by_code(operation: AnyOperation, status: int, document: ProblemDetails) -> 
     return None
 
 
-def _words(operation: AnyOperation, title: str | None, code: str | None) -> list[str]:
-    """Give what of a problem's words an error tells: nothing that may be a secret or a person's."""
+def _words(operation: AnyOperation, found: ProblemDetails) -> str:
+    """Return the words of a problem that an error may show: no secret and nothing that a person wrote."""
+    title, code = _word(found.title), _word(found.code)
     if operation.private:
-        return [code] if code and _PLAIN_CODE.fullmatch(code) else []
-    return [_told(word) for word in dict.fromkeys((title, code)) if word]
+        return code if code and _PLAIN_CODE.fullmatch(code) else ""
+    return ", ".join(_harmless(word) for word in dict.fromkeys((title, code)) if word)
 
 
-def _api_error(
-    operation: AnyOperation, reply: Reply, document: ProblemDetails, words: list[str] | None
-) -> PuzzelChatError:
+def _api_error(operation: AnyOperation, reply: Reply, found: ProblemDetails, words: str) -> PuzzelChatError:
     status = reply.status
     kind = _KINDS.get(status, ServerError if status >= 500 else ApiError)
-    told = excerpt(operation, reply) if words is None else ", ".join(words)
     step = _NEXT_STEP.get(operation.name, {}).get(status) or _BY_STATUS.get(status, "")
     return kind(
-        f"{operation.name}: status {status}{f' ({told})' if told else ''}.{f' {step}' if step else ''}",
+        f"{operation.name}: status {status}{f' ({words})' if words else ''}.{f' {step}' if step else ''}",
         status=status,
-        code=_word(document.code),
-        title=_word(document.title),
-        detail=_word(document.detail),
+        code=_word(found.code),
+        title=_word(found.title),
+        detail=_word(found.detail),
         retry_after=wait_asked(reply.headers),
-        request_id=reply.headers.get("x-request-id") or _word(document.trace_id),
+        request_id=reply.headers.get("x-request-id") or _word(found.trace_id),
     )

@@ -1,15 +1,7 @@
-"""Single values of the generated models, each by the type that the document gives it, and checked once more.
+"""From replies to the values that callers see.
 
-The generated models pass a value of the wrong type through, so at run time such a value becomes None.
-The types are the document's: one that changes there is an error of the type checker at the line that reads it.
-
-
-From the items of a poll to the events that callers see: a bad item becomes `UnknownMessage`, never an error.
-
-From replies to the values that callers see.
-
-Each reply is parsed by the generated models and then checked field by field, for those pass a value of the wrong type
-through. A document that does not fit becomes `ContractError`.
+A reply is read by the generated models and then checked field by field, because they let a value of a wrong type
+through. A document that does not fit raises `ContractError`; a poll's item that does not fit becomes `UnknownMessage`.
 """
 
 from __future__ import annotations
@@ -26,6 +18,7 @@ from puzzel_chat import _models as ours
 from puzzel_chat._html import to_text
 from puzzel_chat._http import Reply
 from puzzel_chat._models import AllocationStage, Role, Secret, SecretDict, secret_or_none
+from puzzel_chat._tokens import DEFAULT_TTL, TokenSet
 from puzzel_chat._wire.operations import (
     AUTHENTICATE,
     POLL,
@@ -41,6 +34,7 @@ from puzzel_chat._wire.operations import (
 from puzzel_chat._wire.refusals import misfit
 from puzzel_chat._wire.values import (
     Absent,
+    WrongType,
     flag,
     identity,
     new_to_us,
@@ -58,22 +52,31 @@ from puzzel_chat_api.types import Unset
 BAD = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 """What the generated models raise for a document that does not fit them."""
 Item: TypeAlias = Mapping[str, Any]
+Known: TypeAlias = theirs.TextMessage | theirs.OptionsMessage | theirs.FileMessage | theirs.EventMessage
+# The JSON name of the member that tells the kinds apart; taken from the model, so that the type checker sees a change.
+(_KIND,) = theirs.ChatMessage(type_=ChatMessageType.TEXT).to_dict()
 
 
 def event(item: object) -> ours.Event:
-    """Give one item of a poll as the event that it is."""
+    """Return one item of a poll as the event that it is."""
     if not isinstance(item, Mapping):
-        return _unknown({"value": item}, theirs.ChatMessage(), "the item is not an object")
-    base = theirs.ChatMessage()
+        return _unknown({"value": item}, "the item is not an object")
     try:
-        base = theirs.ChatMessage.from_dict(item)
-        return _by_kind(item, base) or _unknown(item, base, "a field has the wrong type")
+        return _by_kind(item)
+    except WrongType:
+        return _unknown(item, "a field has the wrong type")
     except BAD as error:
-        return _unknown(item, base, f"{type(error).__name__} while reading it")
+        return _unknown(item, f"{type(error).__name__} while reading it")
 
 
-def _by_kind(item: Item, base: theirs.ChatMessage) -> ours.Event | None:
-    match base.type_:
+def _by_kind(item: Item) -> ours.Event:
+    # The kind alone: reading the item as a `ChatMessage` first would double the cost of a message.
+    name = item.get(_KIND, "")
+    try:
+        kind = ChatMessageType(name)
+    except ValueError:
+        return _unknown(item, None)
+    match kind:
         case ChatMessageType.TEXT:
             return _text(item, theirs.TextMessage.from_dict(item))
         case ChatMessageType.OPTIONS:
@@ -81,98 +84,95 @@ def _by_kind(item: Item, base: theirs.ChatMessage) -> ours.Event | None:
         case ChatMessageType.FILE:
             return _file(item, theirs.FileMessage.from_dict(item))
         case ChatMessageType.EVENT:
-            return _happening(item, base, theirs.EventMessage.from_dict(item))
-        case None | Unset():
-            pass
+            return _happening(item, theirs.EventMessage.from_dict(item))
         case _:
-            new_to_us(base.type_)
-    return _unknown(item, base, None)
+            new_to_us(kind)
+    return _unknown(item, None)
 
 
-def _unknown(item: Item, base: theirs.ChatMessage, problem: str | None) -> ours.UnknownMessage:
-    mark = blake2b(json.dumps(item, sort_keys=True, default=str).encode(), digest_size=12).hexdigest()
+def _unknown(item: Item, problem: str | None) -> ours.UnknownMessage:
+    try:
+        found = theirs.ChatMessage.from_dict(item)
+    except BAD:
+        found = theirs.ChatMessage()
     return ours.UnknownMessage(
-        conversation_id=identity(base.conversation_id) or "",
-        id=identity(base.id) or f"unknown-{mark}",
-        version=whole(base.version) or 1,
-        sent_at=when(base.sent_at),
-        author=_author(base.author),
+        conversation_id=identity(found.conversation_id) or "",
+        id=identity(found.id) or _made_id(item),
+        version=whole(found.version) or 1,
+        sent_at=when(found.sent_at),
+        author=_author(found.author),
         raw=item,
-        type=text(base.type_),
+        type=text(found.type_),
         problem=problem,
     )
 
 
-def _base(
-    found: theirs.TextMessage | theirs.OptionsMessage | theirs.FileMessage | theirs.EventMessage,
-) -> dict[str, Any] | None:
+def _made_id(item: Item) -> str:
+    """Return an id made from the content, so that a repeated item is recognised."""
+    written = json.dumps(item, sort_keys=True, default=str).encode()
+    return f"unknown-{blake2b(written, digest_size=12).hexdigest()}"
+
+
+def _common(item: Item, found: Known) -> dict[str, Any]:
+    """Return what every event has; raises `WrongType` for an item that nothing identifies."""
     item_id, conversation_id = own_id(found.id), own_id(found.conversation_id)
     if not item_id or not conversation_id:
-        return None
+        raise WrongType
     return {
         "id": item_id,
         "conversation_id": conversation_id,
         "version": whole(found.version) or 1,
         "sent_at": when(found.sent_at),
         "author": _author(found.author),
+        "raw": item,
     }
 
 
-def _text(item: Item, found: theirs.TextMessage) -> ours.Event | None:
-    base, html = _base(found), text_or_empty(found.content)
-    if base is None or html is None:
-        return None
-    return ours.TextMessage(**base, raw=item, text=to_text(html), html=html, client_id=text(found.client_message_id))
+def _text(item: Item, found: theirs.TextMessage) -> ours.Event:
+    html = text_or_empty(found.content)
+    client_id = text(found.client_message_id)
+    return ours.TextMessage(**_common(item, found), text=to_text(html), html=html, client_id=client_id)
 
 
-def _options(item: Item, found: theirs.OptionsMessage) -> ours.Event | None:
-    base, html = _base(found), text(found.content) or ""
-    options = tuple(option for one in found.options or () if (option := _option(one)) is not None)
-    if base is None or len(options) != len(found.options or ()):
-        return None
-    return ours.OptionsMessage(**base, raw=item, text=to_text(html), html=html, options=options)
+def _options(item: Item, found: theirs.OptionsMessage) -> ours.Event:
+    html = text(found.content) or ""
+    options = tuple(map(_option, found.options or ()))
+    return ours.OptionsMessage(**_common(item, found), text=to_text(html), html=html, options=options)
 
 
-def _option(found: theirs.Option) -> ours.Option | None:
-    option_id, label = identity(found.id), text_or_empty(found.label)
-    return None if option_id is None or label is None else ours.Option(id=option_id, label=to_text(label))
+def _option(found: theirs.Option) -> ours.Option:
+    if (option_id := identity(found.id)) is None:
+        raise WrongType
+    return ours.Option(id=option_id, label=to_text(text_or_empty(found.label)))
 
 
-def _file(item: Item, found: theirs.FileMessage) -> ours.Event | None:
-    base = _base(found)
-    name, url = text_or_empty(found.file_name), text_or_empty(found.url)
-    if base is None or name is None or url is None:
-        return None
+def _file(item: Item, found: theirs.FileMessage) -> ours.Event:
     return ours.FileMessage(
-        **base,
-        raw=item,
-        file_name=to_text(name),
-        url=url,
+        **_common(item, found),
+        file_name=to_text(text_or_empty(found.file_name)),
+        url=text_or_empty(found.url),
         content_type=text(found.content_type),
         size=whole(found.size),
     )
 
 
-def _happening(item: Item, base: theirs.ChatMessage, found: theirs.EventMessage) -> ours.Event | None:
-    common = _base(found)
-    if common is None:
-        return None
+def _happening(item: Item, found: theirs.EventMessage) -> ours.Event:
+    common = _common(item, found)
     match found.event:
         case ChatEventKind.AGENTJOINED:
-            return ours.AgentJoined(**common, raw=item, agent=agent(found.agent))
+            return ours.AgentJoined(**common, agent=agent(found.agent))
         case ChatEventKind.AGENTLEFT:
-            return ours.AgentLeft(**common, raw=item, agent=agent(found.agent))
+            return ours.AgentLeft(**common, agent=agent(found.agent))
         case ChatEventKind.AGENTTYPING:
-            return ours.AgentTyping(**common, raw=item, is_typing=flag(found.is_typing) is not False)
+            return ours.AgentTyping(**common, is_typing=flag(found.is_typing) is not False)
         case ChatEventKind.CONVERSATIONENDED:
-            by = _role(found.ended_by)
-            return ours.ConversationEnded(**common, raw=item, by=by, reason=text(found.reason))
+            return ours.ConversationEnded(**common, by=_role(found.ended_by), reason=text(found.reason))
         case None | Unset():
             pass
         case _:
             new_to_us(found.event)
     kind = f"{found.event.value!r} is new to this version" if isinstance(found.event, ChatEventKind) else "has no name"
-    return _unknown(item, base, f"the event {kind}")
+    return _unknown(item, f"the event {kind}")
 
 
 def _role(role: AuthorRole | Absent) -> Role:
@@ -193,7 +193,7 @@ def _role(role: AuthorRole | Absent) -> Role:
 
 
 def agent(found: theirs.Agent | Absent) -> ours.Agent | None:
-    """Give the agent of an item or a reply."""
+    """Return the agent of an item or a reply."""
     if not isinstance(found, theirs.Agent):
         return None
     name = text(found.display_name)
@@ -211,18 +211,8 @@ _Model = TypeVar("_Model")
 
 
 @frozen
-class Grant:
-    """What a token reply gave; `expires_in` is in seconds, None when it was not said."""
-
-    access: Secret
-    refresh: Secret | None
-    expires_in: float | None
-    visitor_id: Secret | None = None
-
-
-@frozen
 class Poll:
-    """What a poll gave: `events` is what the last one did not hold already, `items` is everything, as it was sent."""
+    """A poll's reply: `events` are those that the last reply did not hold, `items` is everything, as it was sent."""
 
     events: tuple[ours.Event, ...] = field(repr=False)
     cursor: str | None
@@ -230,12 +220,7 @@ class Poll:
     mark: int | None = field(default=None, repr=False, eq=False)
 
 
-def _object(operation: AnyOperation, reply: Reply) -> SecretDict:
-    # Decoded in a frame of its own: tools that show locals would show what came in the document's place.
-    document = _decoded(operation, reply)
-    if document is None:
-        raise misfit(operation, reply, "the reply is not a JSON object")
-    return document
+_NO_POLL = Poll((), None)
 
 
 def _decoded(operation: AnyOperation, reply: Reply) -> SecretDict | None:
@@ -247,7 +232,10 @@ def _decoded(operation: AnyOperation, reply: Reply) -> SecretDict | None:
 
 
 def _parsed(operation: Operation[..., _Model], reply: Reply) -> tuple[_Model, SecretDict]:
-    document = _object(operation, reply)
+    # Decoded in a frame of its own: tools that show locals would show what came in the document's place.
+    document = _decoded(operation, reply)
+    if document is None:
+        raise misfit(operation, reply, "the reply is not a JSON object")
     try:
         return operation.read(document), document
     except KeyError as missing:
@@ -262,24 +250,32 @@ def _identified(operation: AnyOperation, reply: Reply, found: str | int, name: s
     return known
 
 
-def grant(reply: Reply) -> Grant:
-    """Give the tokens of a reply; raises `ContractError` when there is no access token in it."""
+def grant(reply: Reply, obtained: float) -> TokenSet:
+    """Return the tokens of a reply to a request sent at `obtained`, in seconds since the epoch.
+
+    Raises `ContractError` when there is no access token in it.
+    """
     found, _ = _parsed(TOKEN, reply)
     access, refresh = secret_or_none(text(found.access_token)), secret_or_none(text(found.refresh_token))
     if not access or not access.isascii() or not access.isprintable():
         raise misfit(TOKEN, reply, "there is no usable token", "/access_token")
-    lives = seconds(found.expires_in)
-    return Grant(access, refresh or None, lives or None, secret_or_none(identity(found.visitor_id)))
+    return TokenSet(
+        access=access,
+        refresh=refresh or None,
+        ttl=seconds(found.expires_in) or DEFAULT_TTL,
+        obtained=obtained,
+        visitor_id=secret_or_none(identity(found.visitor_id)),
+    )
 
 
 def signed_in(reply: Reply) -> Secret:
-    """Give what stands for a visitor who is signed in at the customer's own identity provider."""
+    """Return the id of a visitor who is signed in at the customer's own identity provider."""
     found, _ = _parsed(AUTHENTICATE, reply)
     return Secret(_identified(AUTHENTICATE, reply, found.user_info_id, "userInfoId"))
 
 
 def queue_info(reply: Reply, now: datetime) -> ours.QueueInfo:
-    """Give a queue's opening hours and load."""
+    """Return a queue's opening hours and load."""
     found, raw = _parsed(QUEUE, reply)
     return ours.QueueInfo(
         id=_identified(QUEUE, reply, found.id, "id"),
@@ -297,7 +293,7 @@ def queue_info(reply: Reply, now: datetime) -> ours.QueueInfo:
 
 
 def time_info(reply: Reply, now: datetime) -> ours.TimeInfo:
-    """Give a time module's state."""
+    """Return a time module's state."""
     found, raw = _parsed(TIME, reply)
     return ours.TimeInfo(
         id=_identified(TIME, reply, found.id, "id"),
@@ -310,7 +306,7 @@ def time_info(reply: Reply, now: datetime) -> ours.TimeInfo:
 
 
 def _stage(operation: AnyOperation, reply: Reply, status: AllocationStatus | Absent) -> AllocationStage:
-    """Give the stage in a reply: unknown when none is told, for that is no reason to stop a search."""
+    """Return the stage in a reply; a missing or new one is `UNKNOWN`, which does not stop a search."""
     match status:
         case AllocationStatus.QUEUED:
             return AllocationStage.QUEUED
@@ -337,7 +333,7 @@ def _stage(operation: AnyOperation, reply: Reply, status: AllocationStatus | Abs
 
 
 def routed(reply: Reply, now: datetime) -> tuple[ours.Allocation, str | None]:
-    """Give the allocation that a route request began with, and the request's id when there is one.
+    """Return the allocation at the start of a search, and the request's id if there is one.
 
     Any success counts, also one without a body.
     """
@@ -349,7 +345,7 @@ def routed(reply: Reply, now: datetime) -> tuple[ours.Allocation, str | None]:
 
 
 def allocation(reply: Reply, now: datetime) -> ours.Allocation:
-    """Give the state of the search for an agent."""
+    """Return the state of the search for an agent."""
     found, raw = _parsed(STATUS, reply)
     return ours.Allocation(
         stage=_stage(STATUS, reply, found.status),
@@ -363,7 +359,7 @@ def allocation(reply: Reply, now: datetime) -> ours.Allocation:
 
 
 def sent_message(reply: Reply, conversation_id: str, client_id: str, words: str) -> ours.TextMessage:
-    """Give the message that was sent, as the service took it."""
+    """Return the sent message, with the id and the time that the service gave it."""
     found, raw = _parsed(SEND, reply)
     return ours.TextMessage(
         conversation_id=conversation_id,
@@ -377,23 +373,23 @@ def sent_message(reply: Reply, conversation_id: str, client_id: str, words: str)
 
 
 def poll(reply: Reply, last: Poll | None = None) -> Poll:
-    """Give a poll's events in order and its cursor; an item that does not fit becomes `UnknownMessage`.
+    """Return a poll's new events, in order, and its cursor; 204 says that nothing is new.
 
-    A reply that repeats the last one is not even read, and of one that begins with all of it only the rest is. 204 says
-    that nothing is new.
+    Items that the reply repeats from `last` are not converted again, and an equal reply is not even parsed.
     """
+    last = last or _NO_POLL
     if reply.status == 204:
-        return Poll((), None) if last is None else evolve(last, events=(), cursor=None)
+        return evolve(last, events=(), cursor=None)
     mark = hash(reply.body)
-    if last is not None and mark == last.mark:
-        return evolve(last, events=()) if last.events else last
+    if mark == last.mark:
+        return evolve(last, events=())
     found, _ = _parsed(POLL, reply)
     items = [] if isinstance(found.messages, Unset | None) else found.messages
     if not isinstance(items, list):
         raise misfit(POLL, reply, "this is not a list", "/messages")
-    known = last.items if last is not None and _begins_with(items, last.items) else ()
+    known = last.items if _begins_with(items, last.items) else ()
     fresh = items[len(known) :]
-    return Poll(tuple(event(item) for item in fresh), identity(found.cursor), (*known, *fresh), mark)
+    return Poll(tuple(map(event, fresh)), identity(found.cursor), (*known, *fresh), mark)
 
 
 def _begins_with(items: list[object], known: tuple[object, ...]) -> bool:
@@ -404,11 +400,11 @@ def _begins_with(items: list[object], known: tuple[object, ...]) -> bool:
 
 
 def now() -> datetime:
-    """Give the present moment for `fetched_at`."""
+    """Return the present moment, for `fetched_at`."""
     return datetime.now(UTC)
 
 
 def done(operation: AnyOperation, reply: Reply) -> None:
-    """Take a success that tells nothing else; a page of a proxy in its place says that the service never saw us."""
+    """Check a success that has no content; an HTML body means that a proxy answered in the service's place."""
     if reply.headers.get("content-type", "").lower().startswith("text/html"):
         raise misfit(operation, reply, "the reply is a web page")

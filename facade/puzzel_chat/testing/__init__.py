@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["HOST", "IDENTITY_HOST", "Scrubber", "VirtualTime", "cassette_config", "unplayed"]
 
 _HOMES = {"HOST": "_scrub", "IDENTITY_HOST": "_scrub", "Scrubber": "_scrub", "VirtualTime": "_time"}
-_SHELLS = ("_sync", "_async")
+_SHELLS = ("_sync", "_async", "_conversation")
 _CREDENTIALS = ("grant_type", "client_id", "client_secret")
 _MARKER = "puzzel_sandbox(script='helpful', **options): the options of puzzel_chat.sandbox.Sandbox for this test"
 

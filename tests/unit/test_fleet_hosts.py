@@ -15,15 +15,15 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from puzzel_chat import AsyncSession, MemoryStore, PollingLoop
-from puzzel_chat._async_transport import AsyncTransport
+from puzzel_chat import MemoryStore, PollingLoop
 from puzzel_chat._errors import ContractError, NotFound, PuzzelChatError, RateLimited, ServerError, TransportError
 from puzzel_chat._fleet._hosts import BURST, CHANCE, FEW, HEADROOM, LEAST, REFRESHES_WITHIN, Host
-from puzzel_chat._fleet._members import Service
+from puzzel_chat._fleet._polled import Service
 from puzzel_chat._models import Secret
 from puzzel_chat._polling import BUNCH, GRID, Pace
-from puzzel_chat._session import Parts, SessionState
+from puzzel_chat._session import SessionState
 from puzzel_chat._settings import HostName, Settings
+from puzzel_chat._steps import Parts
 from puzzel_chat._tokens import TokenSet
 from puzzel_chat.testing import VirtualTime
 
@@ -317,11 +317,11 @@ def test_two_services_with_one_identity_host_spare_it_together() -> None:
     async def scenario() -> None:
         async with PollingLoop(fast=False) as loop:
 
-            def session(chat: str, identity: str) -> AsyncSession:
+            def session(chat: str, identity: str) -> SessionState:
                 settings = Settings(solution_id="7", base_url=f"https://{chat}.example", identity_url=identity)
                 parts = Parts(settings, MemoryStore(), VirtualTime())
-                tokens = TokenSet(access=Secret("a"), obtained=parts.clock.now())
-                return AsyncSession(SessionState.opened(chat, parts, tokens), AsyncTransport(settings))
+                tokens = TokenSet(access=Secret("a"), obtained=parts.clock.now().wall)
+                return SessionState.opened(chat, parts, tokens, parts.clock.now())
 
             one, two, other, alone = (
                 loop._service(session(chat, identity))

@@ -10,20 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from puzzel_chat import PuzzelChat, Session
+from puzzel_chat import PuzzelChat
 from puzzel_chat._client import restored
 from puzzel_chat._errors import SessionError, SessionInUse, SessionNotFound, StoreError
 from puzzel_chat._lease import LEASE
 from puzzel_chat._models import Secret
 from puzzel_chat._refresh import Refresh
-from puzzel_chat._session import Parts, SessionState
+from puzzel_chat._session import SessionState
 from puzzel_chat._settings import Settings
 from puzzel_chat._sqlite import SQLiteStore
+from puzzel_chat._steps import Parts
 from puzzel_chat._store import MemoryStore, Store
-from puzzel_chat._tokens import Now, TokenSet
+from puzzel_chat._tokens import TokenSet
 from puzzel_chat._transport import Transport
 from puzzel_chat._wire.replies import Poll, event
 from puzzel_chat.testing import VirtualTime
+from scripted import blocking
 
 SETTINGS = Settings(base_url="https://chat.example", solution_id="7")
 
@@ -46,15 +48,12 @@ def file(tmp_path: Path) -> Iterator[SQLiteStore]:
 
 def opened(parts: Parts) -> SessionState:
     """A session with one routed chat."""
-    state = SessionState.opened("s", parts, TokenSet(access=Secret("a1"), refresh=Secret("r1"), obtained=now(parts)))
+    now = parts.clock.now()
+    tokens = TokenSet(access=Secret("a1"), refresh=Secret("r1"), obtained=now.wall)
+    state = SessionState.opened("s", parts, tokens, now)
     state.routed("a", None)
-    state.box("a")
+    state.inbox("a")
     return state
-
-
-def now(parts: Parts) -> Now:
-    """The present moment."""
-    return parts.clock.now()
 
 
 def advance(parts: Parts, seconds: float) -> None:
@@ -72,7 +71,7 @@ def poll(*numbers: int, size: int = 1) -> Poll:
 def taken(state: SessionState) -> list[str]:
     """The ids that a caller gets until nothing waits."""
     found = []
-    while (one := state.take("a")) is not None:
+    while (one := state.take(state.inbox("a"))) is not None:
         found.append(one.id)
     return found
 
@@ -84,16 +83,16 @@ def test_a_second_object_does_not_get_the_mail(parts: Parts) -> None:
         restored(parts, "s")
     assert raised.value.retryable
     first.close()
-    restored(parts, "s").check_mail()
+    restored(parts, "s").check_lease()
 
 
 def test_an_object_that_nobody_holds_gives_the_mail_back(parts: Parts) -> None:
     """A session object that was thrown away stands in nobody's way."""
     transport = Transport(SETTINGS)
-    session = Session(opened(parts), transport)
+    session = blocking(opened(parts), transport)
     del session
     gc.collect()
-    restored(parts, "s").check_mail()
+    restored(parts, "s").check_lease()
     transport.close()
 
 
@@ -111,8 +110,8 @@ def test_a_shared_object_has_no_mail_and_forgets_nothing(parts: Parts) -> None:
     shared = restored(parts, "s", shared=True)
     assert list(shared.conversations) == ["a"]
     with pytest.raises(SessionInUse, match="shared=True"):
-        shared.check_mail()
-    shared.closing("a")
+        shared.check_lease()
+    shared.ended("a")
     shared.close()
     assert parts.store.load("s") is not None
     assert taken(owner) == ["1"]
@@ -132,7 +131,7 @@ def test_an_owner_that_calls_keeps_the_mail(parts: Parts) -> None:
     owner = opened(parts)
     for _ in range(120):
         advance(parts, LEASE / 2)
-        owner.check_mail()
+        owner.check_lease()
         with pytest.raises(SessionInUse):
             restored(parts, "s")
 
@@ -143,7 +142,7 @@ def test_a_clock_that_is_set_costs_nobody_the_mail(parts: Parts, step: float) ->
     owner = opened(parts)
     assert isinstance(parts.clock, VirtualTime)
     parts.clock._seconds += step
-    owner.check_mail()
+    owner.check_lease()
     with pytest.raises(SessionInUse):
         restored(parts, "s")
 
@@ -152,7 +151,7 @@ def test_a_quiet_owner_may_go_on_when_nobody_came(parts: Parts) -> None:
     """A right that is over, and that nobody took, is still the owner's."""
     owner = opened(parts)
     advance(parts, 10 * LEASE)
-    owner.check_mail()
+    owner.check_lease()
     owner.polled(poll(1))
     assert taken(owner) == ["1"]
 
@@ -161,14 +160,14 @@ def test_a_suspended_owner_writes_nothing_more(parts: Parts) -> None:
     """After a pause in which another took the session up, nothing is told twice, crossed out or renumbered."""
     old = opened(parts)
     old.polled(poll(1, 2))
-    assert old.take("a") is not None
+    assert old.take(old.inbox("a")) is not None
     advance(parts, LEASE)
     new = restored(parts, "s")
     new.polled(poll(3))
     before = parts.store.load("s")
     with pytest.raises(SessionInUse, match="another one took the session up"):
         old.polled(poll(3, 4))
-    for call in (old.check_mail, lambda: old.mail.acknowledge("a", 1, "1", "mark")):
+    for call in (old.check_lease, lambda: old.lease.acknowledge("a", 1, "1", "mark")):
         with pytest.raises(SessionInUse):
             call()
     old.close()
@@ -185,7 +184,7 @@ def test_a_suspended_owner_does_not_take_back_what_was_given_back(parts: Parts) 
     assert taken(new) == ["1"]
     new.close()
     with pytest.raises(SessionInUse):
-        old.check_mail()
+        old.check_lease()
     assert taken(restored(parts, "s")) == []
 
 
@@ -193,9 +192,9 @@ def test_a_closed_session_gives_out_nothing(parts: Parts) -> None:
     """What waited when it was closed is for whoever resumes it."""
     first = opened(parts)
     first.polled(poll(1, 2))
-    assert first.take("a") is not None
+    assert first.take(first.inbox("a")) is not None
     first.close()
-    assert first.take("a") is None
+    assert first.take(first.inbox("a")) is None
     assert first.acknowledge_all() is False
     assert taken(restored(parts, "s")) == ["1", "2"]
 
@@ -203,18 +202,18 @@ def test_a_closed_session_gives_out_nothing(parts: Parts) -> None:
 @contextmanager
 def full(store: SQLiteStore, how: str) -> Iterator[None]:
     """Let the disk be full: the database may not grow, or no file may."""
-    assert store._file._db is not None
-    (pages,) = store._file._db.execute("PRAGMA page_count").fetchone()
+    assert store._db is not None
+    (pages,) = store._db.execute("PRAGMA page_count").fetchone()
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     if how == "database":
-        store._file._db.execute(f"PRAGMA max_page_count={pages}")
+        store._db.execute(f"PRAGMA max_page_count={pages}")
     else:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1, before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        store._file._db.execute("PRAGMA max_page_count=1000000")
+        store._db.execute("PRAGMA max_page_count=1000000")
 
 
 @pytest.mark.parametrize("how", ["database", "files"])
@@ -225,9 +224,9 @@ def test_a_full_disk_is_told_once_and_the_chat_goes_on(file: SQLiteStore, how: s
     with full(file, how):
         state.polled(poll(1, size=50_000))
         with pytest.raises(StoreError, match="What came is not lost: call again"):
-            state.take("a")
+            state.take(state.inbox("a"))
         state.polled(poll(2, 3, size=50_000))
-        assert [state.take("a").id for _ in range(2)] == ["1", "2"]  # type: ignore[union-attr]
+        assert [state.take(state.inbox("a")).id for _ in range(2)] == ["1", "2"]  # type: ignore[union-attr]
     state.polled(poll(4))
     advance(parts, LEASE)
     again = restored(parts, "s")
@@ -243,7 +242,7 @@ def test_each_reader_hears_of_a_failing_store(file: SQLiteStore) -> None:
             state.polled(poll(turn, size=turn * 10_000))
             state.polled(poll(turn + 1, size=turn * 10_000))
             with pytest.raises(StoreError):
-                state.take("a")
+                state.take(state.inbox("a"))
             with pytest.raises(StoreError):
                 state.acknowledge_all()
             state.take_all()
@@ -260,7 +259,7 @@ def test_no_session_begins_that_cannot_be_kept(file: SQLiteStore) -> None:
 
 def test_a_token_is_refreshed_without_the_store(file: SQLiteStore) -> None:
     """A store that fails does not end the chat when its token does: the refresh goes on without asking it."""
-    refresh = Refresh.begun(opened(Parts(SETTINGS, file, VirtualTime())), "me")
+    refresh = Refresh.begun(opened(Parts(SETTINGS, file, VirtualTime())).keeper, "me")
     file.close()
     assert refresh.acquire()
     assert refresh.newer_in_store() is None
@@ -271,13 +270,13 @@ def test_a_damaged_file_is_told_and_the_chat_goes_on(file: SQLiteStore) -> None:
     """A page that was overwritten in a running chat costs the crash safety, not the chat."""
     state = opened(Parts(SETTINGS, file, VirtualTime()))
     state.polled(poll(*range(200), size=400))
-    assert file._file._db is not None
-    file._file._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert file._db is not None
+    file._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     size = file.path.stat().st_size
     with file.path.open("r+b") as raw:
         raw.seek(4096)
         raw.write(b"\xff" * (size - 4096))
-    file._file._db.execute("PRAGMA cache_size=0")
+    file._db.execute("PRAGMA cache_size=0")
     with pytest.raises(StoreError, match="damaged"):
         taken(state)
     assert taken(state)[-1] == "199"

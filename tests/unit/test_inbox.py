@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from puzzel_chat._errors import ConversationClosed, NotFound
-from puzzel_chat._inbox import BUFFER, MEMORY, Entry, Inbox, Mailbox, fingerprint
+from puzzel_chat._inbox import BUFFER, MEMORY, Entry, Expected, Feed, Inbox, Sends, delivery_unknown, fingerprint
 from puzzel_chat._models import (
     AgentTyping,
     Author,
@@ -18,6 +18,7 @@ from puzzel_chat._models import (
     ConversationEnded,
     Event,
     FileMessage,
+    Life,
     MessageEdited,
     Option,
     OptionsMessage,
@@ -25,6 +26,7 @@ from puzzel_chat._models import (
     TextMessage,
     UnknownMessage,
 )
+from puzzel_chat._wire.replies import event
 
 WHEN = datetime(2026, 11, 23, 12, tzinfo=UTC)
 GONE = NotFound("404", status=404)
@@ -43,22 +45,22 @@ def end(cid: str = "a", number: str = "end", by: Role = Role.AGENT) -> Conversat
     return ConversationEnded(conversation_id=cid, id=number, by=by)
 
 
-def inbox(*conversations: str) -> Inbox:
+def inbox(*conversations: str) -> Feed:
     """An inbox that knows these conversations."""
-    box = Inbox()
+    box = Feed()
     for cid in conversations or ("a",):
-        box.box(cid)
+        box.inbox(cid)
     return box
 
 
-def take(box: Inbox, cid: str) -> tuple[Entry | None, Entry | None]:
+def take(box: Feed, cid: str) -> tuple[Entry | None, Entry | None]:
     """Take one event as a caller would: what is done with now, and what comes next."""
-    done = box.box(cid).done()
+    done = box.inbox(cid).done()
     assert len(done) <= 1
-    return (done[0] if done else None), box.box(cid).hand()
+    return (done[0] if done else None), box.inbox(cid).hand()
 
 
-def take_all(box: Inbox, cid: str = "a") -> list[Event]:
+def take_all(box: Feed, cid: str = "a") -> list[Event]:
     """Everything that waits, as a caller would take it."""
     taken: list[Event] = []
     while (entry := take(box, cid)[1]) is not None:
@@ -116,7 +118,7 @@ def test_an_older_version_is_not_an_edit() -> None:
     box.accept([line(1, "Hi", version=2)], None)
     box.accept([line(1, "Hello", version=1)], None)
     assert [event.version for event in take_all(box)] == [2]
-    assert [getattr(message, "text", "") for message in box.box("a").transcript()] == ["Hi"]
+    assert [getattr(message, "text", "") for message in box.inbox("a").transcript()] == ["Hi"]
     box.accept([line(1, "Hey", version=3)], None)
     box.accept([line(1, "Hi!", version=2)], None)
     assert [event.version for event in take_all(box)] == [3]
@@ -175,10 +177,10 @@ def test_the_end_is_told_once() -> None:
     """A second end, the same or another, is not told; nor is ours after theirs."""
     box = inbox()
     box.accept([end(), end(number="end-2")], None)
-    box.box("a").closing = True
+    box.inbox("a").ending()
     box.accept([end(number="end-3")], None)
     assert [event.id for event in take_all(box)] == ["end"]
-    assert box.box("a").finished
+    assert box.inbox("a").life is Life.READ
 
 
 def test_nothing_follows_the_end() -> None:
@@ -188,7 +190,7 @@ def test_nothing_follows_the_end() -> None:
     box.accept([line(1), end(), line(2)], None)
     taken = take_all(box)
     assert isinstance(taken[-1], ConversationEnded)
-    assert box.box("a").finished
+    assert box.inbox("a").life is Life.READ
     assert sum(isinstance(event, ConversationEnded) for event in taken) == 1
 
 
@@ -204,7 +206,7 @@ def test_nothing_comes_to_a_finished_chat() -> None:
 def test_our_own_end_is_made_once_when_the_service_does_not_tell_it() -> None:
     """After `end()`, the second good poll ends the chat by the customer, when neither brought an end itself."""
     box = inbox()
-    box.box("a").closing = True
+    box.inbox("a").ending()
     box.accept([line(1)], None)
     box.accept([line(1)], None)
     taken = take_all(box)
@@ -218,7 +220,7 @@ def test_our_own_end_is_made_once_when_the_service_does_not_tell_it() -> None:
 def test_a_poll_under_way_while_we_end_the_chat_does_not_cut_its_last_words() -> None:
     """The first reply after `end()` may be to an earlier poll, or say nothing; what the next one brings still comes."""
     box = inbox()
-    box.box("a").closing = True
+    box.inbox("a").ending()
     box.accept([], None)
     box.accept([line(1), end()], None)
     assert [event.id for event in take_all(box)] == ["1", "end"]
@@ -227,7 +229,7 @@ def test_a_poll_under_way_while_we_end_the_chat_does_not_cut_its_last_words() ->
 def test_the_services_own_end_wins_over_ours() -> None:
     """When the last reply tells the end, that one is told and none is made."""
     box = inbox()
-    box.box("a").closing = True
+    box.inbox("a").ending()
     box.accept([end(by=Role.CUSTOMER)], None)
     assert [event.id for event in take_all(box)] == ["end"]
 
@@ -235,11 +237,11 @@ def test_the_services_own_end_wins_over_ours() -> None:
 def test_a_chat_that_was_finished_earlier_gets_no_second_end() -> None:
     """A conversation restored as finished is silent, whatever the other conversations' polls bring."""
     box = inbox("a", "b")
-    box.box("a").closing = box.box("a").finished = True
+    box.inbox("a").life = Life.READ
     box.accept([line(1, cid="b")], None)
     box.failed(GONE)
     assert take_all(box, "a") == []
-    assert box.box("a").finished
+    assert box.inbox("a").life is Life.READ
 
 
 def test_an_entry_is_acknowledged_only_when_the_caller_comes_back() -> None:
@@ -281,17 +283,17 @@ def test_what_came_before_a_failure_is_taken_first() -> None:
     box.accept([line(1)], None)
     box.failed(GONE)
     assert len(take_all(box)) == 1
-    assert box.box("a").failure is GONE
-    assert box.box("b").has_news
+    assert box.inbox("a").failure is GONE
+    assert box.inbox("b").has_news
 
 
 def test_a_failure_after_our_end_is_an_end() -> None:
     """A chat that we closed ends, also when the service no longer knows it (the v1 API answered 404)."""
     box = inbox()
-    box.box("a").closing = True
+    box.inbox("a").ending()
     box.failed(GONE)
     assert [type(event) for event in take_all(box)] == [ConversationEnded]
-    assert box.box("a").failure is None
+    assert box.inbox("a").failure is None
 
 
 def test_a_failure_after_their_end_is_not_told() -> None:
@@ -300,7 +302,7 @@ def test_a_failure_after_their_end_is_not_told() -> None:
     box.accept([end()], None)
     box.failed(GONE)
     assert len(take_all(box)) == 1
-    assert box.box("a").failure is None
+    assert box.inbox("a").failure is None
 
 
 def test_degraded_and_recovered_come_to_every_open_chat() -> None:
@@ -318,10 +320,10 @@ def test_degraded_and_recovered_come_to_every_open_chat() -> None:
 
 def test_a_chat_that_is_over_takes_no_action() -> None:
     """Ended by either side, it raises ConversationClosed, which says what to do."""
-    for box in (Mailbox("a", closing=True), Mailbox("a", ended=end())):
+    for box in [Inbox("a", life=life) for life in Life if life is not Life.OPEN]:
         with pytest.raises(ConversationClosed, match="Start a new one"):
             box.check_open()
-    Mailbox("a").check_open()
+    Inbox("a").check_open()
 
 
 def test_memory_is_bounded_and_holds_the_last_reply() -> None:
@@ -330,16 +332,16 @@ def test_memory_is_bounded_and_holds_the_last_reply() -> None:
     for number in range(0, 3 * MEMORY, 100):
         box.accept([line(n) for n in range(number, number + 100)], None)
         take_all(box)
-    assert len(box.box("a").seen) <= MEMORY
+    assert len(box.inbox("a").seen) <= MEMORY
     history = [line(f"h{n}") for n in range(MEMORY + 500)]
     assert len(box.accept(history, None)) == len(history)
     assert box.accept(history, None) == []
-    assert len(box.box("a").seen) <= 2 * len(history)
+    assert len(box.inbox("a").seen) <= 2 * len(history)
 
 
 def test_claimed_messages_are_forgotten_with_the_others() -> None:
     """What was claimed as the echo of a send is not kept longer than what is known of it."""
-    box = Mailbox("a")
+    box = Inbox("a")
     box.sends.claimed |= {"old", "young"}
     box.remember("old", "1:mark")
     for number in range(MEMORY - 1):
@@ -355,7 +357,7 @@ def test_a_message_edited_for_ever_takes_no_memory() -> None:
     for version in range(1, 200):
         box.accept([line(1, f"v{version}", version=version)], None)
         take_all(box)
-    assert len(box.box("a").seen["1"]) <= 8
+    assert len(box.inbox("a").seen["1"]) <= 8
 
 
 def test_the_transcript_is_as_the_chat_stands_now() -> None:
@@ -371,7 +373,7 @@ def test_the_transcript_is_as_the_chat_stands_now() -> None:
         None,
     )
     box.accept([line(1, "A!", version=2, sent_at=WHEN)], None)
-    told = box.box("a").transcript()
+    told = box.inbox("a").transcript()
     assert [message.id for message in told] == ["1", "2", "3"]
     assert isinstance(told[0], TextMessage)
     assert told[0].text == "A!"
@@ -392,7 +394,120 @@ def test_restored_mail_keeps_its_places_and_what_follows_gets_new_ones() -> None
     journal = [(entry.seq, entry.event) for entry in before.accept([line(1), lost], "c")]
     after = inbox("a", "b")
     after.restore([(seq, event) for seq, event in journal if seq is not None], "c")
-    waiting = [entry.seq for box in after.boxes.values() for entry in box.waiting]
+    waiting = [entry.seq for box in after.inboxes.values() for entry in box.unread]
     fresh = [entry.seq for entry in after.accept([line(2)], "d")]
     assert sorted(waiting, key=str) == sorted((seq for seq, _ in journal), key=str)
     assert not set(fresh) & set(waiting)
+
+
+ME = Author(role=Role.CUSTOMER)
+
+
+def echo(number: int, text: str = "Yes", client_id: str | None = None, author: Author = ME) -> TextMessage:
+    """What a poll brings of a customer's message."""
+    return TextMessage(conversation_id="a", id=str(number), text=text, html=text, author=author, client_id=client_id)
+
+
+def test_an_echo_is_found_by_our_own_id() -> None:
+    """A message of ours is known by its client id alone, whoever wrote the same words."""
+    expected = Expected("mine", "Hello")
+    assert not expected.matches(echo(1, "Hello", client_id="other"))
+    assert expected.matches(echo(1, "anything", client_id="mine", author=Author()))
+
+
+@pytest.mark.parametrize("client_id", [None, ""])
+def test_an_echo_without_an_id_is_found_by_its_words(client_id: str | None) -> None:
+    """Without a client id it must be the customer's, of the same words."""
+    expected = Expected("mine", "Hello")
+    assert expected.matches(echo(1, "Hello", client_id))
+    assert not expected.matches(echo(1, "Hello", client_id, author=Author(role=Role.AGENT)))
+    assert not expected.matches(echo(1, "Hello", client_id, author=Author())), "nobody knows whose words these are"
+    assert not expected.matches(echo(1, "Hello!", client_id))
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ("I <b>know</b> & see", "I &lt;b&gt;know&lt;/b&gt; &amp; see"),
+        ("I <b>know</b> & see", "I &amp;lt;b&amp;gt;know&amp;lt;/b&amp;gt; &amp;amp; see"),
+        ("I <b>know</b> & see", "I <b>know</b> & see"),
+        ("  two\r\nlines ", "two\nlines"),
+        ("two\nlines", "<p>two<br>lines</p>"),
+        ("caf\u00e9\u00a0no", "cafe\u0301 no"),
+        ("a\u0007b", "ab"),
+    ],
+    ids=["encoded", "encoded twice", "not encoded", "trimmed", "as paragraphs", "composed", "without controls"],
+)
+def test_words_that_the_service_writes_in_its_own_way(sent: str, told: str) -> None:
+    """An echo is the same message however the service encodes, trims or composes its text."""
+    item = {"id": "1", "conversationId": "a", "type": "Text", "version": 1, "sentAt": "2026-11-23T12:00:00Z"}
+    found = event({**item, "author": {"role": 0, "id": None, "displayName": None}, "content": told})
+    assert isinstance(found, TextMessage)
+    assert Expected("mine", sent).matches(found)
+    assert not Expected("mine", f"{sent}x").matches(found)
+
+
+def test_two_equal_sends_find_two_echoes() -> None:
+    """Each echo counts for one send."""
+    sends = Sends()
+    with sends.expecting("1", "Yes") as one, sends.expecting("2", "Yes") as two:
+        one.unanswered = two.unanswered = True
+        sends.note(echo(1))
+        assert sends.found(one) == echo(1)
+        assert sends.found(two) is None
+        sends.note(echo(1))
+        sends.note(echo(2))
+        assert sends.found(two) == echo(2)
+    assert sends.expected == []
+
+
+def test_an_echo_that_another_send_may_be_answered_for_is_not_claimed() -> None:
+    """While an equal send is under way its echo is left to it, in whatever order answers and echoes come."""
+    sends = Sends()
+    with sends.expecting("1", "Yes") as lost, sends.expecting("2", "yes ".title()) as under_way:
+        lost.unanswered = True
+        sends.note(echo(2))
+        assert sends.found(lost) is None
+        sends.claim("2")
+        sends.expected.remove(under_way)
+        assert sends.found(lost) is None, "the other send was answered with this message"
+        sends.note(echo(3))
+        assert sends.found(lost) == echo(3)
+        sends.expected.append(under_way)
+
+
+def test_an_echo_with_our_id_is_claimed_at_once() -> None:
+    """A service that echoes ids leaves nothing to dispute."""
+    sends = Sends()
+    with sends.expecting("1", "Yes") as lost, sends.expecting("2", "Yes"):
+        lost.unanswered = True
+        sends.note(echo(7, client_id="1"))
+        assert sends.found(lost) is not None
+
+
+def test_an_echo_that_a_reply_has_claimed_is_not_found_again() -> None:
+    """A message whose send was answered does not stand in for a later one of the same words."""
+    sends = Sends()
+    sends.claim("1")
+    with sends.expecting("2", "Yes") as expected:
+        expected.unanswered = True
+        sends.note(echo(1))
+        assert sends.found(expected) is None
+
+
+def test_nothing_is_kept_when_no_send_looks_for_it() -> None:
+    """Echoes that nobody claims do not pile up."""
+    sends = Sends()
+    with sends.expecting("1", "Yes"):
+        sends.note(echo(1))
+        sends.note(echo(2, "No"))
+        assert list(sends.echoes) == ["1"]
+    sends.note(echo(3))
+    assert sends.echoes == {}
+
+
+def test_an_unknown_delivery_tells_the_text_only_as_an_attribute() -> None:
+    """The error holds what was sent, outside its message."""
+    error = delivery_unknown(Expected("mine", "My secret"))
+    assert (error.text, error.client_id) == ("My secret", "mine")
+    assert "My secret" not in f"{error} {error!r}"

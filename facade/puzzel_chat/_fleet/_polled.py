@@ -1,4 +1,4 @@
-"""Who is polled and for whom: the services, the sessions there, and the conversations of each session."""
+"""What a loop polls, and for whom: the services, the sessions there, and the subscriptions to each session."""
 
 from __future__ import annotations
 
@@ -8,27 +8,36 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 from itertools import count
+from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
-from puzzel_chat._async import AsyncConversation, AsyncSession
+from puzzel_chat._async import AsyncConversation, Run
+from puzzel_chat._conversation import ConversationState
 from puzzel_chat._errors import PuzzelChatError
 from puzzel_chat._fleet._hosts import Host
-from puzzel_chat._fleet._transport import FleetTransport
 from puzzel_chat._models import Event
+from puzzel_chat._session import SessionState
+
+if TYPE_CHECKING:
+    from puzzel_chat._fleet._transport import FleetTransport
+
+if TYPE_CHECKING:
+    from puzzel_chat._fleet._transport import FleetTransport
 
 Handler = Callable[[AsyncConversation, Event], Awaitable[object] | object]
 
 
 @define(eq=False)
-class Line:
-    """One conversation and its handler. `since` is the time at which the handler got the event that it is at.
+class Subscription:
+    """One conversation and its handler.
 
-    `after` is what an earlier handler of the conversation is still at, which was removed meanwhile. `context` is that
-    of whoever added the conversation, so that no handler has another's variables.
+    `since` is when the handler got its present event, `after` the task of an earlier handler of the conversation that
+    was removed and is still running. `context` holds the context variables of the caller of `add()`.
     """
 
     conversation: AsyncConversation
+    state: ConversationState
     handler: Handler
     busy: bool = False
     task: asyncio.Task[None] | None = None
@@ -40,29 +49,30 @@ class Line:
 
 
 @define(eq=False)
-class Member:
-    """One session in the loop. `due` is when its next poll is, infinite after an error that ended its polling."""
+class PolledSession:
+    """One session in the loop; `due` is the time of its next poll, infinite after an error that ended its polling."""
 
-    session: AsyncSession
+    state: SessionState
+    run: Run
     service: Service
     due: float = 0.0
-    lines: dict[str, Line] = field(factory=dict)
+    subscriptions: dict[str, Subscription] = field(factory=dict)
 
 
 @define(eq=False)
 class Service:
-    """One service: what its two hosts are spared, what carries the polls (None: each client's own), who waits for it.
+    """One service: its hosts, the transport of its polls (None: each client's own), and the sessions waiting for it.
 
-    `host` answers the polls, `identity` gives the tokens; both may be one.
+    `host` answers the polls, `identity` issues the tokens; both may be one.
     """
 
     host: Host
     identity: Host
     transport: FleetTransport | None
-    waiting: deque[Member] = field(factory=deque)
+    waiting: deque[PolledSession] = field(factory=deque)
 
     def joined(self, period: float) -> None:
-        """Count a session that is polled once in so many seconds."""
+        """Count a session that is polled once per `period` seconds."""
         for host in self._hosts:
             host.joined(period)
 
@@ -72,7 +82,7 @@ class Service:
             host.left(period)
 
     def ended(self, now: float, took: float | None, error: PuzzelChatError | None) -> None:
-        """Learn from a poll; what the identity host did to it, when a token was due, is not the polled host's doing."""
+        """Learn from a poll; an error of the identity host is not held against the polled host."""
         elsewhere = error is not None and error.host == "identity" and self.identity is not self.host
         self.host.ended(now, None if elsewhere else took, None if elsewhere else error)
 
@@ -83,17 +93,17 @@ class Service:
 
 @define
 class Timetable:
-    """Who is due when."""
+    """When each session is due."""
 
-    _heap: list[tuple[float, int, Member]] = field(factory=list, init=False)
+    _heap: list[tuple[float, int, PolledSession]] = field(factory=list, init=False)
     _numbers: count[int] = field(factory=count, init=False)
 
-    def plan(self, member: Member) -> None:
+    def plan(self, polled: PolledSession) -> None:
         """Enter a session at its due time."""
-        heapq.heappush(self._heap, (member.due, next(self._numbers), member))
+        heapq.heappush(self._heap, (polled.due, next(self._numbers), polled))
 
-    def due(self, now: float) -> list[Member]:
-        """Take out who is due now, the longest due first."""
+    def due(self, now: float) -> list[PolledSession]:
+        """Remove and return the sessions that are due now, the longest due first."""
         found = []
         while self._heap and self._heap[0][0] <= now:
             found.append(heapq.heappop(self._heap)[2])
@@ -101,17 +111,17 @@ class Timetable:
 
     @property
     def next(self) -> float | None:
-        """Give the next due time, or None."""
+        """The next due time, or None."""
         return self._heap[0][0] if self._heap else None
 
 
 LAST = 10_000
-"""Polls that the rate and the lateness are taken from."""
+"""Polls from which the rate and the lateness are computed."""
 
 
 @frozen(kw_only=True)
 class LoopStats:
-    """How a `PollingLoop` is doing. Lateness is in seconds: how long after its due time a poll was made.
+    """How a `PollingLoop` is doing; lateness is the seconds from a poll's due time to its request.
 
     `polls_per_second` and the lateness are those of the last 10 000 polls. `under_way` polls have no reply yet, and
     `waiting` sessions are due and wait for their host's turn. `failing` sessions have polls that fail for
@@ -137,7 +147,7 @@ class LoopStats:
 
 
 @define
-class Record:
+class Counters:
     """Counts polls and how late they were."""
 
     polls: int = 0
@@ -153,10 +163,10 @@ class Record:
         self._late.append(now - due)
 
     def rate(self, now: float) -> float:
-        """Give the polls per second."""
+        """Return the polls per second."""
         return len(self._made) / (now - self._made[0]) if self._made and now > self._made[0] else 0.0
 
     def late(self, share: float) -> float:
-        """Give the lateness that this share of the polls did not exceed, in seconds."""
+        """Return the lateness in seconds that this share of the polls did not exceed."""
         ordered = sorted(self._late)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0

@@ -1,0 +1,381 @@
+"""One conversation: what became of a route, of a send, of an end, and what a stop does to a search."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from math import inf
+from typing import TypeVar
+from uuid import uuid4
+
+from attrs import define, field, frozen
+
+from puzzel_chat._errors import ApiError, Conflict, NotFound, PuzzelChatError, SessionError
+from puzzel_chat._http import Reply, Request
+from puzzel_chat._inbox import Expected, Inbox, delivery_unknown
+from puzzel_chat._models import Allocation, Customer, TextMessage, Variable, secret_or_none
+from puzzel_chat._retry import LEAVE_PAUSE, LEAVE_WITHIN, MAX_ATTEMPTS, RECONCILE_WITHIN, unknown_outcome
+from puzzel_chat._routing import AgentWait, check_hours, checked_timeout, must_leave, unknown_hours
+from puzzel_chat._session import Search, SessionState
+from puzzel_chat._steps import Call, Sleep, Steps
+from puzzel_chat._wire import replies
+from puzzel_chat._wire.operations import (
+    END,
+    QUEUE,
+    ROUTE,
+    SEND,
+    STATUS,
+    TYPING,
+    AnyOperation,
+    as_customer,
+    as_variables,
+    checked_id,
+    end_request,
+    queue_request,
+    route_request,
+    send_request,
+    status_request,
+    typing_request,
+)
+
+log = logging.getLogger("puzzel_chat")
+Progress = Callable[[Allocation], object]
+_NOT_ENDED = "The chat could not be ended at the service; closing the session, or end(), tries it again."
+_T = TypeVar("_T")
+
+
+def masked(
+    customer: Customer | Mapping[str, str] | None,
+    variables: Iterable[Variable] | Mapping[str, str] | None,
+    subject: str | None,
+) -> tuple[Customer | None, tuple[Variable, ...], str | None]:
+    """Return what is said about a customer, checked, in values whose reprs hide it; raises `InvalidArgument`."""
+    return as_customer(customer), as_variables(variables), secret_or_none(subject)
+
+
+@frozen
+class Beginning:
+    """The arguments of `start()`, checked before the first request."""
+
+    queue_key: str
+    visual_queue_id: str | int | None
+    conversation_id: str
+    customer: Customer | None
+    variables: tuple[Variable, ...]
+    subject: str | None
+    wait: float
+
+    @classmethod
+    def checked(
+        cls,
+        queue_key: str,
+        visual_queue_id: str | int | None,
+        conversation_id: str | None,
+        customer: Customer | None,
+        variables: tuple[Variable, ...],
+        subject: str | None,
+        wait: float,
+    ) -> Beginning:
+        """Check the arguments; raises `InvalidArgument` for what no request can carry."""
+        wait = checked_timeout(wait, "wait")
+        chosen = str(uuid4()) if conversation_id is None else checked_id("conversation_id", conversation_id)
+        route_request(chosen, queue_key, customer, variables, subject)
+        if visual_queue_id is not None:
+            queue_request(visual_queue_id)
+        return cls(queue_key, visual_queue_id, chosen, customer, variables, subject, wait)
+
+
+@define(eq=False)
+class ConversationState:
+    """One conversation as both shells share it; `owns_session` when `start()` opened the session for it alone."""
+
+    session: SessionState
+    id: str
+    inbox: Inbox = field(init=False)
+    owns_session: bool = field(default=False, init=False)
+    _status_id: str | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.inbox = self.session.inbox(self.id)
+
+    # Asking for an agent.
+
+    def begin(self, beginning: Beginning, on_progress: Progress | None) -> Steps[None]:
+        """Check the hours, route, and wait for an agent; when anything goes wrong nothing stays behind."""
+        self.owns_session = True
+        try:
+            if beginning.visual_queue_id is not None:
+                yield from self._check_hours(beginning.visual_queue_id)
+            yield from self.route(beginning.queue_key, beginning.customer, beginning.variables, beginning.subject)
+            if beginning.wait:
+                yield from self.wait_for_agent(beginning.wait, on_progress)
+        except BaseException as error:
+            by = self.leave_by()
+            yield from self.leave_after(error)
+            yield from self.session.shut(min(by, self.leave_by()))
+            raise
+
+    def route(
+        self, queue_key: str, customer: Customer | None, variables: tuple[Variable, ...], subject: str | None
+    ) -> Steps[Allocation]:
+        """Ask for an agent; a request without a clear answer is looked for before it is made again."""
+        request = route_request(self.id, queue_key, customer, variables, subject)
+        self.inbox.check_open()
+        with self._searching():
+            return (yield from self._unless_stopped(self._route(request)))
+
+    def allocation(self) -> Steps[Allocation]:
+        """Ask once how the search goes."""
+        return (yield from self._look(self.session.call))
+
+    def wait_for_agent(self, timeout: float, on_progress: Progress | None) -> Steps[Allocation]:
+        """Wait until an agent has the chat, for at most `timeout` seconds; whatever stops that leaves the queue."""
+        with self.search(timeout) as search:
+            try:
+                while True:
+                    allocation = yield from search.next_change()
+                    if on_progress is not None:
+                        yield Call(on_progress, allocation)
+                    if search.done:
+                        return allocation
+            except BaseException as error:
+                yield from self.leave_after(error)
+                raise
+
+    @contextmanager
+    def search(self, timeout: float) -> Iterator[AgentSearch]:
+        """Look for an agent for at most `timeout` seconds within this block."""
+        wait = AgentWait(self.session.parts.clock.monotonic(), checked_timeout(timeout))
+        with self._searching() as search:
+            yield AgentSearch(self, wait, search)
+
+    @contextmanager
+    def _searching(self) -> Iterator[Search]:
+        """Note that this caller asks for an agent: when the session closes, it leaves the queue."""
+        parts, searches = self.session.parts, self.session.searches
+        search = Search(self, parts.flag(), parts.caller())
+        searches.append(search)
+        try:
+            yield search
+        finally:
+            searches.remove(search)
+            search.over.set()
+
+    def _check_hours(self, visual_queue_id: str | int) -> Steps[None]:
+        try:
+            reply = yield from self.session.call(QUEUE, queue_request(visual_queue_id))
+            check_hours(replies.queue_info(reply, replies.now()))
+        except PuzzelChatError as error:
+            if not unknown_hours(error):
+                raise
+
+    def _route(self, request: Request) -> Steps[Allocation]:
+        session = self.session
+        fresh = not session.may_be_routed(self.id)
+        session.route_sent.add(self.id)
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                reply = yield from session.call(ROUTE, request)
+                allocation, request_id = replies.routed(reply, replies.now())
+            except PuzzelChatError as error:
+                found = yield from self._found_routed(error, fresh and attempt == 1)
+                if found is None and (attempt == MAX_ATTEMPTS or isinstance(error, Conflict)):
+                    raise
+            else:
+                session.routed(self.id, request_id)
+                return allocation
+            if found is not None:
+                session.routed(self.id, None)
+                return found
+
+    def _found_routed(self, error: PuzzelChatError, fresh: bool) -> Steps[Allocation | None]:
+        """Find out whether a request without a clear answer was taken, or an earlier one (409); None when neither was.
+
+        `fresh`: no request before this one can have been taken.
+        """
+        unknown = unknown_outcome(error)
+        try:
+            if unknown or isinstance(error, Conflict):
+                return (yield from self.allocation())
+        except NotFound:
+            pass
+        except PuzzelChatError:
+            self.session.routed(self.id, None)
+            raise error from None
+        if not unknown and fresh:
+            self.session.route_sent.discard(self.id)
+        if unknown or isinstance(error, Conflict):
+            return None
+        raise error
+
+    def _look(self, call: Callable[[AnyOperation, Request], Steps[Reply]]) -> Steps[Allocation]:
+        """Ask by the conversation's id, and where nothing is known under it, by the id that routing gave."""
+        request_id = self.session.request_id(self.id)
+        try:
+            reply = yield from call(STATUS, status_request(self._status_id or self.id))
+            return replies.allocation(reply, replies.now())
+        except NotFound:
+            if request_id is None or self._status_id == request_id:
+                raise
+        found = replies.allocation((yield from call(STATUS, status_request(request_id))), replies.now())
+        self._status_id = request_id
+        return found
+
+    def look_once(self) -> Steps[Allocation]:
+        """Ask how the search goes, without trying again."""
+        return (yield from self._look(self.session.once))
+
+    # Talking.
+
+    def send(self, text: str) -> Steps[TextMessage]:
+        """Send a line of text, at most once; without a usable reply it is looked for in the polls that follow."""
+        self.inbox.check_open()
+        with self.inbox.sends.expecting(str(uuid4()), text) as expected:
+            try:
+                reply = yield from self.session.call(SEND, send_request(self.id, text, expected.client_id))
+                message = replies.sent_message(reply, self.id, expected.client_id, text)
+            except PuzzelChatError as error:
+                if not unknown_outcome(error):
+                    raise
+                return (yield from self._reconciled(expected, error))
+            self.inbox.sent(message)
+            return message
+
+    def typing(self, is_typing: bool) -> Steps[None]:
+        """Tell the agent that the customer began or stopped typing."""
+        self.inbox.check_open()
+        yield from self.session.call(TYPING, typing_request(self.id, is_typing))
+
+    def _reconciled(self, expected: Expected, error: PuzzelChatError) -> Steps[TextMessage]:
+        clock = self.session.parts.clock
+        expected.unanswered, deadline = True, clock.monotonic() + RECONCILE_WITHIN
+        while (found := self.inbox.sends.found(expected)) is None:
+            if clock.monotonic() >= deadline or not self.session.may_bring(self.inbox):
+                raise delivery_unknown(expected) from error
+            with suppress(SessionError):
+                yield from self.session.poll_when_due(None, deadline)
+        return found
+
+    # Ending.
+
+    def end(self) -> Steps[None]:
+        """End the chat, or leave the queue; nothing is sent when it is over already, or was never routed."""
+        yield from self._unless_stopped(self._end(inf))
+
+    def leave_block(self, error: BaseException | None) -> Steps[None]:
+        """End the chat at the end of its `with` block, which that error has left."""
+        by = self.leave_by()
+        try:
+            if error is None:
+                yield from self.end()
+            else:
+                yield from self.leave(by)
+        finally:
+            if self.owns_session:
+                yield from self.session.shut(min(by, self.leave_by()))
+
+    def leave(self, by: float = inf) -> Steps[None]:
+        """End the chat as far as possible by that monotonic time, within five seconds; failures are logged.
+
+        What failed is tried again when the session closes.
+        """
+        clock = self.session.parts.clock
+        by = min(by, self.leave_by())
+        if by <= clock.monotonic():
+            return
+        failed = True
+        try:
+            yield from self._end(by)
+            failed = False
+        except PuzzelChatError as error:
+            log.warning("conversation %s could not be ended at the service: %s", self.id, type(error).__name__)
+        finally:
+            if failed:
+                self.session.not_left[self.id] = clock.monotonic()
+                if self not in self.session.owed:
+                    self.session.owed.append(self)
+
+    def leave_after(self, error: BaseException) -> Steps[None]:
+        """Leave, unless the error says that there is nothing to leave; the error stays the one that is raised."""
+        if not must_leave(error):
+            return
+        try:
+            yield from self.leave()
+        except BaseException:
+            if not isinstance(error, PuzzelChatError):
+                raise
+            # We left because of an error of ours: this is the first that stops us.
+            self.session.not_left.pop(self.id, None)
+            yield from self.leave()
+            raise
+        if self.id in self.session.going_on() and _NOT_ENDED not in getattr(error, "__notes__", ()):
+            error.add_note(_NOT_ENDED)
+
+    def leave_by(self) -> float:
+        """Return the monotonic deadline for all leaving that begins now."""
+        return self.session.leave_by(self.id)
+
+    def _unless_stopped(self, steps: Steps[_T]) -> Steps[_T]:
+        """Leave when something stops us that is no error of ours: an interrupt, a cancellation."""
+        try:
+            return (yield from steps)
+        except (PuzzelChatError, GeneratorExit):
+            raise
+        except BaseException:
+            yield from self.leave()
+            raise
+
+    def _end(self, by: float) -> Steps[None]:
+        """End the chat; while a request for an agent is in flight, until the service knows the conversation."""
+        clock = self.session.parts.clock
+        late = min(by, clock.monotonic() + LEAVE_WITHIN)
+        while not self.inbox.life.over and self.session.may_be_routed(self.id):
+            known = (yield from self._tell_end(by)) or self.id in self.session.conversations
+            if known or clock.monotonic() + LEAVE_PAUSE >= late:
+                self.session.ended(self.id)
+                return
+            yield Sleep(LEAVE_PAUSE)
+
+    def _tell_end(self, by: float) -> Steps[bool]:
+        """Send the end; return whether the service knows the conversation, ended or not."""
+        try:
+            replies.done(END, (yield from self.session.call(END, end_request(self.id), by)))
+        except ApiError as error:
+            if error.status not in (404, 409, 410):
+                raise
+            return error.status != 404
+        return True
+
+
+@define(eq=False)
+class AgentSearch:
+    """The wait for an agent of one caller."""
+
+    conversation: ConversationState
+    wait: AgentWait
+    search: Search
+
+    @property
+    def done(self) -> bool:
+        """Whether an agent has the chat."""
+        return self.wait.done
+
+    def next_change(self) -> Steps[Allocation]:
+        """Look until something has changed; raises when the search ends without an agent."""
+        session = self.conversation.session
+        clock = session.parts.clock
+        self.search.caller = session.parts.caller()
+        while True:
+            yield Sleep(self.wait.delay(clock.monotonic(), clock.uniform), session.closing)
+            try:
+                allocation = yield from self.conversation.look_once()
+            except PuzzelChatError as error:
+                self.wait.failed(error, clock.monotonic())
+                continue
+            if self.wait.observe(allocation):
+                # The application has the turn, and may never come back.
+                self.search.caller = None
+                return allocation

@@ -1,0 +1,103 @@
+"""How a workflow talks to its shell, so that each is written once, for callers that block and for those that await.
+
+A workflow is a generator. It decides; what it needs done it yields, and the shell does it and sends the answer in, or
+throws in what went wrong:
+
+    Send    one request            -> the reply
+    Sleep   for some seconds, or until woken
+    Wait    for an event           -> whether it came in time
+    Start   another workflow beside this one
+    Stop    what was started and still runs, where that can be done
+    Call    the application back
+
+An interrupt or a cancellation is thrown in like any error: a workflow cleans up in `except` and may yield there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from attrs import field, frozen
+
+from puzzel_chat._clock import Clock
+from puzzel_chat._http import Request
+from puzzel_chat._settings import Settings
+from puzzel_chat._store import Store
+
+_T = TypeVar("_T")
+
+
+class Flag(Protocol):
+    """What `threading.Event` and `asyncio.Event` have in common."""
+
+    def set(self) -> None:
+        """Wake everybody who waits."""
+
+    def is_set(self) -> bool:
+        """Return whether it was set."""
+        ...
+
+
+@frozen
+class Send:
+    """One request with that access token; `within` bounds it in seconds, None leaves it its usual time."""
+
+    request: Request
+    access: str | None = field(default=None, repr=False)
+    within: float | None = None
+
+
+@frozen
+class Sleep:
+    """So many seconds, or until `wake` is set."""
+
+    seconds: float
+    wake: Any = None
+
+
+@frozen
+class Wait:
+    """Until the flag is set, or so many seconds have passed; None waits for ever. Answered by whether it is set."""
+
+    flag: Any
+    seconds: float | None = None
+
+
+@frozen
+class Start:
+    """A workflow that runs by itself from now on; no caller can cancel it."""
+
+    steps: Steps[None]
+
+
+@frozen
+class Stop:
+    """End what was started and still runs. Threads cannot be ended."""
+
+
+@frozen
+class Call:
+    """A function of the application; no lock is held meanwhile."""
+
+    function: Callable[..., object]
+    argument: object
+
+
+Ask: TypeAlias = Send | Sleep | Wait | Start | Stop | Call
+Steps: TypeAlias = Generator[Ask, Any, _T]
+
+
+@frozen
+class Parts:
+    """What all sessions of an application share, beside the transport.
+
+    `flag` makes an event of the shell's kind, `caller` names the thread or task that asks.
+    """
+
+    settings: Settings
+    store: Store
+    clock: Clock
+    flag: Callable[[], Flag] = threading.Event
+    caller: Callable[[], object] = threading.current_thread
