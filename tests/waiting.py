@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 
@@ -24,3 +25,18 @@ async def until_async(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it does not happen"
         await asyncio.sleep(0.002)
+
+
+class Held:
+    """The `sleep` of a sandbox whose slow faults last until the test lets go, however fast the machine is."""
+
+    def __init__(self) -> None:
+        self._gone = threading.Event()
+
+    async def sleep(self, _: float) -> None:
+        """Wait until the test lets go."""
+        await until_async(self._gone.is_set)
+
+    def let_go(self) -> None:
+        """Let all that is slow go on."""
+        self._gone.set()

@@ -41,7 +41,7 @@ def test_two_minutes_pass_at_once(kind: str, puzzel_chat_settings: dict[str, Any
     with client(kind, **puzzel_chat_settings) as chat, pytest.raises(AgentWaitTimeout):
         chat.start("support", wait=120)
     assert 120 <= puzzel_time.seconds() - began < 130
-    assert time.monotonic() - really < 10
+    assert time.monotonic() - really < 60
 
 
 @pytest.mark.puzzel_sandbox(client_id="ada", client_secret="open sesame", grant_type="client_credentials")

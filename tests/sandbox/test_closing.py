@@ -27,19 +27,20 @@ from puzzel_chat import (
 )
 from puzzel_chat.sandbox import Fault, Sandbox
 from puzzel_chat.testing import VirtualTime
-from waiting import until
+from waiting import Held, until
 
 Connect = Callable[..., Any]
 
 
-def test_closing_lets_a_refresh_land(connect: Connect, tmp_path: Path) -> None:
+def test_closing_lets_a_refresh_land(connect: Connect, tmp_path: Path, puzzel_time: VirtualTime) -> None:
     """A token that is being refreshed when the client closes is stored, so that another process can go on with it."""
     store = SQLiteStore(tmp_path / "chats.db")
     slow = Fault.latency(0.5, "connectToken", after=True, skip=1)
-    with Sandbox(script="manual", pace=0, token_life=2.0, faults=(slow,)) as sandbox:
+    with Sandbox(script="manual", pace=0, token_life=600, faults=(slow,), clock=puzzel_time.seconds) as sandbox:
         chat = connect(**settings(sandbox), store=store)
         session = chat.connect()
         session.conversation("kept").route("support")
+        puzzel_time.advance(590)
         until(lambda: session.queue_info(sandbox.visual_queue_id) and sandbox.stats().refreshes)
         chat.close()
         kept = store.load(session.id)
@@ -50,12 +51,13 @@ def test_closing_lets_a_refresh_land(connect: Connect, tmp_path: Path) -> None:
     store.close()
 
 
-def test_closing_during_a_refresh_stops_the_polls(connect: Connect) -> None:
+def test_closing_during_a_refresh_stops_the_polls(connect: Connect, puzzel_time: VirtualTime) -> None:
     """While a closing client waits for its refresh, nobody polls without a pause."""
     slow = Fault.latency(0.5, "connectToken", after=True, skip=1)
-    with Sandbox(script="manual", pace=0, token_life=2.0, faults=(slow,)) as sandbox:
+    with Sandbox(script="manual", pace=0, token_life=600, faults=(slow,), clock=puzzel_time.seconds) as sandbox:
         chat = connect(**settings(sandbox))
         session = chat.connect()
+        puzzel_time.advance(590)
         until(lambda: session.queue_info(sandbox.visual_queue_id) and sandbox.stats().refreshes)
         chat.close()
         for call in (session.poll, lambda: session.queue_info(sandbox.visual_queue_id)):
@@ -64,12 +66,13 @@ def test_closing_during_a_refresh_stops_the_polls(connect: Connect) -> None:
         assert sandbox.stats().requests.get("pollConversation", 0) == 0
 
 
-def test_a_refresh_slower_than_a_token_lives_hangs_nobody(connect: Connect) -> None:
+def test_a_refresh_slower_than_a_token_lives_hangs_nobody(connect: Connect, puzzel_time: VirtualTime) -> None:
     """When refreshing takes longer than the token's life, calls are slow and come to an end."""
     slow = Fault.latency(1.2, "connectToken", skip=1)
-    with Sandbox(script="manual", pace=0, token_life=1.0, faults=(slow,)) as sandbox:
+    passing: dict[str, Any] = {"clock": puzzel_time.seconds, "sleep": puzzel_time.passing}
+    with Sandbox(script="manual", pace=0, token_life=1.0, faults=(slow,), **passing) as sandbox:
         session = connect(**settings(sandbox)).connect()
-        time.sleep(1.1)  # the token's own life, on the simulator's real clock
+        puzzel_time.advance(1.1)
         assert session.queue_info(sandbox.visual_queue_id).is_open
 
 
@@ -87,11 +90,12 @@ def test_an_older_object_does_not_forget_the_chat_of_a_newer_one(connect: Connec
 
 def test_a_request_for_an_agent_that_was_cut_off_is_left_too(connect: Connect) -> None:
     """A route that takes effect only after its caller gave up is ended, though the first end finds nothing."""
-    late = Fault.latency(0.8, "routeConversation")
-    with Sandbox(script="silent", pace=0, faults=(late,)) as sandbox:
-        chat = connect(**settings(sandbox, timeout=0.3))
+    late, held = Fault.latency(0.8, "routeConversation"), Held()
+    with Sandbox(script="silent", pace=0, faults=(late,), sleep=held.sleep) as sandbox:
+        chat = connect(**settings(sandbox, timeout=1.0))
         with pytest.raises(PuzzelChatError):
             chat.start("support", wait=5)
+        held.let_go()
         until(lambda: sandbox.stats().routed == sandbox.stats().ended > 0)
 
 
@@ -148,9 +152,9 @@ def test_options_share_their_sessions(connect: Connect) -> None:
             session.queue_info(sandbox.visual_queue_id)
 
 
-def test_leaving_that_failed_is_tried_again_later(connect: Connect) -> None:
+def test_leaving_that_failed_is_tried_again_later(connect: Connect, puzzel_time: VirtualTime) -> None:
     """A queue that could not be left when the wait was over says so, and is left when the session closes later."""
-    with Sandbox(script="silent", pace=0) as sandbox:
+    with Sandbox(script="silent", pace=0, clock=puzzel_time.seconds) as sandbox:
         session = connect(**settings(sandbox)).connect()
         conversation = session.conversation()
         conversation.route("support")
@@ -180,7 +184,7 @@ def test_a_session_closed_later_leaves_what_was_not_left(connect: Connect, puzze
         assert sandbox.stats().left_queue == 1
 
 
-def test_two_objects_of_one_conversation_know_the_same(connect: Connect) -> None:
+def test_two_objects_of_one_conversation_know_the_same(connect: Connect, puzzel_time: VirtualTime) -> None:
     """A request whose outcome one object does not know is ended by another one of the same id."""
     with Sandbox(script="silent", pace=0) as sandbox:
         session = connect(**settings(sandbox)).connect()

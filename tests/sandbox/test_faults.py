@@ -13,6 +13,7 @@ import pytest
 
 from bare import Customer
 from puzzel_chat.sandbox import Fault, Sandbox
+from waiting import until
 
 
 def test_latency(sandbox: Sandbox, customer: Customer) -> None:
@@ -32,7 +33,7 @@ def test_latency_before_and_after_the_effect(sandbox: Sandbox, customer: Custome
         sandbox.faults(Fault.latency(30, "sendMessage", after=after))
         with pytest.raises(httpx.ReadTimeout):
             customer.http.post("/api/conversation/chat/message", json={"content": "x"}, timeout=0.1)
-        assert len(sandbox.ledger()["chat"]) == stored
+        until(lambda number=stored: len(sandbox.ledger()["chat"]) == number)  # type: ignore[misc]
 
 
 def test_slow_body(sandbox: Sandbox, customer: Customer) -> None:

@@ -21,7 +21,7 @@ from hostile import Asked, Said, Service
 from puzzel_chat import AsyncPuzzelChat, AsyncSession, MemoryStore, RateLimited, SQLiteStore
 from puzzel_chat.sandbox import Fault, Sandbox
 from puzzel_chat.testing import VirtualTime
-from waiting import until
+from waiting import Held, until, until_async
 
 Connect = Callable[..., Any]
 
@@ -87,50 +87,51 @@ def test_every_recorded_bug_has_a_test_that_names_it() -> None:
 
 def test_no_lock_is_held_across_a_call(connect: Connect) -> None:
     """A call that hangs holds up neither other calls nor a refresh (modelcontextprotocol/python-sdk#2847)."""
-    faults = (Fault.latency(2.0, "getTimeInfo", times=1), Fault.revoked("getQueueInfo", times=1))
-    with Sandbox(pace=0, faults=faults) as sandbox, ThreadPoolExecutor(1) as pool:
-        session = connect(**settings(sandbox)).connect()
+    faults, held = (Fault.latency(2.0, "getTimeInfo", times=1), Fault.revoked("getQueueInfo", times=1)), Held()
+    with Sandbox(pace=0, faults=faults, sleep=held.sleep) as sandbox, ThreadPoolExecutor(1) as pool:
+        session = connect(**settings(sandbox, timeout=60)).connect()
         slow = pool.submit(session.time_info, "support-hours")
         until(lambda: sandbox.stats().requests.get("getTimeInfo"))
         for _ in range(3):
             assert session.queue_info(sandbox.visual_queue_id).is_open
         assert not slow.done()
         assert sandbox.stats().refreshes == 1
-        assert slow.result(timeout=20).is_open
+        held.let_go()
+        assert slow.result(timeout=60).is_open
 
 
 def test_no_call_waits_for_a_refresh_that_is_not_due(connect: Connect, puzzel_time: VirtualTime) -> None:
     """While the present token lives, a refresh that hangs holds nobody up (modelcontextprotocol/python-sdk#2847)."""
-    slow = Fault.latency(2.0, "connectToken", skip=1)
-    with Sandbox(pace=0, token_life=900, clock=puzzel_time.seconds, faults=(slow,)) as sandbox:
-        session = connect(**settings(sandbox)).connect()
+    slow, held = Fault.latency(2.0, "connectToken", skip=1), Held()
+    options: dict[str, Any] = {"clock": puzzel_time.seconds, "sleep": held.sleep}
+    with Sandbox(pace=0, token_life=900, faults=(slow,), **options) as sandbox:
+        session = connect(**settings(sandbox, timeout=60)).connect()
         puzzel_time.advance(700)
         assert session.queue_info(sandbox.visual_queue_id).is_open
         until(lambda: sandbox.stats().requests["connectToken"] == 2)
         for _ in range(3):
             assert session.queue_info(sandbox.visual_queue_id).is_open
         assert sandbox.stats().refreshes == 0, "a call waited for the refresh"
+        held.let_go()
 
 
 def test_waiting_for_a_refresh_leaves_the_loop_free() -> None:
     """Tasks that wait for a refresh never block their event loop (Azure/azure-sdk-for-python#11543)."""
+    held = Held()
 
     async def scenario(sandbox: Sandbox) -> None:
-        async with AsyncPuzzelChat(**settings(sandbox)) as chat, await chat.connect() as session:
+        async with AsyncPuzzelChat(**settings(sandbox, timeout=60)) as chat, await chat.connect() as session:
             sandbox.faults(Fault.revoked("getQueueInfo", times=1), Fault.latency(0.5, "connectToken"))
             calls = [asyncio.create_task(session.queue_info(sandbox.visual_queue_id)) for _ in range(10)]
-            async with asyncio.timeout(20):
-                while sandbox.stats().requests["connectToken"] < 2:
-                    await asyncio.sleep(0.01)
-                turns = 0
-                while not all(call.done() for call in calls):
-                    turns += 1
-                    await asyncio.sleep(0)
-            assert turns > 50, "the loop stood still"
-            assert all(call.result().is_open for call in calls)
+            await until_async(lambda: sandbox.stats().requests["connectToken"] == 2)
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert not any(call.done() for call in calls)
+            held.let_go()
+            assert all(info.is_open for info in await asyncio.gather(*calls))
             assert sandbox.stats().refreshes == 1
 
-    with Sandbox(pace=0) as sandbox:
+    with Sandbox(pace=0, sleep=held.sleep) as sandbox:
         asyncio.run(scenario(sandbox))
 
 
@@ -217,34 +218,37 @@ def test_a_rotation_whose_reply_was_lost_keeps_the_session(
 
 def test_a_late_401_does_not_spend_the_newer_token(connect: Connect) -> None:
     """A 401 for a token that was renewed meanwhile refreshes nothing again (anthropics/anthropic-sdk-python#1841)."""
-    with Sandbox(pace=0) as sandbox, ThreadPoolExecutor(1) as pool:
-        session = connect(**settings(sandbox)).connect()
+    held = Held()
+    with Sandbox(pace=0, sleep=held.sleep) as sandbox, ThreadPoolExecutor(1) as pool:
+        session = connect(**settings(sandbox, timeout=60)).connect()
         sandbox.faults(Fault.latency(1.0, "getTimeInfo", times=1), Fault.revoked("getQueueInfo", times=1))
         late = pool.submit(session.time_info, "support-hours")
         until(lambda: sandbox.stats().requests.get("getTimeInfo"))
         assert session.queue_info(sandbox.visual_queue_id).is_open
-        assert late.result(timeout=20).is_open
+        held.let_go()
+        assert late.result(timeout=60).is_open
         assert sandbox.stats().requests["getTimeInfo"] == 2, "the late call was not replayed"
         assert sandbox.stats().refreshes == 1
 
 
 def test_a_cancelled_leader_takes_nobody_along() -> None:
     """Whoever began a refresh and is cancelled leaves it to those who wait (teng-lin/notebooklm-py#562)."""
+    held = Held()
 
     async def scenario(sandbox: Sandbox) -> None:
-        async with AsyncPuzzelChat(**settings(sandbox)) as chat, await chat.connect() as session:
+        async with AsyncPuzzelChat(**settings(sandbox, timeout=60)) as chat, await chat.connect() as session:
             sandbox.faults(Fault.revoked("getQueueInfo", times=1), Fault.latency(0.5, "connectToken"))
             leader = asyncio.create_task(session.queue_info(sandbox.visual_queue_id))
-            while sandbox.stats().requests["connectToken"] < 2:
-                await asyncio.sleep(0.01)
+            await until_async(lambda: sandbox.stats().requests["connectToken"] == 2)
             waiters = [asyncio.create_task(_renewed(session)) for _ in range(5)]
             await asyncio.sleep(0)
             leader.cancel()
+            held.let_go()
             assert [await waiter for waiter in waiters] == [2] * 5
             assert leader.cancelled()
             assert sandbox.stats().refreshes == 1
 
-    with Sandbox(pace=0) as sandbox:
+    with Sandbox(pace=0, sleep=held.sleep) as sandbox:
         asyncio.run(scenario(sandbox))
 
 
@@ -286,9 +290,9 @@ def test_a_refresh_that_fails_for_now_costs_nothing(connect: Connect, puzzel_tim
 
 def test_the_refresh_token_is_kept_until_there_is_a_new_one(connect: Connect, tmp_path: Path) -> None:
     """A process that dies in a refresh finds its token: the refresh token deleted before the refresh was a bug."""
-    store = SQLiteStore(tmp_path / "chats.db")
-    with Sandbox(pace=0) as sandbox, ThreadPoolExecutor(1) as pool:
-        chat = connect(**settings(sandbox), store=store)
+    store, held = SQLiteStore(tmp_path / "chats.db"), Held()
+    with Sandbox(pace=0, sleep=held.sleep) as sandbox, ThreadPoolExecutor(1) as pool:
+        chat = connect(**settings(sandbox, timeout=60), store=store)
         session = chat.connect()
         before = store.tokens(session.id)
         sandbox.faults(Fault.revoked("getQueueInfo", times=1), Fault.latency(0.5, "connectToken"))
@@ -297,7 +301,8 @@ def test_the_refresh_token_is_kept_until_there_is_a_new_one(connect: Connect, tm
         assert before is not None
         assert before.refresh
         assert store.tokens(session.id) == before
-        assert call.result(timeout=20).is_open
+        held.let_go()
+        assert call.result(timeout=60).is_open
         until(lambda: (tokens := store.tokens(session.id)) and tokens.generation == 2)
         chat.close()
     store.close()

@@ -15,6 +15,7 @@ import pytest
 from blocking import settings
 from puzzel_chat import ConversationEnded, DeliveryUnknown, SessionInUse, SQLiteStore
 from puzzel_chat.sandbox import SEMANTICS, Fault, Sandbox, Semantics
+from puzzel_chat.testing import VirtualTime
 from quick import quick_only
 from soak import kills
 
@@ -68,10 +69,12 @@ def test_two_processes_do_not_get_one_session(tmp_path: Path) -> None:
         assert sandbox.stats().ended == 0
 
 
-def test_a_shared_session_does_all_but_take_the_mail(connect: Connect, tmp_path: Path) -> None:
+def test_a_shared_session_does_all_but_take_the_mail(
+    connect: Connect, tmp_path: Path, puzzel_time: VirtualTime
+) -> None:
     """Beside the owner another object asks, routes, waits, writes and ends; what comes of it comes to the owner."""
     store = SQLiteStore(tmp_path / "sessions.db")
-    with Sandbox(script="helpful", pace=0.02) as sandbox:
+    with Sandbox(script="helpful", pace=0, clock=puzzel_time.seconds) as sandbox:
         owner = connect(**settings(sandbox), store=store).connect()
         shared = connect(**settings(sandbox), store=store).resume(owner.id, shared=True)
         assert shared.queue_info(sandbox.visual_queue_id).is_open

@@ -19,6 +19,7 @@ from bare import Customer, texts
 from puzzel_chat.sandbox import NOTICE, Fault, Happening, Sandbox, Semantics, Status
 from puzzel_chat.sandbox._contract import IDENTITY, ROUTES
 from puzzel_chat.sandbox._desk import HANDLERS
+from waiting import until
 
 
 def test_a_whole_chat_over_http(sandbox: Sandbox, customer: Customer) -> None:
@@ -288,13 +289,17 @@ def test_keep_alive(sandbox: Sandbox) -> None:
     """Many requests share one connection, refusals and error faults included, and none waits for Nagle."""
     sandbox.faults(Fault.status(500, every=4))
     made: list[str] = []
-    start = time.monotonic()
+    trace = {"trace": lambda name, info: made.append(name)}
     with httpx.Client(base_url=sandbox.base_url, trust_env=False) as http:
-        for _ in range(20):
-            trace = {"trace": lambda name, info: made.append(name)}
-            http.get("/api/conversation", extensions=trace)
+
+        def are_quick() -> bool:
+            start = time.monotonic()
+            for _ in range(20):
+                http.get("/api/conversation", extensions=trace)
+            return time.monotonic() - start < 0.5
+
+        until(are_quick)  # a busy machine is slow now and then, Nagle always
     assert made.count("connection.connect_tcp.complete") == 1
-    assert time.monotonic() - start < 0.5
 
 
 def test_restart_on_the_same_port(sandbox: Sandbox, customer: Customer) -> None:
