@@ -165,7 +165,7 @@ class ContractError(PuzzelChatError):
     """A reply does not fit the API's document.
 
     `operation` is the operationId, `pointer` a JSON pointer into the reply, `excerpt` at most its first 256
-    characters, with tokens and people's words masked.
+    characters, or only its size where it may hold tokens or people's words.
     """
 
     def __init__(self, operation: str, pointer: str, problem: str, excerpt: str) -> None:

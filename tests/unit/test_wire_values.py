@@ -82,8 +82,7 @@ def test_a_moment_is_read_in_every_spelling(written: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "day"),
-    [("2026", (2026, 1, 1)), ("2026-11", (2026, 11, 1)), ("2026-11-23T24:00:00Z", (2026, 11, 24))],
+    ("written", "day"), [("2026", (2026, 1, 1)), ("2026-11", (2026, 11, 1)), ("2026-11-23T24:00:00Z", (2026, 11, 24))]
 )
 def test_forms_that_python_does_not_read_are_read(written: Any, day: tuple[int, int, int]) -> None:
     """ISO 8601 has years, months and midnight at the end of a day, which `fromisoformat` refuses."""
