@@ -342,7 +342,7 @@ class ConversationState:
     def _tell_end(self, by: float) -> Steps[bool]:
         """Send the end; return whether the service knows the conversation, ended or not."""
         try:
-            replies.done(END, (yield from self.session.call(END, end_request(self.id), by)))
+            yield from self.session.call(END, end_request(self.id), by)
         except ApiError as error:
             if error.status not in (404, 409, 410):
                 raise

@@ -402,9 +402,3 @@ def _begins_with(items: list[object], known: tuple[object, ...]) -> bool:
 def now() -> datetime:
     """Return the present moment, for `fetched_at`."""
     return datetime.now(UTC)
-
-
-def done(operation: AnyOperation, reply: Reply) -> None:
-    """Check a success that has no content; an HTML body means that a proxy answered in the service's place."""
-    if reply.headers.get("content-type", "").lower().startswith("text/html"):
-        raise misfit(operation, reply, "the reply is a web page")
