@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
 
 STEPS = 10_000
-"""How many steps each machine takes in `make test`, at least."""
+"""How many steps each machine takes, at least."""
+TWICE = [STEPS // 5, pytest.param(STEPS, marks=pytest.mark.slow)]
+"""The same as a parameter: a fifth of them in `make test`."""
 LENGTH = 50
 MARGIN = 1.3  # hypothesis ends a run early now and then
 

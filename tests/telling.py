@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import traceback
+from pathlib import Path
+
+TESTS = str(Path(__file__).parent)
 
 
 def told_by(error: BaseException) -> str:
@@ -12,7 +15,7 @@ def told_by(error: BaseException) -> str:
     while pages:
         page = pages.pop()
         for frame in page.stack:
-            if "/tests/" not in frame.filename:
+            if not frame.filename.startswith(TESTS):
                 seen.append(f"{frame.filename}:{frame.lineno} {frame.locals}")
         seen.extend(page.format_exception_only())
         led = page.__cause__ or (None if page.__suppress_context__ else page.__context__)

@@ -395,6 +395,7 @@ ODD: st.SearchStrategy[Json] = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_no_document_ends_in_a_traceback(data: st.DataObject) -> None:

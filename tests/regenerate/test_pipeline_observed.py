@@ -84,6 +84,7 @@ def told(document: Object, file: str) -> list[str]:
     return [str(one) for one in contradictions(layout, document, observed, rows(layout))]
 
 
+@pytest.mark.slow
 def test_what_answered_as_expected_is_confirmed(here: Layout, tmp_path: Path) -> None:
     """Marks say so in the client and on the page, and a check from the kept file alone agrees."""
     assert regenerate(here, "--observed", saved(tmp_path / "probe.json")) == 10

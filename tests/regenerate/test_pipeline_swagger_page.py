@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.problems import PipelineError
 from pipeline.swagger_page import follow, read_page
+from quick import quick_only
 
 ADDRESS = "https://cdn.example/public/chat/index.html"
 FOLDER = "https://cdn.example/public/chat"
@@ -237,7 +238,9 @@ def test_a_page_without_a_usable_document_is_told(script: str, reason: str) -> N
     assert reason in str(raised.value)
 
 
-@pytest.mark.parametrize("piece", ["=/[", "a={b:x[", "SwaggerUI(", "'\\", "/*", "`", "a=[b,"])
+@pytest.mark.parametrize(
+    "piece", quick_only(["=/[", "/*"], ["=/[", "a={b:x[", "SwaggerUI(", "'\\", "/*", "`", "a=[b,"])
+)
 def test_a_long_script_is_read_in_one_go(piece: str) -> None:
     """What is never closed does not send the reader over the same text again and again."""
     with pytest.raises(PipelineError, match="name no document but the demo"):

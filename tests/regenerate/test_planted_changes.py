@@ -696,7 +696,7 @@ PLANTED = [
 ]
 
 
-QUICK = ("body field renamed", "parameter added as optional", "other credentials")
+QUICK = ("body field renamed", "parameter added as optional")
 
 
 def rename_schema(document: Document, old: str, new: str) -> None:
@@ -739,6 +739,7 @@ def test_a_change_is_told_and_ends_the_run_as_it_must(name: str, upstream: Docum
     assert all(one.line > 0 for one in report.edits)
 
 
+@pytest.mark.slow
 def test_hosts_may_be_named_at_each_operation(upstream: Document, tmp_path: Path) -> None:
     """It is the same to the facade whether the document names the common host once or each time."""
     document = copy.deepcopy(upstream)

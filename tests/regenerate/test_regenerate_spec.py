@@ -110,6 +110,7 @@ def test_what_breaks_the_facade_moves_nothing(here: Layout, tmp_path: Path, caps
     assert f"- `SendMessageRequest.content` is gone ({place})" in report
 
 
+@pytest.mark.slow
 def test_accept_swaps_all_the_same(here: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Who wants to edit afterwards gets the tree, told that it breaks, with the same exit code."""
     assert run(here, "--accept", planted(tmp_path, field_renamed)) == 20
@@ -127,6 +128,7 @@ def test_the_edits_made_first_let_the_document_in(here: Layout, tmp_path: Path) 
     assert run(here, "--check") == 0
 
 
+@pytest.mark.slow
 def test_the_type_checker_has_the_last_word(here: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What the documents alone do not tell, that the facade cannot do with a null, is found at its line."""
 
@@ -141,6 +143,7 @@ def test_the_type_checker_has_the_last_word(here: Layout, tmp_path: Path, capsys
     assert tree(here) == before
 
 
+@pytest.mark.slow
 def test_what_the_document_lacks_is_carried_over_on_demand(
     here: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -174,6 +177,7 @@ def test_the_token_endpoint_stays_ours_without_a_question(here: Layout, tmp_path
     assert not here.assumed.exists()
 
 
+@pytest.mark.slow
 def test_the_readme_says_what_is_confirmed(here: Layout, tmp_path: Path) -> None:
     """The table of operations is part of the tree: it is swapped with the rest."""
     assert run(here, planted(tmp_path, lambda _: None, unmarked=True)) == 10

@@ -19,6 +19,8 @@ from pipeline.__main__ import main
 from pipeline.layout import Layout
 from regenerate.days import ROOT, Day, ends_well, live, marked, strictly_typed, surroundings, written
 
+pytestmark = pytest.mark.slow  # `test_edits_apply.py` is its quicker sister
+
 REHEARSAL = Path(__file__).with_name("rehearsal")
 VENDOR = REHEARSAL / "vendor.json"
 PATCH = (REHEARSAL / "edits.patch").read_text()
@@ -141,7 +143,6 @@ def test_each_operation_keeps_its_host(that_day: Day) -> None:
     assert not [one for one in that_day.report["changes"] if "host" in one["text"] or "answered" in one["text"]]
 
 
-@pytest.mark.slow
 def test_the_edited_facade_is_strictly_typed(that_day: Day) -> None:
     """The edited `_wire` fits the new client by mypy's strictest rules."""
     strictly_typed(that_day.layout)
@@ -156,7 +157,6 @@ def test_the_doctor_shows_the_new_state(that_day: Day) -> None:
     assert "DELETE" in done.stdout
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)  # a hundred scenarios in one process of their own, on a machine that may be busy
 def test_the_scenarios_hold_under_the_new_contract(that_day: Day) -> None:
     """The same names, events and errors: the facade's scenarios pass against a service with the new contract."""

@@ -24,7 +24,7 @@ from pipeline.run import Wish, judged
 from regenerate.days import Day, edited, ends_well, live, marked, strictly_typed, surroundings, written
 from regenerate.parts import fields, rename
 
-pytestmark = pytest.mark.slow  # `test_rehearsal.py` is its quicker sister
+pytestmark = pytest.mark.slow  # `test_edits_apply.py` is its quicker sister
 
 REHEARSAL = Path(__file__).with_name("rehearsal_two")
 VENDOR = REHEARSAL / "vendor.json"

@@ -144,6 +144,7 @@ def test_dropped_endpoints_and_responses_are_named(client: Client) -> None:
     assert len(lost) == 3
 
 
+@pytest.mark.slow
 def test_text_plain_listed_first_is_still_json(client: Client) -> None:
     """A reply is read into its class, and the whole output passes strict typing."""
     found = client.parse("t.get_plain", 200, json={"zebra": "z"})

@@ -77,30 +77,34 @@ def centre(*polls: Any, **replies: dict[str, Any]) -> Callable[[Asked], Said]:
     return answer
 
 
-@pytest.mark.parametrize("hostile", HOSTILE, ids=ascii)
-def test_no_argument_leaves_its_place_in_an_address(connect: Connect, puzzel_time: VirtualTime, hostile: str) -> None:
+def test_no_argument_leaves_its_place_in_an_address(connect: Connect, puzzel_time: VirtualTime) -> None:
     """Each id is one segment of its path, to the letter, or is refused before anything is sent."""
     with Service(centre()) as service:
-        session = connect(base_url=service.base_url, solution_id="7").connect()
-        calls: tuple[tuple[Callable[[], Any], str], ...] = (
-            (lambda: session.queue_info(hostile), "/api/queue/info/{}"),
-            (lambda: session.time_info(hostile), "/api/time/{}"),
-            (lambda: session.conversation(hostile).route("support"), "/api/conversation/{}/route/support"),
-            (lambda: session.conversation("mine").route(hostile), "/api/conversation/mine/route/{}"),
-            (lambda: session.conversation(hostile).allocation(), "/api/allocation/requestStatus/{}"),
-            (lambda: session.conversation(hostile).send("x"), "/api/conversation/{}/message"),
-            (lambda: session.conversation(hostile).typing(), "/api/conversation/{}/typing"),
-            (lambda: session.conversation(hostile).end(), "/api/conversation/{}/end"),
-        )
-        for call, path in calls:
-            before = len(service.asked)
-            try:
-                call()
-            except InvalidArgument:
-                assert len(service.asked) == before
-                continue
-            for asked in service.asked[before:]:
-                check_segment(asked.path, path, hostile)
+        chat = connect(base_url=service.base_url, solution_id="7")
+        for hostile in HOSTILE:
+            for call, path in calls_with(hostile, chat.connect()):
+                before = len(service.asked)
+                try:
+                    call()
+                except InvalidArgument:
+                    assert len(service.asked) == before, ascii(hostile)
+                    continue
+                for asked in service.asked[before:]:
+                    check_segment(asked.path, path, hostile)
+
+
+def calls_with(hostile: str, session: Any) -> tuple[tuple[Callable[[], Any], str], ...]:
+    """Return every call that takes an id, with the path that it must ask for."""
+    return (
+        (lambda: session.queue_info(hostile), "/api/queue/info/{}"),
+        (lambda: session.time_info(hostile), "/api/time/{}"),
+        (lambda: session.conversation(hostile).route("support"), "/api/conversation/{}/route/support"),
+        (lambda: session.conversation("mine").route(hostile), "/api/conversation/mine/route/{}"),
+        (lambda: session.conversation(hostile).allocation(), "/api/allocation/requestStatus/{}"),
+        (lambda: session.conversation(hostile).send("x"), "/api/conversation/{}/message"),
+        (lambda: session.conversation(hostile).typing(), "/api/conversation/{}/typing"),
+        (lambda: session.conversation(hostile).end(), "/api/conversation/{}/end"),
+    )
 
 
 def check_segment(asked: str, path: str, hostile: str) -> None:
@@ -111,26 +115,26 @@ def check_segment(asked: str, path: str, hostile: str) -> None:
     assert unquote(segment) == hostile
 
 
-@pytest.mark.parametrize("hostile", HOSTILE, ids=ascii)
-def test_a_solution_id_does_not_leave_its_place_either(connect: Connect, hostile: str) -> None:
+def test_a_solution_id_does_not_leave_its_place_either(connect: Connect) -> None:
     """A signed-in visitor's first request names the solution in its path, to the letter, or is not sent."""
     with Service(centre(authenticate={"userInfoId": "u"})) as service:
-        try:
-            connect(base_url=service.base_url, solution_id=hostile).connect(visitor=Visitor(access_token="a"))
-        except (InvalidArgument, ConfigurationError):
-            assert service.asked == []
-        else:
-            check_segment(service.asked[0].path, "/api/authenticate/{}", hostile)
+        for hostile in HOSTILE:
+            before = len(service.asked)
+            try:
+                connect(base_url=service.base_url, solution_id=hostile).connect(visitor=Visitor(access_token="a"))
+            except (InvalidArgument, ConfigurationError):
+                assert len(service.asked) == before, ascii(hostile)
+            else:
+                check_segment(service.asked[before].path, "/api/authenticate/{}", hostile)
 
 
-@pytest.mark.parametrize("hostile", HOSTILE, ids=ascii)
-def test_a_session_that_is_asked_for_by_a_hostile_name_is_not_found(
-    connect: Connect, tmp_path: Path, hostile: str
-) -> None:
+def test_a_session_that_is_asked_for_by_a_hostile_name_is_not_found(connect: Connect, tmp_path: Path) -> None:
     """A name of a session is a key and never a path."""
     store = SQLiteStore(tmp_path / "chats.db")
-    with pytest.raises(SessionError):
-        connect(base_url="https://chat.example", solution_id="7", store=store).resume(hostile)
+    chat = connect(base_url="https://chat.example", solution_id="7", store=store)
+    for hostile in HOSTILE:
+        with pytest.raises(SessionError):
+            chat.resume(hostile)
     store.close()
     assert [path.name for path in tmp_path.iterdir()] == ["chats.db"]
 

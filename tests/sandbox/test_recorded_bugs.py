@@ -1,14 +1,12 @@
-"""Bugs that others shipped in the life of a token, each named where it was recorded; and the list of all of them.
+"""Bugs that others shipped in the life of a token, each named where it was recorded.
 
-The second half of the list, loops and transport and secrets, is in `test_recorded_loop_bugs`. A bug that an older test
-already guards is named in that test's docstring.
+Those in loops, in the transport and with secrets are in `test_recorded_loop_bugs`. A bug that another test guards
+already is named in that test's docstring.
 """
 
 from __future__ import annotations
 
-import ast
 import asyncio
-import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,65 +22,6 @@ from puzzel_chat.testing import VirtualTime
 from waiting import Held, until, until_async
 
 Connect = Callable[..., Any]
-
-RECORDED = (
-    "authlib/authlib#266",
-    "authlib/authlib#673",
-    "modelcontextprotocol/python-sdk#2847",
-    "Azure/azure-sdk-for-python#11543",
-    "encode/httpx#2473",
-    "anthropics/claude-code#27933",
-    "openclaw/mcporter#306",
-    "AzureAD/microsoft-authentication-library-for-js#7148",
-    "zitadel/zitadel#9631",
-    "DuendeArchive/IdentityServer4#5187",
-    "anthropics/anthropic-sdk-python#1841",
-    "teng-lin/notebooklm-py#562",
-    "okta/okta-auth-js#472",
-    "BerriAI/litellm#36149",
-    "a 429's JSON body taken for a token",
-    "a 503 that wipes the tokens",
-    "the refresh token deleted before the refresh",
-    "any exception stops polling for good (navikt/chatbot)",
-    "every exception retried for ever, bugs included (aiogram)",
-    "deaf for three days (larksuite/oapi-sdk-python#169)",
-    "HKUDS/nanobot#2760",
-    "one bad update refetched for ever (python-telegram-bot)",
-    "aiogram/aiogram#1635",
-    "jd/tenacity#529",
-    "encode/httpx#3215",
-    "encode/httpcore#1093",
-    "a disconnect after a POST taken for not sent (httpx-aiohttp)",
-    "encode/httpx#2760",
-    "a generated repr() that shows passwords",
-    "header filters alone leave client_secret and access_token in a cassette",
-)
-"""Every bug of the list that this project keeps of what others shipped; a bug without a number is in our words."""
-
-
-def parsed(path: Path) -> ast.Module:
-    """Parse a file; a finalizer that runs in the midst of that is a SystemError in CPython 3.11 (cpython#106905)."""
-    gc.disable()
-    try:
-        return ast.parse(path.read_text())
-    finally:
-        gc.enable()
-
-
-def docstrings() -> str:
-    """Give the docstrings of every test, each on one line."""
-    found = []
-    for path in Path(__file__).parents[1].rglob("test_*.py"):
-        for node in ast.walk(parsed(path)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
-                found.append(" ".join((ast.get_docstring(node) or "").split()))
-    return "\n".join(found)
-
-
-def test_every_recorded_bug_has_a_test_that_names_it() -> None:
-    """A name that no docstring of a test holds is a bug that nothing keeps us from repeating."""
-    told = docstrings()
-    assert [name for name in RECORDED if name not in told] == []
 
 
 def test_no_lock_is_held_across_a_call(connect: Connect) -> None:

@@ -1,4 +1,4 @@
-"""Bugs that others shipped in loops, in the transport and with secrets; the list is in `test_recorded_bugs`."""
+"""Bugs that others shipped in loops, in the transport and with secrets."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def test_a_bug_ends_the_loop(connect: Connect, monkeypatch: pytest.MonkeyPatch) 
 def test_a_poll_that_hangs_is_given_up(connect: Connect) -> None:
     """Each poll has its time; a loop without was deaf for three days (larksuite/oapi-sdk-python#169)."""
     with Sandbox(pace=0) as sandbox:
-        conversation = connect(**settings(sandbox, timeout=0.3)).start("support", wait=20)
-        sandbox.faults(Fault.latency(3.0, "pollConversation", times=1))
+        conversation = connect(**settings(sandbox, timeout=1.0)).start("support", wait=20)
+        sandbox.faults(Fault.latency(600, "pollConversation", times=1))
         seen: list[type[object]] = []
         for event in conversation.events():
             seen.append(type(event))
@@ -161,14 +161,15 @@ def test_no_more_connections_than_we_say(connect: Connect, monkeypatch: pytest.M
         assert service.most_open <= 4
 
 
-def test_cancelled_requests_give_their_connections_back(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("rounds", [30, pytest.param(150, marks=pytest.mark.slow)])
+def test_cancelled_requests_give_their_connections_back(rounds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many cancellations of requests that wait for one another cost no slot of the pool (encode/httpcore#1093)."""
     monkeypatch.setattr("puzzel_chat._async_transport.MAX_CONNECTIONS", 2)
 
     async def scenario(sandbox: Sandbox) -> None:
-        async with AsyncPuzzelChat(**settings(sandbox, timeout=2)) as chat:
+        async with AsyncPuzzelChat(**settings(sandbox, timeout=60)) as chat:
             session = await chat.connect()
-            for number in range(150):
+            for number in range(rounds):
                 calls = [asyncio.create_task(session.queue_info(sandbox.visual_queue_id)) for _ in range(8)]
                 await asyncio.sleep(0.0005 * (number % 12))
                 for call in calls[number % 3 :: 2]:

@@ -18,6 +18,7 @@ from soak.compare import Key, Sent, Talk, Truth, judge
 from soak.hearing import Ear
 from soak.mixes import MIXES
 
+QUICK = ("reset-after", "truncated", "status-503", "revoked", "lost-rotations", "restarts", "suspended", "everything")
 MESSAGES: list[Key] = [("m1", 1), ("m2", 1), ("m3", 1), ("m1", 2), ("m4", 1)]
 
 
@@ -40,7 +41,10 @@ def found(delivered: list[Key], semantics: Semantics = "cursor", **truth: object
 
 @pytest.mark.parametrize(
     ("mix", "semantics", "kind"),
-    [(mix.name, *pair) for mix, pair in zip(MIXES, cycle(product(SEMANTICS, KINDS)), strict=False)],
+    [
+        pytest.param(mix.name, *pair, marks=() if mix.name in QUICK else pytest.mark.slow)
+        for mix, pair in zip(MIXES, cycle(product(SEMANTICS, KINDS)), strict=False)
+    ],
 )
 def test_a_chat_under_every_mix(mix: str, semantics: Semantics, kind: Kind) -> None:
     """Whatever goes wrong, what the client delivers is what the ledger says, and nothing is left over."""

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from puzzel_chat._html import from_text, printable, to_text
+from quick import quick_only
 
 STEERING = {"Cc", "Cf", "Cs", "Co", "Cn"}
 KEPT = frozenset("\n\t\u200c\u200d")
@@ -146,10 +147,13 @@ def test_odd_and_broken_markup_loses_no_words(markup: str, text: str) -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    [
-        *("<", "<!--", "<![CDATA[", "<a ", "<a b='", "<a <b", "</a", "<script", "<!--<script", "a<", "<a/"),
-        *("--!><!--", "&", "&#", "&#9", "<b '>' ", '<a "', "<div>", "<head>", "<p>"),
-    ],
+    quick_only(
+        ["<a b='", "<!--", "&#"],
+        [
+            *("<", "<!--", "<![CDATA[", "<a ", "<a b='", "<a <b", "</a", "<script", "<!--<script", "a<", "<a/"),
+            *("--!><!--", "&", "&#", "&#9", "<b '>' ", '<a "', "<div>", "<head>", "<p>"),
+        ],
+    ),
 )
 def test_reading_takes_no_more_than_linear_time(piece: str) -> None:
     """300 kB of any markup are read at once; the standard library's parser needs minutes, and the test's time ends."""

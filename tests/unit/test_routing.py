@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from machines import Machine, run
+from machines import TWICE, Machine, run
 from puzzel_chat._errors import (
     AgentWaitTimeout,
     ApiError,
@@ -394,9 +394,10 @@ def matters(snapshot: Allocation) -> tuple[object, ...]:
     return snapshot.stage, snapshot.queue_position, snapshot.estimated_wait, agent
 
 
-def test_every_wait_ends_and_tells_each_change_once() -> None:
+@pytest.mark.parametrize("steps", TWICE)
+def test_every_wait_ends_and_tells_each_change_once(steps: int) -> None:
     """10 000 steps: in time, by its own pauses or the service's, through bad looks, each change told once."""
-    run(RoutingMachine)
+    run(RoutingMachine, steps)
 
 
 @given(reason=st.none() | st.text(max_size=20))
