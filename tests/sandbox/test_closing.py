@@ -92,13 +92,13 @@ def test_a_request_for_an_agent_that_was_cut_off_is_left_too(connect: Connect) -
     """A route that takes effect only after its caller gave up is ended, though the first end finds nothing."""
     late, held = Fault.latency(0.8, "routeConversation"), Held()
     with Sandbox(script="silent", pace=0, faults=(late,), sleep=held.sleep) as sandbox:
-        chat = connect(**settings(sandbox, timeout=0.3))
+        chat = connect(**settings(sandbox, timeout=1.0))
         with ThreadPoolExecutor(1) as pool:
             starting = pool.submit(chat.start, "support", wait=5)
             until(lambda: sandbox.stats().requests.get("endConversation"))
             held.let_go()
             with pytest.raises(PuzzelChatError):
-                starting.result(timeout=30)
+                starting.result(timeout=60)
         until(lambda: sandbox.stats().routed == sandbox.stats().ended > 0)
 
 
