@@ -246,7 +246,7 @@ class SessionState:
             if searching:
                 yield self._turn(max(0.0, min(self.pace.period, deadline - clock.monotonic())))
                 return
-            yield self._turn()
+            yield self._turn(self.pace.period)
         if inbox is not None and inbox.has_news:
             return
         self._polling = True
@@ -258,6 +258,7 @@ class SessionState:
             if delay <= left and (searching or not self.feed.is_full):
                 yield from self._poll()
         finally:
+            self._polling = False  # here, for an interrupt may strike at the call
             self._turn_over()
 
     def poll_if_due(self) -> Steps[tuple[float | None, PuzzelChatError | None]]:
@@ -266,7 +267,7 @@ class SessionState:
         A failed poll's error has been taken in; raises what makes polling impossible.
         """
         while self._polling:
-            yield self._turn()
+            yield self._turn(self.pace.period)
         self._polling = True
         try:
             self.check_open(POLL)
@@ -276,6 +277,7 @@ class SessionState:
             began = self.parts.clock.monotonic()
             return began, (yield from self._poll())
         finally:
+            self._polling = False  # here, for an interrupt may strike at the call
             self._turn_over()
 
     def delay(self, searching: bool) -> float:
@@ -296,14 +298,14 @@ class SessionState:
         """Return whether polls can still bring something for a conversation: nothing comes behind its end."""
         return not (inbox.life.known or self.feed.failure or self.closing.is_set())
 
-    def _turn(self, seconds: float | None = None) -> Wait:
-        """Wait for the poll under way; there are never two."""
+    def _turn(self, seconds: float) -> Wait:
+        """Wait for the poll under way, of which there are never two; look again after so many seconds."""
         if self._polled is None:
             self._polled = self.parts.flag()
         return Wait(self._polled, seconds)
 
     def _turn_over(self) -> None:
-        self._polling, polled, self._polled = False, self._polled, None
+        polled, self._polled = self._polled, None
         if polled is not None:
             polled.set()
 

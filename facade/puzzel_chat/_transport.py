@@ -248,7 +248,7 @@ class Transport:
             except Empty:
                 raise httpx.PoolTimeout("") from None
             try:
-                return self._exchange(pool.client, address, request, access, timeout, due)
+                return self._exchange(pool.client, address, request, access, timeout, due, within is not None)
             except Exception:
                 raise
             except BaseException:
@@ -271,21 +271,29 @@ class Transport:
         return self._pools.get(os.getpid()) or self._pools.setdefault(os.getpid(), Pool(self._settings))
 
     def _exchange(
-        self, client: httpx.Client, address: Address, request: Request, access: str | None, timeout: float, due: float
+        self,
+        client: httpx.Client,
+        address: Address,
+        request: Request,
+        access: str | None,
+        timeout: float,
+        due: float,
+        hurried: bool,
     ) -> Reply:
         bounds = timeouts(timeout)
+        extensions: dict[str, Any] = {"timeout": bounds}
+        if hurried:
 
-        def trace(event: str, info: Mapping[str, Any]) -> None:
-            if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
-                _streams.add(info["return_value"])
-            elif event.endswith(".started"):
+            def trace(event: str, _: Mapping[str, Any]) -> None:
                 # The library looks these up before each step. An overdue one fails there, where the library expects it.
-                left = max(0.001, due - monotonic())
-                for step in bounds:
-                    bounds[step] = min(timeout, left)
+                if event.endswith(".started"):
+                    left = max(0.001, due - monotonic())
+                    bounds.update(dict.fromkeys(bounds, min(timeout, left)))
 
-        message = built(address, request, access, timeout=bounds, trace=trace)
+            extensions["trace"] = trace
+        message = built(address, request, access, **extensions)
         with closing(client.send(message, stream=True)) as response:
+            _streams.add(response.extensions["network_stream"])
             body = Body(request, response.headers.get("content-encoding", ""))
             for piece in response.iter_bytes():
                 body.add(piece)
