@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from puzzel_chat._tokens import Now
 
 if TYPE_CHECKING:
     import asyncio
+
+
+class Wakes(Protocol):
+    """What ends the wait of a thread."""
+
+    def is_set(self) -> bool:
+        """Return whether the wait is over."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for so many seconds."""
+        ...
 
 
 class Clock:
@@ -28,7 +39,7 @@ class Clock:
         """Return a random number from `low` to `high`; not for secrets."""
         return random.uniform(low, high)
 
-    def wait(self, wake: threading.Event, seconds: float) -> None:
+    def wait(self, wake: Wakes, seconds: float) -> None:
         """Block for `seconds`, or until `wake` is set."""
         if seconds > 0:
             wake.wait(seconds)

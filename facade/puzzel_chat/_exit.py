@@ -8,7 +8,6 @@ Chats of another store stay, for `resume`. All of it takes five seconds at most.
 from __future__ import annotations
 
 import atexit
-import threading
 import time
 from weakref import WeakSet
 
@@ -17,6 +16,7 @@ from puzzel_chat._fork import in_child
 from puzzel_chat._refresh import FLIGHTS
 from puzzel_chat._retry import LEAVE_WITHIN, within
 from puzzel_chat._session import SessionState, log
+from puzzel_chat._steps import ThreadFlag
 from puzzel_chat._store import MemoryStore
 from puzzel_chat._transport import Transport
 from puzzel_chat._wire.operations import end_request
@@ -41,7 +41,7 @@ def leave() -> None:
         transport.close()
     for flight in list(FLIGHTS):
         # A task has ended with its event loop.
-        if flight.awaited and isinstance(flight.landed, threading.Event):
+        if flight.awaited and isinstance(flight.landed, ThreadFlag):
             flight.landed.wait(max(0.0, by - time.monotonic()))
 
 

@@ -17,6 +17,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator
+from contextlib import suppress
+from math import inf
+from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from attrs import field, frozen
@@ -27,10 +31,12 @@ from puzzel_chat._settings import Settings
 from puzzel_chat._store import Store
 
 _T = TypeVar("_T")
+SLICE = 1.0
+"""Seconds of one wait of a thread at most."""
 
 
 class Flag(Protocol):
-    """What `threading.Event` and `asyncio.Event` have in common."""
+    """What `ThreadFlag` and `asyncio.Event` have in common."""
 
     def set(self) -> None:
         """Wake everybody who waits."""
@@ -38,6 +44,37 @@ class Flag(Protocol):
     def is_set(self) -> bool:
         """Return whether it was set."""
         ...
+
+
+class ThreadFlag:
+    """A flag for threads, whose wait is one call into C.
+
+    An interrupt in `threading.Event.wait`, which is Python code, can leave its lock held, and `set` would hang.
+    """
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._wake: SimpleQueue[None] = SimpleQueue()
+
+    def set(self) -> None:
+        """Wake everybody who waits."""
+        self._is_set = True
+        self._wake.put(None)
+
+    def is_set(self) -> bool:
+        """Return whether it was set."""
+        return self._is_set
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for so many seconds, None for ever, and return whether it is set."""
+        until = inf if timeout is None else monotonic() + timeout
+        while not self._is_set and (left := until - monotonic()) > 0:
+            with suppress(Empty):
+                # In slices: an interrupt may lose the wake-up that is passed on to the next thread.
+                self._wake.get(timeout=min(left, SLICE))
+        if self._is_set:
+            self._wake.put(None)
+        return self._is_set
 
 
 @frozen
@@ -99,5 +136,5 @@ class Parts:
     settings: Settings
     store: Store
     clock: Clock
-    flag: Callable[[], Flag] = threading.Event
+    flag: Callable[[], Flag] = ThreadFlag
     caller: Callable[[], object] = threading.current_thread

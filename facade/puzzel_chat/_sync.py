@@ -33,7 +33,7 @@ from puzzel_chat._models import (
 from puzzel_chat._retry import LEAVE_WITHIN
 from puzzel_chat._session import SessionState
 from puzzel_chat._settings import Settings
-from puzzel_chat._steps import Ask, Call, Send, Sleep, Start, Steps, Wait
+from puzzel_chat._steps import Ask, Call, Send, Sleep, Start, Steps, ThreadFlag, Wait
 from puzzel_chat._transport import Transport
 from puzzel_chat._wire import replies
 from puzzel_chat._wire.operations import QUEUE, TIME, checked_id, checked_text, queue_request, time_request
@@ -83,7 +83,7 @@ class Runner:
             case Send():
                 return self._transport.send(ask.request, ask.access, ask.within)
             case Sleep():
-                self._clock.wait(ask.wake or threading.Event(), ask.seconds)
+                self._clock.wait(ask.wake or ThreadFlag(), ask.seconds)
             case Wait():
                 came: bool = ask.flag.wait(ask.seconds)
                 return came

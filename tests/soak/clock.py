@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import threading
 from collections.abc import Awaitable, Callable
 from itertools import count
 from random import Random
 
+from puzzel_chat._clock import Wakes
 from puzzel_chat.testing import VirtualTime
 
 
@@ -30,7 +30,7 @@ class SoakTime(VirtualTime):
         """Give a seeded random number."""
         return self._random.uniform(low, high)
 
-    def wait(self, wake: threading.Event, seconds: float) -> None:
+    def wait(self, wake: Wakes, seconds: float) -> None:
         """Let the time pass, unless woken already."""
         if not wake.is_set():
             self.rest(seconds)

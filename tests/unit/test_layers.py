@@ -31,7 +31,7 @@ LAYERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
         ("_refresh", "_session", "_conversation", "_client"),
         (BASE, "cores", "clock", "wire", "stores", "steps"),
     ),
-    ("exit", ("_exit",), (BASE, "cores", "wire", "transport", "stores", "workflows")),
+    ("exit", ("_exit",), (BASE, "cores", "wire", "transport", "stores", "steps", "workflows")),
     ("sync", ("_sync",), (BASE, "cores", "clock", "wire", "transport", "steps", "workflows", "exit")),
     ("async", ("_async",), (BASE, "cores", "clock", "wire", "transport", "stores", "steps", "workflows", "exit")),
     ("fleet", ("_fleet",), (BASE, "cores", "clock", "wire", "transport", "workflows", "async")),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 
-from puzzel_chat._clock import Clock
+from puzzel_chat._clock import Clock, Wakes
 from puzzel_chat._tokens import Now
 
 START = 1_767_603_600.0
@@ -54,7 +53,7 @@ class VirtualTime(Clock):
         """Return the middle of `low` and `high`."""
         return (low + high) / 2
 
-    def wait(self, wake: threading.Event, seconds: float) -> None:
+    def wait(self, wake: Wakes, seconds: float) -> None:
         """Let `seconds` pass, unless `wake` is set."""
         if not wake.is_set():
             self.advance(seconds)
