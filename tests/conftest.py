@@ -25,6 +25,11 @@ settings.register_profile("here", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Two processes a core: half of the time a test waits for a socket or another process."""
+    return 2 * (os.cpu_count() or 1)
+
+
 def pytest_sessionfinish() -> None:
     """Let nobody be told of chats that were left: their contact centres are gone."""
     _exit.SESSIONS.clear()

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
@@ -188,8 +189,11 @@ _Client = TypeVar("_Client", httpx.Client, httpx.AsyncClient)
 
 def new_client(kind: type[_Client], settings: Settings) -> _Client:
     """Return a client of the library that keeps no cookie, follows no redirect and queues no request."""
-    own = {httpx.URL(one.url).netloc.decode() for one in reachable(settings).values() if is_loopback(one.host)}
+    urls = [httpx.URL(one.url) for one in reachable(settings).values()]
+    own = {url.netloc.decode() for url in urls if is_loopback(url.host)}
     return kind(
+        # Loading certificates costs 30 ms. Without TLS none are needed, and this context trusts nobody.
+        verify=any(url.scheme == "https" for url in urls) or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS),
         follow_redirects=False,
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),

@@ -63,11 +63,11 @@ def test_a_chat_needs_a_queue(cli: Run) -> None:
     ("blocked", "args", "extra"),
     [
         ("typer", ["--help"], "cli"),
-        ("rich", ["demo"], "cli"),
-        ("prompt_toolkit", ["chat", "--sandbox"], "cli"),
+        pytest.param("rich", ["demo"], "cli", marks=pytest.mark.slow),
+        pytest.param("prompt_toolkit", ["chat", "--sandbox"], "cli", marks=pytest.mark.slow),
         ("uvicorn", ["demo"], "sandbox"),
-        ("starlette", ["sandbox"], "sandbox"),
-        ("starlette", ["chat", "--sandbox"], "sandbox"),
+        pytest.param("starlette", ["sandbox"], "sandbox", marks=pytest.mark.slow),
+        pytest.param("starlette", ["chat", "--sandbox"], "sandbox", marks=pytest.mark.slow),
     ],
 )
 def test_a_missing_extra_is_told_in_one_line(

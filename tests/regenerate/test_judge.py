@@ -39,6 +39,7 @@ def test_the_wire_takes_nothing_of_a_reply_by_a_string() -> None:
         assert [one for one in taken if not one.startswith("found['")] == [], path.name
 
 
+@pytest.mark.slow
 def test_a_facade_that_fits_has_no_edit(committed: Layout) -> None:
     """Of our own wire layer and our own client nothing is to be said."""
     assert edits(committed, committed.package.parent) == ()

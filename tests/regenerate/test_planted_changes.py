@@ -696,7 +696,7 @@ PLANTED = [
 ]
 
 
-QUICK = ("body field renamed", "parameter added as optional")
+QUICK = ("body field renamed",)
 
 
 def rename_schema(document: Document, old: str, new: str) -> None:

@@ -83,6 +83,7 @@ def test_the_document_that_is_there_changes_nothing(here: Layout, capsys: pytest
         assert tree(here) == before
 
 
+@pytest.mark.slow
 def test_additions_swap_the_tree_as_a_whole(here: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """After 10 there are the new document, its checksum and its client, which is what a check asks for."""
     spec = planted(tmp_path, member_added)

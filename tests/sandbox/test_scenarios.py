@@ -47,9 +47,10 @@ from puzzel_chat import (
 )
 from puzzel_chat.sandbox import SEMANTICS, Entry, Fault, Sandbox, Semantics
 from puzzel_chat.testing import VirtualTime
+from quick import quick_only
 
 Connect = Callable[..., Any]
-TOKEN_LIFE, STEP, ROUNDS = 2.0, 0.2, 40
+TOKEN_LIFE, STEP, ROUNDS = 2.0, 0.2, 20
 """Seconds that a token lives, seconds between two rounds of calls, and how many rounds."""
 
 
@@ -121,7 +122,7 @@ def failing_polls(semantics: str) -> list[Fault]:
     return [Fault.status(500, poll, times=1, skip=5), *faults]
 
 
-@pytest.mark.parametrize("semantics", SEMANTICS)
+@pytest.mark.parametrize("semantics", quick_only(["cursor"], SEMANTICS))
 def test_200_messages_through_failing_polls(connect: Connect, semantics: Semantics) -> None:
     """With 5 % of the polls failing in every way, 200 messages arrive once and in order, whatever a poll returns.
 

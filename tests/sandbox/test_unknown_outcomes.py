@@ -99,7 +99,7 @@ def test_a_send(
     """A message that arrived is found by the polls, one that did not is `DeliveryUnknown`; all have the same words."""
     hide = () if echoes else (Fault.no_client_id(),)
     with centre(semantics=semantics) as sandbox:
-        conversation = connect(**settings(sandbox, timeout=lost.timeout)).start("support", wait=20)
+        conversation = connect(**settings(sandbox, timeout=lost.timeout, poll_interval=1)).start("support", wait=20)
         found: list[str] = []
         for name, lose, arrives in lost.rows:
             before = len(of_customer(sandbox, conversation.id))
@@ -128,7 +128,7 @@ def test_sends_side_by_side(connect: Connect, centre: Callable[..., Sandbox], se
     """Several senders of the same words, some replies lost, no ids in the echoes: each message counts for one send."""
     lost = [Fault.drop("sendMessage", after=True, every=3), Fault.drop("sendMessage", every=4)]
     with centre(semantics=semantics, faults=(*lost, Fault.no_client_id())) as sandbox, ThreadPoolExecutor(4) as pool:
-        conversation = connect(**settings(sandbox)).start("support", wait=20)
+        conversation = connect(**settings(sandbox, poll_interval=1)).start("support", wait=20)
 
         def send(_: int) -> str | None:
             try:
@@ -227,7 +227,7 @@ def test_an_echo_in_other_words(connect: Connect, centre: Callable[..., Sandbox]
 
 def test_a_route(connect: Connect, centre: Callable[..., Sandbox], lost: Lost) -> None:
     """A request for an agent whose reply is lost is made once, and ended with its block."""
-    with centre(script="silent") as sandbox, connect(**settings(sandbox, timeout=lost.timeout)).connect() as session:
+    with centre(script="silent") as sandbox, connect(**settings(sandbox, timeout=lost.timeout, poll_interval=1)).connect() as session:
         for name, lose, _ in lost.rows:
             sandbox.faults(lose("routeConversation", times=1))
             routed = sandbox.stats().routed
@@ -285,7 +285,7 @@ def test_a_refusal_after_a_request_without_an_answer_is_not_the_last_word(connec
 def test_an_end(connect: Connect, centre: Callable[..., Sandbox], lost: Lost, lasting: bool) -> None:
     """An end without an answer is repeated, or raises and can be called again; the chat ends once and tells it once."""
     with centre() as sandbox:
-        chat = connect(**settings(sandbox, timeout=lost.timeout))
+        chat = connect(**settings(sandbox, timeout=lost.timeout, poll_interval=1))
         for name, lose, _ in lost.rows:
             conversation = chat.start("support", wait=20)
             sandbox.faults(lose("endConversation", **({} if lasting else {"times": 1})))
@@ -321,7 +321,7 @@ def test_an_end_while_polls_fail(
 def test_typing(connect: Connect, centre: Callable[..., Sandbox], lost: Lost) -> None:
     """Typing without an answer is repeated; a page in its place is an error; either way nothing is said."""
     with centre() as sandbox:
-        conversation = connect(**settings(sandbox, timeout=lost.timeout)).start("support", wait=20)
+        conversation = connect(**settings(sandbox, timeout=lost.timeout, poll_interval=1)).start("support", wait=20)
         for name, lose, _ in lost.rows:
             sandbox.faults(lose("sendTyping", times=1))
             try:

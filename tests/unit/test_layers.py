@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -57,6 +58,7 @@ class Import:
     at_once: bool
 
 
+@cache
 def sources() -> dict[str, ast.Module]:
     """Every module of the facade, parsed, by its dotted name."""
     found = {}
@@ -64,9 +66,6 @@ def sources() -> dict[str, ast.Module]:
         parts = path.relative_to(FACADE).with_suffix("").parts
         found[".".join(part for part in parts if part != "__init__")] = ast.parse(path.read_text(encoding="utf-8"))
     return found
-
-
-SOURCES = sources()
 
 
 def is_package(module: str) -> bool:
@@ -78,11 +77,11 @@ def imports(module: str) -> Iterator[Import]:
     """Every import that stands in a module, wherever it stands."""
     later = {
         id(inner)
-        for node in ast.walk(SOURCES[module])
+        for node in ast.walk(sources()[module])
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or _for_types_only(node)
         for inner in ast.walk(node)
     }
-    for node in ast.walk(SOURCES[module]):
+    for node in ast.walk(sources()[module]):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -104,10 +103,13 @@ def _from(module: str, node: ast.ImportFrom) -> Iterator[str]:
         base = ".".join([*kept, *([node.module] if node.module else [])])
     for alias in node.names:
         full = f"{base}.{alias.name}"
-        yield full if full in SOURCES else base
+        yield full if full in sources() else base
 
 
-ALL = [one for module in SOURCES for one in imports(module)]
+@cache
+def all_imports() -> list[Import]:
+    """Every import of the facade."""
+    return [one for module in sources() for one in imports(module)]
 
 
 def inside(name: str) -> str | None:
@@ -124,7 +126,7 @@ def layer(name: str) -> str:
 def test_every_module_has_its_layer() -> None:
     """A new module must be put into the table."""
     known = {module for _, modules, _ in LAYERS for module in modules}
-    assert {(inside(module) or "").partition(".")[0] for module in SOURCES} == known
+    assert {(inside(module) or "").partition(".")[0] for module in sources()} == known
 
 
 def test_arrows_point_one_way() -> None:
@@ -132,7 +134,7 @@ def test_arrows_point_one_way() -> None:
     allowed = {row: {row, *others} for row, _, others in LAYERS}
     wrong = [
         f"{one.by} -> {one.of}"
-        for one in ALL
+        for one in all_imports()
         if inside(one.of) is not None and layer(one.of) not in allowed[layer(one.by)]
     ]
     assert wrong == []
@@ -145,9 +147,9 @@ def test_the_table_itself_has_no_circle() -> None:
 
 def test_no_circle_of_imports() -> None:
     """What is imported when a module is imported never leads back to it."""
-    graph: dict[str, set[str]] = {module: set() for module in SOURCES}
-    for one in ALL:
-        if one.at_once and one.of in SOURCES and one.of != one.by:
+    graph: dict[str, set[str]] = {module: set() for module in sources()}
+    for one in all_imports():
+        if one.at_once and one.of in sources() and one.of != one.by:
             graph[one.by].add(one.of)
     try:
         list(TopologicalSorter(graph).static_order())
@@ -157,13 +159,13 @@ def test_no_circle_of_imports() -> None:
 
 def test_only_the_wire_knows_the_generated_client() -> None:
     """A regenerated client is answered in one package."""
-    assert {layer(one.by) for one in ALL if one.of.startswith("puzzel_chat_api")} == {"wire"}
+    assert {layer(one.by) for one in all_imports() if one.of.startswith("puzzel_chat_api")} == {"wire"}
 
 
 def test_only_the_transport_knows_the_http_library() -> None:
     """Changing the HTTP library is a change of one package."""
     libraries = {"httpx", "httpcore", "h11", "pyreqwest", "requests", "aiohttp", "urllib3"}
-    knowing = {one.by for one in ALL if one.of.partition(".")[0] in libraries}
+    knowing = {one.by for one in all_imports() if one.of.partition(".")[0] in libraries}
     assert {layer(name) for name in knowing} - {"sandbox", "testing"} == {"transport", "fleet"}
 
 
@@ -171,7 +173,7 @@ def test_only_one_module_minds_forks() -> None:
     """The order of what happens around a fork is settled in one place."""
     minding = {
         module
-        for module, tree in SOURCES.items()
+        for module, tree in sources().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr == "register_at_fork"
     }
@@ -185,11 +187,11 @@ def test_the_pure_cores_touch_nothing() -> None:
         module = todo.pop()
         if module not in reached:
             reached.add(module)
-            todo += [one.of for one in ALL if one.by == module and one.of in SOURCES]
+            todo += [one.of for one in all_imports() if one.by == module and one.of in sources()]
     # Settings read the environment in `from_env`, which no core calls.
     wrong = [
         f"{one.by} -> {one.of}"
-        for one in ALL
+        for one in all_imports()
         if one.by in reached
         and one.of.partition(".")[0] in IMPURE
         and (one.by, one.of) != ("puzzel_chat._settings", "os")
@@ -201,7 +203,7 @@ def test_the_sandbox_is_a_second_opinion() -> None:
     """It imports nothing of ours, neither the facade nor the generated client."""
     wrong = [
         f"{one.by} -> {one.of}"
-        for one in ALL
+        for one in all_imports()
         if layer(one.by) == "sandbox" and one.of.startswith(OURS) and not one.of.startswith(f"{OURS}.sandbox")
     ]
     assert wrong == []
@@ -210,12 +212,12 @@ def test_the_sandbox_is_a_second_opinion() -> None:
 def test_the_command_line_uses_public_names() -> None:
     """It imports the root and the sandbox, and no name with an underscore from either."""
     allowed = {OURS, f"{OURS}.sandbox"}
-    of_the_cli = [one for one in ALL if layer(one.by) == "cli" and inside(one.of) is not None]
+    of_the_cli = [one for one in all_imports() if layer(one.by) == "cli" and inside(one.of) is not None]
     wrong = [f"{one.by} -> {one.of}" for one in of_the_cli if layer(one.of) != "cli" and one.of not in allowed]
     assert wrong == []
     names = [
         alias.name
-        for module, tree in SOURCES.items()
+        for module, tree in sources().items()
         if layer(module) == "cli"
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and node.module in allowed
@@ -228,7 +230,7 @@ def test_every_module_postpones_its_annotations() -> None:
     """`from __future__ import annotations` stands in each, so that types cost nothing at run time."""
     lacking = [
         module
-        for module, tree in SOURCES.items()
+        for module, tree in sources().items()
         if not any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body)
     ]
     assert lacking == []
@@ -239,8 +241,8 @@ def test_no_module_reaches_for_anothers_private_names() -> None:
 
     Counted is each underscore name that is reached through anything but `self` and `cls`.
     """
-    found = {module: private_names(tree) for module, tree in SOURCES.items()}
-    lines = sum(len((FACADE / path_of(module)).read_text(encoding="utf-8").splitlines()) for module in SOURCES)
+    found = {module: private_names(tree) for module, tree in sources().items()}
+    lines = sum(len((FACADE / path_of(module)).read_text(encoding="utf-8").splitlines()) for module in sources())
     assert 1000 * sum(map(len, found.values())) / lines < 2, {module: names for module, names in found.items() if names}
     assert [one for names in found.values() for one in names if one.startswith("import ")] == []
 
@@ -260,7 +262,7 @@ def private_names(tree: ast.Module) -> list[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
-        if alias.name.startswith("_") and f"{node.module}.{alias.name}" not in SOURCES and alias.name != "__version__"
+        if alias.name.startswith("_") and f"{node.module}.{alias.name}" not in sources() and alias.name != "__version__"
     ]
     return reached + imported
 
@@ -275,7 +277,7 @@ def test_no_function_is_longer_than_a_screen() -> None:
     """At most 45 lines, signature and docstring included."""
     wrong = {
         f"{module}:{node.lineno} {node.name}": (node.end_lineno or 0) - node.lineno + 1
-        for module, tree in SOURCES.items()
+        for module, tree in sources().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (node.end_lineno or 0) - node.lineno + 1 > LONGEST_FUNCTION

@@ -281,7 +281,7 @@ def test_a_lock_held_by_another_thread_does_not_hang_a_child(path: Path) -> None
     for thread in threads:
         thread.start()
     try:
-        for _ in range(20):
+        for _ in range(10):
             assert child(use) == 0
     finally:
         stop.set()

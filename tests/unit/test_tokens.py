@@ -12,7 +12,7 @@ from attrs import evolve
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from machines import Machine, run
+from machines import TWICE, Machine, run
 from puzzel_chat._client import opened
 from puzzel_chat._errors import (
     ConfigurationError,
@@ -635,9 +635,10 @@ class TokenMachine(Machine):
         assert self.life.flight == bool(self.flights)
 
 
-def test_no_sequence_breaks_the_life_of_a_token() -> None:
+@pytest.mark.parametrize("steps", TWICE)
+def test_no_sequence_breaks_the_life_of_a_token(steps: int) -> None:
     """10 000 steps: one flight at a time, a refused token never sent again, no generation back, no dead token used."""
-    run(TokenMachine)
+    run(TokenMachine, steps)
 
 
 def test_the_token_endpoint_may_ask_for_a_longer_pause() -> None:
