@@ -26,8 +26,8 @@ settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two processes a core: half of the time a test waits for a socket or another process."""
-    return 2 * (os.cpu_count() or 1)
+    """Three processes for two cores: a good part of its time a test waits for a socket or another process."""
+    return (os.cpu_count() or 1) * 3 // 2
 
 
 def pytest_sessionfinish() -> None:

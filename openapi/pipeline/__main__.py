@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--json", action="store_true", help="print the report as JSON")
     command.add_argument("--check", action="store_true", help="change nothing, fail when a file is out of date")
-    command.add_argument("--prepare", action="store_true", help="only install what runs on Node (diff, Swagger 2.0)")
+    command.add_argument("--prepare", action="store_true", help="only make ready what later runs need")
     command.add_argument("--limit", type=float, default=30.0, metavar="SECONDS", help="time to fetch in (30)")
     here = Path(__file__).resolve().parents[2]
     command.add_argument("--root", type=Path, default=here, help="the checkout to work in (this one)")
@@ -102,11 +102,13 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace, layout: Layout) -> int:
     # Here, so that a machine without the generator gets a sentence too.
     from pipeline.address import HEADER_VARIABLE
+    from pipeline.judge import read_ahead
     from pipeline.report import as_json, folded, markdown, screen
     from pipeline.run import Wish, check, regenerate
     from pipeline.tools import installed
 
     if options.prepare:
+        read_ahead()
         installed(layout)
         return 0
     if options.check:

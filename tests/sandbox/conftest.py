@@ -14,7 +14,7 @@ from puzzel_chat.sandbox import Sandbox
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out, of the quick tests, what takes each process a second to collect and has no quick test."""
-    return collection_path.name == "test_contract.py" and config.option.markexpr == "not slow" or None
+    return (collection_path.name == "test_contract.py" and config.option.markexpr == "not slow") or None
 
 
 @pytest.fixture

@@ -151,7 +151,7 @@ FAULTS: dict[str, Callable[[Asked], Said]] = {
     "packed badly": said(str.encode, headers={"Content-Encoding": "gzip"}),
     "nothing": said(lambda _: None),
 }
-QUICK = ("problem 400", "page 200", "token as title", "truncated", "wrong types", "refused grant")
+QUICK = ("token as title", "wrong types", "refused grant")
 
 
 @define

@@ -174,7 +174,9 @@ def test_another_grant_can_be_asked_for() -> None:
         url = f"{sandbox.identity_url}/connect/token"
         form = {"grant_type": "client_credentials", "client_id": "bot"}
         assert httpx.post(url, data=form, trust_env=False, verify=False).json()["visitor_id"]
-        reply = httpx.post(url, data={**form, "grant_type": "visitor", "tenant_id": "12345"}, trust_env=False, verify=False)
+        reply = httpx.post(
+            url, data={**form, "grant_type": "visitor", "tenant_id": "12345"}, trust_env=False, verify=False
+        )
         assert reply.json()["error"] == "unsupported_grant_type"
 
 

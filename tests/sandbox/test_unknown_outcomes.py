@@ -227,7 +227,10 @@ def test_an_echo_in_other_words(connect: Connect, centre: Callable[..., Sandbox]
 
 def test_a_route(connect: Connect, centre: Callable[..., Sandbox], lost: Lost) -> None:
     """A request for an agent whose reply is lost is made once, and ended with its block."""
-    with centre(script="silent") as sandbox, connect(**settings(sandbox, timeout=lost.timeout, poll_interval=1)).connect() as session:
+    with (
+        centre(script="silent") as sandbox,
+        connect(**settings(sandbox, timeout=lost.timeout, poll_interval=1)).connect() as session,
+    ):
         for name, lose, _ in lost.rows:
             sandbox.faults(lose("routeConversation", times=1))
             routed = sandbox.stats().routed

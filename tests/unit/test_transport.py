@@ -46,6 +46,7 @@ from puzzel_chat._wire.operations import (
     typing_request,
 )
 from puzzel_chat._wire.refusals import error_for
+from quick import quick_only
 from soak import cancellations
 
 POLL = Request(operation="pollConversation", method="GET", path="/api/conversation")
@@ -193,7 +194,7 @@ def test_every_operation_has_an_example() -> None:
     assert REQUESTS.keys() == OPERATIONS.keys()
 
 
-@pytest.mark.parametrize("operation", REQUESTS)
+@pytest.mark.parametrize("operation", quick_only(["connectToken", "sendMessage"], REQUESTS))
 def test_a_redirect_carries_nothing_to_another_host(send: Send, operation: str) -> None:
     """No kind of redirect is followed, for any operation; the error says which setting to change, and to what.
 
@@ -363,7 +364,7 @@ def test_a_service_without_tls_needs_no_certificates(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("SSL_CERT_FILE", "nowhere.pem")
     with server(says(OK)) as address:
         assert send(address, POLL).body == b"{}"
-    with pytest.raises(OSError):
+    with pytest.raises(FileNotFoundError):
         send("https://127.0.0.1:1", POLL)
 
 
@@ -726,7 +727,7 @@ FORMS = [
 
 
 @pytest.mark.parametrize("send", ["sync", "async"], indirect=True)
-@pytest.mark.parametrize("mine", FORMS)
+@pytest.mark.parametrize("mine", quick_only([FORMS[0], FORMS[3]], FORMS))
 def test_every_name_of_this_machine_is_reached_without_a_proxy(
     monkeypatch: pytest.MonkeyPatch, send: Send, mine: str
 ) -> None:
