@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 import os
 import ssl
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
@@ -216,7 +217,7 @@ in_child(_close_copies)
 
 
 class Pool:
-    """The connections of one process, at most `MAX_CONNECTIONS` in use at once."""
+    """The connections of a process's main thread, or of its other threads; at most `MAX_CONNECTIONS` in use at once."""
 
     def __init__(self, settings: Settings) -> None:
         self.client = new_client(httpx.Client, settings)
@@ -227,13 +228,13 @@ class Pool:
 
 
 class Transport:
-    """Sends requests of one application over one pool for each process; usable from several threads."""
+    """Sends requests of one application; usable from several threads, of which the main one has its own connections."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._hosts = reachable(settings)
         self._closed = False
-        self._pools: dict[int, Pool] = {}
+        self._pools: dict[tuple[int, bool], Pool] = {}
         # A client that was dropped without `close` leaves no socket behind. At the interpreter's exit they close by
         # themselves, after a refresh under way has landed.
         finalize(self, _close_own, self._pools).atexit = False
@@ -257,8 +258,8 @@ class Transport:
                 raise
             except BaseException:
                 # Ctrl-C between two steps of the library can leave its locks held and a connection half used, and the
-                # next request would hang: it makes a new pool. Requests of other threads go on in the old one.
-                self._pools.pop(os.getpid(), None)
+                # next request would hang: it makes a new pool.
+                self._pools.pop(_process_and_kind(), None)
                 raise
             finally:
                 pool.slots.put(None)
@@ -272,7 +273,8 @@ class Transport:
         if self._closed:
             raise SessionError(CLIENT_CLOSED)
         # No lock, which a fork could leave locked; of two pools made at once one is dropped before it connects.
-        return self._pools.get(os.getpid()) or self._pools.setdefault(os.getpid(), Pool(self._settings))
+        here = _process_and_kind()
+        return self._pools.get(here) or self._pools.setdefault(here, Pool(self._settings))
 
     def _exchange(
         self,
@@ -307,7 +309,12 @@ class Transport:
         return reply_of(address, response, body)
 
 
-def _close_own(pools: Mapping[int, Pool]) -> None:
-    # A parent's pool is the parent's.
-    if pool := pools.get(os.getpid()):
-        pool.client.close()
+def _process_and_kind() -> tuple[int, bool]:
+    # Ctrl-C strikes in the main thread only. What it leaves locked there must not hang a refresh in another thread.
+    return os.getpid(), threading.current_thread() is threading.main_thread()
+
+
+def _close_own(pools: Mapping[tuple[int, bool], Pool]) -> None:
+    for (process, _), pool in list(pools.items()):
+        if process == os.getpid():  # a parent's pools are the parent's
+            pool.client.close()

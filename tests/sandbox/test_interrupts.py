@@ -10,6 +10,9 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -70,3 +73,37 @@ def test_a_second_ctrl_c_gets_out_when_the_first_left_the_lock_of_the_pool_held(
         assert next(moments, None) is None
         assert sandbox.stats().routed == sandbox.stats().ended == 1
     gc.collect()  # the connections that nobody can close any more, here and not in a test that is not told of them
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_an_interrupt_that_leaves_a_lock_held_hangs_no_other_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C strikes in the main thread; a request of another one, such as a refresh, comes to its end all the same."""
+    take, takes, halfway, struck = ThreadLock.__enter__, count(), threading.Event(), threading.Event()
+
+    def strike(lock: ThreadLock) -> ThreadLock:
+        is_main = threading.current_thread() is threading.main_thread()
+        if not is_main and next(takes) > 0:
+            halfway.set()
+            assert struck.wait(20)
+        take(lock)
+        if is_main:
+            struck.set()
+            raise KeyboardInterrupt
+        return lock
+
+    with (
+        Sandbox(script="helpful") as sandbox,
+        PuzzelChat(**sandbox.settings) as chat,
+        chat.connect() as session,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        ask = partial(session.queue_info, sandbox.visual_queue_id)
+        with monkeypatch.context() as patched:
+            patched.setattr(ThreadLock, "__enter__", strike)
+            beside = pool.submit(ask)
+            assert halfway.wait(20)
+            with pytest.raises(KeyboardInterrupt):
+                ask()
+            assert beside.result(timeout=20).is_open
+        assert ask().is_open
+    gc.collect()
