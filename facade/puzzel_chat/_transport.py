@@ -42,6 +42,7 @@ LARGEST_REPLY = 8 * 2**20
 WHOLE = 3
 """Times the timeout of its parts that a whole request may take, with its wait for a connection."""
 MAX_CONNECTIONS = 100
+"""In use at once by all threads but the main one, which has its own; by all tasks of an event loop."""
 KEPT_CONNECTIONS = 20
 """Unused connections that stay open. The HTTP library looks at all of them for each request: a thousand sessions were
 polled 94 times a second in all with 100 of them, and 575 times with 20 (`make bench RUN=speed FULL=1`)."""

@@ -158,7 +158,7 @@ def test_no_more_connections_than_we_say(connect: Connect, monkeypatch: pytest.M
             threading.Event().wait(0.01)
         gate.release(1000)
         assert all(call.result(timeout=30).is_open for call in calls)
-        assert service.most_open <= 4
+        assert service.most_open <= 4 + 1  # the main thread, which asked for the token, has its own
 
 
 @pytest.mark.parametrize("rounds", [30, pytest.param(150, marks=pytest.mark.slow)])
