@@ -18,6 +18,7 @@ from vcr.errors import CannotOverwriteExistingCassetteException  # type: ignore[
 
 from puzzel_chat.testing import HOST, VirtualTime, cassette_config, unplayed
 from puzzel_chat.testing._cassette import ReadableYaml
+from quick import quick_only
 from replay.playing import (
     CASSETTES,
     KINDS,
@@ -152,9 +153,10 @@ def test_several_polls_in_a_row_have_no_content() -> None:
     assert "204 204 204 200" in " ".join(map(str, polls))
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=list(SCENARIOS))
-def test_the_sandbox_still_says_the_same(scenario: Scenario, tmp_path: Path, puzzel_time: VirtualTime) -> None:
+@pytest.mark.parametrize("name", quick_only(list(SCENARIOS)[::3], SCENARIOS))
+def test_the_sandbox_still_says_the_same(name: str, tmp_path: Path, puzzel_time: VirtualTime) -> None:
     """What the sandbox answers today is what was recorded from it; if not: make record."""
+    scenario = SCENARIOS[name]
     committed = ReadableYaml.deserialize((CASSETTES / f"{scenario.name}.puzzel.yaml").read_text())
     if "x-simulator" not in committed["interactions"][0]["response"]["headers"]:
         pytest.skip("recorded from a tenant")

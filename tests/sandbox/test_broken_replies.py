@@ -83,7 +83,9 @@ def test_an_endless_reply(sandbox: Sandbox, http: httpx.Client) -> None:
             reply.read()
 
 
-@pytest.mark.parametrize(("fault", "size"), [(Fault.big(), 10 * 2**20), (Fault.bomb(), 64 * 2**20)])
+@pytest.mark.parametrize(
+    ("fault", "size"), [(Fault.big(), 10 * 2**20), pytest.param(Fault.bomb(), 64 * 2**20, marks=pytest.mark.slow)]
+)
 def test_a_swollen_reply_still_says_the_same(sandbox: Sandbox, http: httpx.Client, fault: Fault, size: int) -> None:
     """10 MiB as they are, or 64 MiB in some kilobytes, hold the reply that belongs there."""
     sandbox.faults(fault)

@@ -198,7 +198,7 @@ async def struck(one: Scene, strike: Strike, call: Call) -> bool:
     return task.cancelled()
 
 
-@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("name", quick_only(["start", "wait_for_agent", "end"], SEARCHES))
 def test_a_search_that_is_cancelled_is_left(name: str, puzzel_time: VirtualTime) -> None:
     """Wherever the cancellation strikes, the queue is left, or the chat ended, and the next call works."""
     prepare, call = SEARCHES[name]

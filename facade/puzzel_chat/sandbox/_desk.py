@@ -70,7 +70,8 @@ class Desk:
         """Pass the news on, unless another thread does it already."""
         while self._news and self._on_event and self._telling.acquire(blocking=False):
             try:
-                self._on_event(self._news.popleft())
+                if self._news:  # another thread may have told the last of it meanwhile
+                    self._on_event(self._news.popleft())
             except Exception:
                 _log.exception("on_event failed; the simulator goes on")
             finally:
