@@ -471,6 +471,7 @@ def test_one_address_for_a_service_of_two(connect: Connect, known: bool) -> None
         assert sandbox.stats().total_requests == 0
 
 
+@pytest.mark.parametrize("fast", quick_only([True], [False, True]), ids=["httpx", "fleet"], indirect=True)
 def test_an_identity_host_that_is_busy_stops_no_poll(fast: bool, clock: Leaping) -> None:
     """A 429 with Retry-After for a refresh holds back refreshes alone: polls go on, messages come, nobody is told."""
 

@@ -41,7 +41,7 @@ def no_more_descriptors() -> Iterator[None]:
 
 def test_giving_up_under_contention_leaves_the_pool_as_it_was() -> None:
     """encode/httpcore#1093: the library's own pool loses every connection in this; `make soak RUN=cancellations`."""
-    plan = cancellations.Plan(giving_up=200, quiet=True)
+    plan = cancellations.Plan(giving_up=100, quiet=True)
     figures = cancellations.run(cancellations.ours_async, plan)
     assert figures.clean, figures
     assert figures.answered == plan.connections
