@@ -81,6 +81,7 @@ def test_a_facade_that_is_no_python_is_told(here: Layout, broken: bytes) -> None
         edits(here, here.package.parent)
 
 
+@pytest.mark.slow
 def test_without_a_client_to_compare_with_the_type_checker_decides(
     here: Layout, capsys: pytest.CaptureFixture[str]
 ) -> None:

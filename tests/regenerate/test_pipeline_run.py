@@ -115,6 +115,7 @@ def test_an_unusable_input_is_told_in_one_sentence(
     assert not checkout.built.exists()
 
 
+@pytest.mark.slow
 def test_an_overlay_that_loses_an_operation_is_no_success(checkout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
     """A correction whose path is gone from the document is told with its line, and nothing is put in place."""
     overlay = checkout.overlay.read_text().replace("/api/time/{id}", "/api/times/{id}")

@@ -120,6 +120,7 @@ def test_accept_swaps_all_the_same(here: Layout, tmp_path: Path, capsys: pytest.
     assert run(here, "--check") == 0
 
 
+@pytest.mark.slow
 def test_the_edits_made_first_let_the_document_in(here: Layout, tmp_path: Path) -> None:
     """A developer who edits the line that was named runs again, and the tree is swapped."""
     spec = planted(tmp_path, field_renamed)
@@ -305,6 +306,7 @@ def test_a_program_gets_json_of_a_refusal_too(here: Layout, capsys: pytest.Captu
     assert json.loads(said.out)["problems"] == [said.err.strip().removeprefix("30: ")]
 
 
+@pytest.mark.slow
 def test_without_node_the_run_works_and_says_how_the_diff_is_had(
     here: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,7 +70,10 @@ def vcr_config(scenario: Scenario, records: bool) -> dict[str, Any]:
 @pytest.mark.block_network
 @pytest.mark.parametrize(
     ("scenario", "kind"),
-    [pytest.param(row, kind, id=f"{row.name}-{kind}") for row, kind in product(SCENARIOS.values(), KINDS)],
+    [
+        pytest.param(row, kind, id=f"{row.name}-{kind}", marks=[pytest.mark.slow] if kind == "async" else [])
+        for row, kind in product(SCENARIOS.values(), KINDS)
+    ],
 )
 def test_scenario(
     scenario: Scenario,
