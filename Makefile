@@ -27,9 +27,9 @@ $(DEMO): requirements.lock pyproject.toml
 	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(READY): $(DEMO) requirements-dev.lock
-	@echo "Adding the tools from requirements-dev.lock (about half a minute, once)"
-	@$(INSTALL) --require-hashes -r requirements-dev.lock
+$(READY): $(DEMO) tests/requirements-dev.lock
+	@echo "Adding the tools from tests/requirements-dev.lock (about half a minute, once)"
+	@$(INSTALL) --require-hashes -r tests/requirements-dev.lock
 	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 	@$(BIN)/python -m pipeline --prepare || echo "make regenerate will try again; everything else works without"
 	@touch $@
@@ -72,8 +72,8 @@ docs: $(DEMO)  ## print the public interface as text
 LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links pyproject.toml
 lock:  ## renew both locks (needs uv on the PATH)
-	@$(LOCK) --all-extras -o requirements-dev.lock
-	@$(LOCK) --extra demo -c requirements-dev.lock -o requirements.lock
+	@$(LOCK) --all-extras -o tests/requirements-dev.lock
+	@$(LOCK) --extra demo -c tests/requirements-dev.lock -o requirements.lock
 
 clean:  ## remove .venv and caches
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .regenerate dist build

@@ -1,7 +1,7 @@
 """Ask whether a locked package has a known vulnerability: `python -m audit`, a part of `make check`.
 
 pip-audit (Apache-2.0, by the Python Packaging Authority) asks PyPI's advisories about each line of
-requirements-dev.lock, which has every line of requirements.lock.
+requirements-dev.lock, which has every line of the other lock.
 A machine without a network must still be able to check, so that nobody could be asked is one line and no failure.
 pip-audit itself calls a package that the service does not know harmless; of a service that knows none, that is a
 mirror without advisories, and counts as nobody asked.
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-LOCK = Path(__file__).resolve().parents[1] / "requirements-dev.lock"
+LOCK = Path(__file__).resolve().with_name("requirements-dev.lock")
 TOOL = (sys.executable, "-m", "pip_audit", "--require-hashes", "--disable-pip", "--progress-spinner=off", "-f", "json")
 PATIENCE = 90.0
 """Seconds after which the service counts as unreachable; the first run asks for every package, later ones a cache."""

@@ -11,7 +11,7 @@ import pytest
 
 from audit import LOCK, audit
 
-DEMO_LOCK = LOCK.with_name("requirements.lock")
+DEMO_LOCK = LOCK.parents[1] / "requirements.lock"
 FLAW = {"id": "PYSEC-2026-1", "fix_versions": ["1.1"], "aliases": [], "description": "Long."}
 SAFE = {"name": "attrs", "version": "26.1.0", "vulns": []}
 SKIPPED = {"name": "httpx", "skip_reason": "not found"}
