@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from bare import Customer
 from puzzel_chat.sandbox import Sandbox
-
-
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out, of the quick tests, what takes each process a second to collect and has no quick test."""
-    return (collection_path.name == "test_contract.py" and config.option.markexpr == "not slow") or None
 
 
 @pytest.fixture
