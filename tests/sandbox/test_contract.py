@@ -24,6 +24,8 @@ from schemathesis.checks import CHECKS
 from bare import Customer
 from puzzel_chat.sandbox import Sandbox
 
+pytestmark = pytest.mark.slow  # all of it: `make test` does not collect this file
+
 Case: TypeAlias = schemathesis.Case[Any]
 
 DOCUMENT = Path(__file__).parents[2] / "openapi" / "puzzel-chat.json"
@@ -106,7 +108,6 @@ def _operation(case: Case) -> str:
     return str(case.operation.definition.raw["operationId"])
 
 
-@pytest.mark.slow
 @schema.parametrize()
 @bounded
 def test_any_request(case: Case, centre: Centre) -> None:
@@ -115,7 +116,6 @@ def test_any_request(case: Case, centre: Centre) -> None:
         _check(case, centre, customer)
 
 
-@pytest.mark.slow
 @schema.parametrize()
 @bounded
 def test_any_request_on_what_exists(case: Case, centre: Centre) -> None:
