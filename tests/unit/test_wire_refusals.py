@@ -46,7 +46,8 @@ from puzzel_chat._wire.operations import (
     TYPING,
     AnyOperation,
 )
-from puzzel_chat._wire.refusals import error_for, excerpt, refresh_error, wait_asked
+from puzzel_chat._wire.refusals import error_for, refresh_error, wait_asked
+from puzzel_chat._wire.replies import excerpt
 
 KINDS: dict[int, type[ApiError]] = {
     401: AuthenticationError,

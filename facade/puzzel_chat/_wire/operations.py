@@ -17,7 +17,6 @@ from puzzel_chat._html import from_text
 from puzzel_chat._http import Request
 from puzzel_chat._models import Customer, Secret, SecretBytes, Variable, Visitor
 from puzzel_chat._settings import HostName
-from puzzel_chat._wire.values import given
 from puzzel_chat_api import models
 from puzzel_chat_api.api import allocation, authenticate, connect, conversation, queue, time
 from puzzel_chat_api.api.allocation import get_request_status
@@ -34,11 +33,12 @@ from puzzel_chat_api.api.queue import get_queue_info
 from puzzel_chat_api.api.time import get_time_info
 from puzzel_chat_api.provenance import OPERATIONS as THEIRS
 from puzzel_chat_api.provenance import Host
-from puzzel_chat_api.types import UNSET
+from puzzel_chat_api.types import UNSET, Unset
 
 LONGEST_ID = 256
 NOT_A_KEY = "A number is a visual queue id; it goes to visual_queue_id, for the opening hours."
 _P = ParamSpec("_P")
+_T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
 
 
@@ -214,6 +214,11 @@ def as_variables(variables: Iterable[Variable] | Mapping[str, str] | None) -> tu
     if not all(isinstance(one, Variable) and isinstance(one.name, str) and isinstance(one.value, str) for one in found):
         raise InvalidArgument("variables", _NOT_VARIABLES)
     return found
+
+
+def given(value: _T | None) -> _T | Unset:
+    """Return a value to send; None is left out."""
+    return UNSET if value is None else value
 
 
 def token_request(fields: Mapping[str, str]) -> Request:

@@ -1,4 +1,4 @@
-"""From a reply's status to an error of ours, and how much of a reply an error may show."""
+"""From a reply's status to an error of ours."""
 
 from __future__ import annotations
 
@@ -43,19 +43,12 @@ from puzzel_chat._wire.operations import (
     TYPING,
     AnyOperation,
 )
-from puzzel_chat._wire.values import Absent, text, when
+from puzzel_chat._wire.replies import Absent, excerpt, harmless, misfit, text, when
 from puzzel_chat_api.models import ProblemDetails, TokenError
 
-EXCERPT = 256
 LONGEST_OAUTH_ERROR = 4096
 """Longest OAuth error, in bytes; a longer reply holds tokens, or is a page."""
-# A long word with a digit may be a token that the service repeats.
-_TOKEN_LIKE = re.compile(r"(?=[\w.~+/=-]*\d)[\w.~+/=-]{16,}")
-# These requests hold secrets or people's words, which an HTML page in reply may repeat.
-_HOLDS_WORDS = (TOKEN, AUTHENTICATE, ROUTE, SEND)
 _PLAIN_CODE = re.compile(r"[A-Za-z]{1,40}")
-_PLAIN_TYPE = re.compile(r"[a-z]{1,20}/[a-z.+-]{1,30}")
-_TITLE = re.compile(r"<title[^>]*>([^<]{0,100})", re.IGNORECASE)
 
 _KINDS: dict[int, type[ApiError]] = {
     401: AuthenticationError,
@@ -104,34 +97,6 @@ _OAUTH_SETTING = {
         " visitor (its field names can be set in token_fields)",
     ),
 }
-
-
-def excerpt(operation: AnyOperation, reply: Reply) -> str:
-    """Return the beginning of a reply for an error, without tokens and people's words."""
-    text = reply.body[: 4 * EXCERPT].decode("utf-8", "replace")
-    if not text.strip():
-        return "(empty)"
-    if text.lstrip()[:1] == "<":
-        title = None if operation in _HOLDS_WORDS else _TITLE.search(_harmless(text))
-        return f"an HTML page{f' titled {title[1].strip()!r}' if title else ''}"
-    return _size(reply) if operation.private else _harmless(text)[:EXCERPT]
-
-
-def _size(reply: Reply) -> str:
-    kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return f"({len(reply.body):,} bytes{f' of {kind}' if _PLAIN_TYPE.fullmatch(kind) else ''})"
-
-
-def _harmless(text: str) -> str:
-    """Return a text of the service without control characters, and with "…" for what may be a token."""
-    return _TOKEN_LIKE.sub("…", printable(text))
-
-
-def misfit(operation: AnyOperation, reply: Reply, what: str, pointer: str = "") -> ContractError:
-    """Return the error for a reply that does not fit the document."""
-    error = ContractError(operation.name, pointer, what, excerpt(operation, reply))
-    error.host = operation.host
-    return error
 
 
 def problem(reply: Reply) -> ProblemDetails | None:
@@ -199,7 +164,7 @@ def _page(operation: AnyOperation, reply: Reply) -> ContractError | None:
 
 def _host(location: str) -> str:
     try:
-        return _harmless(urlsplit(location).hostname or "")
+        return harmless(urlsplit(location).hostname or "")
     except ValueError:
         return ""
 
@@ -268,7 +233,7 @@ def _words(operation: AnyOperation, found: ProblemDetails) -> str:
     title, code = _word(found.title), _word(found.code)
     if operation.private:
         return code if code and _PLAIN_CODE.fullmatch(code) else ""
-    return ", ".join(_harmless(word) for word in dict.fromkeys((title, code)) if word)
+    return ", ".join(harmless(word) for word in dict.fromkeys((title, code)) if word)
 
 
 def _api_error(operation: AnyOperation, reply: Reply, found: ProblemDetails, words: str) -> PuzzelChatError:

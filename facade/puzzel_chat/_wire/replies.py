@@ -7,15 +7,17 @@ through. A document that does not fit raises `ContractError`; a poll's item that
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Never, TypeAlias, TypeVar
 
 from attrs import evolve, field, frozen
 
 from puzzel_chat import _models as ours
-from puzzel_chat._html import to_text
+from puzzel_chat._errors import ContractError
+from puzzel_chat._html import printable, to_text
 from puzzel_chat._http import Reply
 from puzzel_chat._models import AllocationStage, Role, Secret, SecretDict, secret_or_none
 from puzzel_chat._tokens import DEFAULT_TTL, TokenSet
@@ -31,20 +33,6 @@ from puzzel_chat._wire.operations import (
     AnyOperation,
     Operation,
 )
-from puzzel_chat._wire.refusals import misfit
-from puzzel_chat._wire.values import (
-    Absent,
-    WrongType,
-    flag,
-    identity,
-    new_to_us,
-    own_id,
-    seconds,
-    text,
-    text_or_empty,
-    when,
-    whole,
-)
 from puzzel_chat_api import models as theirs
 from puzzel_chat_api.models import AllocationStatus, AuthorRole, ChatEventKind, ChatMessageType
 from puzzel_chat_api.types import Unset
@@ -55,6 +43,16 @@ Item: TypeAlias = Mapping[str, Any]
 Known: TypeAlias = theirs.TextMessage | theirs.OptionsMessage | theirs.FileMessage | theirs.EventMessage
 # The JSON name of the member that tells the kinds apart; taken from the model, so that the type checker sees a change.
 (_KIND,) = theirs.ChatMessage(type_=ChatMessageType.TEXT).to_dict()
+Absent: TypeAlias = "Unset | None"
+FOREVER = 1e9
+"""Durations from here on (30 years, in seconds) are nonsense."""
+EXCERPT = 256
+# A long word with a digit may be a token that the service repeats.
+_TOKEN_LIKE = re.compile(r"(?=[\w.~+/=-]*\d)[\w.~+/=-]{16,}")
+# These requests hold secrets or people's words, which an HTML page in reply may repeat.
+_HOLDS_WORDS = (TOKEN, AUTHENTICATE, ROUTE, SEND)
+_PLAIN_TYPE = re.compile(r"[a-z]{1,20}/[a-z.+-]{1,30}")
+_TITLE = re.compile(r"<title[^>]*>([^<]{0,100})", re.IGNORECASE)
 
 
 def event(item: object) -> ours.Event:
@@ -402,3 +400,118 @@ def _begins_with(items: list[object], known: tuple[object, ...]) -> bool:
 def now() -> datetime:
     """Return the present moment, for `fetched_at`."""
     return datetime.now(UTC)
+
+
+def new_to_us(_value: Never) -> None:
+    """Accept a value that the service added later: for the type checker, the branches of a `match` cover all."""
+
+
+# Single values. The generated models let one of a wrong type through; here it becomes None. The parameters have the
+# document's types, so that the type checker finds the line that reads a field whose type changes.
+
+
+class WrongType(Exception):
+    """A value without which its item means nothing has a wrong type."""
+
+
+def text(value: str | Absent) -> str | None:
+    """Return a string; lone surrogates, which JSON can hold, become `?`."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
+
+
+def text_or_empty(value: str | Absent) -> str:
+    """Return a string, empty when it is null or missing; raises `WrongType` for any other type."""
+    if (found := "" if isinstance(value, Unset | None) else text(value)) is None:
+        raise WrongType
+    return found
+
+
+def own_id(value: str | int) -> str | None:
+    """Return an id that is always there, as a string; a number counts as one."""
+    if isinstance(value, str):
+        return text(value) or None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def identity(value: str | int | Absent) -> str | None:
+    """Return an id that may be missing, as `own_id` does."""
+    return None if isinstance(value, Unset | None) else own_id(value)
+
+
+def whole(value: int | Absent) -> int | None:
+    """Return a whole number of zero or more."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def seconds(value: float | Absent) -> float | None:
+    """Return a number of seconds; a string of digits counts as one."""
+    found: object = value
+    if isinstance(found, str):
+        found = float(found) if found.isascii() and found.isdigit() and len(found) < 10 else None
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    return float(found) if 0 <= found < FOREVER else None
+
+
+def flag(value: bool | Absent) -> bool | None:
+    """Return a boolean."""
+    return value if isinstance(value, bool) else None
+
+
+def when(value: datetime | Absent) -> datetime | None:
+    """Return a moment in UTC; one without a time zone is taken as UTC."""
+    found: object = value
+    if isinstance(found, str):
+        found = _moment(found)
+    if not isinstance(found, datetime):
+        return None
+    try:
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except OverflowError:
+        return None
+
+
+def _moment(written: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(written)
+    except ValueError:
+        pass
+    # dateutil reads the forms of ISO 8601 that `fromisoformat` does not, such as 2026-11 and 2026-11-23T24:00.
+    # It is imported only when one comes: the import takes 10 ms.
+    from dateutil.parser import isoparse
+
+    try:
+        return isoparse(written)
+    except (ValueError, OverflowError):
+        return None
+
+
+# How much of a reply an error may show.
+
+
+def excerpt(operation: AnyOperation, reply: Reply) -> str:
+    """Return the beginning of a reply for an error, without tokens and people's words."""
+    text = reply.body[: 4 * EXCERPT].decode("utf-8", "replace")
+    if not text.strip():
+        return "(empty)"
+    if text.lstrip()[:1] == "<":
+        title = None if operation in _HOLDS_WORDS else _TITLE.search(harmless(text))
+        return f"an HTML page{f' titled {title[1].strip()!r}' if title else ''}"
+    return _size(reply) if operation.private else harmless(text)[:EXCERPT]
+
+
+def _size(reply: Reply) -> str:
+    kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return f"({len(reply.body):,} bytes{f' of {kind}' if _PLAIN_TYPE.fullmatch(kind) else ''})"
+
+
+def harmless(text: str) -> str:
+    """Return a text of the service without control characters, and with "…" for what may be a token."""
+    return _TOKEN_LIKE.sub("…", printable(text))
+
+
+def misfit(operation: AnyOperation, reply: Reply, what: str, pointer: str = "") -> ContractError:
+    """Return the error for a reply that does not fit the document."""
+    error = ContractError(operation.name, pointer, what, excerpt(operation, reply))
+    error.host = operation.host
+    return error
