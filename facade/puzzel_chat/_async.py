@@ -16,7 +16,7 @@ from weakref import finalize
 
 from puzzel_chat import _exit
 from puzzel_chat._async_transport import AsyncTransport
-from puzzel_chat._client import Application, opened, restored
+from puzzel_chat._client import Application
 from puzzel_chat._clock import Clock
 from puzzel_chat._conversation import Beginning, ConversationState, Progress, masked
 from puzzel_chat._http import AsyncCarrier
@@ -30,10 +30,9 @@ from puzzel_chat._models import (
     TimeInfo,
     Variable,
     Visitor,
-    is_message,
 )
 from puzzel_chat._retry import LEAVE_WITHIN
-from puzzel_chat._session import SessionState
+from puzzel_chat._session import SessionState, opened, restored
 from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Ask, Call, Parts, Send, Sleep, Start, Steps, Stop, Wait
 from puzzel_chat._store import Store
@@ -191,7 +190,7 @@ class AsyncConversation:
     async def messages(self) -> AsyncGenerator[Message]:
         """Yield the messages of all sides, own ones included, until the chat ends. As `events()` otherwise."""
         while (event := await self._run(self._state.session.next_event(self._state.inbox))) is not None:
-            if is_message(event):
+            if isinstance(event, Message):
                 yield event
 
     async def send(self, text: str) -> TextMessage:

@@ -1,36 +1,20 @@
-"""What `PuzzelChat` and `AsyncPuzzelChat` have in common: settings, a store, and how sessions begin or are resumed."""
+"""What `PuzzelChat` and `AsyncPuzzelChat` have in common: settings and a store, put together."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
-from secrets import token_urlsafe
 from typing import Generic, Self, TypeVar
-from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 from attrs import evolve
 
 from puzzel_chat._clock import Clock
-from puzzel_chat._errors import ConfigurationError, InvalidArgument, PuzzelChatError, SessionNotFound, StoreError
-from puzzel_chat._http import Reply, Request
-from puzzel_chat._lease import PollLease
-from puzzel_chat._models import Secret, Visitor, secret_or_none
-from puzzel_chat._retry import again
+from puzzel_chat._errors import ConfigurationError
+from puzzel_chat._models import secret_or_none
 from puzzel_chat._session import SessionState
 from puzzel_chat._settings import ADDRESS_SETTINGS, Region, Settings
-from puzzel_chat._steps import Parts, Send, Sleep, Steps
+from puzzel_chat._steps import Parts
 from puzzel_chat._store import MemoryStore, Store
-from puzzel_chat._tokens import NOBODY, VISITOR_FIELDS, challenge, connect_fields
-from puzzel_chat._wire.operations import (
-    AUTHENTICATE,
-    TOKEN,
-    AnyOperation,
-    authenticate_request,
-    token_request,
-)
-from puzzel_chat._wire.refusals import error_for
-from puzzel_chat._wire.replies import grant, signed_in
 
 TransportT = TypeVar("TransportT")
 RunnerT = TypeVar("RunnerT")
@@ -141,70 +125,3 @@ def _checked(store: Store | None) -> Store:
         told = f"must be a store, such as SQLiteStore('chats.db'); {type(store).__name__} lacks {', '.join(lacking)}"
         raise ConfigurationError("store", told)
     return store
-
-
-def opened(parts: Parts, visitor: Visitor | None) -> Steps[SessionState]:
-    """Open a session: ask for a token, for an unknown visitor or for one who is signed in elsewhere."""
-    if visitor is not None and not isinstance(visitor, Visitor):
-        raise InvalidArgument("visitor", "must be a Visitor, such as Visitor(access_token=…)")
-    attempts = 0
-    while True:
-        attempts += 1
-        try:
-            return (yield from _opened(parts, visitor))
-        except PuzzelChatError as error:
-            error.attempts = attempts
-            # A token that nobody received opened a session that nobody uses: asking again harms nothing. A visitor
-            # signs in anew, for what identifies one may be good for one token only.
-            decision = again(error, attempts, repeatable=True, uniform=parts.clock.uniform)
-            if decision is None:
-                raise
-        yield Sleep(decision.delay)
-
-
-def _opened(parts: Parts, visitor: Visitor | None) -> Steps[SessionState]:
-    settings = parts.settings
-    identified: Mapping[str, str] = NOBODY
-    if visitor is not None:
-        # PKCE ties the token request to this one.
-        verifier = Secret(token_urlsafe(32))
-        reply = yield from _ask(AUTHENTICATE, sign_in_request(settings, visitor, verifier))
-        identified = dict(zip(VISITOR_FIELDS, (signed_in(reply), verifier), strict=True))
-    asked = parts.clock.now()
-    reply = yield from _ask(TOKEN, token_request(connect_fields(settings, identified)))
-    return SessionState.opened(str(uuid4()), parts, grant(reply, asked.wall), asked)
-
-
-def sign_in_request(settings: Settings, visitor: Visitor, verifier: str) -> Request:
-    """Return the request that identifies a visitor at the identity service."""
-    return authenticate_request(settings.solution_id, visitor, challenge(verifier))
-
-
-def _ask(operation: AnyOperation, request: Request) -> Steps[Reply]:
-    reply: Reply = yield Send(request)
-    if error := error_for(operation, reply):
-        raise error
-    return reply
-
-
-def restored(parts: Parts, session_id: str, shared: bool = False) -> SessionState:
-    """Take up a session of the store, with the right to poll unless shared.
-
-    Raises `SessionNotFound`, `SessionInUse`.
-    """
-    lease = PollLease(session_id, parts.store, parts.clock)
-    if not shared:
-        # Before reading: what the last owner still writes would be missed.
-        lease.take()
-    try:
-        stored = parts.store.load(session_id)
-        if stored is None:
-            raise SessionNotFound(
-                f"The store has no session {session_id!r}. It may have ended, or the store is another one:"
-                " use the SQLiteStore of the process that opened it."
-            )
-        return SessionState.restored(stored, parts, lease)
-    except BaseException:
-        with suppress(StoreError):
-            lease.give_back()
-        raise

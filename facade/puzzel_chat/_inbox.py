@@ -36,7 +36,6 @@ from puzzel_chat._models import (
     Role,
     TextMessage,
     UnknownMessage,
-    is_message,
 )
 
 BUFFER = 1000
@@ -228,7 +227,7 @@ class Inbox:
             if mark in known or event.version < max(int(m.partition(":")[0]) for m in known):
                 return None
         self.remember(event.id, mark)
-        if known is not None and is_message(event):
+        if known is not None and isinstance(event, Message):
             return _edited(event), mark
         return event, mark
 
@@ -280,7 +279,7 @@ class Inbox:
     def note_message(self, event: Event) -> None:
         """Keep the transcript as the chat stands now."""
         message = event.message if isinstance(event, MessageEdited) else event
-        if is_message(message):
+        if isinstance(message, Message):
             known = self.messages.get(message.id)
             if known is None or known.version <= message.version:
                 self.messages[message.id] = message

@@ -317,9 +317,8 @@ class ConnectionRecovered(Event):
 
 
 Message: TypeAlias = TextMessage | OptionsMessage | FileMessage | UnknownMessage
-MESSAGE_TYPES = (TextMessage, OptionsMessage, FileMessage, UnknownMessage)
 
 
 def is_message(event: Event) -> TypeGuard[Message]:
     """Return whether `messages()` yields this event."""
-    return isinstance(event, MESSAGE_TYPES)
+    return isinstance(event, Message)

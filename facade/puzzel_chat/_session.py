@@ -1,29 +1,44 @@
-"""One session: its calls, its polls, its token, and how it is kept in the store."""
+"""One session: how it begins, its calls, its polls, its token, and how it is kept in the store."""
 
 from __future__ import annotations
 
 import logging
 import math
 import os
+from collections.abc import Mapping
+from contextlib import suppress
 from math import inf
+from secrets import token_urlsafe
 from typing import NoReturn, Protocol
+from uuid import uuid4
 
 from attrs import define, evolve, field
 
-from puzzel_chat._errors import PuzzelChatError, SessionError, twin
+from puzzel_chat._errors import InvalidArgument, PuzzelChatError, SessionError, SessionNotFound, StoreError, twin
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._inbox import STRANGERS, Feed, Inbox
 from puzzel_chat._lease import PollLease
-from puzzel_chat._models import ConversationEnded, Event, Life
+from puzzel_chat._models import ConversationEnded, Event, Life, Secret, Visitor
 from puzzel_chat._polling import Pace
 from puzzel_chat._refresh import Keeper
 from puzzel_chat._retry import LAST_WORDS_WITHIN, LEAVE_WITHIN, again, within
+from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Flag, Parts, Send, Sleep, Steps, Wait
 from puzzel_chat._store import StoredConversation, StoredSession, Unread
-from puzzel_chat._tokens import Now, TokenLife, TokenSet
-from puzzel_chat._wire.operations import END, POLL, AnyOperation, poll_request, safe_id
+from puzzel_chat._tokens import NOBODY, VISITOR_FIELDS, Now, TokenLife, TokenSet, challenge, connect_fields
+from puzzel_chat._wire.operations import (
+    AUTHENTICATE,
+    END,
+    POLL,
+    TOKEN,
+    AnyOperation,
+    authenticate_request,
+    poll_request,
+    safe_id,
+    token_request,
+)
 from puzzel_chat._wire.refusals import error_for
-from puzzel_chat._wire.replies import Poll, event, poll
+from puzzel_chat._wire.replies import Poll, event, grant, poll, signed_in
 
 log = logging.getLogger("puzzel_chat")
 ALMOST_NOW = 1e-3
@@ -463,3 +478,73 @@ class SessionState:
     def _note(self, conversation: StoredConversation) -> None:
         self.conversations[conversation.id] = conversation
         self.parts.store.save_conversation(self.id, conversation)
+
+
+# How a session begins, and is resumed.
+
+
+def opened(parts: Parts, visitor: Visitor | None) -> Steps[SessionState]:
+    """Open a session: ask for a token, for an unknown visitor or for one who is signed in elsewhere."""
+    if visitor is not None and not isinstance(visitor, Visitor):
+        raise InvalidArgument("visitor", "must be a Visitor, such as Visitor(access_token=…)")
+    attempts = 0
+    while True:
+        attempts += 1
+        try:
+            return (yield from _opened(parts, visitor))
+        except PuzzelChatError as error:
+            error.attempts = attempts
+            # A token that nobody received opened a session that nobody uses: asking again harms nothing. A visitor
+            # signs in anew, for what identifies one may be good for one token only.
+            decision = again(error, attempts, repeatable=True, uniform=parts.clock.uniform)
+            if decision is None:
+                raise
+        yield Sleep(decision.delay)
+
+
+def _opened(parts: Parts, visitor: Visitor | None) -> Steps[SessionState]:
+    settings = parts.settings
+    identified: Mapping[str, str] = NOBODY
+    if visitor is not None:
+        # PKCE ties the token request to this one.
+        verifier = Secret(token_urlsafe(32))
+        reply = yield from _ask(AUTHENTICATE, sign_in_request(settings, visitor, verifier))
+        identified = dict(zip(VISITOR_FIELDS, (signed_in(reply), verifier), strict=True))
+    asked = parts.clock.now()
+    reply = yield from _ask(TOKEN, token_request(connect_fields(settings, identified)))
+    return SessionState.opened(str(uuid4()), parts, grant(reply, asked.wall), asked)
+
+
+def sign_in_request(settings: Settings, visitor: Visitor, verifier: str) -> Request:
+    """Return the request that identifies a visitor at the identity service."""
+    return authenticate_request(settings.solution_id, visitor, challenge(verifier))
+
+
+def _ask(operation: AnyOperation, request: Request) -> Steps[Reply]:
+    reply: Reply = yield Send(request)
+    if error := error_for(operation, reply):
+        raise error
+    return reply
+
+
+def restored(parts: Parts, session_id: str, shared: bool = False) -> SessionState:
+    """Take up a session of the store, with the right to poll unless shared.
+
+    Raises `SessionNotFound`, `SessionInUse`.
+    """
+    lease = PollLease(session_id, parts.store, parts.clock)
+    if not shared:
+        # Before reading: what the last owner still writes would be missed.
+        lease.take()
+    try:
+        stored = parts.store.load(session_id)
+        if stored is None:
+            raise SessionNotFound(
+                f"The store has no session {session_id!r}. It may have ended, or the store is another one:"
+                " use the SQLiteStore of the process that opened it."
+            )
+        return SessionState.restored(stored, parts, lease)
+    except BaseException:
+        with suppress(StoreError):
+            lease.give_back()
+        raise

@@ -17,7 +17,7 @@ from typing import TypeVar
 from puzzel_chat._errors import ConfigurationError, StoreError
 from puzzel_chat._fork import mind_forks
 from puzzel_chat._lease import is_free
-from puzzel_chat._models import Life, Secret, secret_or_none
+from puzzel_chat._models import Life, Secret
 from puzzel_chat._store import SEEN, Right, StoredConversation, StoredSession, Unread
 from puzzel_chat._tokens import TokenSet
 
@@ -313,11 +313,11 @@ def _tokens(db: sqlite3.Connection, session_id: str) -> TokenSet | None:
     access, refresh, generation, ttl, obtained, visitor_id = row
     return TokenSet(
         access=Secret(access),
-        refresh=secret_or_none(refresh),
+        refresh=None if refresh is None else Secret(refresh),
         generation=generation,
         ttl=ttl,
         obtained=obtained,
-        visitor_id=secret_or_none(visitor_id),
+        visitor_id=None if visitor_id is None else Secret(visitor_id),
     )
 
 

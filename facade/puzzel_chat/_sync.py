@@ -15,7 +15,7 @@ from uuid import uuid4
 from weakref import finalize
 
 from puzzel_chat import _exit
-from puzzel_chat._client import Application, opened, restored
+from puzzel_chat._client import Application
 from puzzel_chat._clock import Clock
 from puzzel_chat._conversation import Beginning, ConversationState, Progress, masked
 from puzzel_chat._models import (
@@ -28,10 +28,9 @@ from puzzel_chat._models import (
     TimeInfo,
     Variable,
     Visitor,
-    is_message,
 )
 from puzzel_chat._retry import LEAVE_WITHIN
-from puzzel_chat._session import SessionState
+from puzzel_chat._session import SessionState, opened, restored
 from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Ask, Call, Send, Sleep, Start, Steps, ThreadFlag, Wait
 from puzzel_chat._transport import Transport
@@ -184,7 +183,7 @@ class Conversation:
     def messages(self) -> Iterator[Message]:
         """Yield the messages of all sides, own ones included, until the chat ends. As `events()` otherwise."""
         while (event := self._run(self._state.session.next_event(self._state.inbox))) is not None:
-            if is_message(event):
+            if isinstance(event, Message):
                 yield event
 
     def send(self, text: str) -> TextMessage:

@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 from puzzel_chat import PuzzelChat
-from puzzel_chat._client import restored
 from puzzel_chat._errors import SessionError, SessionInUse, SessionNotFound, StoreError
 from puzzel_chat._lease import LEASE
 from puzzel_chat._models import Secret
 from puzzel_chat._refresh import Refresh
-from puzzel_chat._session import SessionState
+from puzzel_chat._session import SessionState, restored
 from puzzel_chat._settings import Settings
 from puzzel_chat._sqlite import SQLiteStore
 from puzzel_chat._steps import Parts

@@ -14,7 +14,6 @@ from hypothesis.stateful import initialize, precondition, rule
 
 from machines import TWICE, Machine, run
 from puzzel_chat import _inbox, _session
-from puzzel_chat._client import restored
 from puzzel_chat._errors import (
     ApiError,
     ContractError,
@@ -35,7 +34,7 @@ from puzzel_chat._models import (
     Secret,
 )
 from puzzel_chat._retry import LAST_WORDS_WITHIN
-from puzzel_chat._session import SessionState
+from puzzel_chat._session import SessionState, restored
 from puzzel_chat._settings import Settings
 from puzzel_chat._sqlite import SQLiteStore
 from puzzel_chat._steps import Parts

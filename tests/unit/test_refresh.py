@@ -35,13 +35,12 @@ from puzzel_chat import (
     TransportError,
     Visitor,
 )
-from puzzel_chat._client import restored
 from puzzel_chat._fleet._hosts import Host
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._lease import owner_name
 from puzzel_chat._models import Secret
 from puzzel_chat._refresh import FLIGHTS, LEASE
-from puzzel_chat._session import SessionState
+from puzzel_chat._session import SessionState, restored
 from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Parts
 from puzzel_chat._tokens import Now, TokenSet, challenge

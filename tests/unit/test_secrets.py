@@ -23,14 +23,13 @@ from answering import server
 from puzzel_chat import AsyncPuzzelChat, InvalidArgument, PuzzelChat, PuzzelChatError
 from puzzel_chat import _client as _opening
 from puzzel_chat import _models as models
-from puzzel_chat._client import sign_in_request
 from puzzel_chat._clock import Clock
 from puzzel_chat._conversation import ConversationState
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._inbox import Entry, Expected, Feed, Inbox
 from puzzel_chat._models import Secret, SecretBytes, secret_or_none
 from puzzel_chat._refresh import Refresh
-from puzzel_chat._session import SessionState
+from puzzel_chat._session import SessionState, sign_in_request
 from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Parts, Send
 from puzzel_chat._store import MemoryStore, StoredConversation, StoredSession, Unread

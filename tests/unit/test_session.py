@@ -10,10 +10,9 @@ import pytest
 
 from puzzel_chat import Event, MemoryStore, PuzzelChat, PuzzelChatError
 from puzzel_chat._async import inner
-from puzzel_chat._client import restored
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._models import Secret
-from puzzel_chat._session import SessionState
+from puzzel_chat._session import SessionState, restored
 from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Parts
 from puzzel_chat._tokens import TokenSet

@@ -67,4 +67,4 @@ def test_a_shell_decides_nothing() -> None:
         if isinstance(node, ast.ClassDef) and node.name not in ALONE:
             found = [ast.unparse(one.test) for one in ast.walk(node) if isinstance(one, ast.If)]
             branches[node.name] = found
-    assert branches == {"Conversation": ["is_message(event)"], "Session": [], "PuzzelChat": ["self._owned"]}
+    assert branches == {"Conversation": ["isinstance(event, Message)"], "Session": [], "PuzzelChat": ["self._owned"]}

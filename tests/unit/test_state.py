@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from puzzel_chat import PuzzelChat
-from puzzel_chat._client import restored
 from puzzel_chat._errors import (
     AuthenticationError,
     ConfigurationError,
@@ -35,7 +34,7 @@ from puzzel_chat._models import (
     TextMessage,
 )
 from puzzel_chat._routing import check_hours, unknown_hours
-from puzzel_chat._session import SessionState
+from puzzel_chat._session import SessionState, restored
 from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Parts
 from puzzel_chat._store import MemoryStore, Store

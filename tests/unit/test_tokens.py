@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from machines import TWICE, Machine, run
-from puzzel_chat._client import opened
 from puzzel_chat._errors import (
     ConfigurationError,
     PuzzelChatError,
@@ -24,6 +23,7 @@ from puzzel_chat._errors import (
 )
 from puzzel_chat._http import Reply
 from puzzel_chat._models import Secret, Visitor
+from puzzel_chat._session import opened
 from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Parts, Send
 from puzzel_chat._store import MemoryStore
