@@ -75,7 +75,7 @@ def test_a_module_that_the_client_lacks_is_not_looked_for_elsewhere(here: Layout
 @pytest.mark.parametrize("broken", [b"x = (\n", b"a\0b\n", b"# \xe5\n"], ids=["syntax", "nul", "latin"])
 def test_a_facade_that_is_no_python_is_told(here: Layout, broken: bytes) -> None:
     """In the middle of an edit there is a sentence that names the file."""
-    path = here.wire / "values.py"
+    path = here.wire / "refusals.py"
     path.write_bytes(path.read_bytes() + broken)
     with pytest.raises(PipelineError, match=r"The type checker cannot read .*values\.py.*: correct that file"):
         edits(here, here.package.parent)

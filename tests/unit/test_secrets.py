@@ -20,8 +20,7 @@ from httpcore._backends.sync import SyncStream
 
 import puzzel_chat
 from answering import server
-from puzzel_chat import AsyncPuzzelChat, InvalidArgument, PuzzelChat, PuzzelChatError
-from puzzel_chat import _client as _opening
+from puzzel_chat import AsyncPuzzelChat, InvalidArgument, PuzzelChat, PuzzelChatError, _session
 from puzzel_chat import _models as models
 from puzzel_chat._clock import Clock
 from puzzel_chat._conversation import ConversationState
@@ -233,7 +232,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 def connect(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kind: str) -> Connect:
     """Open a session for a visitor and make one call; secrets are in settings and visitor, tries follow at once."""
     monkeypatch.setattr(Clock, "uniform", lambda self, low, high: low)
-    monkeypatch.setattr(_opening, "token_urlsafe", lambda size: TOKEN)
+    monkeypatch.setattr(_session, "token_urlsafe", lambda size: TOKEN)
     visitor = models.Visitor(id_token=TOKEN) if request.param == "signed in" else None
     secrets: dict[str, Any] = {"client_secret": TOKEN, "token_fields": {"password": TOKEN}}
 
