@@ -77,7 +77,7 @@ def test_a_facade_that_is_no_python_is_told(here: Layout, broken: bytes) -> None
     """In the middle of an edit there is a sentence that names the file."""
     path = here.wire / "refusals.py"
     path.write_bytes(path.read_bytes() + broken)
-    with pytest.raises(PipelineError, match=r"The type checker cannot read .*values\.py.*: correct that file"):
+    with pytest.raises(PipelineError, match=r"The type checker cannot read .*refusals\.py.*: correct that file"):
         edits(here, here.package.parent)
 
 
