@@ -491,13 +491,13 @@ def _moment(written: str) -> datetime | None:
 
 def excerpt(operation: AnyOperation, reply: Reply) -> str:
     """Return the beginning of a reply for an error, without tokens and people's words."""
-    text = reply.body[: 4 * EXCERPT].decode("utf-8", "replace")
-    if not text.strip():
+    written = reply.body[: 4 * EXCERPT].decode("utf-8", "replace")
+    if not written.strip():
         return "(empty)"
-    if text.lstrip()[:1] == "<":
-        title = None if operation in _HOLDS_WORDS else _TITLE.search(harmless(text))
+    if written.lstrip()[:1] == "<":
+        title = None if operation in _HOLDS_WORDS else _TITLE.search(harmless(written))
         return f"an HTML page{f' titled {title[1].strip()!r}' if title else ''}"
-    return _size(reply) if operation.private else harmless(text)[:EXCERPT]
+    return _size(reply) if operation.private else harmless(written)[:EXCERPT]
 
 
 def _size(reply: Reply) -> str:
