@@ -114,7 +114,9 @@ def test_no_command_lets_a_service_steer_the_terminal(
     assert "Kari" not in ran.err
 
 
-@pytest.mark.parametrize("as_json", [[], ["--json"]], ids=["text", "json"])
+@pytest.mark.parametrize(
+    "as_json", [pytest.param([], id="text"), pytest.param(["--json"], id="json", marks=pytest.mark.slow)]
+)
 def test_the_demo_prints_nothing_but_text(cli: Run, as_json: list[str]) -> None:
     """The demo, too, has no control characters when it does not write to a terminal."""
     ran = cli("demo", *as_json)

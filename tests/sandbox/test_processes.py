@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import pytest
 
+from quick import quick_only
 from soak.processes import main as soak
 from soak.processes import run
 
-pytestmark = pytest.mark.slow
 
-
-def test_processes_share_one_session() -> None:
-    """Four processes live through 15 lives of one token: one refresh a life, none twice, and no call fails.
+@pytest.mark.parametrize("lives", quick_only([3], [3, 15]))
+def test_processes_share_one_session(lives: int) -> None:
+    """Four processes live through several lives of one token: one refresh a life, none twice, and no call fails.
 
     Two of them, each with the rotating refresh token of one session, have logged people out elsewhere:
     anthropics/claude-code#27933, openclaw/mcporter#306.
     """
-    came = run(processes=4, lives=15, seconds=100)
+    came = run(processes=4, lives=lives, seconds=100)
     assert came.errors == ()
-    assert (came.failed, came.reuse, came.refreshes, sum(came.per_process)) == (0, 0, 15, 15)
+    assert (came.failed, came.reuse, came.refreshes, sum(came.per_process)) == (0, 0, lives, lives)
     assert came.good
-    assert came.calls >= 4 * 2 * 15
+    assert came.calls >= 4 * 2 * lives
 
 
+@pytest.mark.slow
 def test_processes_share_one_session_under_faults() -> None:
     """The same while the token endpoint fails, drops, loses its replies, and processes are killed while refreshing.
 
@@ -36,6 +37,7 @@ def test_processes_share_one_session_under_faults() -> None:
     assert came.faults >= 8
 
 
+@pytest.mark.slow
 def test_the_run_prints_its_table_and_fails_when_a_life_goes_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     """The figures are a Markdown table, and a run that takes too long is no success."""
     assert soak(["--processes", "2", "--lives", "2", "--seconds", "100"]) == 0
