@@ -130,6 +130,7 @@ def test_the_edits_made_first_let_the_document_in(here: Layout, tmp_path: Path) 
     assert run(here, "--check") == 0
 
 
+@pytest.mark.slow
 def test_the_type_checker_has_the_last_word(here: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What the documents alone do not tell, that the facade cannot do with a null, is found at its line."""
 
