@@ -94,6 +94,7 @@ def test_without_a_client_to_compare_with_the_type_checker_decides(
     assert re.search(r'replies\.py:\d+: "TimeInfo" has no attribute "way_out"', capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_written_changes_no_answer(here: Layout, capsys: pytest.CaptureFixture[str]) -> None:
     """The report is a copy of what the screen says: without it the run ends as it would."""
     here.report.mkdir(parents=True)
