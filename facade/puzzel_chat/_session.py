@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from math import inf
 from secrets import token_urlsafe
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, TypeVar
 from uuid import uuid4
 
 from attrs import define, evolve, field
 
+from puzzel_chat._clock import Clock
 from puzzel_chat._errors import InvalidArgument, PuzzelChatError, SessionError, SessionNotFound, StoreError, twin
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._inbox import STRANGERS, Feed, Inbox
@@ -41,6 +43,7 @@ from puzzel_chat._wire.refusals import error_for
 from puzzel_chat._wire.replies import Poll, event, grant, poll, signed_in
 
 log = logging.getLogger("puzzel_chat")
+_T = TypeVar("_T")
 ALMOST_NOW = 1e-3
 """Seconds that are no wait."""
 _FORKED = (
@@ -188,19 +191,10 @@ class SessionState:
 
     def call(self, operation: AnyOperation, request: Request, by: float = inf) -> Steps[Reply]:
         """Send, again when that is safe; all of it by that monotonic time."""
-        clock = self.parts.clock
-        attempts = 0
-        while True:
-            attempts += 1
-            try:
-                return (yield from self.once(operation, request, by))
-            except PuzzelChatError as error:
-                error.attempts = attempts
-                decision = again(error, attempts, repeatable=operation.repeatable, uniform=clock.uniform)
-                if decision is None or clock.monotonic() + decision.delay >= by:
-                    raise
-            # An end goes on while the session closes, at its own pace.
-            yield Sleep(decision.delay, None if operation is END else self.closing)
+        once = partial(self.once, operation, request, by)
+        # An end goes on while the session closes, at its own pace.
+        wake = None if operation is END else self.closing
+        return (yield from _repeated(once, self.parts.clock, operation.repeatable, by, wake))
 
     def once(self, operation: AnyOperation, request: Request, by: float = inf) -> Steps[Reply]:
         """Send once, when the session is open."""
@@ -480,6 +474,23 @@ class SessionState:
         self.parts.store.save_conversation(self.id, conversation)
 
 
+def _repeated(
+    once: Callable[[], Steps[_T]], clock: Clock, repeatable: bool, by: float = inf, wake: Flag | None = None
+) -> Steps[_T]:
+    """Do it once, and again when that is safe; all of it by that monotonic time. `wake` ends a pause."""
+    attempts = 0
+    while True:
+        attempts += 1
+        try:
+            return (yield from once())
+        except PuzzelChatError as error:
+            error.attempts = attempts
+            decision = again(error, attempts, repeatable=repeatable, uniform=clock.uniform)
+            if decision is None or clock.monotonic() + decision.delay >= by:
+                raise
+        yield Sleep(decision.delay, wake)
+
+
 # How a session begins, and is resumed.
 
 
@@ -487,19 +498,9 @@ def opened(parts: Parts, visitor: Visitor | None) -> Steps[SessionState]:
     """Open a session: ask for a token, for an unknown visitor or for one who is signed in elsewhere."""
     if visitor is not None and not isinstance(visitor, Visitor):
         raise InvalidArgument("visitor", "must be a Visitor, such as Visitor(access_token=…)")
-    attempts = 0
-    while True:
-        attempts += 1
-        try:
-            return (yield from _opened(parts, visitor))
-        except PuzzelChatError as error:
-            error.attempts = attempts
-            # A token that nobody received opened a session that nobody uses: asking again harms nothing. A visitor
-            # signs in anew, for what identifies one may be good for one token only.
-            decision = again(error, attempts, repeatable=True, uniform=parts.clock.uniform)
-            if decision is None:
-                raise
-        yield Sleep(decision.delay)
+    # A token that nobody received opened a session that nobody uses: asking again harms nothing. A visitor signs in
+    # anew, for what identifies one may be good for one token only.
+    return (yield from _repeated(partial(_opened, parts, visitor), parts.clock, repeatable=True))
 
 
 def _opened(parts: Parts, visitor: Visitor | None) -> Steps[SessionState]:
