@@ -18,6 +18,7 @@ from puzzel_chat.cli._output import Output, one_line
 from puzzel_chat.cli._sandbox import HappeningPrinter
 from puzzel_chat.cli._ui import event_record, event_text
 from puzzel_chat.sandbox import Happening, Sandbox
+from quick import quick_only
 
 from .conftest import Run
 
@@ -114,9 +115,7 @@ def test_no_command_lets_a_service_steer_the_terminal(
     assert "Kari" not in ran.err
 
 
-@pytest.mark.parametrize(
-    "as_json", [pytest.param([], id="text"), pytest.param(["--json"], id="json", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("as_json", quick_only([[]], [[], ["--json"]]), ids=["text", "json"])
 def test_the_demo_prints_nothing_but_text(cli: Run, as_json: list[str]) -> None:
     """The demo, too, has no control characters when it does not write to a terminal."""
     ran = cli("demo", *as_json)

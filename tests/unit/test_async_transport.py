@@ -19,6 +19,7 @@ from puzzel_chat._async_transport import AsyncTransport, process_and_loop
 from puzzel_chat._errors import SessionError, TransportError
 from puzzel_chat._http import Request
 from puzzel_chat._settings import Settings
+from quick import quick_only
 from soak import cancellations
 
 POLL = Request(operation="pollConversation", method="GET", path="/api/conversation")
@@ -39,9 +40,10 @@ def no_more_descriptors() -> Iterator[None]:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_giving_up_under_contention_leaves_the_pool_as_it_was() -> None:
+@pytest.mark.parametrize("giving_up", quick_only([100], [100, 1000]))
+def test_giving_up_under_contention_leaves_the_pool_as_it_was(giving_up: int) -> None:
     """encode/httpcore#1093: the library's own pool loses every connection in this; `make soak RUN=cancellations`."""
-    plan = cancellations.Plan(giving_up=100, quiet=True)
+    plan = cancellations.Plan(giving_up=giving_up, quiet=True)
     figures = cancellations.run(cancellations.ours_async, plan)
     assert figures.clean, figures
     assert figures.answered == plan.connections

@@ -604,10 +604,9 @@ def test_a_request_that_interrupts_another_keeps_its_time_to_itself(send: Send) 
     assert len(errors) == 1
 
 
-@pytest.mark.slow  # the awaiting client's is quick
 def test_giving_up_under_contention_leaves_the_pool_as_it_was() -> None:
     """The same as for the awaiting client: each connection is there again, and none is left over."""
-    plan = cancellations.Plan(giving_up=100, quiet=True)
+    plan = cancellations.Plan(giving_up=200, quiet=True)
     figures = cancellations.run(cancellations.ours_sync, plan)
     assert figures.clean, figures
     assert figures.answered == plan.connections
