@@ -283,6 +283,11 @@ def test_a_bare_refusal_of_the_token_request_is_about_the_client(status: int) ->
         ("Mon, 23 Nov 2026 12:00:30", None),
         ("Mon, 23 Nov 2026 12:00:30 +99999999999999999999", None),
         ("Mon, 23 Nov 99999 12:00:30 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 -0100", None),
+        ("Mon, 01 Jan 0001 00:00:00 GMT", 0.0),
+        ("Mon, 01 Jan 0001 00:00:00 +0100", 0.0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(asked: str, wait: float | None) -> None:

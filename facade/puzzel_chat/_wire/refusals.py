@@ -43,7 +43,7 @@ from puzzel_chat._wire.operations import (
     TYPING,
     AnyOperation,
 )
-from puzzel_chat._wire.replies import Absent, excerpt, harmless, misfit, text, when
+from puzzel_chat._wire.replies import LAST_YEAR, Absent, excerpt, harmless, misfit, text, when
 from puzzel_chat_api.models import ProblemDetails, TokenError
 
 LONGEST_OAUTH_ERROR = 4096
@@ -118,7 +118,7 @@ def wait_asked(headers: Mapping[str, str]) -> float | None:
     try:
         until = parsedate_to_datetime(asked)
         sent = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
-        return max(0.0, (until - sent).total_seconds())
+        return None if until.year > LAST_YEAR else max(0.0, (until - sent).total_seconds())
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
 

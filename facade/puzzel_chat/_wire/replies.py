@@ -46,6 +46,9 @@ Known: TypeAlias = theirs.TextMessage | theirs.OptionsMessage | theirs.FileMessa
 Absent: TypeAlias = "Unset | None"
 FOREVER = 1e9
 """Durations from here on (30 years, in seconds) are nonsense."""
+FIRST_YEAR, LAST_YEAR = 2000, 2078
+"""No chat was before, or is after: such a moment stands for "not set". SQL's shortest calendar ends in 2079."""
+_MAX_VALUES = frozenset({2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1})
 EXCERPT = 256
 # A long word with a digit may be a token that the service repeats.
 _TOKEN_LIKE = re.compile(r"(?=[\w.~+/=-]*\d)[\w.~+/=-]{16,}")
@@ -347,7 +350,7 @@ def allocation(reply: Reply, now: datetime) -> ours.Allocation:
     found, raw = _parsed(STATUS, reply)
     return ours.Allocation(
         stage=_stage(STATUS, reply, found.status),
-        queue_position=whole(found.queue_position),
+        queue_position=whole(found.queue_position) or None,
         estimated_wait=seconds(found.estimated_wait_seconds),
         agent=agent(found.agent),
         reason=text(found.reason),
@@ -439,8 +442,10 @@ def identity(value: str | int | Absent) -> str | None:
 
 
 def whole(value: int | Absent) -> int | None:
-    """Return a whole number of zero or more."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """Return a whole number of zero or more; .NET's `MaxValue` stands for one that is not set."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        return None
+    return None if value in _MAX_VALUES else value
 
 
 def seconds(value: float | Absent) -> float | None:
@@ -459,16 +464,18 @@ def flag(value: bool | Absent) -> bool | None:
 
 
 def when(value: datetime | Absent) -> datetime | None:
-    """Return a moment in UTC; one without a time zone is taken as UTC."""
+    """Return a moment in UTC; one without a time zone is taken as UTC.
+
+    None for one that stands for "not set", such as .NET's and SQL's first and last days, or the epoch.
+    """
     found: object = value
     if isinstance(found, str):
         found = _moment(found)
     if not isinstance(found, datetime):
         return None
-    try:
-        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-    except OverflowError:
+    if not FIRST_YEAR <= found.year <= LAST_YEAR:
         return None
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _moment(written: str) -> datetime | None:
