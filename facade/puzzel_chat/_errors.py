@@ -44,6 +44,8 @@ Sent = Literal["no", "maybe"]
 CLIENT_CLOSED = "The client was closed. Make a new one."
 CONVERSATION_ENDED = "The conversation has ended. Start a new one to go on."
 QUEUE_FULL = "The queue is full. Try again later, or offer another way to reach you."
+# A status below 400 that is no success passes, too: a cache or a proxy answered.
+_PASSING = frozenset({407, 408, 421, 423, 425, 499})
 _Error = TypeVar("_Error", bound="PuzzelChatError")
 
 
@@ -126,6 +128,8 @@ class ApiError(PuzzelChatError):
         attempts: int = 1,
     ) -> None:
         super().__init__(message, request_id=request_id, attempts=attempts)
+        if status < 400 or status in _PASSING:
+            self.retryable = True
         self.status = status
         self.code = code
         self.title = title

@@ -16,8 +16,16 @@ from uuid import uuid4
 from attrs import define, evolve, field
 
 from puzzel_chat._clock import Clock
-from puzzel_chat._errors import InvalidArgument, PuzzelChatError, SessionError, SessionNotFound, StoreError, twin
-from puzzel_chat._http import Reply, Request
+from puzzel_chat._errors import (
+    ConfigurationError,
+    InvalidArgument,
+    PuzzelChatError,
+    SessionError,
+    SessionNotFound,
+    StoreError,
+    twin,
+)
+from puzzel_chat._http import REDIRECTS, Reply, Request
 from puzzel_chat._inbox import STRANGERS, Feed, Inbox
 from puzzel_chat._lease import PollLease
 from puzzel_chat._models import ConversationEnded, Event, Life, Secret, Visitor
@@ -25,7 +33,7 @@ from puzzel_chat._polling import Pace
 from puzzel_chat._refresh import Keeper
 from puzzel_chat._retry import LAST_WORDS_WITHIN, LEAVE_WITHIN, again, within
 from puzzel_chat._settings import Settings
-from puzzel_chat._steps import Flag, Parts, Send, Sleep, Steps, Wait
+from puzzel_chat._steps import Flag, Parts, Send, Sleep, Steps, Wait, followed
 from puzzel_chat._store import StoredConversation, StoredSession, Unread
 from puzzel_chat._tokens import NOBODY, VISITOR_FIELDS, Now, TokenLife, TokenSet, challenge, connect_fields
 from puzzel_chat._wire.operations import (
@@ -39,7 +47,7 @@ from puzzel_chat._wire.operations import (
     safe_id,
     token_request,
 )
-from puzzel_chat._wire.refusals import error_for
+from puzzel_chat._wire.refusals import error_for, suspected
 from puzzel_chat._wire.replies import Poll, event, grant, poll, signed_in
 
 log = logging.getLogger("puzzel_chat")
@@ -217,6 +225,8 @@ class SessionState:
         clock = self.parts.clock
         tokens = yield from self.keeper.current(by)
         reply: Reply = yield Send(request, tokens.access, None if by == inf else within(by, clock.monotonic()))
+        if reply.status in REDIRECTS:
+            request, reply = yield from followed(request, reply, tokens.access, clock, by, self.keeper.redirected)
         if reply.status == 401:
             tokens = yield from self.keeper.renewed(tokens.generation, by)
             reply = yield Send(request, tokens.access, within(by, clock.monotonic()))
@@ -509,10 +519,13 @@ def _opened(parts: Parts, visitor: Visitor | None) -> Steps[SessionState]:
     if visitor is not None:
         # PKCE ties the token request to this one.
         verifier = Secret(token_urlsafe(32))
-        reply = yield from _ask(AUTHENTICATE, sign_in_request(settings, visitor, verifier))
+        reply = yield from _ask(AUTHENTICATE, sign_in_request(settings, visitor, verifier), parts.clock)
         identified = dict(zip(VISITOR_FIELDS, (signed_in(reply), verifier), strict=True))
     asked = parts.clock.now()
-    reply = yield from _ask(TOKEN, token_request(connect_fields(settings, identified)))
+    try:
+        reply = yield from _ask(TOKEN, token_request(connect_fields(settings, identified)), parts.clock)
+    except ConfigurationError as refused:
+        raise suspected(refused, settings) from None
     return SessionState.opened(str(uuid4()), parts, grant(reply, asked.wall), asked)
 
 
@@ -521,8 +534,9 @@ def sign_in_request(settings: Settings, visitor: Visitor, verifier: str) -> Requ
     return authenticate_request(settings.solution_id, visitor, challenge(verifier))
 
 
-def _ask(operation: AnyOperation, request: Request) -> Steps[Reply]:
+def _ask(operation: AnyOperation, request: Request, clock: Clock) -> Steps[Reply]:
     reply: Reply = yield Send(request)
+    _, reply = yield from followed(request, reply, None, clock, inf, set())
     if error := error_for(operation, reply):
         raise error
     return reply

@@ -30,6 +30,7 @@ REGIONS: Mapping[Region, Mapping[HostName, str]] = {
     },
 }
 """The vendor's two services in each region (help.puzzel.com/node/3665)."""
+DEFAULT_CLIENT_ID = "oneplatform_engage"
 ADDRESS_SETTINGS = ("region", "base_url", "identity_url")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 _SECONDS = ("timeout", "poll_interval")
@@ -100,7 +101,7 @@ class Settings:
     base_url: str = ""
     identity_url: str = ""
     grant_type: str = "visitor"
-    client_id: str = "oneplatform_engage"
+    client_id: str = DEFAULT_CLIENT_ID
     tenant_id: str | None = None
     client_secret: str | None = field(default=None, converter=secret_or_none)
     scope: str | None = None

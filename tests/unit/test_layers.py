@@ -26,7 +26,7 @@ LAYERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("wire", ("_wire",), (BASE, "cores")),
     ("transport", ("_transport", "_async_transport"), (BASE,)),
     ("stores", ("_store", "_sqlite", "_lease"), (BASE, "cores", "clock")),
-    ("steps", ("_steps",), (BASE, "clock", "stores")),
+    ("steps", ("_steps",), (BASE, "cores", "clock", "stores")),
     (
         "workflows",
         ("_refresh", "_session", "_conversation", "_client"),

@@ -129,7 +129,7 @@ def test_retry_after_zero_is_no_leave_to_hammer() -> None:
         NotFound("404", status=404),
         ApiError("410", status=410),
         SessionExpired("Over."),
-        ConfigurationError("base_url", "redirects"),
+        ConfigurationError("client_id", "invalid_client"),
     ],
 )
 def test_what_cannot_pass_ends_the_polling(error: PuzzelChatError) -> None:
@@ -141,7 +141,13 @@ def test_what_cannot_pass_ends_the_polling(error: PuzzelChatError) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [BROKEN, RateLimited("429", status=429), ServerError("500", status=500), ApiError("408", status=408)],
+    [
+        BROKEN,
+        RateLimited("429", status=429),
+        ServerError("500", status=500),
+        *(ApiError(str(status), status=status) for status in (101, 300, 304, 407, 408, 421, 423, 425, 499)),
+        *(ConfigurationError(setting, "redirects") for setting in ("base_url", "identity_url", "region")),
+    ],
 )
 def test_what_passes_never_ends_the_polling(error: PuzzelChatError) -> None:
     """However often it comes, the polling goes on."""

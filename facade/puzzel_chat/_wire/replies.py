@@ -52,8 +52,8 @@ _MAX_VALUES = frozenset({2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1})
 EXCERPT = 256
 # A long word with a digit may be a token that the service repeats.
 _TOKEN_LIKE = re.compile(r"(?=[\w.~+/=-]*\d)[\w.~+/=-]{16,}")
-# These requests hold secrets or people's words, which an HTML page in reply may repeat.
-_HOLDS_WORDS = (TOKEN, AUTHENTICATE, ROUTE, SEND)
+HOLDS_WORDS = (TOKEN, AUTHENTICATE, ROUTE, SEND)
+"""Requests that hold secrets or people's words, which a web page in reply, or a redirect, may repeat."""
 _PLAIN_TYPE = re.compile(r"[a-z]{1,20}/[a-z.+-]{1,30}")
 _TITLE = re.compile(r"<title[^>]*>([^<]{0,100})", re.IGNORECASE)
 
@@ -374,12 +374,12 @@ def sent_message(reply: Reply, conversation_id: str, client_id: str, words: str)
 
 
 def poll(reply: Reply, last: Poll | None = None) -> Poll:
-    """Return a poll's new events, in order, and its cursor; 204 says that nothing is new.
+    """Return a poll's new events, in order, and its cursor; 204 says that nothing is new, and so does a cache's 304.
 
     Items that the reply repeats from `last` are not converted again, and an equal reply is not even parsed.
     """
     last = last or _NO_POLL
-    if reply.status == 204:
+    if reply.status in (204, 205, 304):
         return evolve(last, events=(), cursor=None)
     mark = hash(reply.body)
     if mark == last.mark:
@@ -499,12 +499,18 @@ def _moment(written: str) -> datetime | None:
 def excerpt(operation: AnyOperation, reply: Reply) -> str:
     """Return the beginning of a reply for an error, without tokens and people's words."""
     written = reply.body[: 4 * EXCERPT].decode("utf-8", "replace")
+    if is_page(reply):
+        title = None if operation in HOLDS_WORDS else _TITLE.search(harmless(written))
+        return f"an HTML page{f' titled {title[1].strip()!r}' if title else ''}"
     if not written.strip():
         return "(empty)"
-    if written.lstrip()[:1] == "<":
-        title = None if operation in _HOLDS_WORDS else _TITLE.search(harmless(written))
-        return f"an HTML page{f' titled {title[1].strip()!r}' if title else ''}"
     return _size(reply) if operation.private else harmless(written)[:EXCERPT]
+
+
+def is_page(reply: Reply) -> bool:
+    """Return whether a reply is a web page, or XML, which the service does not write."""
+    begins = reply.body[:512].removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    return begins == b"<" or ("html" in reply.headers.get("content-type", "").lower() and begins not in (b"{", b"["))
 
 
 def _size(reply: Reply) -> str:
@@ -521,4 +527,6 @@ def misfit(operation: AnyOperation, reply: Reply, what: str, pointer: str = "") 
     """Return the error for a reply that does not fit the document."""
     error = ContractError(operation.name, pointer, what, excerpt(operation, reply))
     error.host = operation.host
+    # Not the service's, which may be there again the next time.
+    error.retryable = is_page(reply)
     return error
