@@ -1,6 +1,6 @@
 """The blocking transport, and what it shares with `_async_transport`: bounds, and the HTTP library's errors as ours.
 
-Redirects are never followed, cookies are never kept (a shared jar once gave one customer another's session:
+Redirects are never followed here, cookies are never kept (a shared jar once gave one customer another's session:
 BerriAI/litellm#36149), and TLS is verified. The environment's proxies are used, except for a service on this machine.
 
 A request as a whole has a time, and so has each read. Not bounded in the blocking transport: a reply's head that drips

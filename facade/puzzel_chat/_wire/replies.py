@@ -46,10 +46,10 @@ Known: TypeAlias = theirs.TextMessage | theirs.OptionsMessage | theirs.FileMessa
 Absent: TypeAlias = "Unset | None"
 FOREVER = 1e9
 """Durations from here on (30 years, in seconds) are nonsense."""
+EXCERPT = 256
 FIRST_YEAR, LAST_YEAR = 2000, 2078
 """No chat was before, or is after: such a moment stands for "not set". SQL's shortest calendar ends in 2079."""
 _MAX_VALUES = frozenset({2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1})
-EXCERPT = 256
 # A long word with a digit may be a token that the service repeats.
 _TOKEN_LIKE = re.compile(r"(?=[\w.~+/=-]*\d)[\w.~+/=-]{16,}")
 HOLDS_WORDS = (TOKEN, AUTHENTICATE, ROUTE, SEND)
