@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mappi
 from contextlib import suppress
 from functools import partial
 from inspect import GEN_CLOSED, getgeneratorstate
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import uuid4
 from weakref import finalize
 
@@ -32,7 +32,7 @@ from puzzel_chat._models import (
     Visitor,
 )
 from puzzel_chat._retry import LEAVE_WITHIN
-from puzzel_chat._session import SessionState, opened, restored
+from puzzel_chat._session import EventReader, SessionState, opened, restored
 from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Ask, Call, Parts, Send, Sleep, Start, Steps, Stop, Wait
 from puzzel_chat._store import Store
@@ -107,6 +107,25 @@ class Runner:
         await asyncio.gather(*(call() for call in calls))
 
 
+class AsyncEvents(AsyncGenerator[_T], Generic[_T]):
+    """What `events()` and `messages()` return. An interrupt, a cancellation or an error does not end it: ask again."""
+
+    def __init__(self, runner: Runner, reader: EventReader[_T]) -> None:
+        self._run = runner.run
+        self._reader = reader
+
+    async def asend(self, value: None) -> _T:
+        """Return the next one."""
+        if (event := await self._run(self._reader.next())) is None:
+            raise StopAsyncIteration
+        return event
+
+    async def athrow(self, *error: Any) -> _T:
+        """End it, as `aclose()` does: others may read from now on."""
+        self._reader.close()
+        return await super().athrow(*error)
+
+
 class AsyncConversation:
     """One chat, under an id that the caller chose. As a context manager it ends the chat when the block is left, once.
 
@@ -116,6 +135,7 @@ class AsyncConversation:
     def __init__(self, session: AsyncSession, state: ConversationState, runner: Runner) -> None:
         self._session = session
         self._state = state
+        self._runner = runner
         self._run = runner.run
 
     def __repr__(self) -> str:
@@ -178,20 +198,20 @@ class AsyncConversation:
                 await self._run(self._state.leave_after(error))
                 raise
 
-    async def events(self) -> AsyncGenerator[Event]:
+    def events(self, timeout: float | None = None) -> AsyncGenerator[Event]:
         """Yield everything that happens, in order and once, until `ConversationEnded`, which comes last.
 
-        Asking for the next event says that the last one has been handled. Raises what ended the polling, and
-        `SessionInUse`; once `StoreError`, before what could not be written and a crash would lose: call again to go on.
+        Asking for the next event says that the last one has been handled. One reader at a time: a second one raises
+        `SessionInUse`, as a `PollingLoop` and `Session.poll()` do while there is one. `timeout` bounds the wait for
+        each event in seconds; a request under way is finished first. Raises `EventTimeout` then, after which the next
+        event may be asked for; what ended the polling; `NotFound` when nothing was routed under this id; and once
+        `StoreError`, before what could not be written and a crash would lose: ask again to go on.
         """
-        while (event := await self._run(self._state.session.next_event(self._state.inbox))) is not None:
-            yield event
+        return AsyncEvents(self._runner, self._state.events(timeout))
 
-    async def messages(self) -> AsyncGenerator[Message]:
+    def messages(self, timeout: float | None = None) -> AsyncGenerator[Message]:
         """Yield the messages of all sides, own ones included, until the chat ends. As `events()` otherwise."""
-        while (event := await self._run(self._state.session.next_event(self._state.inbox))) is not None:
-            if isinstance(event, Message):
-                yield event
+        return AsyncEvents(self._runner, self._state.messages(timeout))
 
     async def send(self, text: str) -> TextMessage:
         """Send a line of plain text, at most once.

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from math import inf
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from attrs import define, field, frozen
@@ -14,10 +14,10 @@ from attrs import define, field, frozen
 from puzzel_chat._errors import ApiError, Conflict, NotFound, PuzzelChatError, SessionError
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._inbox import Expected, Inbox, delivery_unknown
-from puzzel_chat._models import Allocation, Customer, TextMessage, Variable, secret_or_none
+from puzzel_chat._models import Allocation, Customer, Event, Message, TextMessage, Variable, secret_or_none
 from puzzel_chat._retry import LEAVE_PAUSE, LEAVE_WITHIN, MAX_ATTEMPTS, RECONCILE_WITHIN, unknown_outcome
 from puzzel_chat._routing import AgentWait, check_hours, checked_timeout, must_leave, unknown_hours
-from puzzel_chat._session import Search, SessionState
+from puzzel_chat._session import EventReader, Search, SessionState
 from puzzel_chat._steps import Call, Sleep, Steps
 from puzzel_chat._wire import replies
 from puzzel_chat._wire.operations import (
@@ -228,6 +228,20 @@ class ConversationState:
         """Ask how the search goes, without trying again."""
         return (yield from self._look(self.session.once))
 
+    # Reading.
+
+    def events(self, timeout: float | None) -> EventReader[Event]:
+        """Return a reader of all events; `timeout` in seconds is for each of them."""
+        return self._reader(Event, timeout)
+
+    def messages(self, timeout: float | None) -> EventReader[Message]:
+        """Return a reader of the messages alone; `timeout` as in `events`."""
+        return self._reader(Message, timeout)
+
+    def _reader(self, kind: Any, timeout: float | None) -> EventReader[Any]:
+        timeout = None if timeout is None else checked_timeout(timeout)
+        return EventReader(self.session, self.inbox, kind, timeout, self.allocation)
+
     # Talking.
 
     def send(self, text: str) -> Steps[TextMessage]:
@@ -256,7 +270,7 @@ class ConversationState:
             if clock.monotonic() >= deadline or not self.session.may_bring(self.inbox):
                 raise delivery_unknown(expected) from error
             with suppress(SessionError):
-                yield from self.session.poll_when_due(None, deadline)
+                yield from self.session.poll_when_due(None, deadline, searching=True)
         return found
 
     # Ending.

@@ -17,10 +17,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import blake2b
+from weakref import ReferenceType, ref
 
 from attrs import define, field, fields, frozen
 
-from puzzel_chat._errors import CONVERSATION_ENDED, ConversationClosed, DeliveryUnknown, PuzzelChatError
+from puzzel_chat._errors import (
+    CONVERSATION_ENDED,
+    ConversationClosed,
+    DeliveryUnknown,
+    PuzzelChatError,
+    SessionInUse,
+)
 from puzzel_chat._html import bare
 from puzzel_chat._models import (
     AgentJoined,
@@ -48,6 +55,10 @@ LONGEST_CURSOR = 4096
 """Characters of a cursor that still fits an address; a longer one is ignored, and what is known is sent again."""
 LAST_REPLIES = 2
 """Replies without an end after which a chat that we ended is over: the first may answer a poll sent before that."""
+_READ_ALREADY = (
+    "The events of conversation {0} are read already: by another events() or messages(), by Session.poll(), or in a"
+    " PollingLoop. Each event goes to one reader only; let that one stop first."
+)
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _NOT_CONTENT = frozenset({"conversation_id", "id", "sent_at", "author", "raw", "version", "problem"})
 _CONTENT: dict[type[Event], tuple[str, ...]] = {}
@@ -61,6 +72,12 @@ class Entry:
     seq: int | None
     event: Event
     mark: str = ""
+
+
+class Reader:
+    """Somebody who takes events. A conversation has one reader at a time."""
+
+    __slots__ = ("__weakref__",)
 
 
 @define
@@ -86,6 +103,11 @@ class Feed:
             if inbox.wanted and len(inbox.unread) >= BUFFER:
                 return True
         return False
+
+    def claim(self, reader: Reader) -> None:
+        """Let one reader have the events of all conversations; raises `SessionInUse`."""
+        for inbox in list(self.inboxes.values()):
+            inbox.claim(reader)
 
     def accept(self, events: Sequence[Event], cursor: str | None, held: int = 0) -> list[Entry]:
         """Take in a reply's events in its order, ends last; return the new ones, to be journaled.
@@ -202,6 +224,19 @@ class Inbox:
     replies_since_ending: int = 0
     failure: PuzzelChatError | None = None
     sends: Sends = field(factory=lambda: Sends())
+    _reader: ReferenceType[Reader] | None = None
+
+    def claim(self, reader: Reader) -> None:
+        """Let one reader have the events, until `release` or as long as it exists; raises `SessionInUse`."""
+        present = self._reader and self._reader()
+        if present is not None and present is not reader:
+            raise SessionInUse(_READ_ALREADY.format(self.conversation_id))
+        self._reader = ref(reader)
+
+    def release(self, reader: Reader) -> None:
+        """Let another reader have the events that follow."""
+        if self._reader is not None and self._reader() is reader:
+            self._reader = None
 
     @property
     def has_news(self) -> bool:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from inspect import GEN_CLOSED, getgeneratorstate
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import uuid4
 from weakref import finalize
 
@@ -30,7 +30,7 @@ from puzzel_chat._models import (
     Visitor,
 )
 from puzzel_chat._retry import LEAVE_WITHIN
-from puzzel_chat._session import SessionState, opened, restored
+from puzzel_chat._session import EventReader, SessionState, opened, restored
 from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Ask, Call, Send, Sleep, Start, Steps, ThreadFlag, Wait
 from puzzel_chat._transport import Transport
@@ -100,6 +100,25 @@ class Runner:
             call()
 
 
+class Events(Generator[_T], Generic[_T]):
+    """What `events()` and `messages()` return. An interrupt, a cancellation or an error does not end it: ask again."""
+
+    def __init__(self, runner: Runner, reader: EventReader[_T]) -> None:
+        self._run = runner.run
+        self._reader = reader
+
+    def send(self, value: None) -> _T:
+        """Return the next one."""
+        if (event := self._run(self._reader.next())) is None:
+            raise StopIteration
+        return event
+
+    def throw(self, *error: Any) -> _T:
+        """End it, as `close()` does: others may read from now on."""
+        self._reader.close()
+        return super().throw(*error)
+
+
 class Conversation:
     """One chat, under an id that the caller chose. As a context manager it ends the chat when the block is left, once.
 
@@ -109,6 +128,7 @@ class Conversation:
     def __init__(self, session: Session, state: ConversationState, runner: Runner) -> None:
         self._session = session
         self._state = state
+        self._runner = runner
         self._run = runner.run
 
     def __repr__(self) -> str:
@@ -171,20 +191,20 @@ class Conversation:
                 self._run(self._state.leave_after(error))
                 raise
 
-    def events(self) -> Iterator[Event]:
+    def events(self, timeout: float | None = None) -> Iterator[Event]:
         """Yield everything that happens, in order and once, until `ConversationEnded`, which comes last.
 
-        Asking for the next event says that the last one has been handled. Raises what ended the polling, and
-        `SessionInUse`; once `StoreError`, before what could not be written and a crash would lose: call again to go on.
+        Asking for the next event says that the last one has been handled. One reader at a time: a second one raises
+        `SessionInUse`, as a `PollingLoop` and `Session.poll()` do while there is one. `timeout` bounds the wait for
+        each event in seconds; a request under way is finished first. Raises `EventTimeout` then, after which the next
+        event may be asked for; what ended the polling; `NotFound` when nothing was routed under this id; and once
+        `StoreError`, before what could not be written and a crash would lose: ask again to go on.
         """
-        while (event := self._run(self._state.session.next_event(self._state.inbox))) is not None:
-            yield event
+        return Events(self._runner, self._state.events(timeout))
 
-    def messages(self) -> Iterator[Message]:
+    def messages(self, timeout: float | None = None) -> Iterator[Message]:
         """Yield the messages of all sides, own ones included, until the chat ends. As `events()` otherwise."""
-        while (event := self._run(self._state.session.next_event(self._state.inbox))) is not None:
-            if isinstance(event, Message):
-                yield event
+        return Events(self._runner, self._state.messages(timeout))
 
     def send(self, text: str) -> TextMessage:
         """Send a line of plain text, at most once.
