@@ -6,10 +6,10 @@ It is `_sync` with `await`; a test compares the two.
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
-from inspect import GEN_CLOSED, getgeneratorstate
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import uuid4
 from weakref import finalize
@@ -19,6 +19,7 @@ from puzzel_chat._async_transport import AsyncTransport
 from puzzel_chat._client import Application
 from puzzel_chat._clock import Clock
 from puzzel_chat._conversation import Beginning, ConversationState, Progress, masked
+from puzzel_chat._errors import InvalidArgument
 from puzzel_chat._http import AsyncCarrier
 from puzzel_chat._models import (
     Allocation,
@@ -72,7 +73,7 @@ class Runner:
                     else:
                         answer = await self._do(ask)
                 except BaseException as error:
-                    if getgeneratorstate(steps) == GEN_CLOSED:
+                    if inspect.getgeneratorstate(steps) == inspect.GEN_CLOSED:
                         if isinstance(error, StopIteration):
                             return error.value  # type: ignore[no-any-return]
                         raise
@@ -98,8 +99,15 @@ class Runner:
                     task.cancel()
                 await asyncio.gather(*self._started, return_exceptions=True)
             case Call():
-                ask.function(ask.argument)
+                if inspect.isawaitable(result := ask.function(ask.argument)):
+                    await result
         return None
+
+    @staticmethod
+    def check(on_progress: Progress | None) -> None:
+        """Raise `InvalidArgument` for what cannot be called."""
+        if on_progress is not None and not callable(on_progress):
+            raise InvalidArgument("on_progress", "must be a function or a coroutine function")
 
     @staticmethod
     async def together(calls: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> None:
@@ -110,7 +118,8 @@ class Runner:
 class AsyncEvents(AsyncGenerator[_T], Generic[_T]):
     """What `events()` and `messages()` return. An interrupt, a cancellation or an error does not end it: ask again."""
 
-    def __init__(self, runner: Runner, reader: EventReader[_T]) -> None:
+    def __init__(self, conversation: AsyncConversation, runner: Runner, reader: EventReader[_T]) -> None:
+        self._conversation = conversation  # a session that nobody holds is closed
         self._run = runner.run
         self._reader = reader
 
@@ -183,6 +192,7 @@ class AsyncConversation:
         Raises `AgentWaitTimeout` after leaving the queue on the server, `QueueClosed`, `QueueFull`, `RoutingRefused`,
         or what makes asking useless. Interrupted in any way, it leaves the queue first.
         """
+        Runner.check(on_progress)
         return await self._run(self._state.wait_for_agent(timeout, on_progress))
 
     async def allocation_updates(self, timeout: float = 120.0) -> AsyncGenerator[Allocation]:
@@ -207,11 +217,11 @@ class AsyncConversation:
         event may be asked for; what ended the polling; `NotFound` when nothing was routed under this id; and once
         `StoreError`, before what could not be written and a crash would lose: ask again to go on.
         """
-        return AsyncEvents(self._runner, self._state.events(timeout))
+        return AsyncEvents(self, self._runner, self._state.events(timeout))
 
     def messages(self, timeout: float | None = None) -> AsyncGenerator[Message]:
         """Yield the messages of all sides, own ones included, until the chat ends. As `events()` otherwise."""
-        return AsyncEvents(self._runner, self._state.messages(timeout))
+        return AsyncEvents(self, self._runner, self._state.messages(timeout))
 
     async def send(self, text: str) -> TextMessage:
         """Send a line of plain text, at most once.
@@ -362,6 +372,7 @@ class AsyncPuzzelChat(Application[AsyncTransport, Runner]):
         `connect`. With `wait=0` it returns as soon as the chat is in the queue. When anything goes wrong nothing stays
         behind: the queue is left and the session closed. Raises what `connect`, `route` and `wait_for_agent` raise.
         """
+        Runner.check(on_progress)
         customer, variables, subject = masked(customer, variables, subject)
         beginning = Beginning.checked(queue_key, visual_queue_id, conversation_id, customer, variables, subject, wait)
         runner = self._runner()

@@ -23,6 +23,7 @@ from attrs import define, field, fields, frozen
 
 from puzzel_chat._errors import (
     CONVERSATION_ENDED,
+    ApiError,
     ConversationClosed,
     DeliveryUnknown,
     PuzzelChatError,
@@ -54,11 +55,14 @@ STRANGERS = 100
 LONGEST_CURSOR = 4096
 """Characters of a cursor that still fits an address; a longer one is ignored, and what is known is sent again."""
 LAST_REPLIES = 2
-"""Replies without an end after which a chat that we ended is over: the first may answer a poll sent before that."""
+"""Replies without its end event after which a chat that is over gets one from us: the first may answer a poll sent
+before that."""
 _READ_ALREADY = (
     "The events of conversation {0} are read already: by another events() or messages(), by Session.poll(), or in a"
     " PollingLoop. Each event goes to one reader only; let that one stop first."
 )
+AWAIT_END = (Life.ENDING, Life.CLOSED)
+"""Lives of a conversation that is over and whose end event has not come."""
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _NOT_CONTENT = frozenset({"conversation_id", "id", "sent_at", "author", "raw", "version", "problem"})
 _CONTENT: dict[type[Event], tuple[str, ...]] = {}
@@ -109,6 +113,11 @@ class Feed:
         for inbox in list(self.inboxes.values()):
             inbox.claim(reader)
 
+    def release(self, reader: Reader) -> None:
+        """Let others have the events that follow."""
+        for inbox in list(self.inboxes.values()):
+            inbox.release(reader)
+
     def accept(self, events: Sequence[Event], cursor: str | None, held: int = 0) -> list[Entry]:
         """Take in a reply's events in its order, ends last; return the new ones, to be journaled.
 
@@ -123,10 +132,10 @@ class Feed:
         for inbox in list(self.inboxes.values()):
             if len(inbox.seen) > MEMORY:
                 inbox.forget_oldest(max(len(batch), held))
-            if inbox.life is Life.ENDING:
+            if inbox.life in AWAIT_END:
                 inbox.replies_since_ending += 1
                 if inbox.replies_since_ending >= LAST_REPLIES:
-                    self._end_ours(inbox, entries)
+                    self._end(inbox, entries)
         return entries
 
     def restore(self, unread: Iterable[tuple[int, Event]], cursor: str | None) -> None:
@@ -146,22 +155,25 @@ class Feed:
         """Tell every conversation that polls succeed again, after so many seconds."""
         self._tell(lambda cid: ConnectionRecovered(conversation_id=cid, id=f"{cid}:recovered", after=after))
 
-    def end_ours(self) -> None:
-        """End the chats that we ended at the service, though no reply told their end."""
+    def end_all_over(self) -> None:
+        """End the chats that are over at the service, though no reply brought their end event."""
         for inbox in list(self.inboxes.values()):
-            self._end_ours(inbox, [])
+            self._end(inbox, [])
 
     def failed(self, error: PuzzelChatError) -> None:
-        """Fail every conversation for good; one that we ended simply ends."""
+        """Fail every conversation for good; one that is over simply ends, as all do when the service says so."""
         self.failure = error
+        gone = isinstance(error, ConversationClosed) or (isinstance(error, ApiError) and error.status == 410)
         for inbox in list(self.inboxes.values()):
+            if gone:
+                inbox.over(Life.CLOSED)
             if inbox.life is Life.OPEN:
                 inbox.failure = error
-        self.end_ours()
+        self.end_all_over()
 
     def _inbox(self, conversation_id: str) -> Inbox:
         if conversation_id not in self.inboxes:
-            self.inboxes[conversation_id] = Inbox(conversation_id)
+            self.inboxes[conversation_id] = Inbox(conversation_id, failure=self.failure)
         return self.inboxes[conversation_id]
 
     def _deliver(self, event: Event, entries: list[Entry]) -> None:
@@ -197,11 +209,12 @@ class Feed:
         inbox.enqueue(entry)
         entries.append(entry)
 
-    def _end_ours(self, inbox: Inbox, entries: list[Entry]) -> None:
-        if inbox.life is not Life.ENDING:
+    def _end(self, inbox: Inbox, entries: list[Entry]) -> None:
+        if inbox.life not in AWAIT_END:
             return
+        by = Role.CUSTOMER if inbox.life is Life.ENDING else Role.UNKNOWN
         cid, inbox.life = inbox.conversation_id, Life.ENDED
-        ended = ConversationEnded(conversation_id=cid, id=f"{cid}:end", by=Role.CUSTOMER)
+        ended = ConversationEnded(conversation_id=cid, id=f"{cid}:end", by=by)
         self._enqueue(inbox, ended, fingerprint(ended), entries)
 
     def _tell(self, make: Callable[[str], Event]) -> None:
@@ -248,10 +261,10 @@ class Inbox:
         if self.life.over:
             raise ConversationClosed(CONVERSATION_ENDED)
 
-    def ending(self) -> None:
-        """Note that we ended the chat at the service."""
+    def over(self, life: Life) -> None:
+        """Note that the chat is over at the service: ended by us (ENDING) or by somebody else (CLOSED)."""
         if self.life is Life.OPEN:
-            self.life = Life.ENDING
+            self.life = life
 
     def news(self, event: Event) -> tuple[Event, str] | None:
         """Judge an incoming event: return None when it is known, else what to deliver, and its mark."""
@@ -282,6 +295,14 @@ class Inbox:
         if isinstance(entry.event, ConversationEnded):
             self.life = Life.READ
         return entry
+
+    def take_back(self, event: Event) -> None:
+        """Let the next caller have what this one still has in hand and could not handle."""
+        back = [entry for entry in self.in_hand if entry.event is event]
+        self.in_hand = [entry for entry in self.in_hand if entry.event is not event]
+        self.unread[:0] = back
+        if back and self.life is Life.READ:
+            self.life = Life.ENDED
 
     def done(self) -> list[Entry]:
         """Return what the caller had in hand and is done with."""

@@ -256,6 +256,7 @@ class SessionState:
             self._collecting -= 1
             if not self._collecting:
                 self._collector = None
+                self.feed.release(reader)
 
     def poll_when_due(self, inbox: Inbox | None, by: float = inf, *, searching: bool = False) -> Steps[None]:
         """Make one poll when it is due, unless another caller has just brought what this inbox waits for.
@@ -268,11 +269,11 @@ class SessionState:
             yield self._turn(max(0.0, min(self.pace.period, by - clock.monotonic())))
             if searching or clock.monotonic() >= by:
                 return
-        if inbox is not None and inbox.has_news:
+        self.check_open(POLL)
+        if self.feed.failure is not None or (inbox is not None and inbox.has_news):
             return
         self._polling = True
         try:
-            self.check_open(POLL)
             left, delay = max(0.0, by - clock.monotonic()), self.delay(searching)
             yield Sleep(min(delay, left), self.closing)
             self.check_open(POLL)
@@ -293,7 +294,7 @@ class SessionState:
         try:
             self.check_open(POLL)
             # Somebody who looks for a message that was sent polls too, and may have done it just now.
-            if self.delay(searching=False) > ALMOST_NOW:
+            if self.feed.failure is not None or self.delay(searching=False) > ALMOST_NOW:
                 return None, None
             began = self.parts.clock.monotonic()
             return began, (yield from self._poll())
@@ -373,7 +374,7 @@ class SessionState:
             log.info("polls of session %s fail for now: %s", self.id, type(error).__name__)
             self.feed.degraded(str(error))
         if clock.monotonic() - max(self.pace.failing_since or 0.0, self._last_ending) >= LAST_WORDS_WITHIN:
-            self.feed.end_ours()
+            self.feed.end_all_over()
 
     # What callers take, and are done with.
 
@@ -465,12 +466,12 @@ class SessionState:
         """Return the conversations that nobody has ended, as far as is known here."""
         return [one for one in {*self.conversations, *self.route_sent} if not self.inbox(one).life.over]
 
-    def ended(self, conversation_id: str) -> None:
-        """Keep that we have ended the conversation at the service."""
-        self.inbox(conversation_id).ending()
+    def ended(self, conversation_id: str, life: Life = Life.ENDING) -> None:
+        """Keep that the conversation is over at the service, ended by us or (CLOSED) by somebody else."""
+        self.inbox(conversation_id).over(life)
         self._last_ending = self.parts.clock.monotonic()
         known = self.conversations.get(conversation_id, StoredConversation(id=conversation_id))
-        self._note(known if known.life.over else evolve(known, life=Life.ENDING))
+        self._note(known if known.life.over else evolve(known, life=life))
 
     def leave_by(self, conversation_id: str) -> float:
         """Return the monotonic deadline for all leaving that begins now.

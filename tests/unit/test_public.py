@@ -14,13 +14,13 @@ import pytest
 import puzzel_chat
 
 NAMES = """
-Agent AgentJoined AgentLeft AgentTyping AgentWaitTimeout Allocation AllocationStage ApiError AsyncConversation
-AsyncPuzzelChat AsyncSession AuthenticationError Author ConfigurationError Conflict ConnectionDegraded
-ConnectionRecovered ContractError Conversation ConversationClosed ConversationEnded Customer DeliveryUnknown
-Difference Event EventTimeout FileMessage InvalidArgument Life LoopStats MemoryStore Message MessageEdited NotFound
-Observation OperationInfo Option OptionsMessage PermissionDenied PollingLoop Probe ProbeReport PuzzelChat
-PuzzelChatError QueueClosed QueueFull QueueInfo RateLimited ReplyTooLarge Role RoutingError RoutingRefused SQLiteStore
-ServerError Session SessionError SessionExpired SessionInUse SessionNotFound Settings Store StoreError
+AfterError Agent AgentJoined AgentLeft AgentTyping AgentWaitTimeout Allocation AllocationStage ApiError
+AsyncConversation AsyncPuzzelChat AsyncSession AuthenticationError Author ConfigurationError Conflict
+ConnectionDegraded ConnectionRecovered ContractError Conversation ConversationClosed ConversationEnded Customer
+DeliveryUnknown Difference Event EventTimeout FileMessage InvalidArgument Life LoopStats MemoryStore Message
+MessageEdited NotFound Observation OperationInfo Option OptionsMessage PermissionDenied PollingLoop Probe ProbeReport
+PuzzelChat PuzzelChatError QueueClosed QueueFull QueueInfo RateLimited ReplyTooLarge Role RoutingError RoutingRefused
+SQLiteStore ServerError Session SessionError SessionExpired SessionInUse SessionNotFound Settings Store StoreError
 StoredConversation StoredSession TextMessage TimeInfo TokenSet TransportError UnknownMessage Unread Variable Visitor
 __version__ is_message operations
 """
