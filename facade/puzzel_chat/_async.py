@@ -374,7 +374,9 @@ class AsyncPuzzelChat(Application[AsyncTransport, Runner]):
         """
         Runner.check(on_progress)
         customer, variables, subject = masked(customer, variables, subject)
-        beginning = Beginning.checked(queue_key, visual_queue_id, conversation_id, customer, variables, subject, wait)
+        beginning = Beginning.checked(
+            self._parts.settings, queue_key, visual_queue_id, conversation_id, customer, variables, subject, wait
+        )
         runner = self._runner()
         session = await runner.run(opened(self._parts, visitor))
         conversation = ConversationState(session, beginning.conversation_id)

@@ -28,6 +28,7 @@ from puzzel_chat._models import Allocation, Customer, Event, Life, Message, Text
 from puzzel_chat._retry import LEAVE_PAUSE, LEAVE_WITHIN, MAX_ATTEMPTS, RECONCILE_WITHIN, unknown_outcome
 from puzzel_chat._routing import CLOSING, AgentWait, check_hours, checked_timeout, must_leave, unknown_hours
 from puzzel_chat._session import EventReader, Search, SessionState
+from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Call, Sleep, Steps
 from puzzel_chat._wire import replies
 from puzzel_chat._wire.operations import (
@@ -40,6 +41,7 @@ from puzzel_chat._wire.operations import (
     AnyOperation,
     as_customer,
     as_variables,
+    check_size,
     checked_id,
     end_request,
     queue_request,
@@ -87,6 +89,7 @@ class Beginning:
     @classmethod
     def checked(
         cls,
+        settings: Settings,
         queue_key: str,
         visual_queue_id: str | int | None,
         conversation_id: str | None,
@@ -98,7 +101,8 @@ class Beginning:
         """Check the arguments; raises `InvalidArgument` for what no request can carry."""
         wait = checked_timeout(wait, "wait")
         chosen = str(uuid4()) if conversation_id is None else checked_id("conversation_id", conversation_id)
-        route_request(chosen, queue_key, customer, variables, subject)
+        routing = route_request(chosen, queue_key, customer, variables, subject)
+        check_size("variables", routing, settings.max_message_bytes)
         if visual_queue_id is not None:
             queue_request(visual_queue_id)
         return cls(queue_key, visual_queue_id, chosen, customer, variables, subject, wait)
@@ -139,6 +143,7 @@ class ConversationState:
     ) -> Steps[Allocation]:
         """Ask for an agent; a request without a clear answer is looked for before it is made again."""
         request = route_request(self.id, queue_key, customer, variables, subject)
+        check_size("variables", request, self.session.parts.settings.max_message_bytes)
         self.inbox.check_open()
         with self._searching():
             return (yield from self._learning(self._unless_stopped(self._route(request))))
@@ -274,6 +279,7 @@ class ConversationState:
         with self.inbox.sends.expecting(str(uuid4()), text) as expected:
             try:
                 request = send_request(self.id, text, expected.client_id)
+                check_size("text", request, self.session.parts.settings.max_message_bytes)
                 reply = yield from self._learning(self.session.call(SEND, request))
                 message = replies.sent_message(reply, self.id, expected.client_id, text)
             except PuzzelChatError as error:

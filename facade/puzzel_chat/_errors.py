@@ -12,7 +12,7 @@ PuzzelChatError(retryable, request_id, attempts, host)
 │   ├── RateLimited(retry_after)          429
 │   └── ServerError                       5xx
 ├── ContractError(operation, pointer, excerpt)  a reply that does not fit the API's document
-│   └── ReplyTooLarge                     more bytes than max_reply_bytes
+│   └── ReplyTooLarge                     more than 8 MiB
 ├── SessionError
 │   ├── SessionExpired                    the service no longer accepts the token
 │   ├── SessionNotFound                   the store has no such session
@@ -179,7 +179,7 @@ class ContractError(PuzzelChatError):
 
 
 class ReplyTooLarge(ContractError):
-    """A reply is larger than the setting `max_reply_bytes` allows; a chat goes on, and its next polls may succeed."""
+    """A reply is larger than 8 MiB, the most that is read; polls go on, and the next reply may be smaller."""
 
 
 class SessionError(PuzzelChatError):

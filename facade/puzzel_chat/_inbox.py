@@ -7,6 +7,9 @@
 
 What a poll returns is unknown (the whole history, what follows a cursor, or what was not read yet), so nothing here
 relies on it: an item is known by its id *and* its content. The order is the service's.
+
+A service may begin its ids again. So a message under a known id, written later, in other words and without a higher
+version is a new one; an edit has a higher version, or the same time.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import blake2b
+from math import inf
 from weakref import ReferenceType, ref
 
 from attrs import define, field, fields, frozen
@@ -128,7 +132,8 @@ class Feed:
         for event in batch:
             self._deliver(event, entries)
         if cursor is not None and len(cursor) <= LONGEST_CURSOR:
-            self.cursor = cursor
+            # When the service begins its numbers again, what it has said since is asked for from the start.
+            self.cursor = None if _fell(self.cursor, cursor) else cursor
         for inbox in list(self.inboxes.values()):
             if len(inbox.seen) > MEMORY:
                 inbox.forget_oldest(max(len(batch), held))
@@ -233,6 +238,7 @@ class Inbox:
     in_hand: list[Entry] = field(factory=list)
     seen: OrderedDict[str, tuple[str, ...]] = field(factory=OrderedDict)
     messages: dict[str, Message] = field(factory=dict)
+    retired: list[Message] = field(factory=list)
     life: Life = Life.OPEN
     replies_since_ending: int = 0
     failure: PuzzelChatError | None = None
@@ -268,16 +274,22 @@ class Inbox:
 
     def news(self, event: Event) -> tuple[Event, str] | None:
         """Judge an incoming event: return None when it is known, else what to deliver, and its mark."""
-        mark = fingerprint(event)
+        mark = marked(event)
         known = self.seen.get(event.id)
-        if known is not None:
-            self.seen.move_to_end(event.id)
-            if mark in known or event.version < max(int(m.partition(":")[0]) for m in known):
-                return None
+        if known is None:
+            self.remember(event.id, mark)
+            return event, mark
+        self.seen.move_to_end(event.id)
+        earlier, present = [Mark.of(one) for one in known], Mark.of(mark)
+        if begins_again(event, earlier):
+            self.sends.claimed.discard(event.id)
+            self.remember(event.id, mark)
+            return event, mark
+        same = any((one.version, one.content) == (present.version, present.content) for one in earlier)
+        if same or event.version < max(one.version for one in earlier):
+            return None
         self.remember(event.id, mark)
-        if known is not None and isinstance(event, Message):
-            return _edited(event), mark
-        return event, mark
+        return (_edited(event) if isinstance(event, Message) else event), mark
 
     def enqueue(self, entry: Entry) -> None:
         """Let an event wait for the caller; the end stays last, and events nobody asked for are bounded."""
@@ -327,7 +339,7 @@ class Inbox:
 
     def transcript(self) -> tuple[Message, ...]:
         """Return the messages known here, in the order of their times; those without one keep their place."""
-        messages = list(self.messages.values())
+        messages = [*self.retired, *self.messages.values()]
         if any(message.sent_at is None for message in messages):
             return tuple(messages)
         return tuple(sorted(messages, key=lambda message: message.sent_at or _NEVER))
@@ -335,10 +347,53 @@ class Inbox:
     def note_message(self, event: Event) -> None:
         """Keep the transcript as the chat stands now."""
         message = event.message if isinstance(event, MessageEdited) else event
-        if isinstance(message, Message):
-            known = self.messages.get(message.id)
-            if known is None or known.version <= message.version:
-                self.messages[message.id] = message
+        if not isinstance(message, Message):
+            return
+        known = self.messages.get(message.id)
+        if known is not None:
+            if begins_again(message, [Mark.of(marked(known))]):
+                self.retired.append(known)
+            elif begins_again(known, [Mark.of(marked(message))]) or known.version > message.version:
+                return
+        self.messages[message.id] = message
+
+
+@frozen
+class Mark:
+    """What is remembered of an event: its version, a hash of its content, and when and by whom it was written."""
+
+    version: int
+    content: str
+    sent_at: float
+    role: str
+
+    @classmethod
+    def of(cls, written: str) -> Mark:
+        """Read a mark; those of an older file have no time and no role."""
+        version, content, sent_at, role = (*written.split(":"), "", "")[:4]
+        return cls(int(version), content, float(sent_at or inf), role)
+
+    def differs(self, other: Mark) -> bool:
+        """Whether it has other words or another author."""
+        nobody = ("", Role.UNKNOWN.value)
+        another = self.role != other.role and self.role not in nobody and other.role not in nobody
+        return another or self.content != other.content
+
+
+def marked(event: Event) -> str:
+    """Return the mark of an event, as it is stored."""
+    if event.sent_at is None:
+        return fingerprint(event)
+    return f"{fingerprint(event)}:{event.sent_at.timestamp():.6f}:{event.author.role.value}"
+
+
+def begins_again(event: Event, earlier: list[Mark]) -> bool:
+    """Return whether a message has a known id and is another one: later, other words or author, no higher version."""
+    if event.sent_at is None or not isinstance(event, Message):
+        return False
+    mark = Mark.of(marked(event))
+    later = mark.sent_at > max(one.sent_at for one in earlier)
+    return later and mark.version <= max(one.version for one in earlier) and all(map(mark.differs, earlier))
 
 
 def fingerprint(event: Event) -> str:
@@ -360,6 +415,10 @@ def fingerprint(event: Event) -> str:
 
 def _is_end(event: Event) -> bool:
     return isinstance(event, ConversationEnded)
+
+
+def _fell(before: str | None, now: str) -> bool:
+    return before is not None and before.isdecimal() and now.isdecimal() and int(now) < int(before)
 
 
 def _edited(event: Message) -> MessageEdited:

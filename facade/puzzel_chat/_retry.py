@@ -12,7 +12,15 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from puzzel_chat._errors import ApiError, ContractError, PuzzelChatError, RateLimited, ServerError, TransportError
+from puzzel_chat._errors import (
+    ApiError,
+    ContractError,
+    PuzzelChatError,
+    RateLimited,
+    ReplyTooLarge,
+    ServerError,
+    TransportError,
+)
 
 Uniform = Callable[[float, float], float]
 
@@ -93,11 +101,11 @@ def within(by: float, now: float) -> float | None:
 def ends_a_loop(error: PuzzelChatError, undecodable: int) -> bool:
     """Return whether a loop of polls must stop at this error.
 
-    It goes on after a passing failure (no reply, 408, 429, 5xx), and after fewer than three undecodable replies in a
-    row (`undecodable` includes this one). Any other error would only come again.
+    It goes on after a passing failure (no reply, 408, 429, 5xx), after a reply that is too large, and after fewer than
+    three undecodable replies in a row (`undecodable` includes this one). Any other error would only come again.
     """
     if isinstance(error, ContractError):
-        return undecodable >= MAX_UNDECODABLE
+        return undecodable >= MAX_UNDECODABLE and not isinstance(error, ReplyTooLarge)
     if isinstance(error, ApiError) and error.status == 408:
         return False
     return not error.retryable

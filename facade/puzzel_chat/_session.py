@@ -508,9 +508,9 @@ class EventReader(Reader, Generic[_T]):
         session.check_lease()
         by = inf if self.timeout is None else session.parts.clock.monotonic() + self.timeout
         try:
+            if inbox.life is not Life.READ:
+                inbox.claim(self)
             while not self.over:
-                if inbox.life is not Life.READ:
-                    inbox.claim(self)
                 event = session.take(inbox)
                 if isinstance(event, self.kind):
                     return cast("_T", event)
