@@ -38,6 +38,7 @@ class Application(Generic[TransportT, RunnerT]):
         token_fields: Mapping[str, str] | None = None,
         timeout: float = 10.0,
         poll_interval: float = 1.0,
+        max_message_bytes: int = 65_536,
         allow_insecure_http: bool = False,
         store: Store | None = None,
     ) -> None:
@@ -55,6 +56,7 @@ class Application(Generic[TransportT, RunnerT]):
             token_fields=token_fields or {},
             timeout=timeout,
             poll_interval=poll_interval,
+            max_message_bytes=max_message_bytes,
             allow_insecure_http=allow_insecure_http,
         )
         self._assemble(self._new_parts(settings, _checked(store), Clock()), self._new_transport(settings))

@@ -12,6 +12,7 @@ PuzzelChatError(retryable, request_id, attempts, host)
 │   ├── RateLimited(retry_after)          429
 │   └── ServerError                       5xx
 ├── ContractError(operation, pointer, excerpt)  a reply that does not fit the API's document
+│   └── ReplyTooLarge                     more than 8 MiB
 ├── SessionError
 │   ├── SessionExpired                    the service no longer accepts the token
 │   ├── SessionNotFound                   the store has no such session
@@ -23,6 +24,7 @@ PuzzelChatError(retryable, request_id, attempts, host)
 │   ├── RoutingRefused(reason)
 │   └── AgentWaitTimeout(last)            also a TimeoutError
 ├── DeliveryUnknown(text, client_id)      a message that may or may not have arrived
+├── EventTimeout                          no event in the time that events() was given; also a TimeoutError
 └── ConversationClosed                    an action on a chat that has ended
 
 No error message contains a token, a secret or a customer's words. The text of an unconfirmed message is in
@@ -138,7 +140,7 @@ class ApiError(PuzzelChatError):
 
 
 class AuthenticationError(ApiError):
-    """401: the token was not accepted, even after one refresh."""
+    """401: the token was not accepted, not even a fresh one."""
 
 
 class PermissionDenied(ApiError):
@@ -180,6 +182,10 @@ class ContractError(PuzzelChatError):
         self.excerpt = excerpt[:256]
 
 
+class ReplyTooLarge(ContractError):
+    """A reply is larger than 8 MiB, the most that is read; polls go on, and the next reply may be smaller."""
+
+
 class SessionError(PuzzelChatError):
     """The session as a whole cannot be used."""
 
@@ -193,7 +199,7 @@ class SessionNotFound(SessionError):
 
 
 class SessionInUse(SessionError):
-    """Another process or object polls the session; only one at a time may."""
+    """Somebody else polls the session, or reads the conversation's events; only one at a time may."""
 
     retryable = True
 
@@ -248,6 +254,12 @@ class DeliveryUnknown(PuzzelChatError):
         super().__init__(message)
         self.text = text
         self.client_id = client_id
+
+
+class EventTimeout(PuzzelChatError, TimeoutError):
+    """Nothing happened in the time that `events(timeout=…)` was given; the chat goes on, and so may the loop."""
+
+    retryable = True
 
 
 class ConversationClosed(PuzzelChatError):

@@ -18,6 +18,7 @@ from puzzel_chat._errors import (
     ContractError,
     PuzzelChatError,
     RateLimited,
+    ReplyTooLarge,
     ServerError,
     TransportError,
 )
@@ -109,12 +110,13 @@ def within(by: float, now: float) -> float | None:
 def ends_a_loop(error: PuzzelChatError, undecodable: int) -> bool:
     """Return whether a loop of polls must stop at this error.
 
-    It goes on after a passing failure (no reply, 408, 429, 5xx, a web page, a redirect), and after fewer than three
-    undecodable replies in a row (`undecodable` includes this one). Any other error would only come again.
+    It goes on after a passing failure (no reply, 408, 429, 5xx, a web page, a redirect), after a reply that is too
+    large, and after fewer than three undecodable replies in a row (`undecodable` includes this one). Any other error
+    would only come again.
     """
     if error.retryable:
         return False
     if isinstance(error, ContractError):
-        return undecodable >= MAX_UNDECODABLE
+        return undecodable >= MAX_UNDECODABLE and not isinstance(error, ReplyTooLarge)
     # The address was right when the session was opened: what stands in its place now may go.
     return not (isinstance(error, ConfigurationError) and error.setting in ADDRESS_SETTINGS)

@@ -32,7 +32,15 @@ from weakref import WeakSet, finalize
 
 import httpx
 
-from puzzel_chat._errors import CLIENT_CLOSED, ConfigurationError, ContractError, Sent, SessionError, TransportError
+from puzzel_chat._errors import (
+    CLIENT_CLOSED,
+    ConfigurationError,
+    ContractError,
+    ReplyTooLarge,
+    Sent,
+    SessionError,
+    TransportError,
+)
 from puzzel_chat._fork import in_child
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._settings import Address, HostName, Settings, is_loopback
@@ -127,11 +135,12 @@ class Body:
     def add(self, piece: bytes) -> None:
         """Add a piece."""
         if len(self.content) + len(piece) > LARGEST_REPLY:
-            raise self._refused(f"the reply is larger than {LARGEST_REPLY // 2**20} MiB, the most that is read")
+            problem = f"the reply is larger than {LARGEST_REPLY // 2**20} MiB, the most that is read"
+            raise self._refused(problem, ReplyTooLarge)
         self.content += piece
 
-    def _refused(self, problem: str) -> ContractError:
-        error = ContractError(self._request.operation, "", problem, "(not shown)")
+    def _refused(self, problem: str, kind: type[ContractError] = ContractError) -> ContractError:
+        error = kind(self._request.operation, "", problem, "(not shown)")
         error.host = self._request.host
         return error
 

@@ -198,6 +198,7 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
         "token_fields": " audience = chat , tenant=7,note=a=b",
         "timeout": "2.5",
         "poll_interval": "0.5",
+        "max_message_bytes": "1000",
         "allow_insecure_http": "Yes",
     }
     assert {*texts, "region"} == set(Settings.__annotations__)
@@ -215,6 +216,7 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
         token_fields={"audience": "chat", "tenant": "7", "note": "a=b"},
         timeout=2.5,
         poll_interval=0.5,
+        max_message_bytes=1000,
         allow_insecure_http=True,
     )
     for name in ("base_url", "identity_url"):

@@ -304,6 +304,8 @@ def _by_code(operation: AnyOperation, status: int, found: ProblemDetails) -> Puz
         return QueueFull(QUEUE_FULL)
     if code == "NoAgents":
         return RoutingRefused("No agent serves the queue now. Offer another way to reach you.", reason=code)
+    if code == "ConversationEnded" and operation is POLL:
+        return ConversationClosed(CONVERSATION_ENDED)
     if (code == "ConversationEnded" or status == 410) and operation in (SEND, TYPING, ROUTE):
         return ConversationClosed(CONVERSATION_ENDED)
     return None

@@ -31,6 +31,7 @@ DEFAULTS = {
     "tenant_id": "the solution id",
     "timeout": "10",
     "poll_interval": "1",
+    "max_message_bytes": "65536",
     "allow_insecure_http": "no",
 }
 RESULTS = {True: "ok", False: "FAILED", None: "--"}
