@@ -117,7 +117,7 @@ def test_the_doctor_tells_a_refused_token(cli: Run) -> None:
     with Sandbox(pace=0, client_secret=SECRET) as centre:
         ran = cli("doctor", at=centre)
     assert ran.code == 2
-    assert re.search(r"FAILED +token +client_id: ", ran.out)
+    assert re.search(r"FAILED +token +solution_id: ", ran.out)
 
 
 @pytest.mark.parametrize(

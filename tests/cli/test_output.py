@@ -47,7 +47,7 @@ def test_a_wrong_secret_is_named_and_never_shown(cli: Run) -> None:
         ran = cli("queue", "27501", at=centre, env={"PUZZEL_CHAT_CLIENT_SECRET": "wr0ng-s3cret"})
     assert ran.code == 2
     assert "client_secret" in one_error(ran)
-    assert "--client-id, PUZZEL_CHAT_CLIENT_ID" in one_error(ran)
+    assert "--client-secret, PUZZEL_CHAT_CLIENT_SECRET" in one_error(ran)
     assert "wr0ng-s3cret" not in ran.out + ran.err
 
 
