@@ -98,6 +98,11 @@ def within(by: float, now: float) -> float | None:
     return by - now
 
 
+def is_undecodable(error: PuzzelChatError) -> bool:
+    """Return whether the reply was read and does not fit; the next one is likely to be no better."""
+    return isinstance(error, ContractError) and not isinstance(error, ReplyTooLarge)
+
+
 def ends_a_loop(error: PuzzelChatError, undecodable: int) -> bool:
     """Return whether a loop of polls must stop at this error.
 
@@ -105,7 +110,7 @@ def ends_a_loop(error: PuzzelChatError, undecodable: int) -> bool:
     three undecodable replies in a row (`undecodable` includes this one). Any other error would only come again.
     """
     if isinstance(error, ContractError):
-        return undecodable >= MAX_UNDECODABLE and not isinstance(error, ReplyTooLarge)
+        return is_undecodable(error) and undecodable >= MAX_UNDECODABLE
     if isinstance(error, ApiError) and error.status == 408:
         return False
     return not error.retryable
