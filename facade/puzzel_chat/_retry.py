@@ -107,6 +107,11 @@ def within(by: float, now: float) -> float | None:
     return by - now
 
 
+def is_undecodable(error: PuzzelChatError) -> bool:
+    """Return whether the reply was read and does not fit; the next one is likely to be no better."""
+    return isinstance(error, ContractError) and not isinstance(error, ReplyTooLarge)
+
+
 def ends_a_loop(error: PuzzelChatError, undecodable: int) -> bool:
     """Return whether a loop of polls must stop at this error.
 
@@ -117,6 +122,13 @@ def ends_a_loop(error: PuzzelChatError, undecodable: int) -> bool:
     if error.retryable:
         return False
     if isinstance(error, ContractError):
+<<<<<<< HEAD
         return undecodable >= MAX_UNDECODABLE and not isinstance(error, ReplyTooLarge)
     # The address was right when the session was opened: what stands in its place now may go.
     return not (isinstance(error, ConfigurationError) and error.setting in ADDRESS_SETTINGS)
+=======
+        return is_undecodable(error) and undecodable >= MAX_UNDECODABLE
+    if isinstance(error, ApiError) and error.status == 408:
+        return False
+    return not error.retryable
+>>>>>>> origin/main

@@ -31,8 +31,8 @@ from puzzel_chat._inbox import STRANGERS, Feed, Inbox, Reader
 from puzzel_chat._lease import PollLease
 from puzzel_chat._models import ConversationEnded, Event, Life, Secret, Visitor
 from puzzel_chat._polling import Pace
-from puzzel_chat._refresh import Keeper
-from puzzel_chat._retry import LAST_WORDS_WITHIN, LEAVE_WITHIN, again, within
+from puzzel_chat._refresh import Keeper, Turns
+from puzzel_chat._retry import LAST_WORDS_WITHIN, LEAVE_WITHIN, again, retry_after, within
 from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Flag, Parts, Send, Sleep, Steps, Wait, followed
 from puzzel_chat._store import StoredConversation, StoredSession, Unread
@@ -55,6 +55,8 @@ log = logging.getLogger("puzzel_chat")
 _T = TypeVar("_T")
 ALMOST_NOW = 1e-3
 """Seconds that are no wait."""
+AT_ONCE = 500
+"""Items of a reply that are read in one go."""
 REPLAYS = 3
 """Times that a request is sent again with a newer token; a token may be revoked again before it is used."""
 _FORKED = (
@@ -87,7 +89,8 @@ class SessionState:
     It decides everything about the session: what is sent again, when to poll, what is written down before a caller gets
     it, what is left at a close. Its workflows (`Steps`) are run by a shell, under the shell's lock where there are
     threads; its other methods neither wait nor send, but for short calls of the store. `feed` has what was received,
-    `keeper` the token, `lease` the right to poll, `pace` when the next poll is due.
+    `keeper` the token, `lease` the right to poll, `pace` when the next poll is due. `host` is what a polling loop knows
+    of the polled host.
     """
 
     id: str
@@ -103,6 +106,7 @@ class SessionState:
     searches: list[Search] = field(factory=list)
     owed: list[Leaving] = field(factory=list)
     closed: bool = False
+    host: Turns | None = None
     last: Poll | None = None
     process: int = field(factory=os.getpid)
     _last_ending: float = field(default=-inf, init=False)
@@ -239,6 +243,11 @@ class SessionState:
             tokens = yield from self.keeper.renewed(tokens.generation, by)
             reply = yield Send(request, tokens.access, within(by, clock.monotonic()))
         if error := error_for(operation, reply):
+            if operation is not POLL and (asked := retry_after(error)):
+                now = clock.monotonic()
+                self.pace.hold(now + asked)
+                if self.host is not None:
+                    self.host.told(now, error)
             raise error
         return reply
 
@@ -281,7 +290,7 @@ class SessionState:
             left, delay = max(0.0, by - clock.monotonic()), self.delay(searching)
             yield Sleep(min(delay, left), self.closing)
             self.check_open(POLL)
-            if delay <= left and (searching or not self.feed.is_full):
+            if delay <= left and self.delay(searching) <= ALMOST_NOW:
                 yield from self._poll()
         finally:
             self._polling = False  # here, for an interrupt may strike at the call
@@ -339,11 +348,16 @@ class SessionState:
         if self._next_request is None:
             self._next_request = poll_request(self.feed.cursor)
         try:
-            batch = poll((yield from self._exchange(POLL, self._next_request)), self.last)
+            batch = poll((yield from self._exchange(POLL, self._next_request)), self.last, AT_ONCE)
         except PuzzelChatError as error:
             self.poll_failed(error)
             return error
-        self.polled(batch)
+        try:
+            while batch.left:
+                yield Sleep(ALMOST_NOW)  # an event loop has other chats
+                batch = batch.more(AT_ONCE)
+        finally:
+            self.polled(batch.more(batch.left) if batch.left else batch)
         return None
 
     def polled(self, batch: Poll) -> None:

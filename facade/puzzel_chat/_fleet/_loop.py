@@ -306,7 +306,7 @@ class PollingLoop:
         polled = PolledSession(state, run, service)
         self._sessions[state] = polled
         service.joined(state.pace.period)
-        state.keeper.turns = service.identity
+        state.keeper.turns, state.host = service.identity, service.host
         self._share = (self._share + EVENLY) % 1.0
         state.pace.take_place(state.parts.clock.monotonic(), self._share, service.host.steady)
         self._scheduler.plan(polled)
@@ -335,7 +335,7 @@ class PollingLoop:
         polled.subscriptions.pop(subscription.conversation.id, None)
         if not polled.subscriptions and self._sessions.pop(polled.state, None) is not None:
             polled.service.left(polled.state.pace.period)
-            polled.state.keeper.turns = None
+            polled.state.keeper.turns = polled.state.host = None
 
     async def _landed(self, within: float) -> None:
         tasks = {*self._scheduler.tasks, *self._dispatcher.tasks} - {asyncio.current_task()}

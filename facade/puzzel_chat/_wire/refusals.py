@@ -45,7 +45,18 @@ from puzzel_chat._wire.operations import (
     TYPING,
     AnyOperation,
 )
-from puzzel_chat._wire.replies import HOLDS_WORDS, LAST_YEAR, Absent, excerpt, harmless, is_page, misfit, text, when
+from puzzel_chat._wire.replies import (
+    HOLDS_WORDS,
+    LAST_YEAR,
+    Absent,
+    excerpt,
+    first_letter,
+    harmless,
+    is_page,
+    misfit,
+    text,
+    when,
+)
 from puzzel_chat_api.models import ProblemDetails, TokenError
 from puzzel_chat_api.provenance import OPERATIONS as THEIRS
 
@@ -269,7 +280,7 @@ def suspected(error: PuzzelChatError, settings: Settings) -> PuzzelChatError:
 
 def _oauth_error(body: bytes) -> str:
     """Return the error code of a token reply (RFC 6749 section 5.2), whatever its status and content type are."""
-    if len(body) > LONGEST_OAUTH_ERROR or body.lstrip()[:1] == b"<":
+    if len(body) > LONGEST_OAUTH_ERROR or first_letter(body) == b"<":
         return ""
     written = body.decode("utf-8", "replace").strip()
     try:

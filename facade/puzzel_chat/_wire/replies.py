@@ -213,12 +213,22 @@ _Model = TypeVar("_Model")
 
 @frozen
 class Poll:
-    """A poll's reply: `events` are those that the last reply did not hold, `items` is everything, as it was sent."""
+    """A poll's reply: `events` are those that the last reply did not hold, `items` is everything, as it was sent.
+
+    `left` is how many of the last items are still to become events.
+    """
 
     events: tuple[ours.Event, ...] = field(repr=False)
     cursor: str | None
     items: tuple[object, ...] = field(default=(), repr=False, eq=False)
     mark: int | None = field(default=None, repr=False, eq=False)
+    left: int = 0
+
+    def more(self, most: int) -> Poll:
+        """Return it with so many more of its items as events."""
+        at = len(self.items) - self.left
+        found = tuple(map(event, self.items[at : at + most]))
+        return evolve(self, events=(*self.events, *found), left=self.left - len(found))
 
 
 _NO_POLL = Poll((), None)
@@ -373,10 +383,11 @@ def sent_message(reply: Reply, conversation_id: str, client_id: str, words: str)
     )
 
 
-def poll(reply: Reply, last: Poll | None = None) -> Poll:
-    """Return a poll's new events, in order, and its cursor; 204 says that nothing is new, and so does a cache's 304.
+def poll(reply: Reply, last: Poll | None = None, most: int | None = None) -> Poll:
+    """Return a poll's new events, in order, and its cursor; 204, or a cache's 304, says that nothing is new.
 
-    Items that the reply repeats from `last` are not converted again, and an equal reply is not even parsed.
+    With `most`, only so many items become events at first. Items that the reply repeats from `last` are not converted
+    again, and an equal reply is not even parsed.
     """
     last = last or _NO_POLL
     if reply.status in (204, 205, 304):
@@ -390,7 +401,9 @@ def poll(reply: Reply, last: Poll | None = None) -> Poll:
         raise misfit(POLL, reply, "this is not a list", "/messages")
     known = last.items if _begins_with(items, last.items) else ()
     fresh = items[len(known) :]
-    return Poll(tuple(map(event, fresh)), identity(found.cursor), (*known, *fresh), mark)
+    first = fresh[:most]
+    left = len(fresh) - len(first)
+    return Poll(tuple(map(event, first)), identity(found.cursor), (*known, *fresh), mark, left)
 
 
 def _begins_with(items: list[object], known: tuple[object, ...]) -> bool:
@@ -509,8 +522,13 @@ def excerpt(operation: AnyOperation, reply: Reply) -> str:
 
 def is_page(reply: Reply) -> bool:
     """Return whether a reply is a web page, or XML, which the service does not write."""
-    begins = reply.body[:512].removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    begins = first_letter(reply.body)
     return begins == b"<" or ("html" in reply.headers.get("content-type", "").lower() and begins not in (b"{", b"["))
+
+
+def first_letter(body: bytes) -> bytes:
+    """Return the first byte that is no space, nor a mark of the encoding."""
+    return body[:512].removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
 
 
 def _size(reply: Reply) -> str:
