@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hostile import Asked, Said, Service
+from lines import END, centre, line
 from puzzel_chat import (
     Allocation,
     AsyncConversation,
@@ -27,35 +28,6 @@ from puzzel_chat.testing import VirtualTime
 from waiting import until_async
 
 Connect = Callable[..., Any]
-TOKENS = {"access_token": "access", "refresh_token": "refresh", "expires_in": 600}
-AGENT = {"role": 1, "id": "kari", "displayName": "Kari"}
-
-
-def line(number: int, **more: Any) -> dict[str, Any]:
-    """A text of the agent in the conversation "mine"."""
-    usual = {"id": str(number), "conversationId": "mine", "sentAt": "2026-01-05T09:00:00Z", "author": AGENT}
-    return {**usual, "version": 1, "type": "Text", "content": f"line {number}", **more}
-
-
-END = line(999, type="Event", event="ConversationEnded", endedBy=1)
-
-
-def centre(*polls: Any, **replies: Said) -> Callable[[Asked], Said]:
-    """Answer the polls with these lists of items, then with nothing; the rest well, unless `replies` names its path."""
-    left = list(polls)
-
-    def answer(asked: Asked) -> Said:
-        if asked.path.startswith("/connect"):
-            return Said(TOKENS)
-        if asked.path.startswith("/api/conversation?") or asked.path == "/api/conversation":
-            said = left.pop(0) if left else []
-            return said if isinstance(said, Said) else Said({"messages": said})
-        for word, said in replies.items():
-            if word in asked.path:
-                return said
-        return Said({"id": "1", "status": "Assigned", "sentAt": "2026-01-05T09:00:00Z"})
-
-    return answer
 
 
 def routed(chat: Any) -> Any:
@@ -304,6 +276,7 @@ class Awaited:
         self.seen: list[Allocation] = []
 
     async def __call__(self, allocation: Allocation) -> None:
+        """Keep it, after others had their turn."""
         await asyncio.sleep(0)
         self.seen.append(allocation)
 
@@ -313,7 +286,11 @@ def test_a_coroutine_for_progress_is_awaited() -> None:
 
     async def scenario(service: Service) -> None:
         calls = [Awaited(), Awaited(), Awaited()]
-        ways = [calls[0].__call__, calls[1], lambda allocation: calls[2](allocation)]
+        ways: list[Callable[[Allocation], object]] = [
+            calls[0].__call__,
+            calls[1],
+            lambda allocation: calls[2](allocation),
+        ]
         async with AsyncPuzzelChat(service.base_url, "7") as chat:
             for way, seen in zip(ways, calls, strict=True):
                 conversation = await chat.start("q_support", on_progress=way)
