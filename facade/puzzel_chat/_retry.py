@@ -108,8 +108,8 @@ def within(by: float, now: float) -> float | None:
 
 
 def is_undecodable(error: PuzzelChatError) -> bool:
-    """Return whether the reply was read and does not fit; the next one is likely to be no better."""
-    return isinstance(error, ContractError) and not isinstance(error, ReplyTooLarge)
+    """Return whether the service's reply was read and does not fit; the next one is likely to be no better."""
+    return isinstance(error, ContractError) and not isinstance(error, ReplyTooLarge) and not error.retryable
 
 
 def ends_a_loop(error: PuzzelChatError, undecodable: int) -> bool:
@@ -122,13 +122,6 @@ def ends_a_loop(error: PuzzelChatError, undecodable: int) -> bool:
     if error.retryable:
         return False
     if isinstance(error, ContractError):
-<<<<<<< HEAD
-        return undecodable >= MAX_UNDECODABLE and not isinstance(error, ReplyTooLarge)
+        return is_undecodable(error) and undecodable >= MAX_UNDECODABLE
     # The address was right when the session was opened: what stands in its place now may go.
     return not (isinstance(error, ConfigurationError) and error.setting in ADDRESS_SETTINGS)
-=======
-        return is_undecodable(error) and undecodable >= MAX_UNDECODABLE
-    if isinstance(error, ApiError) and error.status == 408:
-        return False
-    return not error.retryable
->>>>>>> origin/main

@@ -17,7 +17,10 @@ from puzzel_chat._errors import (
     SessionExpired,
     TransportError,
 )
+from puzzel_chat._http import Reply
 from puzzel_chat._polling import Pace
+from puzzel_chat._wire.operations import POLL
+from puzzel_chat._wire.replies import misfit
 
 BROKEN = TransportError("No reply: it broke.", sent="maybe")
 
@@ -186,3 +189,14 @@ def test_undecodable_replies_between_other_failures_are_not_in_a_row() -> None:
         pace.failed(error, 100.0, highest)
     with pytest.raises(ContractError):
         pace.failed(undecodable(), 100.0, highest)
+
+
+def test_pages_do_not_count_as_replies_of_the_service() -> None:
+    """After any number of web pages the first reply of the service that does not fit is the first."""
+    pace = ready()
+    for _ in range(5):
+        pace.failed(misfit(POLL, Reply(status=200, body=b"<html>"), "the reply is not JSON"), 100.0, highest)
+    for _ in range(2):
+        pace.failed(misfit(POLL, Reply(status=200, body=b"{"), "the reply is not JSON"), 100.0, highest)
+    with pytest.raises(ContractError):
+        pace.failed(misfit(POLL, Reply(status=200, body=b"{"), "the reply is not JSON"), 100.0, highest)
