@@ -119,7 +119,7 @@ MUTATIONS = (
         7,
         "three undecodable replies in a row are fatal",
         "_retry.py",
-        "return undecodable >= MAX_UNDECODABLE",
+        "return is_undecodable(error) and undecodable >= MAX_UNDECODABLE",
         "return False",
     ),
     Mutation(

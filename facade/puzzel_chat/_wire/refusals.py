@@ -50,7 +50,6 @@ from puzzel_chat._wire.replies import (
     LAST_YEAR,
     Absent,
     excerpt,
-    first_letter,
     harmless,
     is_page,
     misfit,
@@ -280,14 +279,14 @@ def suspected(error: PuzzelChatError, settings: Settings) -> PuzzelChatError:
 
 def _oauth_error(body: bytes) -> str:
     """Return the error code of a token reply (RFC 6749 section 5.2), whatever its status and content type are."""
-    if len(body) > LONGEST_OAUTH_ERROR or first_letter(body) == b"<":
+    if len(body) > LONGEST_OAUTH_ERROR:
         return ""
     written = body.decode("utf-8", "replace").strip()
     try:
         document = json.loads(written)
     except (ValueError, RecursionError):
-        # As a form, or as the bare word.
-        document = dict(parse_qsl(written)) or written
+        # As a form, or as the bare word; a page may hold links with such a word.
+        document = "" if "<" in written else dict(parse_qsl(written)) or written
     if isinstance(document, str):
         document = {"error": document}
     try:

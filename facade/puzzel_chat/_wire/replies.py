@@ -522,13 +522,8 @@ def excerpt(operation: AnyOperation, reply: Reply) -> str:
 
 def is_page(reply: Reply) -> bool:
     """Return whether a reply is a web page, or XML, which the service does not write."""
-    begins = first_letter(reply.body)
+    begins = reply.body[:512].removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     return begins == b"<" or ("html" in reply.headers.get("content-type", "").lower() and begins not in (b"{", b"["))
-
-
-def first_letter(body: bytes) -> bytes:
-    """Return the first byte that is no space, nor a mark of the encoding."""
-    return body[:512].removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
 
 
 def _size(reply: Reply) -> str:
