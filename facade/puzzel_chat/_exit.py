@@ -34,8 +34,12 @@ def leave() -> None:
     for state in list(SESSIONS):
         if isinstance(state.parts.store, MemoryStore) and (left := state.going_on()):
             settings = state.parts.settings
-            if settings.base_url not in transports:
-                transports[settings.base_url] = Transport(settings)
+            try:
+                if settings.base_url not in transports:
+                    transports[settings.base_url] = Transport(settings)
+            except PuzzelChatError as error:
+                log.warning("%d conversations could not be ended at exit: %s", len(left), type(error).__name__)
+                continue
             _end(state, left, transports[settings.base_url], by)
     for transport in transports.values():
         transport.close()

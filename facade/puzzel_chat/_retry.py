@@ -94,8 +94,11 @@ def ends_a_loop(error: PuzzelChatError, undecodable: int) -> bool:
     """Return whether a loop of polls must stop at this error.
 
     It goes on after a passing failure (no reply, 408, 429, 5xx), and after fewer than three undecodable replies in a
-    row (`undecodable` includes this one). Any other error would only come again.
+    row (`undecodable` includes this one). Any other error would only come again. No reply is never the end: a
+    certificate that does not fit is renewed while a chat goes on, and the chat is told of it meanwhile.
     """
+    if isinstance(error, TransportError):
+        return False
     if isinstance(error, ContractError):
         return undecodable >= MAX_UNDECODABLE
     if isinstance(error, ApiError) and error.status == 408:
