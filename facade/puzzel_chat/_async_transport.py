@@ -19,11 +19,11 @@ from typing import Any
 import httpx
 from attrs import define, field
 
-from puzzel_chat._environment import Way
+from puzzel_chat._environment import Way, proxies
 from puzzel_chat._errors import CLIENT_CLOSED, SessionError
 from puzzel_chat._failures import closed_meanwhile, overdue
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._settings import Address, Settings
+from puzzel_chat._settings import Address, HostName, Settings
 from puzzel_chat._transport import (
     LIBRARY,
     MAX_CONNECTIONS,
@@ -175,6 +175,11 @@ class AsyncTransport:
         self._closed = True
         if pool := self._pools.pop(process_and_loop(), None):
             await pool.aclose()
+
+    @property
+    def proxies(self) -> Mapping[HostName, str]:
+        """The proxies on the ways to the two hosts."""
+        return proxies(self._ways)
 
     def _pool(self) -> Flights:
         if self._closed:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
@@ -27,7 +27,7 @@ from attrs import field, frozen
 
 from puzzel_chat._errors import ConfigurationError
 from puzzel_chat._models import Secret
-from puzzel_chat._settings import Address, host_and_port, is_loopback
+from puzzel_chat._settings import Address, HostName, host_and_port, is_loopback
 
 SOCKS = ("socks5", "socks5h")
 SCHEMES = ("http", "https", *SOCKS)
@@ -63,6 +63,11 @@ class Way:
     def encrypted(self) -> bool:
         """Whether TLS is spoken on it, to the host or to the proxy."""
         return self.address.url.startswith("https:") or (self.proxy is not None and self.proxy.scheme == "https")
+
+    @property
+    def again(self) -> str:
+        """What to do about a failure that may pass."""
+        return f"try again, and check the network{f' and {self.proxy.variable}' if self.proxy else ''} if it goes on"
 
     def __str__(self) -> str:
         return f"{self.address} through the proxy {self.proxy}" if self.proxy else str(self.address)
@@ -145,6 +150,11 @@ def _scheme_and_host(url: str) -> tuple[str, str]:
         return "", ""
     fine = not any(letter.isspace() or not letter.isprintable() for letter in url)
     return parts.scheme, host if fine else ""
+
+
+def proxies(ways: Mapping[HostName, Way]) -> Mapping[HostName, str]:
+    """Return where the proxies on the ways are, without their passwords, and which variables name them."""
+    return {name: str(way.proxy) for name, way in ways.items() if way.proxy is not None}
 
 
 def refused_proxy(proxy: Proxy) -> ConfigurationError:

@@ -51,12 +51,12 @@ def leave() -> None:
 
 def _end(state: SessionState, left: list[str], transport: Transport, by: float) -> None:
     for conversation_id in left:
-        now = time.monotonic()
+        now, address = time.monotonic(), state.parts.settings.address("communication")
         if state.leave_by(conversation_id) <= now:
             continue
         try:
             # Once, with the token at hand and on a connection of its own: no thread can be started any more,
             # and no event loop runs.
-            transport.send(end_request(conversation_id), state.keeper.life.tokens.access, within(by, now))
+            transport.send(end_request(conversation_id), state.keeper.life.tokens.access, within(by, now, address))
         except PuzzelChatError as error:
             log.warning("conversation %s could not be ended at exit: %s", conversation_id, type(error).__name__)

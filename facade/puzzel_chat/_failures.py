@@ -86,10 +86,10 @@ def unconnected(way: Way, cause: Exception, timeout: float) -> TransportError:
 
 def _tls(way: Way, cause: Exception) -> tuple[str, bool]:
     """Return what is wrong with TLS, and whether that would only come again."""
-    host = str(way)
+    host, setting = str(way), way.address.setting
     if way.proxy and way.proxy.scheme == "https":
         host = f"{way.address}, or with the proxy {way.proxy} on the way to it,"
-    setting = way.address.setting
+        setting = f"{setting} or {way.proxy.variable}"
     begin = f"TLS with {host} failed: "
     if isinstance(cause, ssl.SSLCertVerificationError):
         unknown = f"is not accepted ({cause.verify_message})", "check that this is the right host"

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from attrs import frozen
 
 from puzzel_chat._errors import ApiError, ContractError, PuzzelChatError, RateLimited, ServerError, TransportError
+from puzzel_chat._settings import Address
 
 Uniform = Callable[[float, float], float]
 
@@ -81,13 +82,20 @@ def again(error: PuzzelChatError, attempts: int, *, repeatable: bool, uniform: U
     return Again(asked) if asked <= LONGEST_WAIT_IN_A_CALL else None
 
 
-def within(by: float, now: float) -> float | None:
-    """Return the seconds left until `by`, None for no limit; raise `TransportError` when the time is up."""
+def within(by: float, now: float, address: Address) -> float | None:
+    """Return the seconds left to ask there until `by`, None for no limit; raise `TransportError` when none are."""
     if by == math.inf:
         return None
     if by <= now:
-        raise TransportError("There is no time left for this request.", sent="no")
+        raise late(address)
     return by - now
+
+
+def late(address: Address) -> TransportError:
+    """Return the error for a request that was not sent because its time is over."""
+    error = TransportError(f"No reply: timeout, there was no time left to ask {address}; allow more.", sent="no")
+    error.host, error.__cause__ = address.name, TimeoutError("no time left")
+    return error
 
 
 def ends_a_loop(error: PuzzelChatError, undecodable: int) -> bool:

@@ -214,15 +214,17 @@ class SessionState:
 
     def _exchange(self, operation: AnyOperation, request: Request, by: float = inf) -> Steps[Reply]:
         """Send once; a token that the service refuses is refreshed and the request replayed once."""
-        clock = self.parts.clock
         tokens = yield from self.keeper.current(by)
-        reply: Reply = yield Send(request, tokens.access, None if by == inf else within(by, clock.monotonic()))
+        reply: Reply = yield Send(request, tokens.access, None if by == inf else self._left(by, request))
         if reply.status == 401:
             tokens = yield from self.keeper.renewed(tokens.generation, by)
-            reply = yield Send(request, tokens.access, within(by, clock.monotonic()))
+            reply = yield Send(request, tokens.access, self._left(by, request))
         if error := error_for(operation, reply):
             raise error
         return reply
+
+    def _left(self, by: float, request: Request) -> float | None:
+        return within(by, self.parts.clock.monotonic(), self.parts.settings.address(request.host))
 
     # Polling.
 

@@ -33,7 +33,7 @@ from weakref import WeakSet, finalize
 
 import httpx
 
-from puzzel_chat._environment import Proxy, Way, refused_proxy, tls_context, tls_is_named, way_to
+from puzzel_chat._environment import Proxy, Way, proxies, refused_proxy, tls_context, tls_is_named, way_to
 from puzzel_chat._errors import CLIENT_CLOSED, ConfigurationError, ContractError, Sent, SessionError, TransportError
 from puzzel_chat._failures import anew, no_reply, overdue, proxy_refused, unconnected
 from puzzel_chat._fork import in_child
@@ -62,7 +62,6 @@ COMMON_HEADERS = {
 }
 
 LIBRARY = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
-AGAIN = "try again, and check the network if it goes on"
 
 # Every concrete error of the library that a request can meet: whether the service may have seen the request, what to
 # call the cause where there is none below, and a sentence. The first three are told by `unconnected` and
@@ -117,7 +116,7 @@ def outcome(error: Exception, way: Way, timeout: float, whole: float, *, late: b
     cause = kind(type(error).__name__) if below is None else anew(below)
     if sentence == "":
         return unconnected(way, cause, timeout)
-    return no_reply(way, sentence.format(way=way, timeout=timeout, again=AGAIN), sent, cause)
+    return no_reply(way, sentence.format(way=way, timeout=timeout, again=way.again), sent, cause)
 
 
 def _below(error: BaseException) -> OSError | None:
@@ -310,6 +309,11 @@ class Transport:
         """Close every connection of this process."""
         self._closed = True
         _close_own(self._pools)
+
+    @property
+    def proxies(self) -> Mapping[HostName, str]:
+        """The proxies on the ways to the two hosts."""
+        return proxies(self._ways)
 
     def _pool(self) -> Pool:
         if self._closed:

@@ -50,7 +50,7 @@ from puzzel_chat._failures import (
 )
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._settings import Settings
-from puzzel_chat._transport import AGAIN, COMMON_HEADERS, IDLE, Body, limits, reachable, tls
+from puzzel_chat._transport import COMMON_HEADERS, IDLE, Body, limits, reachable, tls
 
 LAST_MOMENT = 0.05
 """Seconds that the library's threads get to end: of programs that exited at once, 3 in 160 were aborted."""
@@ -118,7 +118,7 @@ def outcome(error: Exception, way: Way, timeout: float, whole: float, taken: flo
         return overdue(way, whole, sent)
     if sentence == "":
         return closed_meanwhile(way, sent)
-    told = sentence.format(way=way, timeout=timeout, again=AGAIN)
+    told = sentence.format(way=way, timeout=timeout, again=way.again)
     return no_reply(way, told, sent, _of_the_system(causes) or kind(type(error).__name__))
 
 
@@ -157,8 +157,9 @@ def _of_the_system(causes: list[str]) -> OSError | None:
 
 def _misfit(words: str) -> ssl.SSLCertVerificationError:
     number = next((number for begin, number in _CERTIFICATES.items() if words.startswith(begin)), 0)
-    error = ssl.SSLCertVerificationError(1, f"certificate verify failed: {words}")
-    error.verify_code, error.verify_message = number, words
+    told = re.split("[:;({]", words)[0]  # what follows are names in the certificate, and times
+    error = ssl.SSLCertVerificationError(1, f"certificate verify failed: {told}")
+    error.verify_code, error.verify_message = number, told
     return error
 
 
