@@ -106,7 +106,9 @@ class Application(Generic[TransportT, RunnerT]):
         self._sessions = WeakKeyDictionary() if sessions is None else sessions
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._parts.settings.base_url}>"
+        # A traceback with locals shows a client whose settings were refused, too.
+        parts = getattr(self, "_parts", None)
+        return f"<{type(self).__name__} {parts.settings.base_url if parts else 'not made'}>"
 
     @property
     def proxies(self) -> Mapping[HostName, str]:

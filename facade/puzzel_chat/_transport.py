@@ -25,6 +25,8 @@ from contextlib import closing, suppress
 from contextvars import ContextVar
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib import import_module
+from importlib.util import find_spec
 from math import inf
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -61,7 +63,9 @@ COMMON_HEADERS = {
     "User-Agent": "puzzel-chat-python",
 }
 
-LIBRARY = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
+# For a SOCKS proxy httpx needs one more package, whose errors it lets through.
+_OF_SOCKS: tuple[type[Exception], ...] = (import_module("socksio").SOCKSError,) if find_spec("socksio") else ()
+LIBRARY: tuple[type[Exception], ...] = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, *_OF_SOCKS)
 
 # Every concrete error of the library that a request can meet: whether the service may have seen the request, what to
 # call the cause where there is none below, and a sentence. The first three are told by `unconnected` and
@@ -106,12 +110,12 @@ def outcome(error: Exception, way: Way, timeout: float, whole: float, *, late: b
     `timeout` and `whole` are the seconds for a part and for everything, as from `limits`; `late` says that those are
     over. The library's error would else be the context of ours, and its frames hold headers and body.
     """
+    if isinstance(error, (httpx.ProxyError, *_OF_SOCKS)):
+        status = str(error)[:3]
+        return proxy_refused(way, int(status) if status.isdecimal() else None)
     sent, kind, sentence = next(OUTCOMES[base] for base in type(error).__mro__ if base in OUTCOMES)
     if late and sent == "maybe" and isinstance(error, httpx.TimeoutException):
         return overdue(way, whole, sent)
-    if isinstance(error, httpx.ProxyError):
-        status = str(error)[:3]
-        return proxy_refused(way, int(status) if status.isdecimal() else None)
     below = _below(error)
     cause = kind(type(error).__name__) if below is None else anew(below)
     if sentence == "":
@@ -202,8 +206,9 @@ def reachable(settings: Settings) -> dict[HostName, Way]:
     ways = {name: way_to(settings.address(name)) for name in get_args(HostName)}
     for way in ways.values():
         try:
-            # Finds impossible names that the settings let through; the look-up of the name encodes it too.
-            httpx.URL(way.address.url).raw_host.decode().encode("idna")
+            # Both find impossible names that the settings let through; the second is what looks up a name.
+            url = httpx.URL(way.address.url)
+            _ = url.host, url.raw_host.decode().encode("idna")
         except (httpx.InvalidURL, ValueError):
             raise ConfigurationError(way.address.setting, "is not an address that can be reached") from None
         if way.proxy is not None:

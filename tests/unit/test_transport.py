@@ -377,7 +377,7 @@ def test_a_service_without_tls_needs_no_certificates(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("SSL_CERT_FILE", "nowhere.pem")
     with server(says(OK)) as address:
         assert send(address, POLL).body == b"{}"
-    with pytest.raises(ConfigurationError, match="SSL_CERT_FILE: 'nowhere.pem' cannot be used"):
+    with pytest.raises(ConfigurationError, match=r"SSL_CERT_FILE: 'nowhere\.pem' cannot be used"):
         send("https://127.0.0.1:1", POLL)
 
 

@@ -211,9 +211,10 @@ class FleetTransport:
     async def _exchange(self, request: Request, access: str | None, within: float | None) -> Reply:
         _, whole = limits(self._settings, within)
         way = self._ways[request.host]
-        message, began = self._built(way, request, access, whole), monotonic()
+        began = monotonic()
         try:
-            async with message as response:
+            # The request has no name here: its repr fails once it was sent, in the hands of who prints the locals.
+            async with self._built(way, request, access, whole) as response:
                 headers = Headers(response.headers)
                 body = Body(request, headers.get("content-encoding", ""))
                 while (piece := await response.body_reader.read_chunk()) is not None:
