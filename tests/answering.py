@@ -101,11 +101,13 @@ def encrypting(certificate: Path) -> Iterator[str]:
 
 
 @contextmanager
-def talking(certificate: Path, version: ssl.TLSVersion | None = None) -> Iterator[str]:
+def talking(certificate: Path, ciphers: str = "") -> Iterator[str]:
     """A server that speaks TLS with whoever comes, with that certificate, until it is closed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    context.maximum_version = version or ssl.TLSVersion.MAXIMUM_SUPPORTED
+    if ciphers:
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(ciphers)
 
     def serve() -> None:
         while True:
