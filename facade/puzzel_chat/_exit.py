@@ -38,7 +38,7 @@ def leave() -> None:
                 if settings.base_url not in transports:
                     transports[settings.base_url] = Transport(settings)
             except PuzzelChatError as error:
-                log.warning("%d conversations could not be ended at exit: %s", len(left), type(error).__name__)
+                log.warning("%d conversations could not be ended at exit: %s", len(left), error)
                 continue
             _end(state, left, transports[settings.base_url], by)
     for transport in transports.values():

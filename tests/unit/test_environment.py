@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -19,13 +20,22 @@ from hypothesis import strategies as st
 
 from answering import OK, says, server, talking
 from hostile import Asked, Said, Service
-from puzzel_chat import AsyncPuzzelChat, ConfigurationError, PollingLoop, PuzzelChat, PuzzelChatError, TransportError
+from puzzel_chat import (
+    AsyncPuzzelChat,
+    ConfigurationError,
+    PollingLoop,
+    PuzzelChat,
+    PuzzelChatError,
+    TransportError,
+    _exit,
+)
 from puzzel_chat import _environment as environment
 from puzzel_chat._clock import Clock
 from puzzel_chat._environment import way_to
 from puzzel_chat._fleet._extra import fleet_transport
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._settings import Settings
+from puzzel_chat._store import MemoryStore
 from puzzel_chat._transport import new_client, reachable
 from quick import quick_only
 from telling import told_by
@@ -471,3 +481,16 @@ def test_a_proxy_that_refuses_is_told_by_the_client(monkeypatch: pytest.MonkeyPa
         ):
             chat.connect()
     assert "(ALL_PROXY)" in str(raised.value)
+
+
+@pytest.mark.parametrize("variable", ["ALL_PROXY", "SSL_CERT_FILE", "SSLKEYLOGFILE"])
+def test_the_exit_tells_what_went_wrong_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, variable: str
+) -> None:
+    """A program that ends with a chat going on, and can no longer reach its service, logs that and ends."""
+    parts = SimpleNamespace(store=MemoryStore(), settings=Settings(base_url="https://chat.invalid", solution_id="7"))
+    monkeypatch.setattr(_exit, "SESSIONS", [SimpleNamespace(parts=parts, going_on=lambda: ["c"])])
+    monkeypatch.setenv(variable, f"socks://ada:{PASSWORD}@/nowhere/x")
+    _exit.leave()
+    assert "could not be ended at exit: " + variable in caplog.text
+    assert PASSWORD not in caplog.text or variable != "ALL_PROXY"
