@@ -19,11 +19,11 @@ from weakref import WeakSet
 
 from attrs import define, evolve, field
 
-from puzzel_chat._errors import PuzzelChatError, SessionExpired, StoreError, TransportError
+from puzzel_chat._errors import PuzzelChatError, SessionExpired, StoreError
 from puzzel_chat._fork import in_child
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._lease import owner_name
-from puzzel_chat._retry import within
+from puzzel_chat._retry import late, within
 from puzzel_chat._steps import Flag, Parts, Send, Sleep, Start, Steps, Stop, Wait, followed
 from puzzel_chat._tokens import Now, Step, TokenLife, TokenSet, refresh_fields, resend
 from puzzel_chat._wire.operations import TOKEN, token_request
@@ -133,11 +133,10 @@ class Keeper:
     def _landing(self, by: float) -> Steps[None]:
         if self.flight is None:
             return
-        landed: bool = yield Wait(self.flight.landed, within(by, self.parts.clock.monotonic()))
+        identity = self.parts.settings.address("identity")
+        landed: bool = yield Wait(self.flight.landed, within(by, self.parts.clock.monotonic(), identity))
         if not landed:
-            late = TransportError("The refresh of the token takes too long.", sent="no")
-            late.host = "identity"
-            raise late
+            raise late(identity)
 
     def _learned(self) -> bool:
         """Take over what another process has done with the session's token; return whether that was anything."""

@@ -22,7 +22,7 @@ from puzzel_chat._errors import (
     ServerError,
     TransportError,
 )
-from puzzel_chat._settings import ADDRESS_SETTINGS
+from puzzel_chat._settings import ADDRESS_SETTINGS, Address
 
 Uniform = Callable[[float, float], float]
 
@@ -98,13 +98,20 @@ def again(error: PuzzelChatError, attempts: int, *, repeatable: bool, uniform: U
     return Again(asked) if asked <= LONGEST_WAIT_IN_A_CALL else None
 
 
-def within(by: float, now: float) -> float | None:
-    """Return the seconds left until `by`, None for no limit; raise `TransportError` when the time is up."""
+def within(by: float, now: float, address: Address) -> float | None:
+    """Return the seconds left to ask there until `by`, None for no limit; raise `TransportError` when none are."""
     if by == math.inf:
         return None
     if by <= now:
-        raise TransportError("There is no time left for this request.", sent="no")
+        raise late(address)
     return by - now
+
+
+def late(address: Address) -> TransportError:
+    """Return the error for a request that was not sent because its time is over."""
+    error = TransportError(f"No reply: timeout, there was no time left to ask {address}; allow more.", sent="no")
+    error.host, error.__cause__ = address.name, TimeoutError("no time left")
+    return error
 
 
 def is_undecodable(error: PuzzelChatError) -> bool:
@@ -117,9 +124,10 @@ def ends_a_loop(error: PuzzelChatError, undecodable: int) -> bool:
 
     It goes on after a passing failure (no reply, 408, 429, 5xx, a web page, a redirect), after a reply that is too
     large, and after fewer than three undecodable replies in a row (`undecodable` includes this one). Any other error
-    would only come again.
+    would only come again. No reply is never the end: a certificate that does not fit is renewed while a chat goes on,
+    and the chat is told of it meanwhile.
     """
-    if error.retryable:
+    if error.retryable or isinstance(error, TransportError):
         return False
     if isinstance(error, ContractError):
         return is_undecodable(error) and undecodable >= MAX_UNDECODABLE

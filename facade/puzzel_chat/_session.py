@@ -233,7 +233,7 @@ class SessionState:
         """Send once; as long as the service refuses the token, send again with a newer one, up to three times."""
         clock = self.parts.clock
         tokens = yield from self.keeper.current(by)
-        reply: Reply = yield Send(request, tokens.access, None if by == inf else within(by, clock.monotonic()))
+        reply: Reply = yield Send(request, tokens.access, None if by == inf else self._left(by, request))
         if reply.status in REDIRECTS:
             request, reply = yield from followed(request, reply, tokens.access, clock, by, self.keeper.redirected)
         for replays in range(REPLAYS):
@@ -241,7 +241,7 @@ class SessionState:
             if reply.status != 401 or (replays and is_page(reply)):
                 break
             tokens = yield from self.keeper.renewed(tokens.generation, by)
-            reply = yield Send(request, tokens.access, within(by, clock.monotonic()))
+            reply = yield Send(request, tokens.access, self._left(by, request))
         if error := error_for(operation, reply):
             if operation is not POLL and (asked := retry_after(error)):
                 now = clock.monotonic()
@@ -250,6 +250,9 @@ class SessionState:
                     self.host.told(now, error)
             raise error
         return reply
+
+    def _left(self, by: float, request: Request) -> float | None:
+        return within(by, self.parts.clock.monotonic(), self.parts.settings.address(request.host))
 
     # Polling.
 

@@ -152,10 +152,10 @@ def followed(
     Returns the last request and its reply. `told` collects the operations whose redirect was logged.
     """
     for _ in range(MOST_REDIRECTS):
-        if (again := moved(request, reply)) is None:
+        if reply.address is None or (again := moved(request, reply)) is None:
             break
         if request.operation not in told:
             told.add(request.operation)
             log.warning("%s redirects %s to another path; correct that address", reply.address, request.operation)
-        request, reply = again, (yield Send(again, access, within(by, clock.monotonic())))
+        request, reply = again, (yield Send(again, access, within(by, clock.monotonic(), reply.address)))
     return request, reply

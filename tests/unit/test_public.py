@@ -179,7 +179,7 @@ def test_both_clients_take_and_give_the_same(blocking: str, awaited: str) -> Non
 def test_what_waits_is_awaited(blocking: str, awaited: str) -> None:
     """The blocking client has no coroutine; what sends nothing is plain in both."""
     plain = {"from_env", "with_options", "resume", "id", "session", "ended", "conversation", "conversations"}
-    plain |= {"transcript", "visitor_id", "__init__"}
+    plain |= {"transcript", "proxies", "visitor_id", "__init__"}
     for member in members(getattr(puzzel_chat, blocking)).values():
         assert not inspect.iscoroutinefunction(function(member))
     for name, member in members(getattr(puzzel_chat, awaited)).items():

@@ -349,7 +349,7 @@ def test_a_redirect_is_a_wrong_address(location: str, told: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("operation", "host"), [(TOKEN, "id.example (identity_url)"), (POLL, "chat.example (base_url)")]
+    ("operation", "host"), [(TOKEN, "id.example:443 (identity_url)"), (POLL, "chat.example:443 (base_url)")]
 )
 def test_a_redirect_names_the_host_that_redirects_and_its_setting(operation: AnyOperation, host: str) -> None:
     """There are two hosts, and only one of them has moved."""
