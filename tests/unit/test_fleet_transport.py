@@ -196,7 +196,7 @@ def test_a_connection_that_does_not_come_about_was_not_sent(send: Send) -> None:
             one.setblocking(False)
             assert one.connect_ex(full.getsockname()) in (0, errno.EINPROGRESS)
         with pytest.raises(TransportError, match=r"connect to 127\.0\.0\.1:\d+ \(base_url\): timeout") as raised:
-            send(f"http://127.0.0.1:{full.getsockname()[1]}", POLL, timeout=0.3)
+            send(f"http://127.0.0.1:{full.getsockname()[1]}", POLL, timeout=1)
         for one in waiting:
             one.close()
     assert raised.value.sent == "no"
