@@ -29,7 +29,7 @@ from puzzel_chat._async_transport import process_and_loop
 from puzzel_chat._errors import CLIENT_CLOSED, Sent, SessionError, TransportError
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._settings import Address, Settings, is_loopback
-from puzzel_chat._transport import COMMON_HEADERS, Body, limits, no_reply, overdue, reachable
+from puzzel_chat._transport import COMMON_HEADERS, Body, BrokenGzip, limits, no_reply, overdue, reachable
 
 IDLE = 4.0
 """Seconds that an unused connection is kept: less than the 5 after which the least patient servers in wide use close
@@ -141,12 +141,15 @@ class FleetTransport:
         try:
             async with message as response:
                 headers = Headers(response.headers)
+                # The library removes the header where it has decoded, which it does only for "gzip" in small letters.
                 body = Body(request, headers.get("content-encoding", ""))
                 while (piece := await response.body_reader.read_chunk()) is not None:
                     body.add(piece.to_bytes())
                 return Reply(status=response.status, address=address, headers=headers, body=bytes(body.content))
         except library.PyreqwestError as error:
             failed = outcome(error, address, self._settings.timeout, whole, monotonic() - began)
+        except BrokenGzip:
+            failed = no_reply(address, f"{address} sent a body that cannot be unpacked.", "maybe")
         # Not within the block above: the library's message holds the address with its query, and would be the context.
         raise failed
 
