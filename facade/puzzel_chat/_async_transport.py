@@ -196,8 +196,8 @@ async def _exchange(
 ) -> Reply:
     try:
         async with aclosing(await client.send(message, stream=True)) as response:
-            body = Body(request, encoding := response.headers.get("content-encoding", ""))
-            async for piece in response.aiter_bytes() if encoding else response.aiter_raw():  # which is faster
+            body = Body(request, response.headers.get("content-encoding", ""))
+            async for piece in response.aiter_raw():
                 body.add(piece)
     except BaseException:
         # Cancelled in a TLS handshake, the library would leave the socket open.

@@ -20,6 +20,7 @@ import logging
 import os
 import ssl
 import threading
+import zlib
 from collections.abc import Collection, Mapping
 from contextlib import closing, suppress
 from contextvars import ContextVar
@@ -146,24 +147,38 @@ def _below(error: BaseException) -> OSError | None:
     return found
 
 
+class BrokenGzip(httpx.DecodingError):
+    """A body that cannot be unpacked; one of the library's errors, so that what it holds is dropped as with those."""
+
+
 class Body:
     """A reply's decoded body, collected piece by piece; raises `ContractError` for more than 8 MiB.
 
-    Also for an encoding that was not asked for: the service would send it again the next time.
+    Also for an encoding that was not asked for: the service would send it again the next time. It is decoded here,
+    because the HTTP libraries do not agree on how gzip may be spelled: httpx takes "x-gzip" for nothing encoded.
     """
 
     def __init__(self, request: Request, encoding: str) -> None:
         self._request = request
         self.content = bytearray()
-        if encoding.strip().lower() not in ("", "identity", "gzip"):
+        named = (one.strip() for one in encoding.lower().split(","))
+        codings = [one for one in named if one not in ("", "identity")]
+        if codings not in ([], ["gzip"], ["x-gzip"]):
             raise self._refused("the reply has an encoding that was not asked for (only gzip is)")
+        self._gzip = zlib.decompressobj(zlib.MAX_WBITS | 16) if codings else None
 
     def add(self, piece: bytes) -> None:
-        """Add a piece."""
-        if len(self.content) + len(piece) > LARGEST_REPLY:
+        """Add a piece as it was received; raise `BrokenGzip` if it cannot be unpacked."""
+        try:
+            # One byte more than is read shows that there is more, and a bomb is unpacked no further.
+            room = LARGEST_REPLY + 1 - len(self.content)
+            decoded = self._gzip.decompress(piece, room) if self._gzip else piece
+        except zlib.error:
+            raise BrokenGzip("") from None
+        if len(self.content) + len(decoded) > LARGEST_REPLY:
             problem = f"the reply is larger than {LARGEST_REPLY // 2**20} MiB, the most that is read"
             raise self._refused(problem, ReplyTooLarge)
-        self.content += piece
+        self.content += decoded
 
     def _refused(self, problem: str, kind: type[ContractError] = ContractError) -> ContractError:
         error = kind(self._request.operation, "", problem, "(not shown)")
@@ -387,8 +402,8 @@ class Transport:
         with closing(client.send(message, stream=True)) as response:
             if (stream := response.extensions.get("network_stream")) is not None:  # a cassette has none
                 _streams.add(stream)
-            body = Body(request, encoding := response.headers.get("content-encoding", ""))
-            for piece in response.iter_bytes() if encoding else response.iter_raw():  # which is faster
+            body = Body(request, response.headers.get("content-encoding", ""))
+            for piece in response.iter_raw():
                 body.add(piece)
                 if monotonic() >= due:
                     raise httpx.ReadTimeout("")

@@ -424,6 +424,27 @@ def test_pieces_make_the_whole(send: Send, encoding: str, pieces: int) -> None:
         assert send(address, POLL).body == content
 
 
+@pytest.mark.parametrize(
+    "encoding", ["GZIP", "x-gzip", "X-GZip", " gzip ", "gzip, identity", "Identity , x-gzip", "gzip,", "IDENTITY", ", "]
+)
+def test_an_encoding_may_be_spelled_in_any_way(send: Send, encoding: str) -> None:
+    """Case and blanks do not count, "x-gzip" is gzip (RFC 9110, section 8.4.1.3), and identity changes nothing."""
+    content = b'{"messages":[]}' * 50
+    packed = "gzip" in encoding.lower()
+    with server(answers(encoding, gzip.compress(content) if packed else content, 3)) as address:
+        assert send(address, POLL).body == content
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip"])
+def test_what_is_no_gzip_is_told_without_its_content(send: Send, encoding: str) -> None:
+    """A body that is not what its encoding says is no usable reply, and nothing of it is in the error."""
+    with server(answers(encoding, b"Ada's words")) as address, pytest.raises(TransportError) as raised:
+        send(address, POLL)
+    assert raised.value.sent == "maybe"
+    assert "unpacked" in str(raised.value)
+    assert "Ada" not in f"{raised.value} {raised.value!r} {raised.value.__context__!r}"
+
+
 @pytest.mark.parametrize("encoding", ["", "gzip"])
 def test_the_largest_reply_is_read_and_one_byte_more_is_not(send: Send, encoding: str) -> None:
     """The bound counts what is decoded, and the error says how large a reply may be."""

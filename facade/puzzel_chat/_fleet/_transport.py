@@ -50,7 +50,7 @@ from puzzel_chat._failures import (
 )
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._settings import Settings
-from puzzel_chat._transport import COMMON_HEADERS, IDLE, Body, limits, reachable, tls
+from puzzel_chat._transport import COMMON_HEADERS, IDLE, Body, BrokenGzip, limits, reachable, tls
 
 LAST_MOMENT = 0.05
 """Seconds that the library's threads get to end: of programs that exited at once, 3 in 160 were aborted."""
@@ -216,12 +216,16 @@ class FleetTransport:
             # The request has no name here: its repr fails once it was sent, in the hands of who prints the locals.
             async with self._built(way, request, access, whole) as response:
                 headers = Headers(response.headers)
+                # The library removes the header where it has decoded, which it does only for "gzip" in small letters.
                 body = Body(request, headers.get("content-encoding", ""))
                 while (piece := await response.body_reader.read_chunk()) is not None:
                     body.add(piece.to_bytes())
                 return Reply(status=response.status, address=way.address, headers=headers, body=bytes(body.content))
         except library.PyreqwestError as error:
             failed = outcome(error, way, self._settings.timeout, whole, monotonic() - began)
+        except BrokenGzip:
+            why = f"{way} sent a body that cannot be unpacked; {way.again}"
+            failed = no_reply(way, why, "maybe", ValueError("no gzip"))
         # Not within the block above: the library's message holds the address with its query, and would be the context.
         raise failed
 
