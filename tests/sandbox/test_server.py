@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from importlib.machinery import ModuleSpec
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -299,6 +301,33 @@ def test_keep_alive(sandbox: Sandbox) -> None:
 
         until(are_quick)  # a busy machine is slow now and then, Nagle always
     assert made.count("connection.connect_tcp.complete") == 1
+
+
+@pytest.mark.parametrize("way", ["closes", "resets"])
+@pytest.mark.parametrize(
+    "cut",
+    [
+        "Content-Length: 90\r\n\r\n",
+        "Content-Length: 90\r\n\r\ngrant_type=visi",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\ngrant\r\n",
+    ],
+    ids=["before its body", "in its body", "between two chunks"],
+)
+def test_a_client_that_leaves_is_no_error(
+    sandbox: Sandbox, customer: Customer, caplog: pytest.LogCaptureFixture, cut: str, way: str
+) -> None:
+    """Who goes away in the middle of a request has asked for nothing: nothing is logged, and the others go on."""
+    issued = sandbox.stats().tokens_issued
+    address = urlsplit(sandbox.identity_url)
+    with socket.create_connection((address.hostname or "", address.port or 0)) as leaving:
+        if way == "resets":
+            leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        form = "Content-Type: application/x-www-form-urlencoded\r\n"
+        leaving.sendall(f"POST /connect/token HTTP/1.1\r\nHost: x\r\n{form}{cut}".encode())
+        assert customer.route().status_code == 202  # by then the server waits for the rest
+    assert [customer.refresh().status_code, customer.status().status_code] == [200, 200]
+    assert sandbox.stats().tokens_issued == issued + 1
+    assert not caplog.records
 
 
 def test_restart_on_the_same_port(sandbox: Sandbox, customer: Customer) -> None:
