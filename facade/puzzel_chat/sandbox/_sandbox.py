@@ -17,7 +17,7 @@ from ._faults import Fault, Plan
 from ._floor import FloorSettings
 from ._scripts import Script
 from ._sessions import TokenSettings
-from ._values import NOTICE, Entry, Semantics, Stats, Watcher
+from ._values import NOTICE, AfterEnd, Answer, Entry, Semantics, Stats, Watcher
 from ._world import WorldSettings, known_script, known_semantics
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ class Sandbox:
         semantics: what a poll means: "history", "cursor" or "drain".
         no_content: whether a poll without anything new is 204 without a body; with "history" that is when nothing
             changed since the last poll.
+        after_end: what an ended conversation is to the request status: "same" as it was, "cancelled", or "not-found"
+            (404) or "gone" (410), which also answer the polls of a session without other conversations.
+        linger: time from the end until `after_end` holds.
         port: of the communication host; 0 picks a free one.
         identity_port: of the identity host; None serves both hosts on one port.
         solution_id: the client's solution id, the `tenant_id` of token requests.
@@ -71,10 +74,11 @@ class Sandbox:
         faults: the faults from the start.
         differs: deviations from the contract.
         on_event: called with each `Happening`, in order, outside the simulator's lock.
+        on_answer: called with each `Answer`, in the server's thread, before it is sent.
 
     Raises:
         ImportError: the extra `[sandbox]` is not installed.
-        ValueError: no such script or semantics.
+        ValueError: no such script, semantics or after_end.
         OSError: the port is taken.
 
     """
@@ -89,6 +93,8 @@ class Sandbox:
         *,
         semantics: Semantics = "cursor",
         no_content: bool = False,
+        after_end: AfterEnd = "same",
+        linger: float = 0.0,
         port: int = 0,
         identity_port: int | None = 0,
         solution_id: str = "12345",
@@ -117,16 +123,18 @@ class Sandbox:
         faults: tuple[Fault, ...] = (),
         differs: Differences | None = None,
         on_event: Watcher | None = None,
+        on_answer: Callable[[Answer], object] | None = None,
     ) -> None:
         _check_extra()
         lives = (token_life, refresh_life, rotation, reuse_grace, token_promise)
         tokens = TokenSettings(solution_id, client_id, client_secret, grant_type, *lives, visitor_fields)
         floor = FloorSettings(pace, ahead, offer_timeout, max_wait, messages, interval)
-        world = WorldSettings(tokens, floor, script, semantics, agents, chats_per_agent, capacity, waiting, no_content)
+        staff = (agents, chats_per_agent, capacity, waiting)
+        world = WorldSettings(tokens, floor, script, semantics, *staff, no_content, after_end, linger)
         self.solution_id, self._differs = solution_id, differs or Differences()
         self._ports: tuple[int, ...] = (port,) if identity_port is None else (port, identity_port)
         self._plan = Plan(faults, Random(f"faults-{seed}"))
-        self._desk = Desk(world, clock, Random(seed), on_event, sleep)
+        self._desk = Desk(world, clock, Random(seed), on_event, sleep, on_answer)
 
     def start(self) -> Self:
         """Listen on loopback, unless it already does."""
@@ -146,13 +154,23 @@ class Sandbox:
         if server is not None:
             server.stop()
 
-    def restart(self, *, forget: bool = False) -> None:
-        """Stop listening and start again on the same ports; `forget` drops every session."""
+    def restart(self, *, forget: bool = False, renumber: bool = False) -> None:
+        """Stop listening and start again on the same ports.
+
+        `forget` drops every session. With `renumber`, new messages get the ids from the first one on again.
+        """
         self.close()
-        if forget:
-            with self._desk.world() as (world, _now):
+        with self._desk.world() as (world, _now):
+            if forget:
                 world.forget()
+            if renumber:
+                world.ledger.number_again()
         self.start()
+
+    def expire_tokens(self) -> None:
+        """Revoke every access token at once, also under requests on their way; refresh tokens still work."""
+        with self._desk.world() as (world, _now):
+            world.tokens.expire()
 
     @property
     def base_url(self) -> str:
@@ -266,8 +284,9 @@ class Sandbox:
         with self._desk.world() as (world, _now):
             world.tally.request(operation)
             chosen = self._plan.choose(operation)
-            for _fault in chosen:
-                world.tally.add("faults")
+            for fault in chosen:
+                if fault.kind != "lost_end":  # counted where it strikes
+                    world.tally.add("faults")
             return chosen
 
     def __enter__(self) -> Self:
