@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import count
 from random import Random
 
@@ -21,6 +23,9 @@ class SoakTime(VirtualTime):
         self._due: list[tuple[float, int, Callable[[], object]]] = []
         self._order = count()
         self.before_sleep: Callable[[], Awaitable[object]] | None = None
+        self._is_due: Callable[[], bool] | None = None
+        self._act: Callable[[], None] = lambda: None
+        self._at_it = False
 
     def at(self, seconds: float, action: Callable[[], object]) -> None:
         """Let something happen so many seconds from now, during a wait of the client."""
@@ -30,8 +35,30 @@ class SoakTime(VirtualTime):
         """Give a seeded random number."""
         return self._random.uniform(low, high)
 
+    @contextmanager
+    def meanwhile(self, is_due: Callable[[], bool], act: Callable[[], None]) -> Iterator[None]:
+        """While a call waits, act as soon as that is due, like another thread of the application."""
+        self._is_due, self._act = is_due, act
+        try:
+            yield
+        finally:
+            self._is_due = None
+
+    @contextmanager
+    def _acting(self) -> Iterator[bool]:
+        # Not again in the waits of the action itself.
+        is_due = self._is_due is not None and not self._at_it and self._is_due()
+        self._at_it = self._at_it or is_due
+        try:
+            yield is_due
+        finally:
+            self._at_it = self._at_it and not is_due
+
     def wait(self, wake: Wakes, seconds: float) -> None:
         """Let the time pass, unless woken already."""
+        with self._acting() as is_due:
+            if is_due:
+                self._act()
         if not wake.is_set():
             self.rest(seconds)
 
@@ -40,6 +67,11 @@ class SoakTime(VirtualTime):
         await asyncio.sleep(0)
         if self.before_sleep is not None:
             await self.before_sleep()
+        with self._acting() as is_due:
+            if is_due:
+                # In a thread, for the customer blocks; what it calls runs on this loop.
+                with ThreadPoolExecutor(1) as thread:
+                    await asyncio.get_running_loop().run_in_executor(thread, self._act)
         if not wake.is_set():
             self.rest(seconds)
 
