@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -45,9 +46,10 @@ class SoakTime(VirtualTime):
             self._is_due = None
 
     @contextmanager
-    def _acting(self) -> Iterator[bool]:
-        # Not again in the waits of the action itself.
-        is_due = self._is_due is not None and not self._at_it and self._is_due()
+    def _acting(self, who: str) -> Iterator[bool]:
+        # Not again in the waits of the action itself; and what it calls may wait for a refresh under way.
+        busy = self._at_it or who == "puzzel-chat-refresh"
+        is_due = not busy and self._is_due is not None and self._is_due()
         self._at_it = self._at_it or is_due
         try:
             yield is_due
@@ -56,7 +58,7 @@ class SoakTime(VirtualTime):
 
     def wait(self, wake: Wakes, seconds: float) -> None:
         """Let the time pass, unless woken already."""
-        with self._acting() as is_due:
+        with self._acting(threading.current_thread().name) as is_due:
             if is_due:
                 self._act()
         if not wake.is_set():
@@ -67,7 +69,8 @@ class SoakTime(VirtualTime):
         await asyncio.sleep(0)
         if self.before_sleep is not None:
             await self.before_sleep()
-        with self._acting() as is_due:
+        task = asyncio.current_task()
+        with self._acting(task.get_name() if task else "") as is_due:
             if is_due:
                 # In a thread, for the customer blocks; what it calls runs on this loop.
                 with ThreadPoolExecutor(1) as thread:

@@ -238,4 +238,4 @@ def take(event: Event, talk: Talk, now: float) -> None:
     if isinstance(event, ConversationEnded):
         talk.ends += 1
         failing = 0.0 if talk.degraded_at is None else now - talk.degraded_at
-        talk.given_up = talk.closed and failing >= LAST_WORDS_WITHIN
+        talk.given_up = (talk.closed or talk.told) and failing >= LAST_WORDS_WITHIN

@@ -43,8 +43,8 @@ class Excuse:
 EXCUSES = (
     Excuse(
         "given_up", "given up",
-        "The customer ended the chat, and then no poll succeeded for ten seconds: the client waits no more for last"
-        " words. Only what is later than all that came.",
+        "The customer ended the chat, or was told of its end, and then no poll succeeded for ten seconds: the client"
+        " waits no more for last words. Only what is later than all that came.",
         lambda one: one.truth.given_up and one.last),
     Excuse(
         "too_large", "over the bound",

@@ -216,7 +216,7 @@ def judged(
             talk.expired = talk.expired or by_design
             forgotten = by_design or talk.conversation_id in centre.forgotten
             # By what happened, for a slow handler is told of it later.
-            talk.given_up = talk.closed and talk.ends > 0 and ear.failed_for >= LAST_WORDS_WITHIN
+            talk.given_up = (talk.closed or talk.told) and talk.ends > 0 and ear.failed_for >= LAST_WORDS_WITHIN
             # What came is no excuse, whatever became of the service meanwhile.
             talk.kept = {event_key(one) for one in guest.conversation.transcript()}
             talk.open = not guest.conversation.ended

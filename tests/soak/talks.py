@@ -83,8 +83,9 @@ class Truth:
     """The same conversation as the contact centre knows it.
 
     `shown` went out whole, `spoilt` was in a reply that a fault harmed, `too_large` in one that no client reads.
-    `forgotten` means that its session is no more, `given_up` that the customer ended it and then no poll succeeded for
-    so long that the client waits no more for the last words, `silent` that the service tells an end only once.
+    `forgotten` means that its session is no more, `given_up` that the customer knew of the end and then no poll
+    succeeded for so long that the client waits no more for the last words, `silent` that nothing but the event itself
+    tells an end to somebody who only listens.
     """
 
     entries: Sequence[Entry]
