@@ -113,6 +113,9 @@ class Driver:
         pace = {"503": 0.1, "killed": 1.0}.get(trouble, LIFE / 100 * (where == "creeping"))
         self.until(lambda: self.tokens().generation > before.generation, "refresh", pace)
         self.sandbox.faults()
+        if self.expire:
+            self.everybody_calls(self.expire)
+        # No refresh may be under way when the time is set: it would outlast its right.
         self.everybody_calls()
 
     def tokens(self) -> TokenSet:
@@ -144,15 +147,20 @@ class Driver:
         self.board.sending[number] = 0
         self.begin(number)
 
-    def everybody_calls(self) -> None:
-        """Wait until each process has finished two calls more, so that none is older than the present token."""
-        seen = list(self.board.calls)
+    def everybody_calls(self, expire: float = 0.0) -> None:
+        """Wait until each process has finished two calls more, so that none is older than the present token.
+
+        At a share `expire` of the looks, all access tokens are revoked; then it takes ten calls more.
+        """
+        seen, more = list(self.board.calls), 10 if expire else 2
         self.until(
-            lambda: all(now >= then + 2 for now, then in zip(self.board.calls, seen, strict=True)), "calls of everybody"
+            lambda: all(now >= then + more for now, then in zip(self.board.calls, seen, strict=True)),
+            "calls of everybody",
+            expire=expire,
         )
 
-    def until(self, condition: Callable[[], bool], what: str, pace: float = 0.0) -> None:
-        """Wait for something; meanwhile the time goes on by `pace` seconds at each look."""
+    def until(self, condition: Callable[[], bool], what: str, pace: float = 0.0, expire: float = 0.0) -> None:
+        """Wait for something; meanwhile the time goes on by `pace` seconds at each look, or tokens are revoked."""
         while not condition():
             if time.monotonic() > self.deadline:
                 raise TimeoutError(f"no {what} in time")
@@ -160,7 +168,7 @@ class Driver:
                 raise RuntimeError("a process has ended by itself")
             time.sleep(LOOK)
             self.board.time.value += pace
-            if self.expire and self.random.random() < self.expire:
+            if expire and self.random.random() < expire:
                 self.expired += 1
                 self.sandbox.expire_tokens()
 
