@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections import Counter
 from datetime import UTC, datetime
 from itertools import cycle, product
+from random import Random
 from typing import Any
 
 import pytest
@@ -12,15 +15,25 @@ import pytest
 from puzzel_chat import AuthenticationError, ContractError
 from puzzel_chat._http import Reply, Request
 from puzzel_chat.sandbox import SEMANTICS, Entry, Role, Semantics
+from quick import quick_only
 from soak import excuses, faults, fleet, guests
 from soak.cells import ZEROS, Cell, run
 from soak.clients import KINDS, Kind
+from soak.clock import SoakTime
 from soak.compare import judge
+from soak.customer import Way
 from soak.hearing import Ear
 from soak.mixes import MIXES
 from soak.talks import Key, Sent, Talk, Truth, entry_key, named
 
-QUICK = ("reset-after", "truncated", "status-503", "revoked", "lost-rotations", "restarts", "suspended", "everything")
+QUICK = (
+    "reset-after", "truncated", "status-503", "revoked", "lost-rotations", "restarts", "suspended", "everything",
+    "forced-expiry", "status-204", "status-304", "new-ids",
+)  # fmt: skip
+LOST_ENDS: list[tuple[str, Way]] = [
+    ("lost-ends", "send"), ("lost-ends", "type"), ("lost-ends", "end"), ("lost-ends-cancelled", "ask"),
+    ("lost-ends-404", "listen"), ("lost-ends-410", "listen"),
+]  # fmt: skip
 MESSAGES: list[Key] = [("m1", 1), ("m2", 1), ("m3", 1), ("m1", 2), ("m4", 1)]
 
 
@@ -47,7 +60,9 @@ def told(delivered: list[Key], **talk: Any) -> Talk:
     return Talk("chat", delivered, **{"ends": 1, "edits": edits, **talk})
 
 
-def figures(talk: Talk, semantics: Semantics = "cursor", ledger: tuple[Entry, ...] = LEDGER, **truth: Any) -> Any:
+def figures(
+    talk: Talk, semantics: Semantics = "cursor", ledger: tuple[Entry, ...] = LEDGER, **truth: Any
+) -> dict[str, int]:
     """Judge a talk; gives the figures that are not zero."""
     counted = judge(talk, Truth(ledger, semantics, **truth))
     return {name: number for name, number in counted.items() if number and name not in ("stored", "delivered")}
@@ -66,6 +81,48 @@ def test_a_chat_under_every_mix(mix: str, semantics: Semantics, kind: Kind) -> N
     assert problems == []
     assert {name: figures[name] for name in ZEROS} == dict.fromkeys(ZEROS, 0)
     assert figures["stored"] >= 8
+
+
+@pytest.mark.parametrize("kind", quick_only(["sync", "loop"], KINDS))
+@pytest.mark.parametrize(("mix", "way"), LOST_ENDS)
+def test_an_end_in_the_only_reply_that_told_it(mix: str, way: Way, kind: Kind) -> None:
+    """Where no poll tells it again, the customer's next call does, or a poll that the service refuses."""
+    figures, problems = run(Cell(mix, "drain", kind, seed=1, number=0, said=4, way=way))
+    assert problems == []
+    assert {name: figures[name] for name in ZEROS} == dict.fromkeys(ZEROS, 0)
+    assert figures["faults"] >= 1
+    assert figures["unheard"] == 0
+
+
+def test_who_only_listens_cannot_hear_an_end_that_was_lost() -> None:
+    """Under drain the service tells it once and then says nothing for ever, so the excuse is taken, and no other."""
+    figures, problems = run(Cell("lost-ends", "drain", "sync", seed=1, number=0, said=4, way="listen"))
+    assert problems == []
+    assert figures["unheard"] == 1
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("silence", [61.0, 59.0])
+def test_the_application_acts_while_a_call_waits(kind: Kind, silence: float) -> None:
+    """It acts once a wait begins after it is due, not in the waits of the action itself, and not before its time."""
+    time, acts = SoakTime(Random(1)), list[float]()
+
+    def act() -> None:
+        acts.append(time.seconds())
+        time.wait(threading.Event(), 100.0)
+
+    def is_due() -> bool:
+        return time.seconds() - began > 60.0
+
+    async def sleep(seconds: float) -> None:
+        await time.sleep(asyncio.Event(), seconds)
+
+    began = time.seconds()
+    with time.meanwhile(is_due, act):
+        for seconds in (silence, 1.0):
+            asyncio.run(sleep(seconds)) if kind == "async" else time.wait(threading.Event(), seconds)
+    time.wait(threading.Event(), 100.0)
+    assert acts == ([began + silence] if silence > 60.0 else [])
 
 
 @pytest.mark.parametrize("kind", fleet.KINDS)

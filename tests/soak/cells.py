@@ -17,7 +17,7 @@ from soak.agent import script
 from soak.clients import Kind, client
 from soak.clock import SoakTime
 from soak.compare import judge
-from soak.customer import Customer
+from soak.customer import Customer, Way
 from soak.mixes import BY_NAME, GRACE, Mix, What
 from soak.taking import begin_what_stays
 from soak.witness import Witness, reserved
@@ -28,7 +28,7 @@ STUCK = 180
 
 @frozen
 class Cell:
-    """Names one chat; the same cell gives the same figures."""
+    """Names one chat; the same cell gives the same figures. `way` is one of those of the mix, chosen unless given."""
 
     mix: str
     semantics: Semantics
@@ -36,6 +36,7 @@ class Cell:
     seed: int
     number: int
     said: int
+    way: Way | None = None
 
     def __str__(self) -> str:
         return f"{self.mix} {self.semantics} {self.kind}, seed {self.seed}, chat {self.number}"
@@ -63,9 +64,10 @@ def _held(cell: Cell, mix: Mix) -> tuple[Counter[str], list[str]]:
     random = Random(f"{cell.seed}-{cell.mix}-{cell.semantics}-{cell.kind}-{cell.number}")
     time = SoakTime(Random(random.random()))
     agent_ends, by_steps, by_polls = (random.random() < share for share in (0.5, 0.4, 0.4))
-    way = Random(f"{cell} way").choice(mix.asks)
-    # Nobody else would end the chat of a customer who only listens.
-    agent_ends = agent_ends or way == "listen"
+    chosen: Way = Random(f"{cell} way").choice(mix.asks)
+    way = cell.way or chosen
+    # Nobody else would end the chat of a customer who only listens, or writes.
+    agent_ends = agent_ends or way != "end"
     agent = script(Random(random.random()), cell.said, mix.agent, ends=agent_ends)
     options: dict[str, Any] = {"reuse_grace": GRACE, **mix.server, "faults": mix.faults, "semantics": cell.semantics}
     with reserved() as ports:

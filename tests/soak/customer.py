@@ -6,6 +6,7 @@ It is written once, for the blocking client; the asyncio client comes behind the
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from random import Random
 from typing import Any, Literal
 
@@ -13,7 +14,6 @@ from attrs import define, field
 
 from puzzel_chat import (
     AllocationStage,
-    ApiError,
     AuthenticationError,
     ConnectionDegraded,
     ConnectionRecovered,
@@ -23,6 +23,7 @@ from puzzel_chat import (
     Event,
     FileMessage,
     MessageEdited,
+    NotFound,
     OptionsMessage,
     PuzzelChatError,
     SessionExpired,
@@ -36,6 +37,8 @@ from soak.clock import SoakTime
 from soak.talks import Sent, Talk, event_key
 
 TRIES = 8
+LISTENS = 2
+"""Long silences after which a customer who only listens goes away."""
 SILENCE = 60.0
 """Seconds (virtual) without anything new after which the customer ends the chat."""
 Way = Literal["end", "send", "type", "ask", "listen"]
@@ -152,12 +155,9 @@ class Customer:
             yield from conversation.session.poll()
             if self._is_silent():
                 self._after_silence(conversation, talk)
-        try:
+        with suppress(ConversationClosed, NotFound):  # some services no longer know a chat that has ended
             for _ in range(3):
                 yield from conversation.session.poll()
-        except ApiError as error:
-            if error.status not in (404, 410):
-                raise
 
     def _is_silent(self) -> bool:
         return self.time.seconds() - self._quiet_since > SILENCE
@@ -165,7 +165,7 @@ class Customer:
     def _after_silence(self, conversation: Any, talk: Talk) -> None:
         """Do something, for the end can be lost for good; who only writes must end the chat when nobody else did."""
         self._quiet_since, self._silences = self.time.seconds(), self._silences + 1
-        if self._silences > TRIES:
+        if self._silences > (LISTENS if self.way == "listen" else TRIES):
             raise Enough
         way = "end" if self._silences > 1 and self.way != "listen" and not talk.told else self.way
         ways = {"end": self._end, "send": self._send, "type": self._type, "ask": self._ask}
