@@ -268,7 +268,7 @@ def test_what_was_only_in_replies_over_the_bound_is_excused() -> None:
 
 
 def test_a_message_of_an_old_id_is_another_message() -> None:
-    """Told as an edit, not told at all, told twice: each is counted; the same words and the same id are no excuse."""
+    """Told as an edit or told twice, it is counted; not told at all is excused where the words had come before."""
     early, late = "2026-01-05T09:00:01.5000000Z", "2026-01-05T09:00:09.0000000Z"
     first, edit, again = (
         entry("m1", sentAt=early), entry("m1", 2, "Hello!", sentAt=early), entry("m1", sentAt=late),
@@ -278,9 +278,35 @@ def test_a_message_of_an_old_id_is_another_message() -> None:
     assert figures(told(keys), ledger=ledger) == {}
     assert figures(told(keys, edits=set(keys[1:])), ledger=ledger) == {"told_wrongly": 1}
     assert figures(told(keys, edits=set()), ledger=ledger) == {"told_wrongly": 1}
-    assert figures(told(keys[:2]), ledger=ledger) == {"lost": 1}
+    assert figures(told(keys[:2]), ledger=ledger) == {"alike": 1}
+    assert figures(told(keys[1:2]), ledger=ledger) == {"lost": 2}
     assert figures(told([*keys, keys[2]]), ledger=ledger) == {"doubled": 1}
     assert figures(told(keys[1:], edits=set()), "history", ledger=ledger) == {"superseded": 1}
+
+
+@pytest.mark.parametrize("other", [{"content": "Bye"}, {"version": 2}, {"kind": "File"}])
+def test_other_words_under_an_old_id_are_never_excused(other: dict[str, Any]) -> None:
+    """Nor is another version, or another kind of message."""
+    early, late = "2026-01-05T09:00:01.5000000Z", "2026-01-05T09:00:09.0000000Z"
+    ledger = (entry("m1", sentAt=early), entry("m1", **other, sentAt=late), LEDGER[-1])
+    assert figures(told([entry_key(ledger[0])]), ledger=ledger) == {"lost": 1}
+
+
+def test_an_edit_of_a_message_that_nobody_saw_may_be_taken_for_one_of_an_older_message() -> None:
+    """Its id had begun again; under an id that nobody knew, what is told as an edit is told wrongly."""
+    early, late = "2026-01-05T09:00:01.5000000Z", "2026-01-05T09:00:09.0000000Z"
+    ledger = (
+        entry("m1", sentAt=early),
+        entry("m1", 1, "So", sentAt=late),
+        entry("m1", 2, "So!", sentAt=late),
+        LEDGER[-1],
+    )
+    first, unseen, edited = (entry_key(one) for one in ledger[:3])
+    talk = told([first, edited], edits={edited}, kept={edited})
+    assert figures(talk, "history", ledger=ledger) == {"superseded": 1, "taken_for_edit": 1}
+    talk = told([edited], edits={edited}, kept={edited})
+    assert figures(talk, "history", ledger=ledger[1:]) == {"superseded": 1, "told_wrongly": 1}
+    assert unseen not in talk.delivered
 
 
 def test_a_message_has_one_name_at_both_sides() -> None:

@@ -80,7 +80,7 @@ def _held(cell: Cell, mix: Mix) -> tuple[Counter[str], list[str]]:
             **ports,
             **options,
         )
-        with sandbox, client(cell.kind, sandbox, time, mix.timeout) as (chat, tasks):
+        with sandbox, client(cell.kind, sandbox, time, timeout=mix.timeout, **mix.client) as (chat, tasks):
             _plan(mix, sandbox, time)
             asked = cell.kind in ("loop", "fleet")
             by_polls = by_polls and not asked

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from puzzel_chat.sandbox import Entry, Semantics
-from soak.excuses import Missing, unheard, why_missing
-from soak.talks import PLANTED, Key, Sent, Talk, Truth, entry_key
+from soak.excuses import Missing, alike, unheard, why_missing
+from soak.talks import PLANTED, Key, Sent, Talk, Truth, entry_key, message_id
 
 
 def judge(talk: Talk, truth: Truth) -> Counter[str]:
@@ -37,8 +37,8 @@ def messages(talk: Talk, truth: Truth) -> Counter[str]:
     figures["strangers"] = len(set(ours) - set(stored))
     figures["doubled"] = len(delivered) - len(set(delivered))
     figures["disordered"] = disordered([key for key in dict.fromkeys(ours) if key in stored], stored, truth.semantics)
-    figures["told_wrongly"] = told_wrongly(talk, set(stored))
-    figures["not_kept"] = not_kept(talk, set(stored))
+    figures += told(talk, set(stored))
+    figures["not_kept"] = not_kept(talk, truth)
     last = max((place for place, key in enumerate(stored) if key in ours), default=-1)
     for place, key in enumerate(stored):
         if key not in delivered:
@@ -46,22 +46,33 @@ def messages(talk: Talk, truth: Truth) -> Counter[str]:
     return figures
 
 
-def told_wrongly(talk: Talk, stored: set[Key]) -> int:
+def told(talk: Talk, stored: set[Key]) -> Counter[str]:
     """Count new messages that were told as edits, and edits that were told as new messages."""
-    wrong, known = 0, set[str]()
+    figures, known = Counter[str](), set[str]()
     for key in dict.fromkeys(talk.delivered):
         if key in stored:
-            wrong += (key in talk.edits) != (key[0] in known)
+            if (key in talk.edits) != (key[0] in known):
+                of_an_old_id = key[1] > 1 and any(message_id(name) == message_id(key[0]) for name in known)
+                figures["taken_for_edit" if key in talk.edits and of_an_old_id else "told_wrongly"] += 1
             known.add(key[0])
-    return wrong
+    return figures
 
 
-def not_kept(talk: Talk, stored: set[Key]) -> int:
-    """Count the messages whose last version that came is not in the transcript."""
+def not_kept(talk: Talk, truth: Truth) -> int:
+    """Count the messages whose last version that came is not in the transcript, nor one that is taken for it."""
     if talk.kept is None:
         return 0
-    last = {name: version for name, version in sorted(talk.delivered) if (name, version) in stored}
-    return len(last.items() - set(talk.kept))
+    entries = {entry_key(entry): entry for entry in truth.entries if entry.type != "Event"}
+    last = {name: (name, version) for name, version in sorted(talk.delivered) if (name, version) in entries}
+    kept_keys = set(talk.kept)
+    kept = [entries[key] for key in kept_keys if key in entries]
+
+    def is_kept(key: Key) -> bool:
+        of_its_id = [one for one in kept if one.id == entries[key].id]
+        taken_for_it = any(entry_key(one)[1] > key[1] and entry_key(one) in talk.edits for one in of_its_id)
+        return key in kept_keys or taken_for_it or any(alike(one, entries[key]) for one in of_its_id)
+
+    return sum(not is_kept(key) for key in last.values())
 
 
 def disordered(delivered: Sequence[Key], stored: Sequence[Key], semantics: Semantics) -> int:

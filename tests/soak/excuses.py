@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection
 
 from attrs import frozen
 
-from soak.talks import Key, Talk, Truth
+from puzzel_chat.sandbox import Entry
+from soak.talks import Key, Talk, Truth, entry_key
 
 
 @frozen
@@ -29,6 +30,19 @@ class Missing:
         """Whether a later version of it came."""
         return any(other[0] == self.key[0] and other[1] > self.key[1] for other in self.delivered)
 
+    @property
+    def alike(self) -> bool:
+        """Whether an earlier message came that has the same id, version, author and words."""
+        entries = list(self.truth.entries)
+        place = next(place for place, entry in enumerate(entries) if entry_key(entry) == self.key)
+        return any(entry_key(one) in self.delivered and alike(one, entries[place]) for one in entries[:place])
+
+
+def alike(one: Entry, other: Entry) -> bool:
+    """Tell whether two messages differ in nothing but their times."""
+    words = ("id", "version", "type", "role", "content")
+    return all(getattr(one, name) == getattr(other, name) for name in words)
+
 
 @frozen
 class Excuse:
@@ -41,11 +55,6 @@ class Excuse:
 
 
 EXCUSES = (
-    Excuse(
-        "given_up", "given up",
-        "The customer ended the chat, or was told of its end, and then no poll succeeded for ten seconds: the client"
-        " waits no more for last words. Only what is later than all that came.",
-        lambda one: one.truth.given_up and one.last),
     Excuse(
         "too_large", "over the bound",
         "It came only in replies larger than the client reads. A message above the bound can never be read; with cursor"
@@ -63,6 +72,20 @@ EXCUSES = (
         "gone", "gone with them",
         "Its session was forgotten by the service, and no whole reply had shown it.",
         lambda one: one.never_shown and one.truth.forgotten),
+    Excuse(
+        "alike", "said again",
+        "Its id had begun again, and under that id the same author had said the same before: a client takes it for the"
+        " message that it has, sent once more.",
+        lambda one: one.alike),
+    Excuse(
+        "given_up", "given up",
+        "The customer ended the chat, or was told of its end, and then no poll succeeded for ten seconds: the client"
+        " waits no more for last words. Only what is later than all that came.",
+        lambda one: one.truth.given_up and one.last),
+    Excuse(
+        "taken_for_edit", "taken for edits",
+        "Its id had begun again, and it was edited before any whole reply showed it: with its higher version it looks"
+        " like an edit of the earlier message of that id. The words came."),
     Excuse(
         "unheard", "ends unheard",
         "The only reply that told the end was lost (drain) or larger than the client reads, nothing else tells it, and"

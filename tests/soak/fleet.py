@@ -149,7 +149,8 @@ async def hold(plan: Plan, held: list[Party]) -> Counter[str]:
     async with AsyncExitStack() as stack:
         for place, party in enumerate(held):
             timeout = max(LEAST_TIMEOUT, min(party.mix.timeout, 10.0))
-            client = AsyncPuzzelChat(**party.centre.settings, timeout=timeout, poll_interval=PERIOD)
+            settings: dict[str, Any] = {**party.centre.settings, "timeout": timeout, "poll_interval": PERIOD}
+            client = AsyncPuzzelChat(**settings, **party.mix.client)
             await stack.enter_async_context(client)
             # Who only listens has no end under drain, unless the polls say so.
             ways = cycle(way for way in party.mix.asks if way != "listen" or not party.centre.silent)

@@ -22,12 +22,12 @@ from puzzel_chat._async_transport import AsyncTransport
 from puzzel_chat._fleet._transport import FleetTransport
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._retry import MAX_UNDECODABLE
-from puzzel_chat._session import SessionState
+from puzzel_chat._session import REPLAYS, SessionState
 from puzzel_chat._steps import Steps
 from puzzel_chat._wire.operations import POLL, TOKEN
 from soak.talks import Key, item_key
 
-REFUSED = 4
+REFUSED = REPLAYS + 1
 """Tokens refused in a row for one poll that end it."""
 _NEEDED = {POLL.name: ("messages", list), TOKEN.name: ("access_token", str)}
 

@@ -24,7 +24,7 @@ Happens = tuple[float, What, float]
 
 @frozen
 class Mix:
-    """One mix; `server` holds options of the sandbox, `timeout` in real seconds is the client's.
+    """One mix; `server` holds options of the sandbox, `client` settings; `timeout` in real seconds is the client's.
 
     `asks` are what customers may do after a long silence, for an end can be lost; `writes` is the size of their largest
     line. `heavy` ones cost seconds where the others cost a fraction of one, and get fewer chats.
@@ -39,6 +39,7 @@ class Mix:
     agent: Manner = field(factory=Manner)
     asks: tuple[Way, ...] = ("end",)
     writes: int = 0
+    client: Mapping[str, Any] = field(factory=dict)
     heavy: bool = False
 
 
@@ -153,6 +154,8 @@ MIXES: tuple[Mix, ...] = (
     Mix("huge-messages", "the agent writes megabytes, all in all more than a reply may have",
         agent=Manner((MB // 2, 3 * MB, 2 * MB, 3 * MB, MB)), heavy=True),
     Mix("huge-lines", "the customer writes lines of up to 10 MB", writes=10 * MB, heavy=True),
+    Mix("large-lines", "both write megabytes, and the client lets the most through that may be set",
+        agent=Manner((3 * MB, 2 * MB, 2 * MB)), writes=MB + MB // 5, client={"max_message_bytes": 2**20}, heavy=True),
     Mix("over-the-bound", "the agent writes a message that is larger than any reply may be",
         agent=Manner((9 * MB,)), asks=("send", "end", "listen"), heavy=True),
     Mix("new-ids", "the service restarts three times, and its message ids begin again",

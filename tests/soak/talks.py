@@ -24,6 +24,11 @@ def named(message_id: str, sent_at: datetime | str | None) -> str:
     return message_id if sent_at is None else f"{message_id} of {sent_at:%H:%M:%S.%f}"
 
 
+def message_id(name: str) -> str:
+    """Give the id in a name."""
+    return name.partition(" of ")[0]
+
+
 def event_key(event: Event) -> Key:
     """Name what a client delivered."""
     return named(event.id, event.sent_at), event.version

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from puzzel_chat._transport import LARGEST_REPLY
 from puzzel_chat.sandbox import Answer, Entry, Happening, Sandbox, Semantics
 from soak.talks import Key, Truth, item_key
 
-BOUND = 8 * 2**20
-"""Bytes of a reply that a client reads unless told otherwise; a larger one it refuses."""
 # What these do to a poll's reply leaves its messages readable.
 _HARMLESS = frozenset({"latency", "slow_body", "unknown_enum", "bad_item", "no_client_id"})
 
@@ -48,7 +47,7 @@ class Witness(Sandbox):
             return
         messages: Any = answer.body["messages"]
         harmed = self.spoilt if answer.faults - _HARMLESS else self.shown
-        (self.too_large if answer.size > BOUND else harmed).update(map(item_key, messages))
+        (self.too_large if answer.size > LARGEST_REPLY else harmed).update(map(item_key, messages))
         self.planted = self.planted or "bad_item" in answer.faults
 
     def _note(self, happening: Happening) -> None:
