@@ -20,7 +20,7 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 
-from puzzel_chat import AsyncConversation, AsyncPuzzelChat, PollingLoop
+from puzzel_chat import AsyncConversation, AsyncPuzzelChat, AuthenticationError, PollingLoop
 from puzzel_chat._async import inner
 from puzzel_chat._retry import LAST_WORDS_WITHIN
 from puzzel_chat._session import SessionState
@@ -45,6 +45,8 @@ SPEED = 4.0
 """By what the agents' pauses are divided, and the times of what happens to a service."""
 PERIOD = 0.5
 """Seconds between two polls of a session."""
+EXPIRY = 2.0
+"""By what the times of forced expiry are multiplied: a refresh takes real time, and a second on a busy machine."""
 LONGEST_ASKED = 2
 """Seconds that a service asks to wait at most."""
 LEAST_TIMEOUT = 4.0
@@ -138,7 +140,8 @@ async def _happens(party: Party) -> None:
     }
     for after, what, _ in party.mix.happens:
         if what in actions:
-            await asyncio.sleep(began + after / SPEED - time.monotonic())
+            due = after * EXPIRY if what == "expire" else after / SPEED
+            await asyncio.sleep(began + due - time.monotonic())
             await asyncio.to_thread(actions[what])
 
 
@@ -215,6 +218,7 @@ def judged(
             by_design = ear.explains(guest.error)
             figures["by_design"] += by_design
             talk.expired = talk.expired or by_design
+            talk.refused -= by_design and isinstance(guest.error, AuthenticationError)
             forgotten = by_design or talk.conversation_id in centre.forgotten
             # By what happened, for a slow handler is told of it later.
             talk.given_up = (talk.closed or talk.told) and talk.ends > 0 and ear.failed_for >= LAST_WORDS_WITHIN
