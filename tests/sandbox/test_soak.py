@@ -28,7 +28,7 @@ from soak.talks import Key, Sent, Talk, Truth, entry_key, named
 
 QUICK = (
     "reset-after", "truncated", "status-503", "revoked", "lost-rotations", "restarts", "suspended", "everything",
-    "forced-expiry", "status-204", "status-304", "new-ids",
+    "forced-expiry", "status-204", "status-304", "new-ids", "huge-replies", "huge-lines",
 )  # fmt: skip
 LOST_ENDS: list[tuple[str, Way]] = [
     ("lost-ends", "send"), ("lost-ends", "type"), ("lost-ends", "end"), ("lost-ends-cancelled", "ask"),
@@ -230,10 +230,11 @@ def test_a_history_shows_an_edit_in_the_old_place_and_may_never_show_what_was_ed
         (told(MESSAGES, open=True), {"open": 1}),
         (told(MESSAGES, ends=0, told=True, open=True), {"ended_never": 1, "open": 1}),
         (told(MESSAGES, refused=3), {"refused": 3}),
+        (told(MESSAGES, oversized=2), {"oversized": 2}),
     ],
 )
 def test_ends_and_sessions_are_counted(talk: Talk, wrong: dict[str, int]) -> None:
-    """A second end, none at all, a chat that is open for ever, a session or a call refused although it lives."""
+    """A second end, none at all, a chat open for ever, a session or a call refused while it lives, a huge line."""
     counted = judge(talk, Truth(LEDGER, "cursor"))
     assert {name: counted[name] for name in ZEROS if counted[name]} == wrong
 

@@ -84,7 +84,9 @@ def _held(cell: Cell, mix: Mix) -> tuple[Counter[str], list[str]]:
             _plan(mix, sandbox, time)
             asked = cell.kind in ("loop", "fleet")
             by_polls = by_polls and not asked
-            customer = Customer(chat, time, random, by_steps, by_polls, not agent_ends, way, asked, mix.writes)
+            customer = Customer(
+                chat, time, random, by_steps, by_polls, not agent_ends, way, asked, mix.writes, mix.most
+            )
             customer.hold()
     return _judged(customer, sandbox, cell, tasks)
 
@@ -143,6 +145,6 @@ def _judged(customer: Customer, sandbox: Witness, cell: Cell, tasks: list[str]) 
 
 ZEROS = (
     "lost", "doubled", "disordered", "strangers", "ended_twice", "ended_never", "sends_wrong", "routed_twice",
-    "sessions_lost", "never_begun", "reuse", "left_over", "stuck", "refused", "told_wrongly", "not_kept", "open",
+    "sessions_lost", "never_begun", "reuse", "left_over", "stuck", "refused", "told_wrongly", "not_kept", "open", "oversized",
 )  # fmt: skip
 """The figures that must be zero."""

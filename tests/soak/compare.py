@@ -22,7 +22,7 @@ def judge(talk: Talk, truth: Truth) -> Counter[str]:
     figures["open"] = int(talk.open and (talk.ends > 0 or talk.told))
     figures["sessions_lost"] = int(talk.failure is not None and not expected)
     figures["forgotten"] = int(expected)
-    figures["refused"] = talk.refused
+    figures["refused"], figures["oversized"] = talk.refused, talk.oversized
     return figures
 
 

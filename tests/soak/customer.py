@@ -57,7 +57,7 @@ class Customer:
 
     `by_steps` opens it call by call rather than with `start()`, `by_polls` reads `Session.poll()` rather than
     `events()`, and `ends` ends it at the agent's last word. `way` is what it does after a long silence, which comes as
-    an event when it is `asked`; `writes` is the size of its largest line.
+    an event when it is `asked`; `writes` is the size of its largest line, `most` the client's bound.
     """
 
     client: Any
@@ -69,6 +69,7 @@ class Customer:
     way: Way = "end"
     asked: bool = False
     writes: int = 0
+    most: int = 2**16
     talks: list[Talk] = field(factory=list)
     tries: int = 0
     refused: int = 0
@@ -199,6 +200,7 @@ class Customer:
                 talk.failed(error)
                 self.time.rest(2.0)
                 continue
+            talk.oversized += len(sent.text) > self.most
             return
 
     def _type(self, conversation: Any, talk: Talk) -> None:

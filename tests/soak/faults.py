@@ -29,7 +29,7 @@ COLUMNS = {
     "lost": "lost", "doubled": "doubled", "disordered": "out of order", "strangers": "strangers",
     "told_wrongly": "told wrongly", "not_kept": "not in transcript",
     "ended_twice": "ended twice", "ended_never": "ended never", "open": "ended, yet open",
-    "sends": "sends", "sends_wrong": "sends wrong", "routed_twice": "routed twice",
+    "sends": "sends", "sends_wrong": "sends wrong", "oversized": "sent too large", "routed_twice": "routed twice",
     "refused": "refused alive", "sessions_lost": "sessions lost", "never_begun": "never begun", "stuck": "stuck",
     "left_over": "left over", "reuse": "reuse", **excuses.COLUMNS,
     "faults": "faults", "requests": "requests", "refreshes": "refreshes",

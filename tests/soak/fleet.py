@@ -160,7 +160,7 @@ async def hold(plan: Plan, held: list[Party]) -> Counter[str]:
             party.guests = [
                 Guest(
                     f"{party.mix.name}-{number}", next(manners), client, Random(plan.seed + number), place % 2 == 1,
-                    next(ways), party.mix.writes,
+                    next(ways), party.mix.writes, party.mix.most,
                 )
                 for number in range(1 if party.mix.heavy else plan.chats)
             ]  # fmt: skip

@@ -42,7 +42,7 @@ class Guest:
     """One customer and the chat that it holds.
 
     `ends` says that it ends the chat at the agent's last word, `way` what it does after a silence; `writes` is the size
-    of its largest line.
+    of its largest line, `most` the bound of the client.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Guest:
     ends: bool
     way: Way = "end"
     writes: int = 0
+    most: int = 2**16
     talk: Talk = field(factory=lambda: Talk(""))
     conversation: AsyncConversation | None = None
     error: Exception | None = None
@@ -166,6 +167,7 @@ class Guest:
         self.talk.sends.append(sent)
         try:
             sent.id, sent.outcome = (await conversation.send(sent.text)).id, "returned"
+            self.talk.oversized += len(sent.text) > self.most
         except DeliveryUnknown:
             pass
         except PuzzelChatError as error:

@@ -42,6 +42,11 @@ class Mix:
     client: Mapping[str, Any] = field(factory=dict)
     heavy: bool = False
 
+    @property
+    def most(self) -> int:
+        """The bytes that the client lets through in one line."""
+        return int(self.client.get("max_message_bytes", 2**16))
+
 
 def _outage(begins: float, ends: float) -> tuple[Happens, Happens]:
     return (begins, "close", 0), (ends, "open", 0)
@@ -146,10 +151,12 @@ MIXES: tuple[Mix, ...] = (
     Mix("lost-ends-410", "the reply that tells the end is lost, and a while later the service says that it is gone",
         (F.lost_end(),), server={"after_end": "gone", "linger": 20.0}, asks=("listen", "send")),
     Mix("status-204", "204 without a body in place of replies, whether or not there is something to tell",
-        (F.status(204, POLL, rate=0.25), F.status(204, STATUS, every=3), F.status(204, SEND, after=True, every=4),
+        (F.status(204, POLL, skip=6, times=4), F.status(204, POLL, rate=0.25), F.status(204, STATUS, every=3),
+         F.status(204, SEND, after=True, every=4),
          F.status(204, ROUTE, after=True, times=1))),
     Mix("status-304", "a cache on the way says 304, to polls, request statuses and opening hours",
-        (F.status(304, POLL, rate=0.25), F.status(304, STATUS, every=3), F.status(304, QUEUE, rate=0.5))),
+        (F.status(304, POLL, skip=6, times=4), F.status(304, POLL, rate=0.25), F.status(304, STATUS, every=3),
+         F.status(304, QUEUE, rate=0.5))),
     Mix("huge-replies", "four replies in a row are of 10 MB", (F.big(POLL, times=4, skip=6),), heavy=True),
     Mix("huge-messages", "the agent writes megabytes, all in all more than a reply may have",
         agent=Manner((MB // 2, 3 * MB, 2 * MB, 3 * MB, MB)), heavy=True),

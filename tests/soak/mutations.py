@@ -189,8 +189,8 @@ MUTATIONS = (
         7,
         "an end comes once, whatever told it first",
         "_inbox.py",
-        "if inbox.life is Life.READ or (inbox.life is Life.ENDED and is_end):",
-        "if inbox.life is Life.ENDED and is_end:",
+        "            if is_end:\n                inbox.life = Life.ENDED\n",
+        "",
     ),
     Mutation(
         7,

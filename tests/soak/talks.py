@@ -60,7 +60,7 @@ class Talk:
 
     `edits` were told as edits, `kept` is what the transcript holds. `told` says that a call was answered with the end
     of the chat, `open` that `ended` was still False when the application stopped. `refused` counts the calls that
-    raised `AuthenticationError`.
+    raised `AuthenticationError`, `oversized` the lines that went out although they are larger than the client's bound.
     """
 
     conversation_id: str
@@ -77,6 +77,7 @@ class Talk:
     told: bool = False
     open: bool = False
     refused: int = 0
+    oversized: int = 0
 
     def failed(self, error: Exception) -> None:
         """Note what a call raised."""
