@@ -11,7 +11,6 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from importlib.machinery import ModuleSpec
-from typing import Any
 
 import httpx
 import pytest
@@ -377,8 +376,8 @@ def test_all_access_tokens_expire_at_once(sandbox: Sandbox, customer: Customer) 
 def test_what_becomes_of_a_chat_that_has_ended(after_end: AfterEnd, status: int, code: str | None) -> None:
     """Some services still answer as before, some say Cancelled, and some no longer know it, after a while."""
     clock = [1_790_000_000.0]
-    options: dict[str, Any] = {"after_end": after_end, "linger": 20.0, "clock": lambda: clock[0]}
-    with Sandbox(script="manual", pace=0, **options) as sandbox, closing(Customer(sandbox)) as customer:
+    with Sandbox(script="manual", pace=0, clock=lambda: clock[0]) as sandbox, closing(Customer(sandbox)) as customer:
+        sandbox.set_after_end(after_end, linger=20.0)
         customer.route()
         sandbox.agent("chat").accept()
         sandbox.agent("chat").end()
@@ -395,28 +394,29 @@ def test_what_becomes_of_a_chat_that_has_ended(after_end: AfterEnd, status: int,
         assert customer.poll().status_code == 200
 
 
-def test_a_misspelt_after_end_is_an_error() -> None:
+def test_a_misspelt_after_end_is_an_error(sandbox: Sandbox) -> None:
     """It is told at once, with the words that there are."""
     with pytest.raises(ValueError, match="not-found"):
-        Sandbox(after_end="lost")  # type: ignore[arg-type]
+        sandbox.set_after_end("lost")  # type: ignore[arg-type]
 
 
 def test_answers_are_told_as_they_leave() -> None:
-    """`on_answer` hears each answer whole, with the faults that it suffers; what a fault swallows has none."""
+    """Who listens hears each answer whole, with the faults that it suffers; what a fault swallows has none."""
     answers: list[Answer] = []
     faults = (Fault.latency(0.0), Fault.truncate("pollConversation", times=1), Fault.status(503, "sendMessage"))
-    with Sandbox(pace=0, faults=faults, on_answer=answers.append) as centre, closing(Customer(centre)) as one:
+    with Sandbox(pace=0, faults=faults) as centre, closing(Customer(centre)) as one:
+        centre.listen(answers.append)
         with pytest.raises(httpx.RemoteProtocolError):
             one.poll()
         assert one.say("my words").status_code == 503
         whole = one.poll()
     assert [(answer.operation, answer.status) for answer in answers] == [
-        ("connectToken", 200), ("pollConversation", 200), ("pollConversation", 200),
+        ("pollConversation", 200), ("pollConversation", 200),
     ]  # fmt: skip
-    assert [set(answer.faults) for answer in answers] == [{"latency"}, {"latency", "truncate"}, {"latency"}]
+    assert [set(answer.faults) for answer in answers] == [{"latency", "truncate"}, {"latency"}]
     assert answers[-1].body == whole.json()
     assert answers[-1].size == len(whole.content)
-    assert "access_token" not in repr(answers)
+    assert "messages" not in repr(answers)
 
 
 def test_closing_leaves_nothing_behind() -> None:

@@ -81,6 +81,7 @@ def _held(cell: Cell, mix: Mix) -> tuple[Counter[str], list[str]]:
             **options,
         )
         with sandbox, client(cell.kind, sandbox, time, timeout=mix.timeout, **mix.client) as (chat, tasks):
+            sandbox.set_after_end(*mix.after_end)
             _plan(mix, sandbox, time)
             asked = cell.kind in ("loop", "fleet")
             by_polls = by_polls and not asked
@@ -145,6 +146,7 @@ def _judged(customer: Customer, sandbox: Witness, cell: Cell, tasks: list[str]) 
 
 ZEROS = (
     "lost", "doubled", "disordered", "strangers", "ended_twice", "ended_never", "sends_wrong", "routed_twice",
-    "sessions_lost", "never_begun", "reuse", "left_over", "stuck", "refused", "told_wrongly", "not_kept", "open", "oversized",
+    "sessions_lost", "never_begun", "reuse", "left_over", "stuck", "refused", "told_wrongly", "not_kept", "open",
+    "oversized",
 )  # fmt: skip
 """The figures that must be zero."""

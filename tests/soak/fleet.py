@@ -116,6 +116,7 @@ def parties(plan: Plan) -> Iterator[list[Party]]:
             agent = script(Random(random.random()), plan.said, mix.agent, ends=place % 2 == 0, speed=SPEED)
             options |= {"agents": plan.chats, **stack.enter_context(reserved())}
             centre = Centre(script=agent, pace=0.1, seed=place, semantics=plan.semantics, **options)
+            centre.set_after_end(*mix.after_end)
             opened.append(Party(mix, stack.enter_context(centre)))
         yield opened
 

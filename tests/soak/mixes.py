@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
-from puzzel_chat.sandbox import Differences, Fault
+from puzzel_chat.sandbox import AfterEnd, Differences, Fault
 from soak.agent import Manner
 from soak.customer import Way
 
@@ -27,7 +27,8 @@ class Mix:
     """One mix; `server` holds options of the sandbox, `client` settings; `timeout` in real seconds is the client's.
 
     `asks` are what customers may do after a long silence, for an end can be lost; `writes` is the size of their largest
-    line. `heavy` ones cost seconds where the others cost a fraction of one, and get fewer chats.
+    line. `after_end` is what becomes of ended chats, and how many seconds later. `heavy` ones cost seconds where the
+    others cost a fraction of one, and get fewer chats.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Mix:
     timeout: float = 10.0
     agent: Manner = field(factory=Manner)
     asks: tuple[Way, ...] = ("end",)
+    after_end: tuple[AfterEnd, float] = ("same", 0.0)
     writes: int = 0
     client: Mapping[str, Any] = field(factory=dict)
     heavy: bool = False
@@ -145,11 +147,11 @@ MIXES: tuple[Mix, ...] = (
     Mix("lost-ends", "the reply that tells the end is lost, and the customer writes, types, ends, or only listens",
         (F.lost_end(), F.status(500, POLL, rate=0.03)), asks=("send", "type", "end", "listen")),
     Mix("lost-ends-cancelled", "the reply that tells the end is lost, and the request status says Cancelled",
-        (F.lost_end(),), server={"after_end": "cancelled"}, asks=("ask",)),
+        (F.lost_end(),), after_end=("cancelled", 0.0), asks=("ask",)),
     Mix("lost-ends-404", "the reply that tells the end is lost, and a while later the service does not know the chat",
-        (F.lost_end(),), server={"after_end": "not-found", "linger": 20.0}, asks=("listen", "type")),
+        (F.lost_end(),), after_end=("not-found", 20.0), asks=("listen", "type")),
     Mix("lost-ends-410", "the reply that tells the end is lost, and a while later the service says that it is gone",
-        (F.lost_end(),), server={"after_end": "gone", "linger": 20.0}, asks=("listen", "send")),
+        (F.lost_end(),), after_end=("gone", 20.0), asks=("listen", "send")),
     Mix("status-204", "204 without a body in place of replies, whether or not there is something to tell",
         (F.status(204, POLL, skip=6, times=4), F.status(204, POLL, rate=0.25), F.status(204, STATUS, every=3),
          F.status(204, SEND, after=True, every=4),

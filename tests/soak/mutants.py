@@ -70,7 +70,7 @@ def _first_failure(tree: Path, *tests: str) -> str | None:
     paths = os.pathsep.join(str(tree / part) for part in ("facade", "generated", "openapi"))
     environment = {**os.environ, "PYTHONPATH": paths, "CI": "true"}
     run = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=LIMIT)
-    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", run.stdout, re.MULTILINE)
+    failed = re.search(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", run.stdout, re.MULTILINE)
     if run.returncode and not failed:
         raise RuntimeError(f"the tests did not run: {run.stdout[-2000:]}{run.stderr[-2000:]}")
     return failed.group(1) if failed else None

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from puzzel_chat._transport import LARGEST_REPLY
-from puzzel_chat.sandbox import Answer, Entry, Happening, Sandbox, Semantics
+from puzzel_chat.sandbox import AfterEnd, Answer, Entry, Happening, Sandbox, Semantics
 from soak.talks import Key, Truth, item_key
 
 # What these do to a poll's reply leaves its messages readable.
@@ -23,14 +23,20 @@ class Witness(Sandbox):
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options, on_event=self._note, on_answer=self._answered)
+        super().__init__(**options, on_event=self._note)
+        self.listen(self._answered)
         self.shown: set[Key] = set()
         self.spoilt: set[Key] = set()
         self.too_large: set[Key] = set()
-        self.silent = options.get("after_end") not in ("not-found", "gone")
+        self.silent = True
         self.planted = False
         self.forgotten: set[str] = set()
         self.happened: Counter[tuple[str, str | None]] = Counter()
+
+    def set_after_end(self, after_end: AfterEnd, linger: float = 0.0) -> None:
+        """Change what a conversation is after its end."""
+        super().set_after_end(after_end, linger)
+        self.silent = after_end not in ("not-found", "gone")
 
     def forget(self) -> None:
         """Restart without memory; the conversations of that time have no session any more."""

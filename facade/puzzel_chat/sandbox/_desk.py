@@ -40,10 +40,9 @@ class Desk:
         random: Random,
         on_event: Watcher | None,
         sleep: Callable[[float], Awaitable[object]],
-        on_answer: Callable[[Answer], object] | None = None,
     ) -> None:
         self.now, self.sleep, self._on_event = clock, sleep, on_event
-        self.answered = on_answer or (lambda _answer: None)
+        self.answered: Callable[[Answer], object] = lambda _answer: None
         self.lost_ends: set[str] = set()
         self._lock = threading.RLock()
         self._news: deque[Happening] = deque()

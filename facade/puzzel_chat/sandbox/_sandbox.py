@@ -18,7 +18,7 @@ from ._floor import FloorSettings
 from ._scripts import Script
 from ._sessions import TokenSettings
 from ._values import NOTICE, AfterEnd, Answer, Entry, Semantics, Stats, Watcher
-from ._world import WorldSettings, known_script, known_semantics
+from ._world import WorldSettings, known_after_end, known_script, known_semantics
 
 if TYPE_CHECKING:
     from ._server import Server
@@ -47,9 +47,6 @@ class Sandbox:
         semantics: what a poll means: "history", "cursor" or "drain".
         no_content: whether a poll without anything new is 204 without a body; with "history" that is when nothing
             changed since the last poll.
-        after_end: what an ended conversation is to the request status: "same" as it was, "cancelled", or "not-found"
-            (404) or "gone" (410), which also answer the polls of a session without other conversations.
-        linger: time from the end until `after_end` holds.
         port: of the communication host; 0 picks a free one.
         identity_port: of the identity host; None serves both hosts on one port.
         solution_id: the client's solution id, the `tenant_id` of token requests.
@@ -74,11 +71,10 @@ class Sandbox:
         faults: the faults from the start.
         differs: deviations from the contract.
         on_event: called with each `Happening`, in order, outside the simulator's lock.
-        on_answer: called with each `Answer`, in the server's thread, before it is sent.
 
     Raises:
         ImportError: the extra `[sandbox]` is not installed.
-        ValueError: no such script, semantics or after_end.
+        ValueError: no such script or semantics.
         OSError: the port is taken.
 
     """
@@ -93,8 +89,6 @@ class Sandbox:
         *,
         semantics: Semantics = "cursor",
         no_content: bool = False,
-        after_end: AfterEnd = "same",
-        linger: float = 0.0,
         port: int = 0,
         identity_port: int | None = 0,
         solution_id: str = "12345",
@@ -123,18 +117,16 @@ class Sandbox:
         faults: tuple[Fault, ...] = (),
         differs: Differences | None = None,
         on_event: Watcher | None = None,
-        on_answer: Callable[[Answer], object] | None = None,
     ) -> None:
         _check_extra()
         lives = (token_life, refresh_life, rotation, reuse_grace, token_promise)
         tokens = TokenSettings(solution_id, client_id, client_secret, grant_type, *lives, visitor_fields)
         floor = FloorSettings(pace, ahead, offer_timeout, max_wait, messages, interval)
-        staff = (agents, chats_per_agent, capacity, waiting)
-        world = WorldSettings(tokens, floor, script, semantics, *staff, no_content, after_end, linger)
+        world = WorldSettings(tokens, floor, script, semantics, agents, chats_per_agent, capacity, waiting, no_content)
         self.solution_id, self._differs = solution_id, differs or Differences()
         self._ports: tuple[int, ...] = (port,) if identity_port is None else (port, identity_port)
         self._plan = Plan(faults, Random(f"faults-{seed}"))
-        self._desk = Desk(world, clock, Random(seed), on_event, sleep, on_answer)
+        self._desk = Desk(world, clock, Random(seed), on_event, sleep)
 
     def start(self) -> Self:
         """Listen on loopback, unless it already does."""
@@ -232,6 +224,10 @@ class Sandbox:
         with self._desk.world() as (world, now):
             return world.entries(now)
 
+    def listen(self, to: Callable[[Answer], object]) -> None:
+        """Call back with each `Answer` from now on, in the server's thread, before it is sent."""
+        self._desk.answered = to
+
     def stats(self) -> Stats:
         """Return the counts so far."""
         with self._desk.world() as (world, now):
@@ -247,6 +243,20 @@ class Sandbox:
         chosen = known_semantics(semantics)
         with self._desk.world() as (world, _now):
             world.semantics = chosen
+
+    def set_after_end(self, after_end: AfterEnd, linger: float = 0.0) -> None:
+        """Change what a conversation is, `linger` seconds after its end.
+
+        To the request status it is the "same" as before, "cancelled", "not-found" (404) or "gone" (410). The last two
+        also answer polls, once all conversations of the session are so.
+
+        Raises:
+            ValueError: there is nothing of this name.
+
+        """
+        chosen = known_after_end(after_end)
+        with self._desk.world() as (world, _now):
+            world.after_end, world.linger = chosen, linger
 
     def set_script(self, script: str | Script) -> None:
         """Change how agents behave, from the next offer, join or message on."""

@@ -47,8 +47,6 @@ class WorldSettings:
     capacity: int = 100
     waiting: int = 0
     no_content: bool = False
-    after_end: AfterEnd = "same"
-    linger: float = 0.0
 
 
 def _unwatched(happening: Happening) -> None:
@@ -61,7 +59,8 @@ class World:
     def __init__(self, settings: WorldSettings, random: Random, watch: Watcher = _unwatched) -> None:
         self.semantics: Semantics = known_semantics(settings.semantics)
         self._no_content = settings.no_content
-        self._after_end, self._linger = known_after_end(settings.after_end), settings.linger
+        self.after_end: AfterEnd = "same"
+        self.linger = 0.0
         self.tally = Tally()
         self.agenda = Agenda()
         self.ledger = Ledger(self.tally, watch)
@@ -162,7 +161,7 @@ class World:
     def poll(self, session: Session, after: str | None, now: float) -> dict[str, object] | None:
         """Answer pollConversation; None for 204, if the settings want that when nothing is new."""
         now = self.advance(now)
-        if self._after_end in _GONE:
+        if self.after_end in _GONE:
             own = [conversation for conversation in self.conversations.values() if conversation.session is session]
             if own and all(self._is_over(conversation, now) for conversation in own):
                 self._refuse_if_gone()
@@ -254,11 +253,11 @@ class World:
 
     def _is_over(self, conversation: Conversation, now: float) -> bool:
         """Return whether a conversation has ended for so long that `after_end` holds, if that is anything."""
-        return self._after_end != "same" and now >= conversation.ended_at + self._linger
+        return self.after_end != "same" and now >= conversation.ended_at + self.linger
 
     def _refuse_if_gone(self) -> None:
-        if self._after_end in _GONE:
-            status, code = _GONE[self._after_end]
+        if self.after_end in _GONE:
+            status, code = _GONE[self.after_end]
             raise Refusal(status, code, "the conversation ended a while ago")
 
     def _open_conversation(self, session: Session, key: str, unknown: tuple[int, str]) -> Conversation:
