@@ -159,7 +159,7 @@ NO_GZIP = "HTTP/1.1 200 OK\nContent-Encoding: gzip\nContent-Length: 4\n\nnope"
 # The same for what a connection meets that came about, when the service may have seen the request.
 LATER: dict[str, tuple[Callable[[socket.socket], None], str, type[Exception]]] = {
     "silent": (lambda it: hangs(it), r"{at} did not answer within 1 s \(timeout\); try again", TimeoutError),
-    "closed": (lambda it: None, "{at} closed the connection .*; try again", ConnectionError),
+    "closed": (lambda it: None, RESET, ConnectionError),
     "reset": (resets, RESET, ConnectionError),
     "no HTTP": (says("SSH-2.0-nothing\n\n"), "{at} .* with broken HTTP; try again", Exception),
     "cut short": (says(CUT), "{at} (closed|sent a body that is cut).*; try again", Exception),
