@@ -249,7 +249,9 @@ def tls() -> ssl.SSLContext:
 
 def _proxy(proxy: Proxy, context: ssl.SSLContext | None = None) -> httpx.Proxy:
     with suppress(httpx.InvalidURL, ValueError):
-        return httpx.Proxy(proxy.url, ssl_context=context if proxy.scheme == "https" else None)
+        made = httpx.Proxy(proxy.url, ssl_context=context if proxy.scheme == "https" else None)
+        _ = made.url.host  # finds impossible names
+        return made
     # Not within a block that handles the library's error, whose frames hold the password.
     raise refused_proxy(proxy)
 
