@@ -168,12 +168,18 @@ class Customer:
         self._quiet_since, self._silences = self.time.seconds(), self._silences + 1
         if self._silences > (LISTENS if self.way == "listen" else TRIES):
             raise Enough
-        way = "end" if self._silences > 1 and self.way != "listen" and not talk.told else self.way
+        self._do(
+            "end" if self._silences > 1 and self.way != "listen" and not talk.told else self.way, conversation, talk
+        )
+
+    def _do(self, way: Way, conversation: Any, talk: Talk) -> None:
         ways = {"end": self._end, "send": self._send, "type": self._type, "ask": self._ask}
         if way != "listen":
             ways[way](conversation, talk)
 
     def _answer(self, conversation: Any, talk: Talk, event: Event) -> None:
+        if isinstance(event, ConnectionDegraded) and self.way != "end":
+            self._do(self.way, conversation, talk)  # it may be told of an end whose event is still to come
         if not isinstance(event, TextMessage) or not event.author.is_agent or talk.ends:
             return
         if event.text == LAST and self.ends:

@@ -187,13 +187,6 @@ MUTATIONS = (
     ),
     Mutation(
         7,
-        "an end comes once, whatever told it first",
-        "_inbox.py",
-        "            if is_end:\n                inbox.life = Life.ENDED\n",
-        "",
-    ),
-    Mutation(
-        7,
         "204 says that nothing is new",
         "_wire/replies.py",
         "    if reply.status == 204:\n",
