@@ -197,7 +197,7 @@ def test_a_locked_file_is_an_error_of_ours(path: Path, monkeypatch: pytest.Monke
     store = SQLiteStore(path)
     store.save_tokens("s", TOKENS)
     assert store._db is not None
-    store._db.execute("PRAGMA busy_timeout=50")
+    monkeypatch.setattr(_sqlite, "PATIENCE", 0.05)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match="locked"):
@@ -404,14 +404,14 @@ def test_an_interrupted_transaction_does_not_stop_the_next(path: Path) -> None:
     store.close()
 
 
-def test_a_damaged_row_and_a_closed_store_say_what_to_do(path: Path) -> None:
+def test_a_lost_table_and_a_closed_store_say_what_to_do(path: Path) -> None:
     """Each failure of a store is a `StoreError` with advice that fits it."""
     store = begun(path)
     store.journal("s", "me", None, [Unread(seq=1, raw={"a": 1})])
     with sqlite3.connect(path) as db:
-        db.execute("UPDATE unread SET raw = '{'")
+        db.execute("DROP TABLE unread")
     db.close()
-    with pytest.raises(StoreError, match="The file is damaged"):
+    with pytest.raises(StoreError, match=r"no such table: unread\. The file is damaged; name another one\."):
         store.load("s")
     store.close()
     with pytest.raises(StoreError, match=r"closed database\. It was closed; open a new SQLiteStore\."):
