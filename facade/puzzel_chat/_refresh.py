@@ -46,6 +46,7 @@ def checked_tokens(store: Store, session_id: str, found: object) -> TokenSet:
     """Return the tokens that a store gave; raises `StoreError` for those that nobody can use."""
     wrong = damage(found)
     if wrong is not None or not isinstance(found, TokenSet):
+        del found  # it may be a token that does not hide itself in a traceback
         raise damaged(store, session_id, wrong or "its tokens are missing")
     refresh = None if found.refresh is None else Secret(found.refresh)
     visitor_id = Secret(found.visitor_id) if isinstance(found.visitor_id, str) else None

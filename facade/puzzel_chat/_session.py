@@ -757,26 +757,29 @@ def _conversations(found: dict[Any, Any], odd: list[str]) -> dict[str, StoredCon
 
 
 def _unread(found: dict[Any, Any], odd: list[str]) -> dict[int, Unread]:
-    """Return every item, for somebody wrote it: damaged ones as they are, those without a place behind the others."""
+    """Return every item, for somebody wrote it; one that is damaged comes as it is, behind the others."""
     usable: dict[int, Unread] = {}
-    lost: list[Any] = []  # `event` takes anything
+    behind: list[Any] = []  # `event` takes anything
     for one in found.values():
-        raw: Any = one.raw if isinstance(one, Unread) else None
-        try:
-            json.dumps(raw, sort_keys=True, default=dict)
-        except (TypeError, ValueError, RecursionError):
-            raw = None
-        if not isinstance(raw, Mapping):
-            odd.append("an unread item")
-        seq: object = one.seq if isinstance(one, Unread) else None
-        if type(seq) is int and 0 <= seq < MOST and seq not in usable:
+        seq, raw = (one.seq, _item(one.raw)) if isinstance(one, Unread) else (None, None)
+        if isinstance(raw, Mapping) and type(seq) is int and 0 <= seq < MOST and seq not in usable:
             usable[seq] = Unread(seq=seq, raw=raw)
         else:
-            odd.append("the place of an unread item")
-            lost.append(raw)
-    for place, raw in enumerate(lost, max(usable, default=0) + 1):
-        usable[place] = Unread(seq=place, raw=raw)
+            odd.append("an unread item")
+            behind.append(raw)
+    # With room between them: what names no conversation goes to each, under a place of its own.
+    for raw in behind:
+        free = max(usable, default=0) + 2 * STRANGERS
+        usable[free] = Unread(seq=free, raw=raw)
     return usable
+
+
+def _item(raw: Any) -> Any:
+    try:
+        json.dumps(raw, sort_keys=True, default=dict)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return raw
 
 
 def _seen(found: dict[Any, Any], odd: list[str]) -> dict[str, list[tuple[str, str]]]:

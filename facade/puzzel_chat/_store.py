@@ -54,7 +54,7 @@ class StoredSession:
     """Everything that `resume` needs. `seen` holds (item id, mark) pairs per conversation, the oldest first."""
 
     id: str
-    tokens: TokenSet
+    tokens: TokenSet = field(repr=False)
     cursor: str | None = None
     conversations: dict[str, StoredConversation] = field(factory=dict)
     unread: dict[int, Unread] = field(factory=dict, repr=False)
