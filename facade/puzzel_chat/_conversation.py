@@ -227,7 +227,8 @@ class ConversationState:
         except NotFound:
             pass
         except PuzzelChatError:
-            self.session.routed(self.id, None)
+            if not unknown:
+                self.session.routed(self.id, None)
             raise error from None
         if not unknown and fresh:
             self.session.refused(self.id)

@@ -153,7 +153,7 @@ class SQLiteStore:
         """See `Store`."""
 
         def work(db: sqlite3.Connection) -> bool:
-            rows = [(session_id, item.seq, json.dumps(item.raw)) for item in unread]
+            rows = [(session_id, item.seq, _encoded(item.raw)) for item in unread]
             if _holder(db, session_id, "poll")[0] != owner:
                 return False
             db.execute("UPDATE session SET cursor=? WHERE id=?", (cursor, session_id))
@@ -389,6 +389,14 @@ def _tokens(db: sqlite3.Connection, session_id: str) -> TokenSet | None:
 def _conversations(db: sqlite3.Connection, session_id: str) -> dict[str, StoredConversation]:
     rows = db.execute("SELECT id, request_id, life FROM conversation WHERE session_id=?", (session_id,))
     return {one: StoredConversation(id=one, request_id=asked, life=_LIVES.get(life, life)) for one, asked, life in rows}
+
+
+def _encoded(raw: object) -> str:
+    try:
+        return json.dumps(raw)
+    except (TypeError, ValueError, RecursionError):
+        # One item that was nested until it could only just be read must not cost the others their journal.
+        return '"an item that could not be written down"'
 
 
 def _decoded(raw: Any) -> Any:

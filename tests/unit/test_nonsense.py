@@ -117,7 +117,7 @@ def client(connect: Connect, puzzel_time: VirtualTime) -> Make:
 
     def made(store: Store) -> Any:
         chat = connect(base_url="https://chat.example", solution_id="7", store=store)
-        target = getattr(chat, "_target", chat)
+        target: Any = getattr(chat, "_target", chat)
         target._transport = Canned() if target is chat else AsyncCanned()
         return chat
 
@@ -129,7 +129,7 @@ def filled(store: Store, now: float) -> None:
     tokens = TokenSet(access=Secret(ACCESS), refresh=Secret(REFRESH), obtained=now, visitor_id=Secret(VISITOR))
     store.save_tokens("s", tokens)
     for right in ("poll", "refresh"):
-        store.acquire("s", right, OWNER, now - 1000, 60.0)  # type: ignore[arg-type]  # one of both
+        store.acquire("s", right, OWNER, now - 1000, 60.0)
     store.save_conversation("s", StoredConversation(id="a", request_id="r1"))
     store.save_conversation("s", StoredConversation(id="b", life=Life.ENDING))
     store.journal("s", OWNER, "3", [Unread(seq=n, raw=item(n)) for n in (1, 2, 3)])
@@ -152,28 +152,34 @@ def tour(chat: Any, session_id: str = "s") -> list[PuzzelChatError]:
     """Do everything that can be done with a stored session; give the errors, all of which must be ours."""
     told: list[PuzzelChatError] = []
 
-    def tried(call: Callable[[], Any]) -> Any:
+    def tried(call: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
         try:
-            return call()
+            return call(*arguments, **more)
         except PuzzelChatError as error:
             told.append(error)
             return None
 
+    def events(conversation: Any) -> list[Any]:
+        return list(islice(conversation.events(), 20))
+
     tried(chat.sessions)
     for shared in (True, False):
-        session = tried(lambda shared=shared: chat.resume(session_id, shared=shared))
+        session = tried(chat.resume, session_id, shared=shared)
         if session is None:
             continue
         assert repr((session.id, session.visitor_id))
-        tried(lambda session=session: session.queue_info("27504"))
-        for conversation in tried(lambda session=session: session.conversations) or ():
-            calls = [conversation.allocation, lambda one=conversation: one.send("Hello"), conversation.typing]
-            calls += [lambda one=conversation: list(islice(one.events(), 20)), conversation.end]
-            calls += [lambda one=conversation: list(islice(one.events(), 20))] * 2
-            for call in calls:
-                tried(call)
-        new = tried(lambda session=session: session.conversation("new"))
-        for call in (lambda new=new: new.route("q_support"), new.end, session.poll, session.poll, session.close):
+        tried(session.queue_info, "27504")
+        for conversation in tried(getattr, session, "conversations") or ():
+            tried(conversation.allocation)
+            tried(conversation.send, "Hello")
+            tried(conversation.typing)
+            tried(events, conversation)
+            tried(conversation.end)
+            tried(events, conversation)
+            tried(events, conversation)
+        new = session.conversation("new")
+        tried(new.route, "q_support")
+        for call in (new.end, session.poll, session.poll, session.close):
             tried(call)
     tried(chat.sessions)
     return told
@@ -231,7 +237,13 @@ def test_any_damage_to_a_file_is_an_error_of_ours(changes: list[Any]) -> None:
     assert not [secret for secret in SECRETS if secret in told], told
 
 
-DAMAGED = [("access", ""), ("access", "a\x07"), ("access", "\u00e6"), ("access", b"\xff"), ("refresh", b"\xff")]
+DAMAGED: list[tuple[str, Any]] = [
+    ("access", ""),
+    ("access", "a\x07"),
+    ("access", "\u00e6"),
+    ("access", b"\xff"),
+    ("refresh", b"\xff"),
+]
 DAMAGED += [("generation", "nonsense"), ("generation", b"\xff"), ("generation", 1.5), ("generation", -5)]
 DAMAGED += [(column, value) for column in ("ttl", "obtained") for value in ("nonsense", b"\xff", 1e308, -math.inf)]
 
@@ -386,33 +398,40 @@ def but(value: Any, **changes: Any) -> Any:
 
 TOKENS = TokenSet(access=Secret(ACCESS), refresh=Secret(REFRESH), obtained=1000.0, visitor_id=Secret(VISITOR))
 WHOLE = StoredSession(id="s", tokens=TOKENS, cursor="3", unread={1: Unread(seq=1, raw=item(1))})
-ODD_FIELDS = [
-    *((but(WHOLE, tokens=but(TOKENS, access=value))) for value in ("", "blåbær", "a\r\nb", b"b", 5, None)),
-    *((but(WHOLE, tokens=but(TOKENS, refresh=value))) for value in ("", "\udc80", b"b", 5)),
-    *((but(WHOLE, tokens=but(TOKENS, generation=value))) for value in (0, -1, 2**70, 1.5, True, "1", None)),
-    *((but(WHOLE, tokens=but(TOKENS, ttl=value))) for value in (math.nan, math.inf, 10**400, True, "600", None)),
-    *((but(WHOLE, tokens=but(TOKENS, obtained=value))) for value in (math.nan, -math.inf, 10**400, "1", None)),
-    *(but(WHOLE, tokens=value) for value in (None, ACCESS, {})),
-    *(but(WHOLE, id=value) for value in ("t", None, 5)),
-    *(but(WHOLE, conversations=value) for value in (None, [], "x")),
-    *(but(WHOLE, unread=value) for value in (None, [], "x")),
-    *(but(WHOLE, seen=value) for value in (None, [], "x")),
+
+
+def each(make: Callable[[Any], Any], *values: Any) -> list[Any]:
+    """One of each."""
+    return [make(value) for value in values]
+
+
+ODD_FIELDS: list[Any] = [
+    *each(lambda value: but(WHOLE, tokens=but(TOKENS, access=value)), "", "blåbær", "a\r\nb", b"b", 5, None),
+    *each(lambda value: but(WHOLE, tokens=but(TOKENS, refresh=value)), "", "\udc80", b"b", 5),
+    *each(lambda value: but(WHOLE, tokens=but(TOKENS, generation=value)), 0, -1, 2**70, 1.5, True, "1", None),
+    *each(lambda value: but(WHOLE, tokens=but(TOKENS, ttl=value)), math.nan, math.inf, 10**400, True, "600", None),
+    *each(lambda value: but(WHOLE, tokens=but(TOKENS, obtained=value)), math.nan, -math.inf, 10**400, "1", None),
+    *each(lambda value: but(WHOLE, tokens=value), None, ACCESS, {}),
+    *each(lambda value: but(WHOLE, id=value), "t", None, 5),
+    *each(lambda value: but(WHOLE, conversations=value), None, [], "x"),
+    *each(lambda value: but(WHOLE, unread=value), None, [], "x"),
+    *each(lambda value: but(WHOLE, seen=value), None, [], "x"),
 ]
 CIRCLE: dict[str, Any] = {}
 CIRCLE["self"] = CIRCLE
-GONE_AROUND = [
-    *(but(WHOLE, cursor=value) for value in (5, b"c", "\udc80", "x" * 5000)),
-    *(but(WHOLE, conversations={"a": value}) for value in (None, "a", {"id": "a"})),
-    *(but(WHOLE, conversations={"a": KEPT(id=value)}) for value in ("", "a/b", "..", "\x00", 5, None)),
-    *(but(WHOLE, conversations={"a": KEPT(id="a", life=value)}) for value in ("open", None, 5)),
-    *(but(WHOLE, conversations={"a": KEPT(id="a", request_id=value)}) for value in (5, "a/b", b"")),
-    *(but(WHOLE, unread={1: value}) for value in (None, item(1), 5)),
-    *(but(WHOLE, unread={1: ITEM(seq=value, raw=item(1))}) for value in (-1, 2**70, "1", None, True, 1.5)),
-    *(but(WHOLE, unread={1: ITEM(seq=1, raw=value)}) for value in (None, [], b"", {1: 2, "a": 3}, CIRCLE)),
-    *(but(WHOLE, seen={value: [("1", "1:m")]}) for value in (None, 5)),
-    *(but(WHOLE, seen={"a": value}) for value in (None, 5, [5], [("1",)], [("1", "m")], [("1", "x:m")], [(1, 2)])),
-    *(but(WHOLE, tokens=but(TOKENS, visitor_id=value)) for value in (5, b"v")),
-    *(but(WHOLE, tokens=but(TOKENS, obtained=value)) for value in (1e11, -1e11)),
+GONE_AROUND: list[Any] = [
+    *each(lambda value: but(WHOLE, cursor=value), 5, b"c", "\udc80", "x" * 5000),
+    *each(lambda value: but(WHOLE, conversations={"a": value}), None, "a", {"id": "a"}),
+    *each(lambda value: but(WHOLE, conversations={"a": KEPT(id=value)}), "", "a/b", "..", "\x00", 5, None),
+    *each(lambda value: but(WHOLE, conversations={"a": KEPT(id="a", life=value)}), "open", None, 5),
+    *each(lambda value: but(WHOLE, conversations={"a": KEPT(id="a", request_id=value)}), 5, "a/b", b""),
+    *each(lambda value: but(WHOLE, unread={1: value}), None, item(1), 5),
+    *each(lambda value: but(WHOLE, unread={1: ITEM(seq=value, raw=item(1))}), -1, 2**70, "1", None, True, 1.5),
+    *each(lambda value: but(WHOLE, unread={1: ITEM(seq=1, raw=value)}), None, [], b"", {1: 2, "a": 3}, CIRCLE),
+    *each(lambda value: but(WHOLE, seen={value: [("1", "1:m")]}), None, 5),
+    *each(lambda value: but(WHOLE, seen={"a": value}), None, 5, [5], [("1",)], [("1", "m")], [("1", "x:m")], [(1, 2)]),
+    *each(lambda value: but(WHOLE, tokens=but(TOKENS, visitor_id=value)), 5, b"v"),
+    *each(lambda value: but(WHOLE, tokens=but(TOKENS, obtained=value)), 1e11, -1e11),
 ]
 
 

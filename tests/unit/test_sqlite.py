@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -402,6 +403,23 @@ def test_an_interrupted_transaction_does_not_stop_the_next(path: Path) -> None:
         assert db.execute("SELECT 1 FROM sqlite_master WHERE name='ours'").fetchone() is None
     db.close()
     store.close()
+
+
+@pytest.mark.parametrize("raw", [{"a": {1, 2}}, {"a": object()}, {(1, 2): 3}, "nested"], ids=repr)
+def test_an_item_that_cannot_be_written_costs_no_other_its_place(path: Path, raw: Any) -> None:
+    """What JSON cannot hold, or holds too deep, is written as that; the items beside it are as they were."""
+    if raw == "nested":
+        raw = {}
+        for _ in range(100_000):
+            raw = {"a": raw}
+    store = begun(path)
+    assert store.journal("s", "me", "3", [Unread(seq=1, raw={"a": 1}), Unread(seq=2, raw=raw), Unread(seq=3, raw={})])
+    found = store.load("s")
+    store.close()
+    assert found is not None
+    assert [found.unread[seq].raw for seq in (1, 2, 3)] == [{"a": 1}, "an item that could not be written down", {}]
+    while isinstance(raw, dict) and "a" in raw:
+        raw = raw["a"]  # taken apart from outside, for its end nests as deep
 
 
 def test_a_lost_table_and_a_closed_store_say_what_to_do(path: Path) -> None:
