@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from puzzel_chat._fleet import AfterError, LoopStats, PollingLoop
     from puzzel_chat._probe import Difference, Observation, Probe, ProbeReport
     from puzzel_chat._sqlite import SQLiteStore
-    from puzzel_chat._store import MemoryStore, Store, StoredConversation, StoredSession, Unread
+    from puzzel_chat._store import MemoryStore, SessionInfo, Store, StoredConversation, StoredSession, Unread
     from puzzel_chat._sync import Conversation, PuzzelChat, Session
     from puzzel_chat._tokens import TokenSet
     from puzzel_chat._wire.operations import OperationInfo, operations
@@ -139,6 +139,7 @@ __all__ = [
     "SessionError",
     "SessionExpired",
     "SessionInUse",
+    "SessionInfo",
     "SessionNotFound",
     "Settings",
     "Store",
@@ -164,7 +165,7 @@ _LATER = {
     "_fleet": ("AfterError", "LoopStats", "PollingLoop"),
     "_probe": ("Difference", "Observation", "Probe", "ProbeReport"),
     "_sqlite": ("SQLiteStore",),
-    "_store": ("MemoryStore", "Store", "StoredConversation", "StoredSession", "Unread"),
+    "_store": ("MemoryStore", "SessionInfo", "Store", "StoredConversation", "StoredSession", "Unread"),
     "_sync": ("Conversation", "PuzzelChat", "Session"),
     "_tokens": ("TokenSet",),
     "_wire.operations": ("OperationInfo", "operations"),

@@ -7,6 +7,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from math import inf
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -29,7 +30,7 @@ from puzzel_chat._retry import LEAVE_PAUSE, LEAVE_WITHIN, MAX_ATTEMPTS, RECONCIL
 from puzzel_chat._routing import CLOSING, AgentWait, check_hours, checked_timeout, must_leave, unknown_hours
 from puzzel_chat._session import EventReader, Search, SessionState
 from puzzel_chat._settings import Settings
-from puzzel_chat._steps import Call, Sleep, Steps
+from puzzel_chat._steps import Call, Sleep, Steps, patiently
 from puzzel_chat._wire import replies
 from puzzel_chat._wire.operations import (
     END,
@@ -196,8 +197,7 @@ class ConversationState:
 
     def _route(self, request: Request) -> Steps[Allocation]:
         session = self.session
-        fresh = not session.may_be_routed(self.id)
-        session.route_sent.add(self.id)
+        fresh = yield from patiently(partial(session.asked, self.id), session.parts.clock)
         attempt = 0
         while True:
             attempt += 1
@@ -227,10 +227,11 @@ class ConversationState:
         except NotFound:
             pass
         except PuzzelChatError:
-            self.session.routed(self.id, None)
+            if not unknown:
+                self.session.routed(self.id, None)
             raise error from None
         if not unknown and fresh:
-            self.session.route_sent.discard(self.id)
+            self.session.refused(self.id)
         if unknown or isinstance(error, Conflict):
             return None
         raise error
@@ -390,7 +391,7 @@ class ConversationState:
         clock = self.session.parts.clock
         late = min(by, clock.monotonic() + LEAVE_WITHIN)
         while not self.inbox.life.over and self.session.may_be_routed(self.id):
-            known = (yield from self._tell_end(by)) or self.id in self.session.conversations
+            known = (yield from self._tell_end(by)) or self.session.is_routed(self.id)
             if known or clock.monotonic() + LEAVE_PAUSE >= late:
                 self.session.ended(self.id)
                 return

@@ -217,7 +217,10 @@ class SessionInUse(SessionError):
 
 
 class StoreError(SessionError):
-    """The session store could not be read or written."""
+    """The session store could not be read or written, or holds what is no session.
+
+    `retryable` is True while another process has the store for itself.
+    """
 
 
 class RoutingError(PuzzelChatError):

@@ -67,8 +67,10 @@ class AllocationStage(enum.Enum):
 
 
 class Life(enum.Enum):
-    """The life of a conversation, in its order."""
+    """The life of a conversation, in its order; it never goes back."""
 
+    ASKED = "asked"
+    """An agent is asked for, and nobody knows yet whether the service has heard it."""
     OPEN = "open"
     """Not over, as far as is known here."""
     ENDING = "ending"
@@ -83,7 +85,7 @@ class Life(enum.Enum):
     @property
     def over(self) -> bool:
         """Whether it has ended, or was ended by us."""
-        return self is not Life.OPEN
+        return self is not Life.OPEN and self is not Life.ASKED
 
     @property
     def known(self) -> bool:

@@ -17,15 +17,17 @@ from math import inf
 from typing import Protocol
 from weakref import WeakSet
 
-from attrs import define, evolve, field
+from attrs import Factory, define, evolve, field
 
 from puzzel_chat._errors import PuzzelChatError, SessionExpired, StoreError
 from puzzel_chat._fork import in_child
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._lease import owner_name
+from puzzel_chat._lease import PATIENCE, acquired, damaged, owner_name
+from puzzel_chat._models import Secret
 from puzzel_chat._retry import late, within
-from puzzel_chat._steps import Flag, Parts, Send, Sleep, Start, Steps, Stop, Wait, followed
-from puzzel_chat._tokens import Now, Step, TokenLife, TokenSet, refresh_fields, resend
+from puzzel_chat._steps import LOOK_AGAIN, Flag, Parts, Send, Sleep, Start, Steps, Stop, Wait, followed, patiently
+from puzzel_chat._store import Store
+from puzzel_chat._tokens import Now, Step, TokenLife, TokenSet, damage, refresh_fields, resend
 from puzzel_chat._wire.operations import TOKEN, token_request
 from puzzel_chat._wire.refusals import error_for, refresh_error, suspected
 from puzzel_chat._wire.replies import grant
@@ -35,11 +37,26 @@ TRY_WITHIN = 30.0
 """Seconds for one try of a refresh, whatever the timeout; the lease outlasts it and the write after it."""
 LEASE = 40.0
 """Seconds after which another process may refresh in the place of one that died while refreshing."""
-LOOK_AGAIN = 0.1
-"""Seconds between two looks at a right that another process has."""
 RESEND_AFTER = 0.5
 """Seconds before a refresh without an answer is sent again."""
 _STARTS = (Step.USE_AND_START, Step.START_AND_WAIT)
+
+
+def checked_tokens(store: Store, session_id: str, found: object) -> TokenSet:
+    """Return the tokens that a store gave; raises `StoreError` for those that nobody can use."""
+    wrong = damage(found)
+    if wrong is not None or not isinstance(found, TokenSet):
+        del found  # it may be a token that does not hide itself in a traceback
+        raise damaged(store, session_id, wrong or "its tokens are missing")
+    refresh = None if found.refresh is None else Secret(found.refresh)
+    visitor_id = Secret(found.visitor_id) if isinstance(found.visitor_id, str) else None
+    return evolve(found, access=Secret(found.access), refresh=refresh, visitor_id=visitor_id)
+
+
+def stored_tokens(store: Store, session_id: str) -> TokenSet | None:
+    """Return the tokens that a store has of a session; raises `StoreError` as `checked_tokens`."""
+    found: object = store.tokens(session_id)
+    return None if found is None else checked_tokens(store, session_id, found)
 
 
 class Turns(Protocol):
@@ -155,7 +172,7 @@ class Keeper:
 
     def newer_in_store(self, present: TokenSet) -> TokenSet | None:
         """Return the tokens of another process when they are newer; raises `SessionExpired` when it found none."""
-        stored = self.parts.store.tokens(self.session_id)
+        stored = stored_tokens(self.parts.store, self.session_id)
         if stored is None or stored.generation <= present.generation:
             return None
         if stored.refresh is None and present.refresh is not None:
@@ -181,6 +198,8 @@ class Refresh:
     asked: Now
     landed: Flag
     awaited: bool = field(default=True, init=False)
+    _settled: bool = field(default=False, init=False)
+    _began: float = field(default=Factory(lambda self: self.asked.monotonic, takes_self=True), init=False)
 
     @classmethod
     def begun(cls, keeper: Keeper, owner: str) -> Refresh:
@@ -193,9 +212,11 @@ class Refresh:
             return  # an interrupt that struck while the thread was started has called it off
         came: TokenSet | Exception = PuzzelChatError("The refresh was stopped with the event loop.")
         try:
-            came = (yield from self._stored_if_newer()) or (yield from self._rotated())
-        except Exception as error:
-            came = error
+            came = yield from self._outcome()
+            # Another process may have the store just now, and this token is the only one that works.
+            yield from patiently(partial(self.settle, came, patient=True), self.keeper.parts.clock)
+        except StoreError as error:
+            self._unsettled(error)
         finally:
             self.settle(came)
             self.ended(came)
@@ -215,6 +236,12 @@ class Refresh:
             if keeper.turns is not None:
                 keeper.turns.told(now.monotonic, came)
         self.landed.set()
+
+    def _outcome(self) -> Steps[TokenSet | Exception]:
+        try:
+            return (yield from self._stored_if_newer()) or (yield from self._rotated())
+        except Exception as error:
+            return error
 
     def _stored_if_newer(self) -> Steps[TokenSet | None]:
         while not self.acquire():
@@ -240,8 +267,10 @@ class Refresh:
         """Take the right to refresh before any other process; false means: wait and try again."""
         keeper, now = self.keeper, self.keeper.parts.clock.now().wall
         try:
-            return keeper.parts.store.acquire(keeper.session_id, "refresh", self.owner, now, LEASE) == self.owner
+            return acquired(keeper.parts.store, keeper.session_id, "refresh", self.owner, now, LEASE) == self.owner
         except StoreError as error:
+            if error.retryable and keeper.parts.clock.monotonic() < self._began + PATIENCE:
+                return False
             # A full disk must not end the chat when its token does; others cannot take the right there either.
             log.warning("session %s refreshes without its store: %s", keeper.session_id, type(error).__name__)
             return True
@@ -278,12 +307,14 @@ class Refresh:
             return newer
         return self.present.successor(grant(reply, self.asked.wall))
 
-    def settle(self, came: TokenSet | Exception) -> None:
-        """Write the outcome down before any caller has it, and let other processes go on.
+    def settle(self, came: TokenSet | Exception, patient: bool = False) -> None:
+        """Write the outcome down, once, before any caller has it, and let other processes go on.
 
         A store that fails costs a warning, not the session. Then the lease is kept: the stored token is spent, and
-        no other process should send it soon.
+        no other process should send it soon. `patient` raises while another process has the store: try again.
         """
+        if self._settled:
+            return
         keeper, store = self.keeper, self.keeper.parts.store
         if isinstance(came, SessionExpired):
             # The next generation of a dead session has no refresh token: no process sends the refused one again.
@@ -293,7 +324,14 @@ class Refresh:
                 store.save_tokens(keeper.session_id, came)
             store.release(keeper.session_id, "refresh", self.owner)
         except Exception as error:  # a caller's own store may raise anything, and those who wait must wake
-            log.warning("session %s: the store failed after a refresh: %s", keeper.session_id, type(error).__name__)
+            if patient and isinstance(error, StoreError) and error.retryable:
+                raise
+            self._unsettled(error)
+        self._settled = True
+
+    def _unsettled(self, error: Exception) -> None:
+        log.warning("session %s: the store failed after a refresh: %s", self.keeper.session_id, type(error).__name__)
+        self._settled = True
 
 
 FLIGHTS: WeakSet[Refresh] = WeakSet()

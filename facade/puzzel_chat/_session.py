@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -27,16 +29,16 @@ from puzzel_chat._errors import (
     twin,
 )
 from puzzel_chat._http import REDIRECTS, Reply, Request
-from puzzel_chat._inbox import STRANGERS, Feed, Inbox, Reader
-from puzzel_chat._lease import PollLease
+from puzzel_chat._inbox import LONGEST_CURSOR, STRANGERS, Feed, Inbox, Reader
+from puzzel_chat._lease import PollLease, damaged
 from puzzel_chat._models import ConversationEnded, Event, Life, Secret, Visitor
 from puzzel_chat._polling import Pace
-from puzzel_chat._refresh import Keeper, Turns
+from puzzel_chat._refresh import Keeper, Turns, checked_tokens
 from puzzel_chat._retry import LAST_WORDS_WITHIN, LEAVE_WITHIN, again, retry_after, within
 from puzzel_chat._settings import Settings
-from puzzel_chat._steps import Flag, Parts, Send, Sleep, Steps, Wait, followed
-from puzzel_chat._store import StoredConversation, StoredSession, Unread
-from puzzel_chat._tokens import NOBODY, VISITOR_FIELDS, Now, TokenLife, TokenSet, challenge, connect_fields
+from puzzel_chat._steps import LOOK_AGAIN, Flag, Parts, Send, Sleep, Steps, Wait, followed, patiently
+from puzzel_chat._store import Store, StoredConversation, StoredSession, Unread
+from puzzel_chat._tokens import MOST, NOBODY, VISITOR_FIELDS, Now, TokenLife, TokenSet, challenge, connect_fields
 from puzzel_chat._wire.operations import (
     AUTHENTICATE,
     END,
@@ -59,6 +61,8 @@ AT_ONCE = 500
 """Items of a reply that are read in one go."""
 REPLAYS = 3
 """Times that a request is sent again with a newer token; a token may be revoked again before it is used."""
+_CURSOR = re.compile(f"[^\ud800-\udfff]{{0,{LONGEST_CURSOR}}}")
+_MARK = re.compile(r"[0-9]{1,4300}:[^\ud800-\udfff:]*(:-?[0-9]{1,12}\.[0-9]{6}:[a-z]+)?")
 _FORKED = (
     "Session {0} belongs to the process that this one was forked from. Take it up here: resume({0!r}, shared=True), or"
     " resume({0!r}) once that process is done with it."
@@ -101,7 +105,6 @@ class SessionState:
     closing: Flag
     feed: Feed = field(factory=Feed)
     conversations: dict[str, StoredConversation] = field(factory=dict)
-    route_sent: set[str] = field(factory=set)
     not_left: dict[str, float] = field(factory=dict)
     searches: list[Search] = field(factory=list)
     owed: list[Leaving] = field(factory=list)
@@ -133,7 +136,8 @@ class SessionState:
         state = cls._made(stored.id, parts, stored.tokens, parts.clock.now(), lease)
         state.conversations = dict(stored.conversations)
         for conversation in stored.conversations.values():
-            state.feed.inbox(conversation.id).life = conversation.life
+            inbox = state.feed.inbox(conversation.id)
+            inbox.life = conversation.life if conversation.life.over else Life.OPEN
         if not lease.mine:
             return state
         for conversation_id, marks in stored.seen.items():
@@ -168,6 +172,8 @@ class SessionState:
             if self._polling:
                 # What a poll under way brings is written first, for some services tell it only once.
                 yield self._turn(max(0.0, by - clock.monotonic()))
+            with suppress(SessionError):
+                yield from self.written(by, leaving=True)
         finally:
             self.close()
 
@@ -182,7 +188,7 @@ class SessionState:
         try:
             self.lease.catch_up()
             # The store is asked too: another object may share the session and have routed a chat in it.
-            stored = self.parts.store.conversations(self.id) if self.lease.mine else {}
+            stored = stored_conversations(self.parts.store, self.id) if self.lease.mine else {}
             known = {**stored, **self.conversations}
             if all(one.life.over for one in known.values()) and self.lease.renewed():
                 self.parts.store.delete(self.id)
@@ -267,12 +273,24 @@ class SessionState:
             if not self.acknowledge_all():
                 yield from self.poll_when_due(None)
                 self.feed.claim(reader)  # a conversation may be new
+            yield from self.written()
             return self.take_all()
         finally:
             self._collecting -= 1
             if not self._collecting:
                 self._collector = None
                 self.feed.release(reader)
+
+    def written(self, by: float = inf, *, leaving: bool = False) -> Steps[None]:
+        """Wait until all is written down, while another process has the store: ten seconds at most, and until then.
+
+        Unless somebody is leaving, it raises as a poll does once the session closes.
+        """
+        while self.lease.waits and (left := by - self.parts.clock.monotonic()) > 0:
+            if not leaving:
+                self.check_open(POLL)
+            yield Sleep(min(LOOK_AGAIN, left), None if leaving else self.closing)
+            self.lease.catch_up()
 
     def poll_when_due(self, inbox: Inbox | None, by: float = inf, *, searching: bool = False) -> Steps[None]:
         """Make one poll when it is due, unless another caller has just brought what this inbox waits for.
@@ -414,13 +432,15 @@ class SessionState:
         return self.feed.inbox(conversation_id)
 
     def take(self, inbox: Inbox) -> Event | None:
-        """Return the conversation's next event and count the ones before as done; None when nothing is unread.
+        """Return the conversation's next event and count the ones before as done; None when nothing is to be read yet.
 
         Raises the error that ended the polling, once everything before it was taken; `SessionInUse`, `StoreError`.
         """
         if self.closed:
             return None
         self.acknowledge(inbox)
+        if self.lease.unwritten and self.lease.waits:
+            return None
         entry = inbox.hand()
         if entry is None and inbox.failure is not None:
             raise twin(inbox.failure)
@@ -460,7 +480,7 @@ class SessionState:
             if isinstance(done.event, ConversationEnded) and inbox.conversation_id in self.conversations:
                 over = evolve(self.conversations[inbox.conversation_id], life=Life.READ)
                 self.conversations[over.id] = over
-                self.lease.finished(over)  # first: a process killed between the two writes would lose the end
+                self.lease.note(over)  # first: a process killed between the two writes would lose the end
             if done.seq is not None:
                 self.lease.acknowledge(inbox.conversation_id, done.seq, done.event.id, done.mark)
 
@@ -471,21 +491,57 @@ class SessionState:
         known = self.conversations.get(conversation_id)
         return known.request_id if known else None
 
+    def asked(self, conversation_id: str) -> bool:
+        """Keep that an agent is asked for, before that is sent; return whether nobody has done so before.
+
+        A process that is killed right after the request leaves a chat that the next one can find, and end. Raises
+        `StoreError`.
+        """
+        if conversation_id in self.conversations:
+            return False
+        known = stored_conversations(self.parts.store, self.id).get(conversation_id)
+        asked = known or StoredConversation(id=conversation_id, life=Life.ASKED)
+        if known is None:
+            self.parts.store.save_conversation(self.id, asked)
+        self.conversations[conversation_id] = asked
+        return known is None
+
+    def refused(self, conversation_id: str) -> None:
+        """Take back that an agent was asked for: the service has certainly not taken the request, nor one before it."""
+        if not self.is_routed(conversation_id):
+            self.conversations.pop(conversation_id, None)
+        try:
+            self.parts.store.withdraw(self.id, conversation_id)
+        except StoreError as error:
+            log.warning("conversation %s stays in the store: %s", conversation_id, error)
+
     def routed(self, conversation_id: str, request_id: str | None) -> None:
         """Keep that the conversation is in the contact centre's hands."""
-        # An end of ours may have overtaken the reply.
         known = self.conversations.get(conversation_id, StoredConversation(id=conversation_id))
-        self._note(evolve(known, request_id=safe_id(request_id) or known.request_id))
+        # An end of ours may have overtaken the reply.
+        life = known.life if known.life.over else Life.OPEN
+        self._note(evolve(known, life=life, request_id=safe_id(request_id) or known.request_id))
 
     def may_be_routed(self, conversation_id: str) -> bool:
         """Return whether the contact centre may have the conversation, or may get it from a request under way."""
-        if conversation_id in self.conversations or conversation_id in self.route_sent:
-            return True
-        return conversation_id in self.parts.store.conversations(self.id)
+        return conversation_id in self.conversations or conversation_id in stored_conversations(
+            self.parts.store, self.id
+        )
+
+    def is_doubtful(self, conversation_id: str) -> bool:
+        """Return whether the contact centre may never have heard of the conversation, and no request is under way."""
+        if conversation_id in self.conversations:
+            return not self.is_routed(conversation_id) and not self.searches
+        return not self.may_be_routed(conversation_id)
+
+    def is_routed(self, conversation_id: str) -> bool:
+        """Return whether the contact centre has certainly had the conversation."""
+        known = self.conversations.get(conversation_id)
+        return known is not None and known.life is not Life.ASKED
 
     def going_on(self) -> list[str]:
         """Return the conversations that nobody has ended, as far as is known here."""
-        return [one for one in {*self.conversations, *self.route_sent} if not self.inbox(one).life.over]
+        return [one for one in self.conversations if not self.inbox(one).life.over]
 
     def ended(self, conversation_id: str, life: Life = Life.ENDING) -> None:
         """Keep that the conversation is over at the service, ended by us or (CLOSED) by somebody else."""
@@ -505,7 +561,7 @@ class SessionState:
 
     def _note(self, conversation: StoredConversation) -> None:
         self.conversations[conversation.id] = conversation
-        self.parts.store.save_conversation(self.id, conversation)
+        self.lease.note(conversation)
 
 
 @define(eq=False)
@@ -552,12 +608,16 @@ class EventReader(Reader, Generic[_T]):
         if inbox.life is Life.READ:
             self.close()
             return
-        yield from session.poll_when_due(inbox, by)
-        if inbox.has_news:
+        lease = session.lease
+        if lease.unwritten and lease.waits:
+            yield from session.written(by)
+        else:
+            yield from session.poll_when_due(inbox, by)
+        if inbox.has_news and not (lease.unwritten and lease.waits):
             return
         if session.parts.clock.monotonic() >= by:
             raise EventTimeout(f"Nothing happened within {self.timeout:g} seconds. The chat goes on; ask again.")
-        if not self._looked and not session.may_be_routed(inbox.conversation_id):
+        if not self._looked and session.is_doubtful(inbox.conversation_id):
             # Unless somebody else routed it, nobody would ever write there.
             self._looked = True
             yield from self.look()
@@ -589,10 +649,11 @@ def opened(parts: Parts, visitor: Visitor | None) -> Steps[SessionState]:
         raise InvalidArgument("visitor", "must be a Visitor, such as Visitor(access_token=…)")
     # A token that nobody received opened a session that nobody uses: asking again harms nothing. A visitor signs in
     # anew, for what identifies one may be good for one token only.
-    return (yield from _repeated(partial(_opened, parts, visitor), parts.clock, repeatable=True))
+    tokens, asked = yield from _repeated(partial(_granted, parts, visitor), parts.clock, repeatable=True)
+    return (yield from patiently(partial(SessionState.opened, str(uuid4()), parts, tokens, asked), parts.clock))
 
 
-def _opened(parts: Parts, visitor: Visitor | None) -> Steps[SessionState]:
+def _granted(parts: Parts, visitor: Visitor | None) -> Steps[tuple[TokenSet, Now]]:
     settings = parts.settings
     identified: Mapping[str, str] = NOBODY
     if visitor is not None:
@@ -605,7 +666,7 @@ def _opened(parts: Parts, visitor: Visitor | None) -> Steps[SessionState]:
         reply = yield from _ask(TOKEN, token_request(connect_fields(settings, identified)), parts.clock)
     except ConfigurationError as refused:
         raise suspected(refused, settings) from None
-    return SessionState.opened(str(uuid4()), parts, grant(reply, asked.wall), asked)
+    return grant(reply, asked.wall), asked
 
 
 def sign_in_request(settings: Settings, visitor: Visitor, verifier: str) -> Request:
@@ -624,14 +685,16 @@ def _ask(operation: AnyOperation, request: Request, clock: Clock) -> Steps[Reply
 def restored(parts: Parts, session_id: str, shared: bool = False) -> SessionState:
     """Take up a session of the store, with the right to poll unless shared.
 
-    Raises `SessionNotFound`, `SessionInUse`.
+    Raises `SessionNotFound`, `SessionInUse`, `StoreError`.
     """
+    if not isinstance(session_id, str):
+        raise InvalidArgument("session_id", f"must be a string, not {type(session_id).__name__}")
     lease = PollLease(session_id, parts.store, parts.clock)
     if not shared:
         # Before reading: what the last owner still writes would be missed.
         lease.take()
     try:
-        stored = parts.store.load(session_id)
+        stored = loaded(parts.store, session_id)
         if stored is None:
             raise SessionNotFound(
                 f"The store has no session {session_id!r}. It may have ended, or the store is another one:"
@@ -642,3 +705,108 @@ def restored(parts: Parts, session_id: str, shared: bool = False) -> SessionStat
         with suppress(StoreError):
             lease.give_back()
         raise
+
+
+# What a store gives, checked: a file holds what anybody wrote into it, and a caller's own store may give anything.
+
+
+def loaded(store: Store, session_id: str) -> StoredSession | None:
+    """Return a session as the store has it; None when there is none.
+
+    What can be gone around is, with a warning. Raises `StoreError` for what nobody can use.
+    """
+    found: object = store.load(session_id)
+    if found is None:
+        return None
+    if not isinstance(found, StoredSession):
+        raise damaged(store, session_id, f"load gave {type(found).__name__} in place of a StoredSession")
+    if found.id != session_id:
+        raise damaged(store, session_id, "load gave another session")
+    odd: list[str] = []
+    tokens = checked_tokens(store, session_id, found.tokens)
+    for name in ("conversations", "unread", "seen"):
+        if not isinstance(getattr(found, name), dict):
+            raise damaged(store, session_id, f"{name} is {type(getattr(found, name)).__name__}, not a dict")
+    cursor: object = found.cursor
+    if not (cursor is None or (isinstance(cursor, str) and _CURSOR.fullmatch(cursor))):
+        cursor = None
+        odd.append("the cursor")
+    usable = StoredSession(id=session_id, tokens=tokens, cursor=cursor)
+    if found.conversations:
+        usable.conversations.update(_conversations(found.conversations, odd))
+    if found.unread:
+        usable.unread.update(_unread(found.unread, odd))
+    if found.seen:
+        usable.seen.update(_seen(found.seen, odd))
+    if odd:
+        told = ", ".join(dict.fromkeys(odd))
+        log.warning("session %s is damaged in its store; what could not be used: %s", session_id, told)
+    return usable
+
+
+def stored_conversations(store: Store, session_id: str) -> dict[str, StoredConversation]:
+    """Return the conversations that a store has of a session, those that can be used; raises `StoreError`."""
+    found: object = store.conversations(session_id)
+    if not isinstance(found, dict):
+        raise damaged(store, session_id, f"conversations gave {type(found).__name__}, not a dict")
+    return _conversations(found, [])
+
+
+def _conversations(found: dict[Any, Any], odd: list[str]) -> dict[str, StoredConversation]:
+    usable: dict[str, StoredConversation] = {}
+    for one in found.values():
+        if not isinstance(one, StoredConversation) or safe_id(one.id) is None:
+            odd.append("a conversation without a usable id")
+            continue
+        life: object = one.life
+        if not isinstance(life, Life):
+            # Most careful: that it goes on. An end that is not needed harms nobody.
+            odd.append("a conversation's life")
+            life = Life.OPEN
+        usable[one.id] = StoredConversation(id=one.id, request_id=safe_id(one.request_id), life=life)
+    return usable
+
+
+def _unread(found: dict[Any, Any], odd: list[str]) -> dict[int, Unread]:
+    """Return every item, for somebody wrote it; one that is damaged comes as it is, behind the others."""
+    usable: dict[int, Unread] = {}
+    behind: list[Any] = []  # `event` takes anything
+    for one in found.values():
+        seq, raw = (one.seq, _item(one.raw)) if isinstance(one, Unread) else (None, None)
+        if isinstance(raw, Mapping) and type(seq) is int and 0 <= seq < MOST and seq not in usable:
+            usable[seq] = Unread(seq=seq, raw=raw)
+        else:
+            odd.append("an unread item")
+            behind.append(raw)
+    # With room between them: what names no conversation goes to each, under a place of its own.
+    for raw in behind:
+        free = max(usable, default=0) + 2 * STRANGERS
+        usable[free] = Unread(seq=free, raw=raw)
+    return usable
+
+
+def _item(raw: Any) -> Any:
+    try:
+        json.dumps(raw, sort_keys=True, default=dict)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return raw
+
+
+def _seen(found: dict[Any, Any], odd: list[str]) -> dict[str, list[tuple[str, str]]]:
+    usable: dict[str, list[tuple[str, str]]] = {}
+    for conversation_id, marks in found.items():
+        if not isinstance(conversation_id, str) or not isinstance(marks, list | tuple):
+            odd.append("what was seen")
+            continue
+        usable[conversation_id] = [pair for pair in marks if _is_mark(pair)]
+        if len(usable[conversation_id]) < len(marks):
+            odd.append("what was seen")
+    return usable
+
+
+def _is_mark(pair: object) -> bool:
+    if not isinstance(pair, list | tuple) or len(pair) != 2:
+        return False
+    item_id, mark = pair
+    return isinstance(item_id, str) and isinstance(mark, str) and _MARK.fullmatch(mark) is not None

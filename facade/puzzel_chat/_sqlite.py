@@ -8,18 +8,21 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from time import monotonic, sleep
+from typing import Any, TypeVar
 from weakref import finalize
 
 from puzzel_chat._errors import ConfigurationError, StoreError
 from puzzel_chat._fork import mind_forks
-from puzzel_chat._lease import is_free
+from puzzel_chat._lease import PATIENCE, is_free
 from puzzel_chat._models import Life, Secret
-from puzzel_chat._store import SEEN, Right, StoredConversation, StoredSession, Unread
+from puzzel_chat._store import SEEN, Right, StoredConversation, StoredSession, Unread, further
 from puzzel_chat._tokens import TokenSet
 
 _Result = TypeVar("_Result")
@@ -27,6 +30,14 @@ _APPLICATION_ID = 0x505A4C43
 """Mark of our files ("PZLC")."""
 _VERSION = 1
 """Version of the tables below."""
+PATIENCE_ON_A_LOOP = 0.25
+"""Seconds for which an event loop stands still when another process has the file; once, until the file is free."""
+PAUSE = 0.001
+"""Seconds between two tries to get at a file that another process has just now."""
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+_LIVES: dict[object, Any] = {life.value: life for life in Life}
+# A text that is no UTF-8 would be an error whose message shows it.
+_AS_TEXT = partial(str, encoding="utf-8", errors="replace")
 _SCHEMA = f"""
 CREATE TABLE session (
     id TEXT PRIMARY KEY, access TEXT NOT NULL, refresh TEXT, generation INTEGER NOT NULL,
@@ -52,7 +63,8 @@ _PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_k
 _SAVE_TOKENS = """INSERT INTO session (id, access, refresh, generation, ttl, obtained, visitor_id)
 SELECT ?,?,?,?,?,?,? WHERE ?=1 OR EXISTS (SELECT 1 FROM session WHERE id=?)
 ON CONFLICT (id) DO UPDATE SET access=excluded.access, refresh=excluded.refresh, generation=excluded.generation,
-ttl=excluded.ttl, obtained=excluded.obtained, visitor_id=excluded.visitor_id WHERE excluded.generation > generation"""
+ttl=excluded.ttl, obtained=excluded.obtained, visitor_id=excluded.visitor_id
+WHERE excluded.generation > generation OR typeof(generation) <> 'integer'"""
 _FORGET_OLDEST = """DELETE FROM seen WHERE rowid IN (SELECT item FROM (SELECT rowid AS item, row_number() OVER
 (PARTITION BY conversation_id ORDER BY rowid DESC) AS place FROM seen WHERE session_id=?) WHERE place>?)"""
 
@@ -61,8 +73,9 @@ class SQLiteStore:
     """A store in the file at `path`, which is created with mode 0600.
 
     A killed process loses nothing that was written. When the machine loses power, the last writes may be lost, except
-    those of tokens. A forked process opens the file for itself. Raises `ConfigurationError` when the file cannot be
-    opened, is not ours or has another version, and `StoreError` when it fails later.
+    those of tokens. A forked process opens the file for itself. While another process holds the file, a call waits for
+    ten seconds, on an event loop for a quarter of one. Raises `ConfigurationError` when the file cannot be opened, is
+    not ours or has another version, and `StoreError` when it fails later.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -73,11 +86,18 @@ class SQLiteStore:
         self._db: sqlite3.Connection | None = None
         self._busy = False
         self._closed = False
+        self._held = False
         try:
-            self._db = self._open()
+            self._db = self._patiently(self._open, PATIENCE)
         except (OSError, sqlite3.Error) as error:
             raise ConfigurationError("store", f"cannot use {self.path} as a session store: {error}") from None
         mind_forks(self)
+
+    def sessions(self, now: float, seconds: float) -> dict[str, bool]:
+        """See `Store`."""
+        query = "SELECT id, poll_owner, poll_until FROM session ORDER BY rowid"
+        rows = self._run(lambda db: db.execute(query).fetchall(), reads=True)
+        return {one: not is_free(*_usable(holder, until), "", now, seconds) for one, holder, until in rows}
 
     def load(self, session_id: str) -> StoredSession | None:
         """See `Store`."""
@@ -90,13 +110,13 @@ class SQLiteStore:
             known = _conversations(db, session_id)
             stored = StoredSession(id=session_id, tokens=tokens, cursor=cursor, conversations=known)
             for seq, raw in db.execute("SELECT seq, raw FROM unread WHERE session_id=? ORDER BY seq", (session_id,)):
-                stored.unread[seq] = Unread(seq=seq, raw=json.loads(raw))
+                stored.unread[seq] = Unread(seq=seq, raw=_decoded(raw))
             query = "SELECT conversation_id, item_id, mark FROM seen WHERE session_id=? ORDER BY rowid"
             for conversation_id, item_id, mark in db.execute(query, (session_id,)):
                 stored.seen.setdefault(conversation_id, []).append((item_id, mark))
             return stored
 
-        return self._run(work)
+        return self._run(work, reads=True)
 
     def save_tokens(self, session_id: str, tokens: TokenSet) -> None:
         """See `Store`."""
@@ -106,11 +126,11 @@ class SQLiteStore:
 
     def tokens(self, session_id: str) -> TokenSet | None:
         """See `Store`."""
-        return self._run(lambda db: _tokens(db, session_id))
+        return self._run(lambda db: _tokens(db, session_id), reads=True)
 
     def conversations(self, session_id: str) -> dict[str, StoredConversation]:
         """See `Store`."""
-        return self._run(lambda db: _conversations(db, session_id))
+        return self._run(lambda db: _conversations(db, session_id), reads=True)
 
     def save_conversation(self, session_id: str, conversation: StoredConversation) -> None:
         """See `Store`."""
@@ -118,14 +138,23 @@ class SQLiteStore:
             "INSERT OR REPLACE INTO conversation (session_id, id, request_id, life)"
             " SELECT ?,?,?,? WHERE EXISTS (SELECT 1 FROM session WHERE id=?)"
         )
-        values = (session_id, conversation.id, conversation.request_id, conversation.life.value, session_id)
-        self._run(lambda db: db.execute(query, values))
+
+        def work(db: sqlite3.Connection) -> None:
+            kept = further(_conversations(db, session_id).get(conversation.id), conversation)
+            db.execute(query, (session_id, kept.id, kept.request_id, kept.life.value, session_id))
+
+        self._run(work)
+
+    def withdraw(self, session_id: str, conversation_id: str) -> None:
+        """See `Store`."""
+        query = "DELETE FROM conversation WHERE session_id=? AND id=? AND life=?"
+        self._run(lambda db: db.execute(query, (session_id, conversation_id, Life.ASKED.value)))
 
     def journal(self, session_id: str, owner: str, cursor: str | None, unread: Sequence[Unread]) -> bool:
         """See `Store`."""
 
         def work(db: sqlite3.Connection) -> bool:
-            rows = [(session_id, item.seq, json.dumps(item.raw)) for item in unread]
+            rows = [(session_id, item.seq, _encoded(item.raw)) for item in unread]
             if _holder(db, session_id, "poll")[0] != owner:
                 return False
             db.execute("UPDATE session SET cursor=? WHERE id=?", (cursor, session_id))
@@ -196,6 +225,7 @@ class SQLiteStore:
             self._closed = True
             if self._db is not None:
                 self._close_db()
+                self._db = None
 
     def before_fork(self) -> None:
         """Close the connection; SQLite would take the parent's locks for the child's, and commits would get lost."""
@@ -208,41 +238,67 @@ class SQLiteStore:
         """Let parent and child open the file again, each for itself."""
         self._lock.release()
 
-    def _run(self, work: Callable[[sqlite3.Connection], _Result], *, lasting: bool = False) -> _Result:
+    def _run(
+        self, work: Callable[[sqlite3.Connection], _Result], *, lasting: bool = False, reads: bool = False
+    ) -> _Result:
         """Do all of the work or nothing of it; raises `StoreError` for whatever goes wrong.
 
-        `lasting` waits for the disk, which is 15 times slower: for tokens, since a lost one loses the session.
+        `lasting` waits for the disk, which is 15 times slower: for tokens, since a lost one loses the session. `reads`
+        says that nothing is written, and does not wait for other processes that write.
         """
+        begin = "BEGIN" if reads else "BEGIN IMMEDIATE"
+        try:
+            return self._patiently(partial(self._in_transaction, work, begin, "FULL" if lasting else "NORMAL"))
+        except (sqlite3.Error, ValueError, OSError, OverflowError, ConfigurationError) as error:
+            told = f"The session store {self.path} failed: {str(error).rstrip('.')}. {_advice(error)}"
+            failure = StoreError(told)
+            failure.retryable = _is_busy(error)
+        raise failure
+
+    def _in_transaction(self, work: Callable[[sqlite3.Connection], _Result], begin: str, synchronous: str) -> _Result:
         # No context manager of ours begins the transaction: an interrupt could keep its generator from being resumed.
         with self._lock:
-            try:
-                db = self._connected()
-                if self._busy and db.in_transaction:
-                    # The garbage collector or a signal handler closes a session in the middle of other work.
-                    return work(db)
-                return self._in_transaction(db, work, "FULL" if lasting else "NORMAL")
-            except (sqlite3.Error, ValueError, OSError, ConfigurationError) as error:
-                told = str(error).rstrip(".")
-                raise StoreError(f"The session store {self.path} failed: {told}. {_advice(error)}") from None
-
-    def _in_transaction(
-        self, db: sqlite3.Connection, work: Callable[[sqlite3.Connection], _Result], synchronous: str
-    ) -> _Result:
-        if db.in_transaction:
-            db.execute("ROLLBACK")  # left over from an interrupt
-        db.execute(f"PRAGMA synchronous={synchronous}")
-        self._busy = True
-        try:
-            db.execute("BEGIN IMMEDIATE")
-            result = work(db)
-            db.execute("COMMIT")
-        except BaseException:
+            db = self._db or self._connected()
+            if self._busy and db.in_transaction:
+                # The garbage collector or a signal handler closes a session in the middle of other work.
+                return work(db)
             if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
-        finally:
-            self._busy = False
-        return result
+                db.execute("ROLLBACK")  # left over from an interrupt
+            db.execute(f"PRAGMA synchronous={synchronous}")
+            self._busy = True
+            try:
+                db.execute(begin)
+                result = work(db)
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+            finally:
+                self._busy = False
+            self._held = False
+            return result
+
+    def _patiently(self, work: Callable[[], _Result], patience: float | None = None) -> _Result:
+        """Do the work, again while another process has the file; nobody else waits for our lock meanwhile.
+
+        An event loop waits little, and not at all once it has waited in vain, until the file is free again.
+        """
+        until: float | None = None
+        while True:
+            try:
+                return work()
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error):
+                    raise
+                if until is None:
+                    if patience is None:
+                        patience = PATIENCE if not _on_a_loop() else 0.0 if self._held else PATIENCE_ON_A_LOOP
+                    until = monotonic() + patience
+                if monotonic() >= until:
+                    self._held = True
+                    raise
+            sleep(PAUSE)
 
     def _clear_log(self) -> None:
         # The log still holds what was deleted. While another process reads, that one's end clears it.
@@ -263,7 +319,9 @@ class SQLiteStore:
         with suppress(FileExistsError):
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             os.chmod(self.path, 0o600)  # a strict umask may have taken it from ourselves
-        db = sqlite3.connect(self.path, timeout=10, isolation_level=None, check_same_thread=False)
+        # SQLite itself does not wait: it would do so under our lock, and not in every case.
+        db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+        db.text_factory = _AS_TEXT
         try:
             self._is_empty(db)
             _close_to_others(self.path)
@@ -301,7 +359,14 @@ class SQLiteStore:
 
 def _holder(db: sqlite3.Connection, session_id: str, right: Right) -> tuple[str | None, float]:
     query = f"SELECT {right}_owner, {right}_until FROM session WHERE id=?"  # noqa: S608  # a name of our own
-    return db.execute(query, (session_id,)).fetchone() or (None, 0.0)
+    return _usable(*(db.execute(query, (session_id,)).fetchone() or (None, 0.0)))
+
+
+def _usable(holder: object, until: object) -> tuple[str | None, float]:
+    """Return the owner of a right; nobody's is one that cannot be read."""
+    if isinstance(holder, str) and isinstance(until, int | float):
+        return holder, until
+    return None, 0.0
 
 
 def _give(db: sqlite3.Connection, session_id: str, right: Right, owner: str | None, until: float) -> None:
@@ -316,18 +381,44 @@ def _tokens(db: sqlite3.Connection, session_id: str) -> TokenSet | None:
         return None
     access, refresh, generation, ttl, obtained, visitor_id = row
     return TokenSet(
-        access=Secret(access),
-        refresh=None if refresh is None else Secret(refresh),
+        access=Secret(access) if isinstance(access, str) else access,
+        refresh=Secret(refresh) if isinstance(refresh, str) else refresh,
         generation=generation,
         ttl=ttl,
         obtained=obtained,
-        visitor_id=None if visitor_id is None else Secret(visitor_id),
+        visitor_id=Secret(visitor_id) if isinstance(visitor_id, str) else visitor_id,
     )
 
 
 def _conversations(db: sqlite3.Connection, session_id: str) -> dict[str, StoredConversation]:
     rows = db.execute("SELECT id, request_id, life FROM conversation WHERE session_id=?", (session_id,))
-    return {found: StoredConversation(id=found, request_id=asked, life=Life(life)) for found, asked, life in rows}
+    return {one: StoredConversation(id=one, request_id=asked, life=_LIVES.get(life, life)) for one, asked, life in rows}
+
+
+def _encoded(raw: object) -> str:
+    try:
+        return json.dumps(raw)
+    except (TypeError, ValueError, RecursionError):
+        # One item that was nested until it could only just be read must not cost the others their journal.
+        return '"an item that could not be written down"'
+
+
+def _decoded(raw: Any) -> Any:
+    """Return an item as it was journaled, or what stands in its place; who reads it judges that."""
+    try:
+        return json.loads(raw)
+    except (TypeError, ValueError, RecursionError):
+        return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else raw
+
+
+def _is_busy(error: BaseException) -> bool:
+    """Return whether another connection has the file just now."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY
+
+
+def _on_a_loop() -> bool:
+    asyncio = sys.modules.get("asyncio.events")
+    return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 def _close_to_others(path: Path) -> None:
@@ -340,6 +431,8 @@ def _close_to_others(path: Path) -> None:
 def _advice(error: Exception) -> str:
     if isinstance(error, sqlite3.ProgrammingError):
         return "It was closed; open a new SQLiteStore."
-    if isinstance(error, sqlite3.OperationalError):
+    if _is_busy(error):
+        return "Another process has it; try again."
+    if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
         return "Check the disk and its permissions."
     return "The file is damaged; name another one."

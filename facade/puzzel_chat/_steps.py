@@ -27,7 +27,9 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from attrs import field, frozen
 
 from puzzel_chat._clock import Clock
+from puzzel_chat._errors import StoreError
 from puzzel_chat._http import Reply, Request, moved
+from puzzel_chat._lease import PATIENCE
 from puzzel_chat._retry import within
 from puzzel_chat._settings import Settings
 from puzzel_chat._store import Store
@@ -37,6 +39,8 @@ _T = TypeVar("_T")
 MOST_REDIRECTS = 3
 SLICE = 1.0
 """Seconds of one wait of a thread at most."""
+LOOK_AGAIN = 0.1
+"""Seconds between two looks at what another process has."""
 
 
 class Flag(Protocol):
@@ -128,6 +132,18 @@ class Call:
 
 Ask: TypeAlias = Send | Sleep | Wait | Start | Stop | Call
 Steps: TypeAlias = Generator[Ask, Any, _T]
+
+
+def patiently(work: Callable[[], _T], clock: Clock) -> Steps[_T]:
+    """Do something with the store; while another process has that for itself, again, for ten seconds at most."""
+    until = clock.monotonic() + PATIENCE
+    while True:
+        try:
+            return work()
+        except StoreError as error:
+            if not error.retryable or clock.monotonic() >= until:
+                raise
+        yield Sleep(LOOK_AGAIN)
 
 
 @frozen

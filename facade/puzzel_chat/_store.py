@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal, Protocol, get_args
 
 from attrs import evolve, field, frozen
@@ -28,6 +29,7 @@ Right = Literal["refresh", "poll"]
 """Right to refresh a session's token, or to poll the session; each has one owner at a time."""
 SEEN = 16_384
 """Items remembered per conversation, for a resume: as many as a reply of 8 MiB can repeat at 512 bytes each."""
+_PLACES = {life: place for place, life in enumerate(Life)}
 
 
 @frozen(kw_only=True)
@@ -52,15 +54,45 @@ class StoredSession:
     """Everything that `resume` needs. `seen` holds (item id, mark) pairs per conversation, the oldest first."""
 
     id: str
-    tokens: TokenSet
+    tokens: TokenSet = field(repr=False)
     cursor: str | None = None
     conversations: dict[str, StoredConversation] = field(factory=dict)
     unread: dict[int, Unread] = field(factory=dict, repr=False)
     seen: dict[str, list[tuple[str, str]]] = field(factory=dict)
 
 
+@frozen(kw_only=True)
+class SessionInfo:
+    """A session of a store, as `sessions()` lists it.
+
+    `renewed_at` is when its present token was asked for, None when that cannot be told. `in_use` says that an object
+    polls the session, here or in another process. `problem` says why `resume` would raise `StoreError`.
+    """
+
+    id: str
+    renewed_at: datetime | None = None
+    conversations: tuple[StoredConversation, ...] = ()
+    in_use: bool = False
+    problem: str | None = None
+
+
+def further(known: StoredConversation | None, new: StoredConversation) -> StoredConversation:
+    """Return what to keep of a conversation: its life never goes back, and its request id is not forgotten."""
+    if known is None:
+        return new
+    life = max(new.life, known.life, key=lambda one: _PLACES.get(one, -1))
+    return evolve(new, life=life, request_id=new.request_id or known.request_id)
+
+
 class Store(Protocol):
-    """The contract of a store. Every method is short, safe to call from several threads, and raises `StoreError`."""
+    """The contract of a store. Every method is short, safe to call from several threads, and raises `StoreError`.
+
+    Its `retryable` is True when the same call may succeed soon, because another process has the store just now.
+    """
+
+    def sessions(self, now: float, seconds: float) -> dict[str, bool]:
+        """Return the ids of all sessions, and whether the right to poll each is taken, as `acquire` would find it."""
+        ...
 
     def load(self, session_id: str) -> StoredSession | None:
         """Return a session, or None when there is none of that id."""
@@ -79,7 +111,10 @@ class Store(Protocol):
         ...
 
     def save_conversation(self, session_id: str, conversation: StoredConversation) -> None:
-        """Keep a conversation, in place of what was kept of it before."""
+        """Keep a conversation, in place of what was kept of it before; its life never goes back."""
+
+    def withdraw(self, session_id: str, conversation_id: str) -> None:
+        """Forget a conversation for which an agent was asked in vain; one that has come further stays."""
 
     def journal(self, session_id: str, owner: str, cursor: str | None, unread: Sequence[Unread]) -> bool:
         """Keep the items of a poll and the cursor after them, in one step.
@@ -127,6 +162,15 @@ class MemoryStore:
         self._lock = threading.RLock()
         mind_forks(self)
 
+    def sessions(self, now: float, seconds: float) -> dict[str, bool]:
+        """See `Store`."""
+        with self._lock:
+            found: dict[str, bool] = {}
+            for session_id in self._sessions:
+                holder, until = self._rights.get((session_id, "poll"), (None, 0.0))
+                found[session_id] = not is_free(holder, until, "", now, seconds)
+            return found
+
     def load(self, session_id: str) -> StoredSession | None:
         """See `Store`."""
         with self._lock:
@@ -161,7 +205,15 @@ class MemoryStore:
         """See `Store`."""
         with self._lock:
             if session := self._sessions.get(session_id):
-                session.conversations[conversation.id] = conversation
+                known = session.conversations.get(conversation.id)
+                session.conversations[conversation.id] = further(known, conversation)
+
+    def withdraw(self, session_id: str, conversation_id: str) -> None:
+        """See `Store`."""
+        with self._lock:
+            known = self.conversations(session_id).get(conversation_id)
+            if known is not None and known.life is Life.ASKED:
+                del self._sessions[session_id].conversations[conversation_id]
 
     def journal(self, session_id: str, owner: str, cursor: str | None, unread: Sequence[Unread]) -> bool:
         """See `Store`."""

@@ -19,6 +19,7 @@ from puzzel_chat._client import Application
 from puzzel_chat._clock import Clock
 from puzzel_chat._conversation import Beginning, ConversationState, Progress, is_async, masked
 from puzzel_chat._errors import InvalidArgument
+from puzzel_chat._listing import listed
 from puzzel_chat._models import (
     Allocation,
     Customer,
@@ -34,6 +35,7 @@ from puzzel_chat._retry import LEAVE_WITHIN
 from puzzel_chat._session import EventReader, SessionState, opened, restored
 from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Ask, Call, Send, Sleep, Start, Steps, ThreadFlag, Wait
+from puzzel_chat._store import SessionInfo
 from puzzel_chat._transport import Transport
 from puzzel_chat._wire import replies
 from puzzel_chat._wire.operations import QUEUE, TIME, checked_id, checked_text, queue_request, time_request
@@ -172,7 +174,7 @@ class Conversation:
         """Ask the contact centre to find an agent in that queue. May be repeated safely: the conversation's id is ours.
 
         Raises `QueueClosed`, `QueueFull`, `RoutingRefused`, `NotFound` for an unknown queue, `ConversationClosed`,
-        `TransportError` when it could not even be found out whether the request arrived, or `StoreError` after it did.
+        `TransportError` when it could not even be found out whether the request arrived, `StoreError` before that.
         Interrupted or cancelled, it leaves the queue first, within five seconds.
         """
         customer, variables, subject = masked(customer, variables, subject)
@@ -277,7 +279,10 @@ class Session:
 
     @property
     def conversations(self) -> tuple[Conversation, ...]:
-        """The conversations that were routed in this session, also before a resume."""
+        """The conversations for which an agent was asked in this session, also before a resume.
+
+        After a crash the service may not have heard of one: `allocation()` raises `NotFound`, `route()` asks again.
+        """
         return tuple(self.conversation(conversation_id) for conversation_id in self._state.conversations)
 
     def queue_info(self, visual_queue_id: str | int) -> QueueInfo:
@@ -335,11 +340,19 @@ class PuzzelChat(Application[Transport, Runner]):
         """Take up a session of the store, also after the process that had it was killed.
 
         What that process had not handled comes again. With `shared` the right to poll stays with whoever has it: all
-        calls work but `poll()`, `events()` and `messages()`. Raises `SessionNotFound`; without `shared`, `SessionInUse`
-        while another object has that right: until it is closed, its process ended on this machine (in another container
-        that cannot be seen), or it made no call for 60 seconds.
+        calls work but `poll()`, `events()` and `messages()`. Raises `SessionNotFound`, `StoreError`; without `shared`,
+        `SessionInUse` while another object has that right: until it is closed, its process ended on this machine (in
+        another container that cannot be seen), or it made no call for 60 seconds.
         """
         return self._session(restored(self._parts, session_id, shared), self._runner())
+
+    def sessions(self) -> tuple[SessionInfo, ...]:
+        """List the sessions of the store, for `resume`: also one whose process was killed while a chat was begun.
+
+        Those that nobody polls and that nobody needs are forgotten: the end of each chat was read, or the token has
+        expired and cannot be refreshed; not while events of theirs wait for a reader. Raises `StoreError`.
+        """
+        return listed(self._parts)
 
     def start(
         self,

@@ -16,14 +16,15 @@ Pure: time and randomness come in as arguments.
 from __future__ import annotations
 
 import enum
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from hashlib import sha256
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from puzzel_chat._errors import PuzzelChatError, SessionExpired, TransportError, twin
-from puzzel_chat._models import Secret
+from puzzel_chat._models import MASK, Secret
 from puzzel_chat._retry import retry_after
 from puzzel_chat._settings import Settings
 
@@ -35,6 +36,10 @@ NOBODY: Mapping[str, str] = {}
 """Fields for a visitor who is not signed in."""
 RESEND_WITHIN = 10.0
 """Window in seconds in which a refresh without an answer is sent again with the same token."""
+MOST = 2**62
+"""Above every number that we count up to, and still one that a database can hold."""
+_WRITABLE = re.compile("[^\ud800-\udfff]+")
+_LONGEST_TIME = 1e12
 
 
 @frozen
@@ -49,6 +54,10 @@ class Now:
         return max(self.monotonic - earlier.monotonic, self.wall - earlier.wall, 0.0)
 
 
+def _masked(secret: object) -> str:
+    return "None" if secret is None else MASK
+
+
 @frozen(kw_only=True)
 class TokenSet:
     """The tokens of one session, from a reply or from a store.
@@ -57,17 +66,35 @@ class TokenSet:
     before the request. `visitor_id` is the service's.
     """
 
-    access: Secret
-    refresh: Secret | None = None
+    access: Secret = field(repr=_masked)
+    refresh: Secret | None = field(default=None, repr=_masked)
     generation: int = 1
     ttl: float = DEFAULT_TTL
     obtained: float
-    visitor_id: Secret | None = None
+    visitor_id: Secret | None = field(default=None, repr=_masked)
 
     def successor(self, fresh: TokenSet) -> TokenSet:
         """Return `fresh` as this set's next generation, with the values of this one where its reply had none."""
         refresh, visitor_id = fresh.refresh or self.refresh, fresh.visitor_id or self.visitor_id
         return evolve(fresh, generation=self.generation + 1, refresh=refresh, visitor_id=visitor_id)
+
+
+def damage(tokens: object) -> str | None:
+    """Return what is wrong with tokens that a store gave, in words without their values; None when they can be used."""
+    if not isinstance(tokens, TokenSet):
+        return f"its tokens are of type {type(tokens).__name__}, not TokenSet"
+    access: object = tokens.access
+    if not (isinstance(access, str) and access and access.isascii() and access.isprintable()):
+        return "access is no token"
+    refresh: object = tokens.refresh
+    if not (refresh is None or (isinstance(refresh, str) and _WRITABLE.fullmatch(refresh))):
+        return "refresh is no token"
+    if type(tokens.generation) is not int or not 0 < tokens.generation < MOST:
+        return "generation is no whole number from 1"
+    for name, number in (("ttl", tokens.ttl), ("obtained", tokens.obtained)):
+        if not isinstance(number, int | float) or isinstance(number, bool) or not abs(number) <= _LONGEST_TIME:
+            return f"{name} is no number of seconds"
+    return None
 
 
 class Freshness(enum.Enum):

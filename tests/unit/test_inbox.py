@@ -320,7 +320,7 @@ def test_degraded_and_recovered_come_to_every_open_chat() -> None:
 
 def test_a_chat_that_is_over_takes_no_action() -> None:
     """Ended by either side, it raises ConversationClosed, which says what to do."""
-    for box in [Inbox("a", life=life) for life in Life if life is not Life.OPEN]:
+    for box in [Inbox("a", life=life) for life in Life if life.over]:
         with pytest.raises(ConversationClosed, match="Start a new one"):
             box.check_open()
     Inbox("a").check_open()

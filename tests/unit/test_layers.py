@@ -29,11 +29,11 @@ LAYERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("steps", ("_steps",), (BASE, "cores", "clock", "stores")),
     (
         "workflows",
-        ("_refresh", "_session", "_conversation", "_client"),
+        ("_refresh", "_session", "_listing", "_conversation", "_client"),
         (BASE, "cores", "clock", "wire", "stores", "steps"),
     ),
     ("exit", ("_exit",), (BASE, "cores", "wire", "transport", "stores", "steps", "workflows")),
-    ("sync", ("_sync",), (BASE, "cores", "clock", "wire", "transport", "steps", "workflows", "exit")),
+    ("sync", ("_sync",), (BASE, "cores", "clock", "wire", "transport", "stores", "steps", "workflows", "exit")),
     ("async", ("_async",), (BASE, "cores", "clock", "wire", "transport", "stores", "steps", "workflows", "exit")),
     ("fleet", ("_fleet",), (BASE, "cores", "clock", "wire", "transport", "workflows", "async")),
     ("probe", ("_probe",), (BASE, "cores", "clock", "wire", "transport", "stores", "steps", "workflows", "sync")),

@@ -20,9 +20,9 @@ ConnectionDegraded ConnectionRecovered ContractError Conversation ConversationCl
 DeliveryUnknown Difference Event EventTimeout FileMessage InvalidArgument Life LoopStats MemoryStore Message
 MessageEdited NotFound Observation OperationInfo Option OptionsMessage PermissionDenied PollingLoop Probe ProbeReport
 PuzzelChat PuzzelChatError QueueClosed QueueFull QueueInfo RateLimited ReplyTooLarge Role RoutingError RoutingRefused
-SQLiteStore ServerError Session SessionError SessionExpired SessionInUse SessionNotFound Settings Store StoreError
-StoredConversation StoredSession TextMessage TimeInfo TokenSet TransportError UnknownMessage Unread Variable Visitor
-__version__ is_message operations
+SQLiteStore ServerError Session SessionError SessionExpired SessionInUse SessionInfo SessionNotFound Settings Store
+StoreError StoredConversation StoredSession TextMessage TimeInfo TokenSet TransportError UnknownMessage Unread Variable
+Visitor __version__ is_message operations
 """
 WITHOUT_DOCSTRING = {"Message", "__version__"}  # a type alias and a string
 WALKS = {"Probe"}  # something under way, no value
@@ -178,7 +178,17 @@ def test_both_clients_take_and_give_the_same(blocking: str, awaited: str) -> Non
 @pytest.mark.parametrize(("blocking", "awaited"), PAIRS)
 def test_what_waits_is_awaited(blocking: str, awaited: str) -> None:
     """The blocking client has no coroutine; what sends nothing is plain in both."""
-    plain = {"from_env", "with_options", "resume", "id", "session", "ended", "conversation", "conversations"}
+    plain = {
+        "from_env",
+        "with_options",
+        "resume",
+        "id",
+        "session",
+        "ended",
+        "conversation",
+        "conversations",
+        "sessions",
+    }
     plain |= {"transcript", "proxies", "visitor_id", "__init__"}
     for member in members(getattr(puzzel_chat, blocking)).values():
         assert not inspect.iscoroutinefunction(function(member))

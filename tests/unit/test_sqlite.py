@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -198,7 +199,7 @@ def test_a_locked_file_is_an_error_of_ours(path: Path, monkeypatch: pytest.Monke
     store = SQLiteStore(path)
     store.save_tokens("s", TOKENS)
     assert store._db is not None
-    store._db.execute("PRAGMA busy_timeout=50")
+    monkeypatch.setattr(_sqlite, "PATIENCE", 0.05)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match="locked"):
@@ -405,14 +406,31 @@ def test_an_interrupted_transaction_does_not_stop_the_next(path: Path) -> None:
     store.close()
 
 
-def test_a_damaged_row_and_a_closed_store_say_what_to_do(path: Path) -> None:
+@pytest.mark.parametrize("raw", [{"a": {1, 2}}, {"a": object()}, {(1, 2): 3}, "nested"], ids=repr)
+def test_an_item_that_cannot_be_written_costs_no_other_its_place(path: Path, raw: Any) -> None:
+    """What JSON cannot hold, or holds too deep, is written as that; the items beside it are as they were."""
+    if raw == "nested":
+        raw = {}
+        for _ in range(100_000):
+            raw = {"a": raw}
+    store = begun(path)
+    assert store.journal("s", "me", "3", [Unread(seq=1, raw={"a": 1}), Unread(seq=2, raw=raw), Unread(seq=3, raw={})])
+    found = store.load("s")
+    store.close()
+    assert found is not None
+    assert [found.unread[seq].raw for seq in (1, 2, 3)] == [{"a": 1}, "an item that could not be written down", {}]
+    while isinstance(raw, dict) and "a" in raw:
+        raw = raw["a"]  # taken apart from outside, for its end nests as deep
+
+
+def test_a_lost_table_and_a_closed_store_say_what_to_do(path: Path) -> None:
     """Each failure of a store is a `StoreError` with advice that fits it."""
     store = begun(path)
     store.journal("s", "me", None, [Unread(seq=1, raw={"a": 1})])
     with sqlite3.connect(path) as db:
-        db.execute("UPDATE unread SET raw = '{'")
+        db.execute("DROP TABLE unread")
     db.close()
-    with pytest.raises(StoreError, match="The file is damaged"):
+    with pytest.raises(StoreError, match=r"no such table: unread\. The file is damaged; name another one\."):
         store.load("s")
     store.close()
     with pytest.raises(StoreError, match=r"closed database\. It was closed; open a new SQLiteStore\."):

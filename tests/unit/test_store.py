@@ -70,9 +70,49 @@ def test_what_is_kept_comes_back(make: Make) -> None:
 def test_how_far_a_conversation_has_come_is_kept(make: Make, life: Life) -> None:
     """Each stage comes back as it was, in place of the one before."""
     store = begun(make())
-    store.save_conversation("s", StoredConversation(id="c"))
+    store.save_conversation("s", StoredConversation(id="c", life=Life.ASKED))
     store.save_conversation("s", StoredConversation(id="c", life=life))
     assert make().conversations("s") == {"c": StoredConversation(id="c", life=life)}
+
+
+@pytest.mark.parametrize("before", Life)
+@pytest.mark.parametrize("after", Life)
+def test_the_life_of_a_conversation_never_goes_back(make: Make, before: Life, after: Life) -> None:
+    """Whichever object writes last, the stage that is further stays, and the id that routing gave, too."""
+    one, two = begun(make()), make()
+    one.save_conversation("s", StoredConversation(id="c", request_id="r", life=before))
+    two.save_conversation("s", StoredConversation(id="c", life=after))
+    lives = list(Life)
+    kept = lives[max(lives.index(before), lives.index(after))]
+    assert make().conversations("s") == {"c": StoredConversation(id="c", request_id="r", life=kept)}
+
+
+@pytest.mark.parametrize("life", Life)
+def test_only_a_request_that_came_to_nothing_is_withdrawn(make: Make, life: Life) -> None:
+    """A conversation that has come further stays, as do those beside it; what is not there is no error."""
+    store = begun(make(), "s", "t")
+    for session, name in (("s", "c"), ("s", "d"), ("t", "c")):
+        store.save_conversation(session, StoredConversation(id=name, life=life if name == "c" else Life.ASKED))
+    for session, name in (("s", "c"), ("s", "nothing"), ("nobody", "c")):
+        store.withdraw(session, name)
+    assert list(make().conversations("s")) == (["d"] if life is Life.ASKED else ["c", "d"])
+    assert list(make().conversations("t")) == ["c"]
+
+
+def test_sessions_are_told_with_whether_somebody_polls_them(make: Make) -> None:
+    """In the order in which they began; a right that is over, or was given back, is nobody's."""
+    store = make()
+    assert store.sessions(100.0, 60.0) == {}
+    for name in ("s", "q", "t", "over"):
+        store.save_tokens(name, TOKENS)
+    for name, when in (("s", 100.0), ("t", 100.0), ("over", 20.0)):
+        store.acquire(name, "poll", "me", when, 60.0)
+    store.acquire("q", "refresh", "me", 100.0, 60.0)
+    store.release("t", "poll", "me")
+    assert make().sessions(101.0, 60.0) == {"s": True, "q": False, "t": False, "over": False}
+    assert list(make().sessions(101.0, 60.0)) == ["s", "q", "t", "over"]
+    store.delete("s")
+    assert list(make().sessions(101.0, 60.0)) == ["q", "t", "over"]
 
 
 def test_tokens_that_come_back_hide_themselves(make: Make) -> None:
