@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
 from typing import Any
 
 from puzzel_chat import AsyncConversation, AsyncPuzzelChat, AsyncSession
@@ -61,7 +61,7 @@ class Blocking:
     def _give(self, value: Any) -> Any:
         if inspect.iscoroutine(value):
             value = self._loop.run(value)
-        if inspect.isasyncgen(value):
+        if isinstance(value, AsyncGenerator):
             return self._iterate(value)
         if isinstance(value, tuple) and value and isinstance(value[0], _WRAPPED):
             return tuple(self._wrap(item) for item in value)

@@ -18,6 +18,7 @@ from puzzel_chat._errors import (
     ContractError,
     ConversationClosed,
     DeliveryUnknown,
+    EventTimeout,
     InvalidArgument,
     NotFound,
     PermissionDenied,
@@ -25,6 +26,7 @@ from puzzel_chat._errors import (
     QueueClosed,
     QueueFull,
     RateLimited,
+    ReplyTooLarge,
     RoutingError,
     RoutingRefused,
     ServerError,
@@ -67,7 +69,7 @@ from puzzel_chat._settings import Settings
 
 if TYPE_CHECKING:
     from puzzel_chat._async import AsyncConversation, AsyncPuzzelChat, AsyncSession
-    from puzzel_chat._fleet import LoopStats, PollingLoop
+    from puzzel_chat._fleet import AfterError, LoopStats, PollingLoop
     from puzzel_chat._probe import Difference, Observation, Probe, ProbeReport
     from puzzel_chat._sqlite import SQLiteStore
     from puzzel_chat._store import MemoryStore, Store, StoredConversation, StoredSession, Unread
@@ -78,6 +80,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AfterError",
     "Agent",
     "AgentJoined",
     "AgentLeft",
@@ -103,6 +106,7 @@ __all__ = [
     "DeliveryUnknown",
     "Difference",
     "Event",
+    "EventTimeout",
     "FileMessage",
     "InvalidArgument",
     "Life",
@@ -125,6 +129,7 @@ __all__ = [
     "QueueFull",
     "QueueInfo",
     "RateLimited",
+    "ReplyTooLarge",
     "Role",
     "RoutingError",
     "RoutingRefused",
@@ -156,7 +161,7 @@ __all__ = [
 # Imported lazily, so that the blocking client does not import asyncio, nor an `except` clause httpx.
 _LATER = {
     "_async": ("AsyncConversation", "AsyncPuzzelChat", "AsyncSession"),
-    "_fleet": ("LoopStats", "PollingLoop"),
+    "_fleet": ("AfterError", "LoopStats", "PollingLoop"),
     "_probe": ("Difference", "Observation", "Probe", "ProbeReport"),
     "_sqlite": ("SQLiteStore",),
     "_store": ("MemoryStore", "Store", "StoredConversation", "StoredSession", "Unread"),

@@ -6,11 +6,11 @@ It is `_sync` with `await`; a test compares the two.
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
-from inspect import GEN_CLOSED, getgeneratorstate
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import uuid4
 from weakref import finalize
 
@@ -19,6 +19,7 @@ from puzzel_chat._async_transport import AsyncTransport
 from puzzel_chat._client import Application
 from puzzel_chat._clock import Clock
 from puzzel_chat._conversation import Beginning, ConversationState, Progress, masked
+from puzzel_chat._errors import InvalidArgument
 from puzzel_chat._http import AsyncCarrier
 from puzzel_chat._models import (
     Allocation,
@@ -32,7 +33,7 @@ from puzzel_chat._models import (
     Visitor,
 )
 from puzzel_chat._retry import LEAVE_WITHIN
-from puzzel_chat._session import SessionState, opened, restored
+from puzzel_chat._session import EventReader, SessionState, opened, restored
 from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Ask, Call, Parts, Send, Sleep, Start, Steps, Stop, Wait
 from puzzel_chat._store import Store
@@ -72,7 +73,7 @@ class Runner:
                     else:
                         answer = await self._do(ask)
                 except BaseException as error:
-                    if getgeneratorstate(steps) == GEN_CLOSED:
+                    if inspect.getgeneratorstate(steps) == inspect.GEN_CLOSED:
                         if isinstance(error, StopIteration):
                             return error.value  # type: ignore[no-any-return]
                         raise
@@ -98,13 +99,40 @@ class Runner:
                     task.cancel()
                 await asyncio.gather(*self._started, return_exceptions=True)
             case Call():
-                ask.function(ask.argument)
+                if inspect.isawaitable(result := ask.function(ask.argument)):
+                    await result
         return None
+
+    @staticmethod
+    def check(on_progress: Progress | None) -> None:
+        """Raise `InvalidArgument` for what cannot be called."""
+        if on_progress is not None and not callable(on_progress):
+            raise InvalidArgument("on_progress", "must be a function or a coroutine function")
 
     @staticmethod
     async def together(calls: Iterable[Callable[[], Coroutine[Any, Any, None]]]) -> None:
         """Make these calls, side by side."""
         await asyncio.gather(*(call() for call in calls))
+
+
+class AsyncEvents(AsyncGenerator[_T], Generic[_T]):
+    """What `events()` and `messages()` return. An interrupt, a cancellation or an error does not end it: ask again."""
+
+    def __init__(self, conversation: AsyncConversation, runner: Runner, reader: EventReader[_T]) -> None:
+        self._conversation = conversation  # a session that nobody holds is closed
+        self._run = runner.run
+        self._reader = reader
+
+    async def asend(self, value: None) -> _T:
+        """Return the next one."""
+        if (event := await self._run(self._reader.next())) is None:
+            raise StopAsyncIteration
+        return event
+
+    async def athrow(self, error: Any, *_: Any) -> _T:
+        """End it, as `aclose()` does: others may read from now on."""
+        self._reader.close()
+        raise error
 
 
 class AsyncConversation:
@@ -116,6 +144,7 @@ class AsyncConversation:
     def __init__(self, session: AsyncSession, state: ConversationState, runner: Runner) -> None:
         self._session = session
         self._state = state
+        self._runner = runner
         self._run = runner.run
 
     def __repr__(self) -> str:
@@ -163,6 +192,7 @@ class AsyncConversation:
         Raises `AgentWaitTimeout` after leaving the queue on the server, `QueueClosed`, `QueueFull`, `RoutingRefused`,
         or what makes asking useless. Interrupted in any way, it leaves the queue first.
         """
+        Runner.check(on_progress)
         return await self._run(self._state.wait_for_agent(timeout, on_progress))
 
     async def allocation_updates(self, timeout: float = 120.0) -> AsyncGenerator[Allocation]:
@@ -178,20 +208,20 @@ class AsyncConversation:
                 await self._run(self._state.leave_after(error))
                 raise
 
-    async def events(self) -> AsyncGenerator[Event]:
+    def events(self, timeout: float | None = None) -> AsyncGenerator[Event]:
         """Yield everything that happens, in order and once, until `ConversationEnded`, which comes last.
 
-        Asking for the next event says that the last one has been handled. Raises what ended the polling, and
-        `SessionInUse`; once `StoreError`, before what could not be written and a crash would lose: call again to go on.
+        Asking for the next event says that the last one has been handled. One reader at a time: a second one raises
+        `SessionInUse`, as a `PollingLoop` and `Session.poll()` do while there is one. `timeout` bounds the wait for
+        each event in seconds; a request under way is finished first. Raises `EventTimeout` then, after which the next
+        event may be asked for; what ended the polling; `NotFound` when nothing was routed under this id; and once
+        `StoreError`, before what could not be written and a crash would lose: ask again to go on.
         """
-        while (event := await self._run(self._state.session.next_event(self._state.inbox))) is not None:
-            yield event
+        return AsyncEvents(self, self._runner, self._state.events(timeout))
 
-    async def messages(self) -> AsyncGenerator[Message]:
+    def messages(self, timeout: float | None = None) -> AsyncGenerator[Message]:
         """Yield the messages of all sides, own ones included, until the chat ends. As `events()` otherwise."""
-        while (event := await self._run(self._state.session.next_event(self._state.inbox))) is not None:
-            if isinstance(event, Message):
-                yield event
+        return AsyncEvents(self, self._runner, self._state.messages(timeout))
 
     async def send(self, text: str) -> TextMessage:
         """Send a line of plain text, at most once.
@@ -342,8 +372,11 @@ class AsyncPuzzelChat(Application[AsyncTransport, Runner]):
         `connect`. With `wait=0` it returns as soon as the chat is in the queue. When anything goes wrong nothing stays
         behind: the queue is left and the session closed. Raises what `connect`, `route` and `wait_for_agent` raise.
         """
+        Runner.check(on_progress)
         customer, variables, subject = masked(customer, variables, subject)
-        beginning = Beginning.checked(queue_key, visual_queue_id, conversation_id, customer, variables, subject, wait)
+        beginning = Beginning.checked(
+            self._parts.settings, queue_key, visual_queue_id, conversation_id, customer, variables, subject, wait
+        )
         runner = self._runner()
         session = await runner.run(opened(self._parts, visitor))
         conversation = ConversationState(session, beginning.conversation_id)

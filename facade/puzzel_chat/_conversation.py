@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from math import inf
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from attrs import define, field, frozen
 
-from puzzel_chat._errors import ApiError, Conflict, NotFound, PuzzelChatError, SessionError
+from puzzel_chat._errors import (
+    ApiError,
+    Conflict,
+    ConversationClosed,
+    NotFound,
+    PuzzelChatError,
+    SessionError,
+    StoreError,
+)
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._inbox import Expected, Inbox, delivery_unknown
-from puzzel_chat._models import Allocation, Customer, TextMessage, Variable, secret_or_none
+from puzzel_chat._models import Allocation, Customer, Event, Life, Message, TextMessage, Variable, secret_or_none
 from puzzel_chat._retry import LEAVE_PAUSE, LEAVE_WITHIN, MAX_ATTEMPTS, RECONCILE_WITHIN, unknown_outcome
-from puzzel_chat._routing import AgentWait, check_hours, checked_timeout, must_leave, unknown_hours
-from puzzel_chat._session import Search, SessionState
+from puzzel_chat._routing import CLOSING, AgentWait, check_hours, checked_timeout, must_leave, unknown_hours
+from puzzel_chat._session import EventReader, Search, SessionState
+from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Call, Sleep, Steps
 from puzzel_chat._wire import replies
 from puzzel_chat._wire.operations import (
@@ -30,6 +41,7 @@ from puzzel_chat._wire.operations import (
     AnyOperation,
     as_customer,
     as_variables,
+    check_size,
     checked_id,
     end_request,
     queue_request,
@@ -41,8 +53,16 @@ from puzzel_chat._wire.operations import (
 
 log = logging.getLogger("puzzel_chat")
 Progress = Callable[[Allocation], object]
+"""Called at each change of a search; what it returns is awaited where it can be."""
 _NOT_ENDED = "The chat could not be ended at the service; closing the session, or end(), tries it again."
 _T = TypeVar("_T")
+
+
+def is_async(function: Callable[..., object]) -> bool:
+    """Return whether calling the function gives a coroutine."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 def masked(
@@ -69,6 +89,7 @@ class Beginning:
     @classmethod
     def checked(
         cls,
+        settings: Settings,
         queue_key: str,
         visual_queue_id: str | int | None,
         conversation_id: str | None,
@@ -80,7 +101,8 @@ class Beginning:
         """Check the arguments; raises `InvalidArgument` for what no request can carry."""
         wait = checked_timeout(wait, "wait")
         chosen = str(uuid4()) if conversation_id is None else checked_id("conversation_id", conversation_id)
-        route_request(chosen, queue_key, customer, variables, subject)
+        routing = route_request(chosen, queue_key, customer, variables, subject)
+        check_size("variables", routing, settings.max_message_bytes)
         if visual_queue_id is not None:
             queue_request(visual_queue_id)
         return cls(queue_key, visual_queue_id, chosen, customer, variables, subject, wait)
@@ -121,9 +143,10 @@ class ConversationState:
     ) -> Steps[Allocation]:
         """Ask for an agent; a request without a clear answer is looked for before it is made again."""
         request = route_request(self.id, queue_key, customer, variables, subject)
+        check_size("variables", request, self.session.parts.settings.max_message_bytes)
         self.inbox.check_open()
         with self._searching():
-            return (yield from self._unless_stopped(self._route(request)))
+            return (yield from self._learning(self._unless_stopped(self._route(request))))
 
     def allocation(self) -> Steps[Allocation]:
         """Ask once how the search goes."""
@@ -146,6 +169,7 @@ class ConversationState:
     @contextmanager
     def search(self, timeout: float) -> Iterator[AgentSearch]:
         """Look for an agent for at most `timeout` seconds within this block."""
+        self.inbox.check_open()
         wait = AgentWait(self.session.parts.clock.monotonic(), checked_timeout(timeout))
         with self._searching() as search:
             yield AgentSearch(self, wait, search)
@@ -215,18 +239,37 @@ class ConversationState:
         """Ask by the conversation's id, and where nothing is known under it, by the id that routing gave."""
         request_id = self.session.request_id(self.id)
         try:
-            reply = yield from call(STATUS, status_request(self._status_id or self.id))
-            return replies.allocation(reply, replies.now())
+            return self._seen((yield from call(STATUS, status_request(self._status_id or self.id))))
         except NotFound:
             if request_id is None or self._status_id == request_id:
                 raise
-        found = replies.allocation((yield from call(STATUS, status_request(request_id))), replies.now())
+        found = self._seen((yield from call(STATUS, status_request(request_id))))
         self._status_id = request_id
+        return found
+
+    def _seen(self, reply: Reply) -> Allocation:
+        found = replies.allocation(reply, replies.now())
+        if found.stage in CLOSING:
+            self._over()
         return found
 
     def look_once(self) -> Steps[Allocation]:
         """Ask how the search goes, without trying again."""
         return (yield from self._look(self.session.once))
+
+    # Reading.
+
+    def events(self, timeout: float | None) -> EventReader[Event]:
+        """Return a reader of all events; `timeout` in seconds is for each of them."""
+        return self._reader(Event, timeout)
+
+    def messages(self, timeout: float | None) -> EventReader[Message]:
+        """Return a reader of the messages alone; `timeout` as in `events`."""
+        return self._reader(Message, timeout)
+
+    def _reader(self, kind: Any, timeout: float | None) -> EventReader[Any]:
+        timeout = None if timeout is None else checked_timeout(timeout)
+        return EventReader(self.session, self.inbox, kind, timeout, self.allocation)
 
     # Talking.
 
@@ -235,7 +278,9 @@ class ConversationState:
         self.inbox.check_open()
         with self.inbox.sends.expecting(str(uuid4()), text) as expected:
             try:
-                reply = yield from self.session.call(SEND, send_request(self.id, text, expected.client_id))
+                request = send_request(self.id, text, expected.client_id)
+                check_size("text", request, self.session.parts.settings.max_message_bytes)
+                reply = yield from self._learning(self.session.call(SEND, request))
                 message = replies.sent_message(reply, self.id, expected.client_id, text)
             except PuzzelChatError as error:
                 if not unknown_outcome(error):
@@ -247,7 +292,7 @@ class ConversationState:
     def typing(self, is_typing: bool) -> Steps[None]:
         """Tell the agent that the customer began or stopped typing."""
         self.inbox.check_open()
-        yield from self.session.call(TYPING, typing_request(self.id, is_typing))
+        yield from self._learning(self.session.call(TYPING, typing_request(self.id, is_typing)))
 
     def _reconciled(self, expected: Expected, error: PuzzelChatError) -> Steps[TextMessage]:
         clock = self.session.parts.clock
@@ -256,7 +301,7 @@ class ConversationState:
             if clock.monotonic() >= deadline or not self.session.may_bring(self.inbox):
                 raise delivery_unknown(expected) from error
             with suppress(SessionError):
-                yield from self.session.poll_when_due(None, deadline)
+                yield from self.session.poll_when_due(None, deadline, searching=True)
         return found
 
     # Ending.
@@ -318,6 +363,18 @@ class ConversationState:
         """Return the monotonic deadline for all leaving that begins now."""
         return self.session.leave_by(self.id)
 
+    def _learning(self, steps: Steps[_T]) -> Steps[_T]:
+        """Note an end that the service tells in its answer; the end event may have been lost with a poll's reply."""
+        try:
+            return (yield from steps)
+        except ConversationClosed:
+            self._over()
+            raise
+
+    def _over(self) -> None:
+        with suppress(StoreError):  # it is noted here all the same
+            self.session.ended(self.id, Life.CLOSED)
+
     def _unless_stopped(self, steps: Steps[_T]) -> Steps[_T]:
         """Leave when something stops us that is no error of ours: an interrupt, a cancellation."""
         try:
@@ -344,7 +401,7 @@ class ConversationState:
         try:
             yield from self.session.call(END, end_request(self.id), by)
         except ApiError as error:
-            if error.status not in (404, 409, 410):
+            if error.retryable or error.status not in (404, 409, 410):
                 raise
             return error.status != 404
         return True

@@ -12,6 +12,7 @@ PuzzelChatError(retryable, request_id, attempts, host)
 │   ├── RateLimited(retry_after)          429
 │   └── ServerError                       5xx
 ├── ContractError(operation, pointer, excerpt)  a reply that does not fit the API's document
+│   └── ReplyTooLarge                     more than 8 MiB
 ├── SessionError
 │   ├── SessionExpired                    the service no longer accepts the token
 │   ├── SessionNotFound                   the store has no such session
@@ -23,6 +24,7 @@ PuzzelChatError(retryable, request_id, attempts, host)
 │   ├── RoutingRefused(reason)
 │   └── AgentWaitTimeout(last)            also a TimeoutError
 ├── DeliveryUnknown(text, client_id)      a message that may or may not have arrived
+├── EventTimeout                          no event in the time that events() was given; also a TimeoutError
 └── ConversationClosed                    an action on a chat that has ended
 
 No error message contains a token, a secret or a customer's words. The text of an unconfirmed message is in
@@ -33,7 +35,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -44,6 +46,8 @@ Sent = Literal["no", "maybe"]
 CLIENT_CLOSED = "The client was closed. Make a new one."
 CONVERSATION_ENDED = "The conversation has ended. Start a new one to go on."
 QUEUE_FULL = "The queue is full. Try again later, or offer another way to reach you."
+# A status below 400 that is no success passes, too: a cache or a proxy answered.
+_PASSING = frozenset({407, 408, 421, 423, 425, 499})
 _Error = TypeVar("_Error", bound="PuzzelChatError")
 
 
@@ -97,13 +101,25 @@ class InvalidArgument(PuzzelChatError, ValueError):
 
 
 class TransportError(PuzzelChatError):
-    """No usable reply came back; `sent` is "no" if the service cannot have seen the request, else "maybe"."""
+    """No usable reply came back; `sent` is "no" if the service cannot have seen the request, else "maybe".
+
+    The message names host and port, what failed there, and what to do. `__cause__` is Python's error for that, such as
+    a `socket.gaierror` or an `ssl.SSLCertVerificationError`. What would only come again, such as a certificate that
+    does not fit, is not `retryable`.
+    """
 
     retryable = True
 
     def __init__(self, message: str, *, sent: Sent, attempts: int = 1) -> None:
         super().__init__(message, attempts=attempts)
         self.sent: Sent = sent
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python leaves the cause out; ours is plain, and tells what the message cannot.
+        return (*super().__reduce__(), {"__cause__": self.__cause__})
+
+    def __setstate__(self, state: dict[str, Any] | None) -> None:
+        self.__cause__ = state["__cause__"] if state else None
 
 
 class ApiError(PuzzelChatError):
@@ -126,6 +142,8 @@ class ApiError(PuzzelChatError):
         attempts: int = 1,
     ) -> None:
         super().__init__(message, request_id=request_id, attempts=attempts)
+        if status < 400 or status in _PASSING:
+            self.retryable = True
         self.status = status
         self.code = code
         self.title = title
@@ -134,7 +152,7 @@ class ApiError(PuzzelChatError):
 
 
 class AuthenticationError(ApiError):
-    """401: the token was not accepted, even after one refresh."""
+    """401: the token was not accepted, not even a fresh one."""
 
 
 class PermissionDenied(ApiError):
@@ -176,6 +194,10 @@ class ContractError(PuzzelChatError):
         self.excerpt = excerpt[:256]
 
 
+class ReplyTooLarge(ContractError):
+    """A reply is larger than 8 MiB, the most that is read; polls go on, and the next reply may be smaller."""
+
+
 class SessionError(PuzzelChatError):
     """The session as a whole cannot be used."""
 
@@ -189,7 +211,7 @@ class SessionNotFound(SessionError):
 
 
 class SessionInUse(SessionError):
-    """Another process or object polls the session; only one at a time may."""
+    """Somebody else polls the session, or reads the conversation's events; only one at a time may."""
 
     retryable = True
 
@@ -244,6 +266,12 @@ class DeliveryUnknown(PuzzelChatError):
         super().__init__(message)
         self.text = text
         self.client_id = client_id
+
+
+class EventTimeout(PuzzelChatError, TimeoutError):
+    """Nothing happened in the time that `events(timeout=…)` was given; the chat goes on, and so may the loop."""
+
+    retryable = True
 
 
 class ConversationClosed(PuzzelChatError):

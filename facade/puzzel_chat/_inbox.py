@@ -7,6 +7,9 @@
 
 What a poll returns is unknown (the whole history, what follows a cursor, or what was not read yet), so nothing here
 relies on it: an item is known by its id *and* its content. The order is the service's.
+
+A service may begin its ids again. So a message under a known id, written later, in other words and without a higher
+version is a new one; an edit has a higher version, or the same time.
 """
 
 from __future__ import annotations
@@ -17,10 +20,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import blake2b
+from math import inf
+from weakref import ReferenceType, ref
 
 from attrs import define, field, fields, frozen
 
-from puzzel_chat._errors import CONVERSATION_ENDED, ConversationClosed, DeliveryUnknown, PuzzelChatError
+from puzzel_chat._errors import (
+    CONVERSATION_ENDED,
+    ApiError,
+    ConversationClosed,
+    DeliveryUnknown,
+    PuzzelChatError,
+    SessionInUse,
+)
 from puzzel_chat._html import bare
 from puzzel_chat._models import (
     AgentJoined,
@@ -47,7 +59,14 @@ STRANGERS = 100
 LONGEST_CURSOR = 4096
 """Characters of a cursor that still fits an address; a longer one is ignored, and what is known is sent again."""
 LAST_REPLIES = 2
-"""Replies without an end after which a chat that we ended is over: the first may answer a poll sent before that."""
+"""Replies without its end event after which a chat that is over gets one from us: the first may answer a poll sent
+before that."""
+_READ_ALREADY = (
+    "The events of conversation {0} are read already: by another events() or messages(), by Session.poll(), or in a"
+    " PollingLoop. Each event goes to one reader only; let that one stop first."
+)
+AWAIT_END = (Life.ENDING, Life.CLOSED)
+"""Lives of a conversation that is over and whose end event has not come."""
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _NOT_CONTENT = frozenset({"conversation_id", "id", "sent_at", "author", "raw", "version", "problem"})
 _CONTENT: dict[type[Event], tuple[str, ...]] = {}
@@ -61,6 +80,12 @@ class Entry:
     seq: int | None
     event: Event
     mark: str = ""
+
+
+class Reader:
+    """Somebody who takes events. A conversation has one reader at a time."""
+
+    __slots__ = ("__weakref__",)
 
 
 @define
@@ -87,6 +112,16 @@ class Feed:
                 return True
         return False
 
+    def claim(self, reader: Reader) -> None:
+        """Let one reader have the events of all conversations; raises `SessionInUse`."""
+        for inbox in list(self.inboxes.values()):
+            inbox.claim(reader)
+
+    def release(self, reader: Reader) -> None:
+        """Let others have the events that follow."""
+        for inbox in list(self.inboxes.values()):
+            inbox.release(reader)
+
     def accept(self, events: Sequence[Event], cursor: str | None, held: int = 0) -> list[Entry]:
         """Take in a reply's events in its order, ends last; return the new ones, to be journaled.
 
@@ -97,14 +132,15 @@ class Feed:
         for event in batch:
             self._deliver(event, entries)
         if cursor is not None and len(cursor) <= LONGEST_CURSOR:
-            self.cursor = cursor
+            # When the service begins its numbers again, what it has said since is asked for from the start.
+            self.cursor = None if _fell(self.cursor, cursor) else cursor
         for inbox in list(self.inboxes.values()):
             if len(inbox.seen) > MEMORY:
                 inbox.forget_oldest(max(len(batch), held))
-            if inbox.life is Life.ENDING:
+            if inbox.life in AWAIT_END:
                 inbox.replies_since_ending += 1
                 if inbox.replies_since_ending >= LAST_REPLIES:
-                    self._end_ours(inbox, entries)
+                    self._end(inbox, entries)
         return entries
 
     def restore(self, unread: Iterable[tuple[int, Event]], cursor: str | None) -> None:
@@ -124,22 +160,25 @@ class Feed:
         """Tell every conversation that polls succeed again, after so many seconds."""
         self._tell(lambda cid: ConnectionRecovered(conversation_id=cid, id=f"{cid}:recovered", after=after))
 
-    def end_ours(self) -> None:
-        """End the chats that we ended at the service, though no reply told their end."""
+    def end_all_over(self) -> None:
+        """End the chats that are over at the service, though no reply brought their end event."""
         for inbox in list(self.inboxes.values()):
-            self._end_ours(inbox, [])
+            self._end(inbox, [])
 
     def failed(self, error: PuzzelChatError) -> None:
-        """Fail every conversation for good; one that we ended simply ends."""
+        """Fail every conversation for good; one that is over simply ends, as all do when the service says so."""
         self.failure = error
+        gone = isinstance(error, ConversationClosed) or (isinstance(error, ApiError) and error.status == 410)
         for inbox in list(self.inboxes.values()):
+            if gone:
+                inbox.over(Life.CLOSED)
             if inbox.life is Life.OPEN:
                 inbox.failure = error
-        self.end_ours()
+        self.end_all_over()
 
     def _inbox(self, conversation_id: str) -> Inbox:
         if conversation_id not in self.inboxes:
-            self.inboxes[conversation_id] = Inbox(conversation_id)
+            self.inboxes[conversation_id] = Inbox(conversation_id, failure=self.failure)
         return self.inboxes[conversation_id]
 
     def _deliver(self, event: Event, entries: list[Entry]) -> None:
@@ -175,11 +214,12 @@ class Feed:
         inbox.enqueue(entry)
         entries.append(entry)
 
-    def _end_ours(self, inbox: Inbox, entries: list[Entry]) -> None:
-        if inbox.life is not Life.ENDING:
+    def _end(self, inbox: Inbox, entries: list[Entry]) -> None:
+        if inbox.life not in AWAIT_END:
             return
+        by = Role.CUSTOMER if inbox.life is Life.ENDING else Role.UNKNOWN
         cid, inbox.life = inbox.conversation_id, Life.ENDED
-        ended = ConversationEnded(conversation_id=cid, id=f"{cid}:end", by=Role.CUSTOMER)
+        ended = ConversationEnded(conversation_id=cid, id=f"{cid}:end", by=by)
         self._enqueue(inbox, ended, fingerprint(ended), entries)
 
     def _tell(self, make: Callable[[str], Event]) -> None:
@@ -198,10 +238,24 @@ class Inbox:
     in_hand: list[Entry] = field(factory=list)
     seen: OrderedDict[str, tuple[str, ...]] = field(factory=OrderedDict)
     messages: dict[str, Message] = field(factory=dict)
+    retired: list[Message] = field(factory=list)
     life: Life = Life.OPEN
     replies_since_ending: int = 0
     failure: PuzzelChatError | None = None
     sends: Sends = field(factory=lambda: Sends())
+    _reader: ReferenceType[Reader] | None = None
+
+    def claim(self, reader: Reader) -> None:
+        """Let one reader have the events, until `release` or as long as it exists; raises `SessionInUse`."""
+        present = self._reader and self._reader()
+        if present is not None and present is not reader:
+            raise SessionInUse(_READ_ALREADY.format(self.conversation_id))
+        self._reader = ref(reader)
+
+    def release(self, reader: Reader) -> None:
+        """Let another reader have the events that follow."""
+        if self._reader is not None and self._reader() is reader:
+            self._reader = None
 
     @property
     def has_news(self) -> bool:
@@ -213,23 +267,29 @@ class Inbox:
         if self.life.over:
             raise ConversationClosed(CONVERSATION_ENDED)
 
-    def ending(self) -> None:
-        """Note that we ended the chat at the service."""
+    def over(self, life: Life) -> None:
+        """Note that the chat is over at the service: ended by us (ENDING) or by somebody else (CLOSED)."""
         if self.life is Life.OPEN:
-            self.life = Life.ENDING
+            self.life = life
 
     def news(self, event: Event) -> tuple[Event, str] | None:
         """Judge an incoming event: return None when it is known, else what to deliver, and its mark."""
-        mark = fingerprint(event)
+        mark = marked(event)
         known = self.seen.get(event.id)
-        if known is not None:
-            self.seen.move_to_end(event.id)
-            if mark in known or event.version < max(int(m.partition(":")[0]) for m in known):
-                return None
+        if known is None:
+            self.remember(event.id, mark)
+            return event, mark
+        self.seen.move_to_end(event.id)
+        earlier, present = [Mark.of(one) for one in known], Mark.of(mark)
+        if begins_again(event, earlier):
+            self.sends.claimed.discard(event.id)
+            self.remember(event.id, mark)
+            return event, mark
+        same = any((one.version, one.content) == (present.version, present.content) for one in earlier)
+        if same or event.version < max(one.version for one in earlier):
+            return None
         self.remember(event.id, mark)
-        if known is not None and isinstance(event, Message):
-            return _edited(event), mark
-        return event, mark
+        return (_edited(event) if isinstance(event, Message) else event), mark
 
     def enqueue(self, entry: Entry) -> None:
         """Let an event wait for the caller; the end stays last, and events nobody asked for are bounded."""
@@ -247,6 +307,14 @@ class Inbox:
         if isinstance(entry.event, ConversationEnded):
             self.life = Life.READ
         return entry
+
+    def take_back(self, event: Event) -> None:
+        """Let the next caller have what this one still has in hand and could not handle."""
+        back = [entry for entry in self.in_hand if entry.event is event]
+        self.in_hand = [entry for entry in self.in_hand if entry.event is not event]
+        self.unread[:0] = back
+        if back and self.life is Life.READ:
+            self.life = Life.ENDED
 
     def done(self) -> list[Entry]:
         """Return what the caller had in hand and is done with."""
@@ -271,7 +339,7 @@ class Inbox:
 
     def transcript(self) -> tuple[Message, ...]:
         """Return the messages known here, in the order of their times; those without one keep their place."""
-        messages = list(self.messages.values())
+        messages = [*self.retired, *self.messages.values()]
         if any(message.sent_at is None for message in messages):
             return tuple(messages)
         return tuple(sorted(messages, key=lambda message: message.sent_at or _NEVER))
@@ -279,10 +347,53 @@ class Inbox:
     def note_message(self, event: Event) -> None:
         """Keep the transcript as the chat stands now."""
         message = event.message if isinstance(event, MessageEdited) else event
-        if isinstance(message, Message):
-            known = self.messages.get(message.id)
-            if known is None or known.version <= message.version:
-                self.messages[message.id] = message
+        if not isinstance(message, Message):
+            return
+        known = self.messages.get(message.id)
+        if known is not None:
+            if begins_again(message, [Mark.of(marked(known))]):
+                self.retired.append(known)
+            elif begins_again(known, [Mark.of(marked(message))]) or known.version > message.version:
+                return
+        self.messages[message.id] = message
+
+
+@frozen
+class Mark:
+    """What is remembered of an event: its version, a hash of its content, and when and by whom it was written."""
+
+    version: int
+    content: str
+    sent_at: float
+    role: str
+
+    @classmethod
+    def of(cls, written: str) -> Mark:
+        """Read a mark; those of an older file have no time and no role."""
+        version, content, sent_at, role = (*written.split(":"), "", "")[:4]
+        return cls(int(version), content, float(sent_at or inf), role)
+
+    def differs(self, other: Mark) -> bool:
+        """Whether it has other words or another author."""
+        nobody = ("", Role.UNKNOWN.value)
+        another = self.role != other.role and self.role not in nobody and other.role not in nobody
+        return another or self.content != other.content
+
+
+def marked(event: Event) -> str:
+    """Return the mark of an event, as it is stored."""
+    if event.sent_at is None:
+        return fingerprint(event)
+    return f"{fingerprint(event)}:{event.sent_at.timestamp():.6f}:{event.author.role.value}"
+
+
+def begins_again(event: Event, earlier: list[Mark]) -> bool:
+    """Return whether a message has a known id and is another one: later, other words or author, no higher version."""
+    if event.sent_at is None or not isinstance(event, Message):
+        return False
+    mark = Mark.of(marked(event))
+    later = mark.sent_at > max(one.sent_at for one in earlier)
+    return later and mark.version <= max(one.version for one in earlier) and all(map(mark.differs, earlier))
 
 
 def fingerprint(event: Event) -> str:
@@ -304,6 +415,10 @@ def fingerprint(event: Event) -> str:
 
 def _is_end(event: Event) -> bool:
     return isinstance(event, ConversationEnded)
+
+
+def _fell(before: str | None, now: str) -> bool:
+    return before is not None and before.isdecimal() and now.isdecimal() and int(now) < int(before)
 
 
 def _edited(event: Message) -> MessageEdited:

@@ -73,6 +73,8 @@ class Life(enum.Enum):
     """Not over, as far as is known here."""
     ENDING = "ending"
     """Ended by us; its end event has not come."""
+    CLOSED = "closed"
+    """The service said that it is over; its end event has not come."""
     ENDED = "ended"
     """Its end has come and is unread."""
     READ = "read"

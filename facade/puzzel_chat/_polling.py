@@ -6,8 +6,8 @@ import math
 
 from attrs import define, field
 
-from puzzel_chat._errors import ContractError, PuzzelChatError
-from puzzel_chat._retry import Uniform, backoff, ends_a_loop, retry_after
+from puzzel_chat._errors import PuzzelChatError
+from puzzel_chat._retry import Uniform, backoff, ends_a_loop, is_undecodable, retry_after
 
 ALMOST = 1e-3
 """Tolerance when comparing due times, as a share of the period."""
@@ -55,6 +55,10 @@ class Pace:
     def _on_grid(self, due: float) -> float:
         return math.ceil(due / self.grid) * self.grid if self.grid else due
 
+    def hold(self, until: float) -> None:
+        """Make no poll before that time, which the service asked for in another call."""
+        self._next = max(until, until if self._next is None else self._next)
+
     def succeeded(self, now: float) -> float | None:
         """Plan the next poll; return the seconds for which polls failed before this one, None if they did not."""
         failed_for = None if self.failing_since is None else now - self.failing_since
@@ -70,7 +74,7 @@ class Pace:
 
         Raises the error when another poll cannot help.
         """
-        self._undecodable += isinstance(error, ContractError)
+        self._undecodable += is_undecodable(error)
         if ends_a_loop(error, self._undecodable):
             raise error
         self.failures += 1

@@ -27,7 +27,7 @@ from puzzel_chat._errors import (
 )
 from puzzel_chat._html import printable
 from puzzel_chat._models import Allocation, AllocationStage, QueueInfo
-from puzzel_chat._retry import Uniform, ends_a_loop, retry_after
+from puzzel_chat._retry import Uniform, ends_a_loop, is_undecodable, retry_after
 
 DELAYS = (0.0, 1.0, 1.0, 2.0, 3.0, 5.0)
 """Seconds before each look at the allocation; the last value repeats."""
@@ -38,6 +38,8 @@ ENDINGS = {
     AllocationStage.CANCELLED: "The request for an agent was cancelled",
     AllocationStage.EXPIRED: "The request for an agent expired at the contact centre",
 }
+# After a refusal the same conversation may be routed again; after these it is over.
+CLOSING = (AllocationStage.CANCELLED, AllocationStage.EXPIRED)
 
 
 def refusal(reason: str | None, sentence: str) -> PuzzelChatError:
@@ -134,7 +136,7 @@ class AgentWait:
 
     def failed(self, error: PuzzelChatError, now: float) -> None:
         """Record a failed look; raise it if another look cannot help, or the timeout when the time is up."""
-        self._undecodable += isinstance(error, ContractError)
+        self._undecodable += is_undecodable(error)
         if ends_a_loop(error, self._undecodable):
             raise error
         self.failure = error

@@ -10,22 +10,31 @@ from contextlib import suppress
 from functools import partial
 from math import inf
 from secrets import token_urlsafe
-from typing import NoReturn, Protocol, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeVar, cast
 from uuid import uuid4
 
 from attrs import define, evolve, field
 
 from puzzel_chat._clock import Clock
-from puzzel_chat._errors import InvalidArgument, PuzzelChatError, SessionError, SessionNotFound, StoreError, twin
-from puzzel_chat._http import Reply, Request
-from puzzel_chat._inbox import STRANGERS, Feed, Inbox
+from puzzel_chat._errors import (
+    ConfigurationError,
+    EventTimeout,
+    InvalidArgument,
+    PuzzelChatError,
+    SessionError,
+    SessionNotFound,
+    StoreError,
+    twin,
+)
+from puzzel_chat._http import REDIRECTS, Reply, Request
+from puzzel_chat._inbox import STRANGERS, Feed, Inbox, Reader
 from puzzel_chat._lease import PollLease
 from puzzel_chat._models import ConversationEnded, Event, Life, Secret, Visitor
 from puzzel_chat._polling import Pace
-from puzzel_chat._refresh import Keeper
-from puzzel_chat._retry import LAST_WORDS_WITHIN, LEAVE_WITHIN, again, within
+from puzzel_chat._refresh import Keeper, Turns
+from puzzel_chat._retry import LAST_WORDS_WITHIN, LEAVE_WITHIN, again, retry_after, within
 from puzzel_chat._settings import Settings
-from puzzel_chat._steps import Flag, Parts, Send, Sleep, Steps, Wait
+from puzzel_chat._steps import Flag, Parts, Send, Sleep, Steps, Wait, followed
 from puzzel_chat._store import StoredConversation, StoredSession, Unread
 from puzzel_chat._tokens import NOBODY, VISITOR_FIELDS, Now, TokenLife, TokenSet, challenge, connect_fields
 from puzzel_chat._wire.operations import (
@@ -39,13 +48,17 @@ from puzzel_chat._wire.operations import (
     safe_id,
     token_request,
 )
-from puzzel_chat._wire.refusals import error_for
-from puzzel_chat._wire.replies import Poll, event, grant, poll, signed_in
+from puzzel_chat._wire.refusals import error_for, suspected
+from puzzel_chat._wire.replies import Poll, event, grant, is_page, poll, signed_in
 
 log = logging.getLogger("puzzel_chat")
 _T = TypeVar("_T")
 ALMOST_NOW = 1e-3
 """Seconds that are no wait."""
+AT_ONCE = 500
+"""Items of a reply that are read in one go."""
+REPLAYS = 3
+"""Times that a request is sent again with a newer token; a token may be revoked again before it is used."""
 _FORKED = (
     "Session {0} belongs to the process that this one was forked from. Take it up here: resume({0!r}, shared=True), or"
     " resume({0!r}) once that process is done with it."
@@ -76,7 +89,8 @@ class SessionState:
     It decides everything about the session: what is sent again, when to poll, what is written down before a caller gets
     it, what is left at a close. Its workflows (`Steps`) are run by a shell, under the shell's lock where there are
     threads; its other methods neither wait nor send, but for short calls of the store. `feed` has what was received,
-    `keeper` the token, `lease` the right to poll, `pace` when the next poll is due.
+    `keeper` the token, `lease` the right to poll, `pace` when the next poll is due. `host` is what a polling loop knows
+    of the polled host.
     """
 
     id: str
@@ -92,12 +106,15 @@ class SessionState:
     searches: list[Search] = field(factory=list)
     owed: list[Leaving] = field(factory=list)
     closed: bool = False
+    host: Turns | None = None
     last: Poll | None = None
     process: int = field(factory=os.getpid)
     _last_ending: float = field(default=-inf, init=False)
     _polling: bool = field(default=False, init=False)
     _polled: Flag | None = field(default=None, init=False)
     _held_up: bool = field(default=False, init=False)
+    _collector: Reader | None = field(default=None, init=False)
+    _collecting: int = field(default=0, init=False)
     _next_request: Request | None = field(default=None, init=False)
 
     # How a session begins and ends.
@@ -213,58 +230,70 @@ class SessionState:
             self.lease.keep()
 
     def _exchange(self, operation: AnyOperation, request: Request, by: float = inf) -> Steps[Reply]:
-        """Send once; a token that the service refuses is refreshed and the request replayed once."""
+        """Send once; as long as the service refuses the token, send again with a newer one, up to three times."""
         clock = self.parts.clock
         tokens = yield from self.keeper.current(by)
-        reply: Reply = yield Send(request, tokens.access, None if by == inf else within(by, clock.monotonic()))
-        if reply.status == 401:
+        reply: Reply = yield Send(request, tokens.access, None if by == inf else self._left(by, request))
+        if reply.status in REDIRECTS:
+            request, reply = yield from followed(request, reply, tokens.access, clock, by, self.keeper.redirected)
+        for replays in range(REPLAYS):
+            # A page is not the service's no: one newer token is enough to ask.
+            if reply.status != 401 or (replays and is_page(reply)):
+                break
             tokens = yield from self.keeper.renewed(tokens.generation, by)
-            reply = yield Send(request, tokens.access, within(by, clock.monotonic()))
+            reply = yield Send(request, tokens.access, self._left(by, request))
         if error := error_for(operation, reply):
+            if operation is not POLL and (asked := retry_after(error)):
+                now = clock.monotonic()
+                self.pace.hold(now + asked)
+                if self.host is not None:
+                    self.host.told(now, error)
             raise error
         return reply
 
-    # Polling.
+    def _left(self, by: float, request: Request) -> float | None:
+        return within(by, self.parts.clock.monotonic(), self.parts.settings.address(request.host))
 
-    def next_event(self, inbox: Inbox) -> Steps[Event | None]:
-        """Return the conversation's next event, polling until there is one; None after its end."""
-        self.check_lease()
-        while True:
-            event = self.take(inbox)
-            if event is not None:
-                return event
-            if inbox.life is Life.READ:
-                return None
-            yield from self.poll_when_due(inbox)
+    # Polling.
 
     def poll_all(self) -> Steps[list[Event]]:
         """Return what is new in all conversations; unless something is unread already, poll once when that is due."""
         self.check_lease()
-        if not self.acknowledge_all():
-            yield from self.poll_when_due(None)
-        return self.take_all()
+        # Calls side by side are one reader, and each gets what the others did not.
+        reader = self._collector = self._collector or Reader()
+        self._collecting += 1
+        try:
+            self.feed.claim(reader)
+            if not self.acknowledge_all():
+                yield from self.poll_when_due(None)
+                self.feed.claim(reader)  # a conversation may be new
+            return self.take_all()
+        finally:
+            self._collecting -= 1
+            if not self._collecting:
+                self._collector = None
+                self.feed.release(reader)
 
-    def poll_when_due(self, inbox: Inbox | None, deadline: float = inf) -> Steps[None]:
+    def poll_when_due(self, inbox: Inbox | None, by: float = inf, *, searching: bool = False) -> Steps[None]:
         """Make one poll when it is due, unless another caller has just brought what this inbox waits for.
 
-        With a deadline (a monotonic time) somebody looks for a message that was sent: what is due later is not waited
-        for, and neither is another caller's poll.
+        What is due later than `by`, a monotonic time, is not waited for. Somebody who is `searching` looks for a
+        message that was sent, and does not wait for another caller's poll either.
         """
-        clock, searching = self.parts.clock, deadline < inf
+        clock = self.parts.clock
         while self._polling:
-            if searching:
-                yield self._turn(max(0.0, min(self.pace.period, deadline - clock.monotonic())))
+            yield self._turn(max(0.0, min(self.pace.period, by - clock.monotonic())))
+            if searching or clock.monotonic() >= by:
                 return
-            yield self._turn(self.pace.period)
-        if inbox is not None and inbox.has_news:
+        self.check_open(POLL)
+        if self.feed.failure is not None or (inbox is not None and inbox.has_news):
             return
         self._polling = True
         try:
-            self.check_open(POLL)
-            left, delay = max(0.0, deadline - clock.monotonic()), self.delay(searching)
+            left, delay = max(0.0, by - clock.monotonic()), self.delay(searching)
             yield Sleep(min(delay, left), self.closing)
             self.check_open(POLL)
-            if delay <= left and (searching or not self.feed.is_full):
+            if delay <= left and self.delay(searching) <= ALMOST_NOW:
                 yield from self._poll()
         finally:
             self._polling = False  # here, for an interrupt may strike at the call
@@ -281,7 +310,7 @@ class SessionState:
         try:
             self.check_open(POLL)
             # Somebody who looks for a message that was sent polls too, and may have done it just now.
-            if self.delay(searching=False) > ALMOST_NOW:
+            if self.feed.failure is not None or self.delay(searching=False) > ALMOST_NOW:
                 return None, None
             began = self.parts.clock.monotonic()
             return began, (yield from self._poll())
@@ -322,11 +351,16 @@ class SessionState:
         if self._next_request is None:
             self._next_request = poll_request(self.feed.cursor)
         try:
-            batch = poll((yield from self._exchange(POLL, self._next_request)), self.last)
+            batch = poll((yield from self._exchange(POLL, self._next_request)), self.last, AT_ONCE)
         except PuzzelChatError as error:
             self.poll_failed(error)
             return error
-        self.polled(batch)
+        try:
+            while batch.left:
+                yield Sleep(ALMOST_NOW)  # an event loop has other chats
+                batch = batch.more(AT_ONCE)
+        finally:
+            self.polled(batch.more(batch.left) if batch.left else batch)
         return None
 
     def polled(self, batch: Poll) -> None:
@@ -361,7 +395,7 @@ class SessionState:
             log.info("polls of session %s fail for now: %s", self.id, type(error).__name__)
             self.feed.degraded(str(error))
         if clock.monotonic() - max(self.pace.failing_since or 0.0, self._last_ending) >= LAST_WORDS_WITHIN:
-            self.feed.end_ours()
+            self.feed.end_all_over()
 
     # What callers take, and are done with.
 
@@ -453,12 +487,12 @@ class SessionState:
         """Return the conversations that nobody has ended, as far as is known here."""
         return [one for one in {*self.conversations, *self.route_sent} if not self.inbox(one).life.over]
 
-    def ended(self, conversation_id: str) -> None:
-        """Keep that we have ended the conversation at the service."""
-        self.inbox(conversation_id).ending()
+    def ended(self, conversation_id: str, life: Life = Life.ENDING) -> None:
+        """Keep that the conversation is over at the service, ended by us or (CLOSED) by somebody else."""
+        self.inbox(conversation_id).over(life)
         self._last_ending = self.parts.clock.monotonic()
         known = self.conversations.get(conversation_id, StoredConversation(id=conversation_id))
-        self._note(known if known.life.over else evolve(known, life=Life.ENDING))
+        self._note(known if known.life.over else evolve(known, life=life))
 
     def leave_by(self, conversation_id: str) -> float:
         """Return the monotonic deadline for all leaving that begins now.
@@ -472,6 +506,61 @@ class SessionState:
     def _note(self, conversation: StoredConversation) -> None:
         self.conversations[conversation.id] = conversation
         self.parts.store.save_conversation(self.id, conversation)
+
+
+@define(eq=False)
+class EventReader(Reader, Generic[_T]):
+    """Takes a conversation's events of one kind, one after the other.
+
+    `timeout` bounds the wait for each, in seconds. `look` asks the service whether it knows the conversation.
+    """
+
+    session: SessionState
+    inbox: Inbox
+    kind: Any
+    timeout: float | None
+    look: Callable[[], Steps[object]]
+    over: bool = field(default=False, init=False)
+    _looked: bool = field(default=False, init=False)
+
+    def next(self) -> Steps[_T | None]:
+        """Return the next one, polling until there is one; None after the end. Raises `EventTimeout`."""
+        session, inbox = self.session, self.inbox
+        session.check_lease()
+        by = inf if self.timeout is None else session.parts.clock.monotonic() + self.timeout
+        try:
+            if inbox.life is not Life.READ:
+                inbox.claim(self)
+            while not self.over:
+                event = session.take(inbox)
+                if isinstance(event, self.kind):
+                    return cast("_T", event)
+                if event is None:
+                    yield from self._wait(by)
+        except BaseException:
+            inbox.release(self)
+            raise
+        return None
+
+    def close(self) -> None:
+        """Read no more, and let others read."""
+        self.over = True
+        self.inbox.release(self)
+
+    def _wait(self, by: float) -> Steps[None]:
+        session, inbox = self.session, self.inbox
+        if inbox.life is Life.READ:
+            self.close()
+            return
+        yield from session.poll_when_due(inbox, by)
+        if inbox.has_news:
+            return
+        if session.parts.clock.monotonic() >= by:
+            raise EventTimeout(f"Nothing happened within {self.timeout:g} seconds. The chat goes on; ask again.")
+        if not self._looked and not session.may_be_routed(inbox.conversation_id):
+            # Unless somebody else routed it, nobody would ever write there.
+            self._looked = True
+            yield from self.look()
 
 
 def _repeated(
@@ -509,10 +598,13 @@ def _opened(parts: Parts, visitor: Visitor | None) -> Steps[SessionState]:
     if visitor is not None:
         # PKCE ties the token request to this one.
         verifier = Secret(token_urlsafe(32))
-        reply = yield from _ask(AUTHENTICATE, sign_in_request(settings, visitor, verifier))
+        reply = yield from _ask(AUTHENTICATE, sign_in_request(settings, visitor, verifier), parts.clock)
         identified = dict(zip(VISITOR_FIELDS, (signed_in(reply), verifier), strict=True))
     asked = parts.clock.now()
-    reply = yield from _ask(TOKEN, token_request(connect_fields(settings, identified)))
+    try:
+        reply = yield from _ask(TOKEN, token_request(connect_fields(settings, identified)), parts.clock)
+    except ConfigurationError as refused:
+        raise suspected(refused, settings) from None
     return SessionState.opened(str(uuid4()), parts, grant(reply, asked.wall), asked)
 
 
@@ -521,8 +613,9 @@ def sign_in_request(settings: Settings, visitor: Visitor, verifier: str) -> Requ
     return authenticate_request(settings.solution_id, visitor, challenge(verifier))
 
 
-def _ask(operation: AnyOperation, request: Request) -> Steps[Reply]:
+def _ask(operation: AnyOperation, request: Request, clock: Clock) -> Steps[Reply]:
     reply: Reply = yield Send(request)
+    _, reply = yield from followed(request, reply, None, clock, inf, set())
     if error := error_for(operation, reply):
         raise error
     return reply

@@ -30,9 +30,13 @@ REGIONS: Mapping[Region, Mapping[HostName, str]] = {
     },
 }
 """The vendor's two services in each region (help.puzzel.com/node/3665)."""
+DEFAULT_CLIENT_ID = "oneplatform_engage"
+PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 ADDRESS_SETTINGS = ("region", "base_url", "identity_url")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 _SECONDS = ("timeout", "poll_interval")
+LARGEST_MESSAGE = 2**20
+"""Bytes up to which `max_message_bytes` may be set: eight such messages fill the largest reply that is read."""
 _TEXTS = ("grant_type", "client_id", "tenant_id", "client_secret", "scope")
 # Set by hand, these would break the token refresh.
 _OWN_FIELDS = frozenset({*_TEXTS, "refresh_token"})
@@ -49,6 +53,18 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+def port_of(url: str) -> int:
+    """Return the port of an address, which depends on the scheme where none is named."""
+    parts = urlsplit(url)
+    return parts.port if parts.port is not None else PORTS.get(parts.scheme, 0)
+
+
+def host_and_port(url: str) -> str:
+    """Return host and port of an address, as people write them."""
+    host = urlsplit(url).hostname or ""
+    return f"[{host}]:{port_of(url)}" if ":" in host else f"{host}:{port_of(url)}"
 
 
 def _kept(fields: Mapping[str, str]) -> Mapping[str, str]:
@@ -73,8 +89,13 @@ class Address:
         """The host's name or IP address."""
         return urlsplit(self.url).hostname or ""
 
+    @property
+    def port(self) -> int:
+        """The port, also where the address does not name it."""
+        return port_of(self.url)
+
     def __str__(self) -> str:
-        return f"{self.host} ({self.setting})"
+        return f"{host_and_port(self.url)} ({self.setting})"
 
 
 @frozen(kw_only=True)
@@ -90,7 +111,7 @@ class Settings:
     put `{user_info_id}` and `{code_verifier}` into values of `token_fields`.
 
     `timeout` limits connecting, each read and each write; `poll_interval` is the time between two polls. Both are in
-    seconds.
+    seconds. `max_message_bytes` bounds the JSON of one `send` or `route`, because what is sent comes back in polls.
 
     Raises `ConfigurationError`, which names the setting, when one is missing or wrong.
     """
@@ -100,13 +121,14 @@ class Settings:
     base_url: str = ""
     identity_url: str = ""
     grant_type: str = "visitor"
-    client_id: str = "oneplatform_engage"
+    client_id: str = DEFAULT_CLIENT_ID
     tenant_id: str | None = None
     client_secret: str | None = field(default=None, converter=secret_or_none)
     scope: str | None = None
     token_fields: Mapping[str, str] = field(factory=dict, converter=_kept)
     timeout: float = 10.0
     poll_interval: float = 1.0
+    max_message_bytes: int = 65_536
     allow_insecure_http: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -116,6 +138,7 @@ class Settings:
                 _check_text(name, getattr(self, name))
         _check_seconds("timeout", self.timeout, 0.1, 300)
         _check_seconds("poll_interval", self.poll_interval, 0.05, 300)
+        _check_bytes("max_message_bytes", self.max_message_bytes, LARGEST_MESSAGE)
         _check_token_fields(self.token_fields)
         if not isinstance(self.allow_insecure_http, bool):
             told = f"must be True or False, not {type(self.allow_insecure_http).__name__}"
@@ -218,6 +241,11 @@ def _from_text(name: str, text: str) -> object:
             return float(text)
         except ValueError:
             raise ConfigurationError(name, f"{env_name(name)} is {text!r}, not a number of seconds") from None
+    if name == "max_message_bytes":
+        try:
+            return int(text)
+        except ValueError:
+            raise ConfigurationError(name, f"{env_name(name)} is {text!r}, not a whole number of bytes") from None
     if name == "allow_insecure_http":
         if text.lower() not in _TRUE | _FALSE:
             raise ConfigurationError(name, f"{env_name(name)} is {text!r}; use true or false")
@@ -242,6 +270,13 @@ def _check_seconds(setting: str, value: object, low: float, high: float) -> None
         raise ConfigurationError(setting, f"must be a number of seconds, not {type(value).__name__}")
     if not math.isfinite(value) or not low <= value <= high:
         raise ConfigurationError(setting, f"must be between {low:g} and {high:g} seconds, not {value:g}")
+
+
+def _check_bytes(setting: str, value: object, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigurationError(setting, f"must be a whole number of bytes, not {type(value).__name__}")
+    if not 1 <= value <= high:
+        raise ConfigurationError(setting, f"must be between 1 and {high:,} bytes, not {value:,}")
 
 
 def _check_token_fields(fields: object) -> None:

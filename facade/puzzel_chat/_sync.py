@@ -5,19 +5,20 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
-from inspect import GEN_CLOSED, getgeneratorstate
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import uuid4
 from weakref import finalize
 
 from puzzel_chat import _exit
 from puzzel_chat._client import Application
 from puzzel_chat._clock import Clock
-from puzzel_chat._conversation import Beginning, ConversationState, Progress, masked
+from puzzel_chat._conversation import Beginning, ConversationState, Progress, is_async, masked
+from puzzel_chat._errors import InvalidArgument
 from puzzel_chat._models import (
     Allocation,
     Customer,
@@ -30,7 +31,7 @@ from puzzel_chat._models import (
     Visitor,
 )
 from puzzel_chat._retry import LEAVE_WITHIN
-from puzzel_chat._session import SessionState, opened, restored
+from puzzel_chat._session import EventReader, SessionState, opened, restored
 from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Ask, Call, Send, Sleep, Start, Steps, ThreadFlag, Wait
 from puzzel_chat._transport import Transport
@@ -38,6 +39,7 @@ from puzzel_chat._wire import replies
 from puzzel_chat._wire.operations import QUEUE, TIME, checked_id, checked_text, queue_request, time_request
 
 _T = TypeVar("_T")
+_NOT_AWAITED = "returns something to await, which a blocking client cannot do; use a plain function"
 
 
 class Runner:
@@ -69,7 +71,7 @@ class Runner:
                     answer = self._do(ask)
                 except BaseException as error:
                     # Wherever an interrupt strikes here, the workflow hears of it and cleans up.
-                    if getgeneratorstate(steps) == GEN_CLOSED:
+                    if inspect.getgeneratorstate(steps) == inspect.GEN_CLOSED:
                         if isinstance(error, StopIteration):
                             return error.value  # type: ignore[no-any-return]
                         raise
@@ -90,14 +92,43 @@ class Runner:
                 # A daemon, so that a service that hangs does not keep the program from its exit.
                 threading.Thread(target=self.run, args=(ask.steps,), name="puzzel-chat-refresh", daemon=True).start()
             case Call():
-                ask.function(ask.argument)
+                if inspect.isawaitable(result := ask.function(ask.argument)):
+                    if inspect.iscoroutine(result):
+                        result.close()
+                    raise InvalidArgument("on_progress", _NOT_AWAITED)
         return None
+
+    @staticmethod
+    def check(on_progress: Progress | None) -> None:
+        """Raise `InvalidArgument` for what cannot be called here."""
+        if on_progress is not None and (not callable(on_progress) or is_async(on_progress)):
+            raise InvalidArgument("on_progress", _NOT_AWAITED if callable(on_progress) else "must be a function")
 
     @staticmethod
     def together(calls: Iterable[Callable[[], None]]) -> None:
         """Make these calls, one after the other."""
         for call in calls:
             call()
+
+
+class Events(Generator[_T], Generic[_T]):
+    """What `events()` and `messages()` return. An interrupt, a cancellation or an error does not end it: ask again."""
+
+    def __init__(self, conversation: Conversation, runner: Runner, reader: EventReader[_T]) -> None:
+        self._conversation = conversation  # a session that nobody holds is closed
+        self._run = runner.run
+        self._reader = reader
+
+    def send(self, value: None) -> _T:
+        """Return the next one."""
+        if (event := self._run(self._reader.next())) is None:
+            raise StopIteration
+        return event
+
+    def throw(self, error: Any, *_: Any) -> _T:
+        """End it, as `close()` does: others may read from now on."""
+        self._reader.close()
+        raise error
 
 
 class Conversation:
@@ -109,6 +140,7 @@ class Conversation:
     def __init__(self, session: Session, state: ConversationState, runner: Runner) -> None:
         self._session = session
         self._state = state
+        self._runner = runner
         self._run = runner.run
 
     def __repr__(self) -> str:
@@ -156,6 +188,7 @@ class Conversation:
         Raises `AgentWaitTimeout` after leaving the queue on the server, `QueueClosed`, `QueueFull`, `RoutingRefused`,
         or what makes asking useless. Interrupted in any way, it leaves the queue first.
         """
+        Runner.check(on_progress)
         return self._run(self._state.wait_for_agent(timeout, on_progress))
 
     def allocation_updates(self, timeout: float = 120.0) -> Iterator[Allocation]:
@@ -171,20 +204,20 @@ class Conversation:
                 self._run(self._state.leave_after(error))
                 raise
 
-    def events(self) -> Iterator[Event]:
+    def events(self, timeout: float | None = None) -> Iterator[Event]:
         """Yield everything that happens, in order and once, until `ConversationEnded`, which comes last.
 
-        Asking for the next event says that the last one has been handled. Raises what ended the polling, and
-        `SessionInUse`; once `StoreError`, before what could not be written and a crash would lose: call again to go on.
+        Asking for the next event says that the last one has been handled. One reader at a time: a second one raises
+        `SessionInUse`, as a `PollingLoop` and `Session.poll()` do while there is one. `timeout` bounds the wait for
+        each event in seconds; a request under way is finished first. Raises `EventTimeout` then, after which the next
+        event may be asked for; what ended the polling; `NotFound` when nothing was routed under this id; and once
+        `StoreError`, before what could not be written and a crash would lose: ask again to go on.
         """
-        while (event := self._run(self._state.session.next_event(self._state.inbox))) is not None:
-            yield event
+        return Events(self, self._runner, self._state.events(timeout))
 
-    def messages(self) -> Iterator[Message]:
+    def messages(self, timeout: float | None = None) -> Iterator[Message]:
         """Yield the messages of all sides, own ones included, until the chat ends. As `events()` otherwise."""
-        while (event := self._run(self._state.session.next_event(self._state.inbox))) is not None:
-            if isinstance(event, Message):
-                yield event
+        return Events(self, self._runner, self._state.messages(timeout))
 
     def send(self, text: str) -> TextMessage:
         """Send a line of plain text, at most once.
@@ -328,8 +361,11 @@ class PuzzelChat(Application[Transport, Runner]):
         `connect`. With `wait=0` it returns as soon as the chat is in the queue. When anything goes wrong nothing stays
         behind: the queue is left and the session closed. Raises what `connect`, `route` and `wait_for_agent` raise.
         """
+        Runner.check(on_progress)
         customer, variables, subject = masked(customer, variables, subject)
-        beginning = Beginning.checked(queue_key, visual_queue_id, conversation_id, customer, variables, subject, wait)
+        beginning = Beginning.checked(
+            self._parts.settings, queue_key, visual_queue_id, conversation_id, customer, variables, subject, wait
+        )
         runner = self._runner()
         session = runner.run(opened(self._parts, visitor))
         conversation = ConversationState(session, beginning.conversation_id)

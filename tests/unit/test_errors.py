@@ -21,6 +21,7 @@ from puzzel_chat._errors import (
     ContractError,
     ConversationClosed,
     DeliveryUnknown,
+    EventTimeout,
     InvalidArgument,
     NotFound,
     PermissionDenied,
@@ -28,6 +29,7 @@ from puzzel_chat._errors import (
     QueueClosed,
     QueueFull,
     RateLimited,
+    ReplyTooLarge,
     RoutingError,
     RoutingRefused,
     ServerError,
@@ -53,6 +55,7 @@ EXAMPLES: list[PuzzelChatError] = [
     RateLimited("429", status=429, retry_after=2.0),
     ServerError("500", status=500),
     ContractError("pollConversation", "/messages", "this is not a list", "{}"),
+    ReplyTooLarge("pollConversation", "", "the reply is larger than 8388608 bytes", "(not shown)"),
     SessionError("Closed."),
     SessionExpired("Over."),
     SessionInUse("Busy."),
@@ -64,6 +67,7 @@ EXAMPLES: list[PuzzelChatError] = [
     RoutingRefused("No.", reason="NoAgents"),
     AgentWaitTimeout("Late."),
     DeliveryUnknown("Unknown.", text="Hello", client_id="c"),
+    EventTimeout("Nothing happened."),
     ConversationClosed("Ended."),
 ]
 
@@ -122,6 +126,7 @@ def test_what_may_succeed_later_says_so() -> None:
         "ServerError",
         "QueueFull",
         "AgentWaitTimeout",
+        "EventTimeout",
         "SessionInUse",
     }
 

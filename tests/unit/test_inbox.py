@@ -177,7 +177,7 @@ def test_the_end_is_told_once() -> None:
     """A second end, the same or another, is not told; nor is ours after theirs."""
     box = inbox()
     box.accept([end(), end(number="end-2")], None)
-    box.inbox("a").ending()
+    box.inbox("a").over(Life.ENDING)
     box.accept([end(number="end-3")], None)
     assert [event.id for event in take_all(box)] == ["end"]
     assert box.inbox("a").life is Life.READ
@@ -206,7 +206,7 @@ def test_nothing_comes_to_a_finished_chat() -> None:
 def test_our_own_end_is_made_once_when_the_service_does_not_tell_it() -> None:
     """After `end()`, the second good poll ends the chat by the customer, when neither brought an end itself."""
     box = inbox()
-    box.inbox("a").ending()
+    box.inbox("a").over(Life.ENDING)
     box.accept([line(1)], None)
     box.accept([line(1)], None)
     taken = take_all(box)
@@ -220,7 +220,7 @@ def test_our_own_end_is_made_once_when_the_service_does_not_tell_it() -> None:
 def test_a_poll_under_way_while_we_end_the_chat_does_not_cut_its_last_words() -> None:
     """The first reply after `end()` may be to an earlier poll, or say nothing; what the next one brings still comes."""
     box = inbox()
-    box.inbox("a").ending()
+    box.inbox("a").over(Life.ENDING)
     box.accept([], None)
     box.accept([line(1), end()], None)
     assert [event.id for event in take_all(box)] == ["1", "end"]
@@ -229,7 +229,7 @@ def test_a_poll_under_way_while_we_end_the_chat_does_not_cut_its_last_words() ->
 def test_the_services_own_end_wins_over_ours() -> None:
     """When the last reply tells the end, that one is told and none is made."""
     box = inbox()
-    box.inbox("a").ending()
+    box.inbox("a").over(Life.ENDING)
     box.accept([end(by=Role.CUSTOMER)], None)
     assert [event.id for event in take_all(box)] == ["end"]
 
@@ -290,7 +290,7 @@ def test_what_came_before_a_failure_is_taken_first() -> None:
 def test_a_failure_after_our_end_is_an_end() -> None:
     """A chat that we closed ends, also when the service no longer knows it (the v1 API answered 404)."""
     box = inbox()
-    box.inbox("a").ending()
+    box.inbox("a").over(Life.ENDING)
     box.failed(GONE)
     assert [type(event) for event in take_all(box)] == [ConversationEnded]
     assert box.inbox("a").failure is None

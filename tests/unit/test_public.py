@@ -14,14 +14,15 @@ import pytest
 import puzzel_chat
 
 NAMES = """
-Agent AgentJoined AgentLeft AgentTyping AgentWaitTimeout Allocation AllocationStage ApiError AsyncConversation
-AsyncPuzzelChat AsyncSession AuthenticationError Author ConfigurationError Conflict ConnectionDegraded
-ConnectionRecovered ContractError Conversation ConversationClosed ConversationEnded Customer DeliveryUnknown Difference
-Event FileMessage InvalidArgument Life LoopStats MemoryStore Message MessageEdited NotFound Observation OperationInfo
-Option OptionsMessage PermissionDenied PollingLoop Probe ProbeReport PuzzelChat PuzzelChatError QueueClosed QueueFull
-QueueInfo RateLimited Role RoutingError RoutingRefused SQLiteStore ServerError Session SessionError SessionExpired
-SessionInUse SessionNotFound Settings Store StoreError StoredConversation StoredSession TextMessage TimeInfo TokenSet
-TransportError UnknownMessage Unread Variable Visitor __version__ is_message operations
+AfterError Agent AgentJoined AgentLeft AgentTyping AgentWaitTimeout Allocation AllocationStage ApiError
+AsyncConversation AsyncPuzzelChat AsyncSession AuthenticationError Author ConfigurationError Conflict
+ConnectionDegraded ConnectionRecovered ContractError Conversation ConversationClosed ConversationEnded Customer
+DeliveryUnknown Difference Event EventTimeout FileMessage InvalidArgument Life LoopStats MemoryStore Message
+MessageEdited NotFound Observation OperationInfo Option OptionsMessage PermissionDenied PollingLoop Probe ProbeReport
+PuzzelChat PuzzelChatError QueueClosed QueueFull QueueInfo RateLimited ReplyTooLarge Role RoutingError RoutingRefused
+SQLiteStore ServerError Session SessionError SessionExpired SessionInUse SessionNotFound Settings Store StoreError
+StoredConversation StoredSession TextMessage TimeInfo TokenSet TransportError UnknownMessage Unread Variable Visitor
+__version__ is_message operations
 """
 WITHOUT_DOCSTRING = {"Message", "__version__"}  # a type alias and a string
 WALKS = {"Probe"}  # something under way, no value
@@ -178,12 +179,13 @@ def test_both_clients_take_and_give_the_same(blocking: str, awaited: str) -> Non
 def test_what_waits_is_awaited(blocking: str, awaited: str) -> None:
     """The blocking client has no coroutine; what sends nothing is plain in both."""
     plain = {"from_env", "with_options", "resume", "id", "session", "ended", "conversation", "conversations"}
-    plain |= {"transcript", "visitor_id", "__init__"}
+    plain |= {"transcript", "proxies", "visitor_id", "__init__"}
     for member in members(getattr(puzzel_chat, blocking)).values():
         assert not inspect.iscoroutinefunction(function(member))
     for name, member in members(getattr(puzzel_chat, awaited)).items():
         found = function(member)
-        waits = inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found)
+        yields = str(inspect.signature(found).return_annotation if found else "").startswith("AsyncGenerator")
+        waits = inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found) or yields
         assert waits != (name in plain), name
 
 

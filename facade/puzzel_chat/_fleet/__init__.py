@@ -7,7 +7,8 @@ One task waits for the next due time of all; each poll under way is a task, and 
 
 from __future__ import annotations
 
+from puzzel_chat._fleet._handlers import AfterError
 from puzzel_chat._fleet._loop import PollingLoop
 from puzzel_chat._fleet._polled import LoopStats
 
-__all__ = ["LoopStats", "PollingLoop"]
+__all__ = ["AfterError", "LoopStats", "PollingLoop"]

@@ -6,6 +6,7 @@ Each conversation's handler gets its events in order and one at a time.
 from __future__ import annotations
 
 import asyncio
+import enum
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
@@ -16,10 +17,12 @@ from typing import Any
 
 from puzzel_chat._async import AsyncConversation
 from puzzel_chat._clock import Clock
+from puzzel_chat._conversation import is_async
 from puzzel_chat._errors import StoreError
 from puzzel_chat._fleet._polled import Counters, PolledSession, Subscription
 from puzzel_chat._inbox import Inbox
 from puzzel_chat._models import Event, Life
+from puzzel_chat._retry import backoff
 from puzzel_chat._session import log
 
 
@@ -30,9 +33,9 @@ class Handlers:
         self._count = threads
         self._threads: ThreadPoolExecutor | None = None
 
-    async def call(self, function: Callable[..., object], *arguments: object) -> None:
-        """Call a function and wait for its result; raises what it raises."""
-        if _is_async(function):
+    async def call(self, function: Callable[..., object], *arguments: object) -> object:
+        """Call a function, wait for its result and return it; raises what it raises."""
+        if is_async(function):
             result = function(*arguments)
         else:
             if self._threads is None:
@@ -40,8 +43,7 @@ class Handlers:
             run, loop = copy_context().run, asyncio.get_running_loop()
             result = await loop.run_in_executor(self._threads, run, functools.partial(_plain, function, *arguments))
         # A plain function may return a coroutine, as a lambda around one does.
-        if inspect.isawaitable(result):
-            await result
+        return await result if inspect.isawaitable(result) else result
 
     def close(self) -> None:
         """Let the threads end after their present work."""
@@ -57,12 +59,6 @@ def _plain(function: Callable[..., object], *arguments: object) -> object:
         raise RuntimeError("a handler raised StopIteration").with_traceback(stop.__traceback__) from None
 
 
-def _is_async(function: Callable[..., object]) -> bool:
-    while isinstance(function, functools.partial):
-        function = function.func
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
-
-
 def stops(error: BaseException) -> bool:
     """Return whether an exception stops the task or the program, and is not just the handler's own failure."""
     task = asyncio.current_task()
@@ -73,16 +69,30 @@ def stops(error: BaseException) -> bool:
 
 
 def place_of(error: BaseException) -> str:
-    """Return where an exception was raised; its message may hold a customer's words."""
+    """Return where an exception was raised."""
     trace: TracebackType | None = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "an unknown place"
 
 
+class AfterError(enum.Enum):
+    """What a `PollingLoop` does after an exception of a handler."""
+
+    GO_ON = "go on"
+    """The event counts as handled, and the next one comes."""
+    TRY_AGAIN = "try again"
+    """The handler gets the event again after a growing pause, five times in all; then as with `STOP`."""
+    STOP = "stop"
+    """The conversation is polled no longer, and `on_failure` is called; the event waits for the next reader."""
+
+
 Failure = Callable[[AsyncConversation, Exception], Awaitable[object] | object]
+Decide = Callable[[AsyncConversation, Event, Exception], Awaitable[AfterError] | AfterError]
 SLOW = 1.0
 """Seconds with one event after which a handler counts as slow."""
+TRIES = 5
+"""Times that a handler gets one event; the pauses between them are about 1, 2, 4 and 8 seconds, 30 at most in all."""
 
 
 class Dispatcher:
@@ -92,11 +102,13 @@ class Dispatcher:
         self,
         handlers: Handlers,
         on_failure: Failure | None,
+        on_handler_error: AfterError | Decide,
         counters: Counters,
         let_go: Callable[[PolledSession, Subscription], None],
     ) -> None:
         self._handlers = handlers
         self._on_failure = on_failure
+        self._on_handler_error = on_handler_error
         self._counters = counters
         self._let_go = let_go
         self._at_work: set[Subscription] = set()
@@ -169,6 +181,24 @@ class Dispatcher:
             subscription.busy, subscription.task = False, None
 
     async def _handle(self, subscription: Subscription, event: Event) -> None:
+        """Give the handler an event, until it counts as handled; raises the handler's error when polling shall stop."""
+        attempt = 1
+        while (error := await self._tried(subscription, event)) is not None:
+            after = await self._decided(subscription, event, error)
+            if after is AfterError.GO_ON:
+                return
+            if after is AfterError.STOP or attempt == TRIES:
+                subscription.state.inbox.take_back(event)
+                raise error
+            subscription.pause = asyncio.Event()
+            await self.clock.sleep(subscription.pause, backoff(attempt, self.clock.uniform))
+            if subscription.gone:
+                subscription.state.inbox.take_back(event)
+                return
+            attempt += 1
+
+    async def _tried(self, subscription: Subscription, event: Event) -> Exception | None:
+        """Give the handler an event once; return what it raised."""
         subscription.since, subscription.told_slow = self.clock.monotonic(), False
         self._at_work.add(subscription)
         try:
@@ -177,10 +207,29 @@ class Dispatcher:
             if stops(error):
                 raise
             self._counters.handler_errors += 1
-            told = "the handler of conversation %s raised %s at %s; the event counts as handled"
-            log.error(told, subscription.conversation.id, type(error).__name__, place_of(error))
+            where = subscription.conversation.id, type(error).__name__, place_of(error)
+            log.error("the handler of conversation %s raised %s at %s", *where, exc_info=error)
+            return error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__} in a handler")
         finally:
             self._at_work.discard(subscription)
+        return None
+
+    async def _decided(self, subscription: Subscription, event: Event, error: Exception) -> AfterError:
+        decide = self._on_handler_error
+        if isinstance(decide, AfterError):
+            return decide
+        try:
+            after = await self._handlers.call(decide, subscription.conversation, event, error)
+        except BaseException as raised:
+            if stops(raised):
+                raise
+            where = type(raised).__name__, place_of(raised)
+            log.error("on_handler_error raised %s at %s; the conversation is stopped", *where, exc_info=raised)
+            return AfterError.STOP
+        if isinstance(after, AfterError):
+            return after
+        log.error("on_handler_error returned %s, no AfterError; the conversation is stopped", type(after).__name__)
+        return AfterError.STOP
 
     def _stopped(self, polled: PolledSession, subscription: Subscription, error: Exception) -> None:
         if subscription.gone:
@@ -209,4 +258,4 @@ class Dispatcher:
             if stops(raised):
                 raise
             self._counters.handler_errors += 1
-            log.error("on_failure raised %s at %s", type(raised).__name__, place_of(raised))
+            log.error("on_failure raised %s at %s", type(raised).__name__, place_of(raised), exc_info=raised)

@@ -21,7 +21,7 @@ from puzzel_chat._errors import (
     SessionError,
 )
 from puzzel_chat._fleet._extra import check_fleet, fleet_installed, fleet_transport
-from puzzel_chat._fleet._handlers import Dispatcher, Failure, Handlers
+from puzzel_chat._fleet._handlers import AfterError, Decide, Dispatcher, Failure, Handlers
 from puzzel_chat._fleet._hosts import Host
 from puzzel_chat._fleet._polled import Counters, Handler, LoopStats, PolledSession, Service, Subscription, Timetable
 from puzzel_chat._models import Life
@@ -120,10 +120,7 @@ class Scheduler:
         if self._closed:
             return
         self._dispatcher.news(polled)
-        failure = polled.state.feed.failure
-        if failure is not None and failure is error:
-            polled.due = inf
-        elif polled.subscriptions:
+        if polled.subscriptions and polled.state.feed.failure is None:
             self.plan(polled)
         if service.waiting:
             self._wake.set()
@@ -147,9 +144,12 @@ class PollingLoop:
 
     Handlers are called with the conversation and the event, one event at a time per conversation: coroutine functions
     on the event loop, plain ones in one of `threads` threads. None delays the others, as long as a coroutine does not
-    block and a thread is free. An exception of a handler is logged by type and place and counted, and the event counts
-    as handled. `on_failure` is called, in the same way, with a conversation and the error that ended its polling for
-    good; unless given, that is only logged.
+    block and a thread is free. `on_failure` is called, in the same way, with a conversation and the error that ended
+    its polling for good; unless given, that is only logged.
+
+    An exception of a handler is counted, and logged with its traceback: keep people's words out of its message.
+    `on_handler_error` says what comes then, an `AfterError` or a function of conversation, event and error that returns
+    one: go on with the next event (unless given), try this one again, or stop polling for the conversation.
 
     `fast`: polls go over the extra `[fleet]` when it is installed (None), always (True), or never (False); everything
     else goes over the client's own connections. `connections` bounds the polls in flight at once per service: 10 000
@@ -165,6 +165,7 @@ class PollingLoop:
         self,
         *,
         on_failure: Failure | None = None,
+        on_handler_error: AfterError | Decide = AfterError.GO_ON,
         fast: bool | None = None,
         connections: int = 1000,
         threads: int = 64,
@@ -172,6 +173,10 @@ class PollingLoop:
         for name, number in (("connections", connections), ("threads", threads)):
             if isinstance(number, bool) or not isinstance(number, int) or number < 1:
                 raise ConfigurationError(name, "must be a whole number from 1 on")
+        if on_failure is not None and not callable(on_failure):
+            raise ConfigurationError("on_failure", "must be a function or a coroutine function")
+        if not isinstance(on_handler_error, AfterError) and not callable(on_handler_error):
+            raise ConfigurationError("on_handler_error", "must be an AfterError, or a function that returns one")
         if fast:
             check_fleet()
         self._fast = fleet_installed() if fast is None else fast
@@ -181,7 +186,7 @@ class PollingLoop:
         self._sessions: dict[SessionState, PolledSession] = {}
         self._counters = Counters()
         self._handlers = Handlers(threads)
-        self._dispatcher = Dispatcher(self._handlers, on_failure, self._counters, self._let_go)
+        self._dispatcher = Dispatcher(self._handlers, on_failure, on_handler_error, self._counters, self._let_go)
         self._scheduler = Scheduler(self._services.values(), self._counters, self._dispatcher)
         self._runner: asyncio.Task[None] | None = None
         self._closed = False
@@ -197,8 +202,8 @@ class PollingLoop:
         What is unread already comes first. Nobody else may read its events meanwhile. After its end the loop drops it,
         and closes the session when `start()` opened it for this chat. Raises `InvalidArgument` when the
         conversation is in the loop already or the handler cannot be called, `ConversationClosed` when its end was
-        read, `SessionInUse` when another object has the right to poll, and `SessionError` when the loop or the
-        session is closed, and from a thread or another event loop.
+        read, `SessionInUse` when somebody reads its events or another object has the right to poll, and
+        `SessionError` when the loop or the session is closed, and from a thread or another event loop.
         """
         state, run = inner(conversation)
         session = state.session
@@ -210,15 +215,15 @@ class PollingLoop:
         if state.inbox.life is Life.READ:
             raise ConversationClosed(CONVERSATION_ENDED)
         session.check_open(POLL)
-        self._start(session)
-        polled = self._sessions.get(session) or self._join(session, run)
-        if conversation.id in polled.subscriptions:
+        polled = self._sessions.get(session)
+        if polled is not None and conversation.id in polled.subscriptions:
             raise InvalidArgument("conversation", "is in the loop already; remove() it first")
         after = self._dispatcher.still_at(state.inbox)
-        polled.subscriptions[conversation.id] = Subscription(conversation, state, handler, after=after)
-        if polled.due == inf:
-            # Others still handle what came before the error; this one has not met it yet.
-            self._scheduler.plan(polled)
+        subscription = Subscription(conversation, state, handler, after=after)
+        state.inbox.claim(subscription.reader)
+        self._start(session)
+        polled = polled or self._join(session, run)
+        polled.subscriptions[conversation.id] = subscription
         self._dispatcher.news(polled)
 
     def remove(self, conversation: AsyncConversation) -> None:
@@ -301,7 +306,7 @@ class PollingLoop:
         polled = PolledSession(state, run, service)
         self._sessions[state] = polled
         service.joined(state.pace.period)
-        state.keeper.turns = service.identity
+        state.keeper.turns, state.host = service.identity, service.host
         self._share = (self._share + EVENLY) % 1.0
         state.pace.take_place(state.parts.clock.monotonic(), self._share, service.host.steady)
         self._scheduler.plan(polled)
@@ -326,11 +331,11 @@ class PollingLoop:
         return self._services[key]
 
     def _let_go(self, polled: PolledSession, subscription: Subscription) -> None:
-        subscription.gone = True
+        subscription.leave()
         polled.subscriptions.pop(subscription.conversation.id, None)
         if not polled.subscriptions and self._sessions.pop(polled.state, None) is not None:
             polled.service.left(polled.state.pace.period)
-            polled.state.keeper.turns = None
+            polled.state.keeper.turns = polled.state.host = None
 
     async def _landed(self, within: float) -> None:
         tasks = {*self._scheduler.tasks, *self._dispatcher.tasks} - {asyncio.current_task()}

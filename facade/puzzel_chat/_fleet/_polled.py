@@ -16,11 +16,9 @@ from puzzel_chat._async import AsyncConversation, Run
 from puzzel_chat._conversation import ConversationState
 from puzzel_chat._errors import PuzzelChatError
 from puzzel_chat._fleet._hosts import Host
+from puzzel_chat._inbox import Reader
 from puzzel_chat._models import Event
 from puzzel_chat._session import SessionState
-
-if TYPE_CHECKING:
-    from puzzel_chat._fleet._transport import FleetTransport
 
 if TYPE_CHECKING:
     from puzzel_chat._fleet._transport import FleetTransport
@@ -33,19 +31,29 @@ class Subscription:
     """One conversation and its handler.
 
     `since` is when the handler got its present event, `after` the task of an earlier handler of the conversation that
-    was removed and is still running. `context` holds the context variables of the caller of `add()`.
+    was removed and is still running, `pause` ends a wait before the event is tried again. `context` holds the context
+    variables of the caller of `add()`.
     """
 
     conversation: AsyncConversation
     state: ConversationState
     handler: Handler
+    reader: Reader = field(factory=Reader)
     busy: bool = False
     task: asyncio.Task[None] | None = None
     context: Context = field(factory=copy_context)
     since: float = 0.0
     told_slow: bool = False
     gone: bool = False
+    pause: asyncio.Event | None = None
     after: asyncio.Task[None] | None = None
+
+    def leave(self) -> None:
+        """Take no further event; another reader may."""
+        self.gone = True
+        self.state.inbox.release(self.reader)
+        if self.pause is not None:
+            self.pause.set()
 
 
 @define(eq=False)

@@ -184,6 +184,13 @@ def checked_text(text: object) -> Secret:
     return Secret(text)
 
 
+def check_size(argument: str, request: Request, most: int) -> None:
+    """Raise `InvalidArgument` for a request that says more than so many bytes; its echo would weigh on every poll."""
+    if (size := len(request.body or b"")) > most:
+        told = f"takes {size:,} bytes to send, more than the {most:,} of the setting max_message_bytes; say less"
+        raise InvalidArgument(argument, told)
+
+
 def as_customer(customer: Customer | Mapping[str, str] | None) -> Customer | None:
     """Return a `Customer`, made from a mapping of its fields if need be."""
     if customer is None:

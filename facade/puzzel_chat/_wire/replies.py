@@ -47,10 +47,13 @@ Absent: TypeAlias = "Unset | None"
 FOREVER = 1e9
 """Durations from here on (30 years, in seconds) are nonsense."""
 EXCERPT = 256
+FIRST_YEAR, LAST_YEAR = 2000, 2078
+"""No chat was before, or is after: such a moment stands for "not set". SQL's shortest calendar ends in 2079."""
+_MAX_VALUES = frozenset({2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1})
 # A long word with a digit may be a token that the service repeats.
 _TOKEN_LIKE = re.compile(r"(?=[\w.~+/=-]*\d)[\w.~+/=-]{16,}")
-# These requests hold secrets or people's words, which an HTML page in reply may repeat.
-_HOLDS_WORDS = (TOKEN, AUTHENTICATE, ROUTE, SEND)
+HOLDS_WORDS = (TOKEN, AUTHENTICATE, ROUTE, SEND)
+"""Requests that hold secrets or people's words, which a web page in reply, or a redirect, may repeat."""
 _PLAIN_TYPE = re.compile(r"[a-z]{1,20}/[a-z.+-]{1,30}")
 _TITLE = re.compile(r"<title[^>]*>([^<]{0,100})", re.IGNORECASE)
 
@@ -210,12 +213,22 @@ _Model = TypeVar("_Model")
 
 @frozen
 class Poll:
-    """A poll's reply: `events` are those that the last reply did not hold, `items` is everything, as it was sent."""
+    """A poll's reply: `events` are those that the last reply did not hold, `items` is everything, as it was sent.
+
+    `left` is how many of the last items are still to become events.
+    """
 
     events: tuple[ours.Event, ...] = field(repr=False)
     cursor: str | None
     items: tuple[object, ...] = field(default=(), repr=False, eq=False)
     mark: int | None = field(default=None, repr=False, eq=False)
+    left: int = 0
+
+    def more(self, most: int) -> Poll:
+        """Return it with so many more of its items as events."""
+        at = len(self.items) - self.left
+        found = tuple(map(event, self.items[at : at + most]))
+        return evolve(self, events=(*self.events, *found), left=self.left - len(found))
 
 
 _NO_POLL = Poll((), None)
@@ -347,7 +360,7 @@ def allocation(reply: Reply, now: datetime) -> ours.Allocation:
     found, raw = _parsed(STATUS, reply)
     return ours.Allocation(
         stage=_stage(STATUS, reply, found.status),
-        queue_position=whole(found.queue_position),
+        queue_position=whole(found.queue_position) or None,
         estimated_wait=seconds(found.estimated_wait_seconds),
         agent=agent(found.agent),
         reason=text(found.reason),
@@ -370,13 +383,14 @@ def sent_message(reply: Reply, conversation_id: str, client_id: str, words: str)
     )
 
 
-def poll(reply: Reply, last: Poll | None = None) -> Poll:
-    """Return a poll's new events, in order, and its cursor; 204 says that nothing is new.
+def poll(reply: Reply, last: Poll | None = None, most: int | None = None) -> Poll:
+    """Return a poll's new events, in order, and its cursor; 204, or a cache's 304, says that nothing is new.
 
-    Items that the reply repeats from `last` are not converted again, and an equal reply is not even parsed.
+    With `most`, only so many items become events at first. Items that the reply repeats from `last` are not converted
+    again, and an equal reply is not even parsed.
     """
     last = last or _NO_POLL
-    if reply.status == 204:
+    if reply.status in (204, 205, 304):
         return evolve(last, events=(), cursor=None)
     mark = hash(reply.body)
     if mark == last.mark:
@@ -387,7 +401,9 @@ def poll(reply: Reply, last: Poll | None = None) -> Poll:
         raise misfit(POLL, reply, "this is not a list", "/messages")
     known = last.items if _begins_with(items, last.items) else ()
     fresh = items[len(known) :]
-    return Poll(tuple(map(event, fresh)), identity(found.cursor), (*known, *fresh), mark)
+    first = fresh[:most]
+    left = len(fresh) - len(first)
+    return Poll(tuple(map(event, first)), identity(found.cursor), (*known, *fresh), mark, left)
 
 
 def _begins_with(items: list[object], known: tuple[object, ...]) -> bool:
@@ -439,8 +455,10 @@ def identity(value: str | int | Absent) -> str | None:
 
 
 def whole(value: int | Absent) -> int | None:
-    """Return a whole number of zero or more."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """Return a whole number of zero or more; .NET's `MaxValue` stands for one that is not set."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        return None
+    return None if value in _MAX_VALUES else value
 
 
 def seconds(value: float | Absent) -> float | None:
@@ -459,16 +477,18 @@ def flag(value: bool | Absent) -> bool | None:
 
 
 def when(value: datetime | Absent) -> datetime | None:
-    """Return a moment in UTC; one without a time zone is taken as UTC."""
+    """Return a moment in UTC; one without a time zone is taken as UTC.
+
+    None for one that stands for "not set", such as .NET's and SQL's first and last days, or the epoch.
+    """
     found: object = value
     if isinstance(found, str):
         found = _moment(found)
     if not isinstance(found, datetime):
         return None
-    try:
-        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-    except OverflowError:
+    if not FIRST_YEAR <= found.year <= LAST_YEAR:
         return None
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _moment(written: str) -> datetime | None:
@@ -492,12 +512,18 @@ def _moment(written: str) -> datetime | None:
 def excerpt(operation: AnyOperation, reply: Reply) -> str:
     """Return the beginning of a reply for an error, without tokens and people's words."""
     written = reply.body[: 4 * EXCERPT].decode("utf-8", "replace")
+    if is_page(reply):
+        title = None if operation in HOLDS_WORDS else _TITLE.search(harmless(written))
+        return f"an HTML page{f' titled {title[1].strip()!r}' if title else ''}"
     if not written.strip():
         return "(empty)"
-    if written.lstrip()[:1] == "<":
-        title = None if operation in _HOLDS_WORDS else _TITLE.search(harmless(written))
-        return f"an HTML page{f' titled {title[1].strip()!r}' if title else ''}"
     return _size(reply) if operation.private else harmless(written)[:EXCERPT]
+
+
+def is_page(reply: Reply) -> bool:
+    """Return whether a reply is a web page, or XML, which the service does not write."""
+    begins = reply.body[:512].removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    return begins == b"<" or ("html" in reply.headers.get("content-type", "").lower() and begins not in (b"{", b"["))
 
 
 def _size(reply: Reply) -> str:
@@ -514,4 +540,6 @@ def misfit(operation: AnyOperation, reply: Reply, what: str, pointer: str = "") 
     """Return the error for a reply that does not fit the document."""
     error = ContractError(operation.name, pointer, what, excerpt(operation, reply))
     error.host = operation.host
+    # Not the service's, which may be there again the next time.
+    error.retryable = is_page(reply)
     return error
