@@ -118,7 +118,7 @@ def _within(method: Any, moment: Any) -> Any:
 
     if inspect.isgeneratorfunction(method):
         return stepped
-    return awaited if asyncio.iscoroutinefunction(method) else blocking
+    return awaited if inspect.iscoroutinefunction(method) else blocking
 
 
 def _moment(path: str) -> int | None:
