@@ -187,9 +187,9 @@ MUTATIONS = (
     ),
     Mutation(
         7,
-        "204 says that nothing is new",
+        "204, and a cache's 304, say that nothing is new",
         "_wire/replies.py",
-        "    if reply.status == 204:\n",
+        "    if reply.status in (204, 205, 304):\n",
         "    if False:\n",
     ),
     Mutation(
