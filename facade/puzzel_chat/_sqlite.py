@@ -275,7 +275,8 @@ class SQLiteStore:
                 raise
             finally:
                 self._busy = False
-            self._held = False
+            if begin != "BEGIN":
+                self._held = False
             return result
 
     def _patiently(self, work: Callable[[], _Result], patience: float | None = None) -> _Result:
