@@ -71,9 +71,9 @@ bench: $(READY)  ## measure speed beside other clients, two minutes; FULL=1 for 
 docs: $(DEMO)  ## print the public interface as text
 	@$(BIN)/python -m pydoc puzzel_chat
 
-LOCK := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links pyproject.toml
-lock:  ## renew both locks (needs uv on the PATH)
+lock: $(READY)  ## renew both locks after a change of pyproject.toml
 	@$(LOCK) --all-extras -o tests/requirements-dev.lock
 	@$(LOCK) --extra demo -c tests/requirements-dev.lock -o requirements.lock
 

@@ -13,7 +13,7 @@ OK = "HTTP/1.1 200 OK\nContent-Length: 2\n\n{}"
 
 
 @contextmanager
-def server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+def server(answer: Callable[[socket.socket], None], heard: list[str] | None = None) -> Iterator[str]:
     """A real server on loopback; it reads each request and answers in the way given, until it is closed."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
 
@@ -24,7 +24,9 @@ def server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
                 except OSError:
                     return
                 with closing(connection):
-                    connection.recv(65536)
+                    asked = connection.recv(65536)
+                    if heard is not None:
+                        heard.append(asked.decode())
                     answer(connection)
 
         thread = threading.Thread(target=serve)
@@ -96,6 +98,35 @@ def encrypting(certificate: Path) -> Iterator[str]:
         thread.start()
         yield f"https://localhost:{listening.getsockname()[1]}"
         thread.join()
+
+
+@contextmanager
+def talking(certificate: Path, ciphers: str = "") -> Iterator[str]:
+    """A server that speaks TLS with whoever comes, with that certificate, until it is closed."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    if ciphers:
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(ciphers)
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            with closing(connection), suppress(OSError), context.wrap_socket(connection, server_side=True) as inside:
+                inside.recv(65536)
+                says(OK)(inside)
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"https://localhost:{listening.getsockname()[1]}"
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 @contextmanager

@@ -130,10 +130,10 @@ class AsyncEvents(AsyncGenerator[_T], Generic[_T]):
             raise StopAsyncIteration
         return event
 
-    async def athrow(self, *error: Any) -> _T:
+    async def athrow(self, error: Any, *_: Any) -> _T:
         """End it, as `aclose()` does: others may read from now on."""
         self._reader.close()
-        return await super().athrow(*error)
+        raise error
 
 
 class AsyncConversation:

@@ -12,24 +12,27 @@ from __future__ import annotations
 import asyncio
 import os
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from contextlib import aclosing
 from typing import Any
 
 import httpx
 from attrs import define, field
 
-from puzzel_chat._errors import CLIENT_CLOSED, SessionError, TransportError
+from puzzel_chat._environment import Way, proxies
+from puzzel_chat._errors import CLIENT_CLOSED, SessionError
+from puzzel_chat._failures import closed_meanwhile, overdue
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._settings import Address, Settings
+from puzzel_chat._settings import Address, HostName, Settings
 from puzzel_chat._transport import (
+    LIBRARY,
     MAX_CONNECTIONS,
     Body,
     built,
     limits,
-    mapped_errors,
     new_client,
-    overdue,
+    our_request,
+    outcome,
     reachable,
     reply_of,
     timeouts,
@@ -40,6 +43,7 @@ from puzzel_chat._transport import (
 class Flight:
     """One request under way; `sent` means that the service may have seen some of it."""
 
+    way: Way
     sent: bool = False
     task: asyncio.Task[Reply] | None = None
     streams: list[Any] = field(factory=list, init=False)
@@ -82,8 +86,8 @@ class Flight:
 class Flights:
     """The connections of one event loop and the requests on them, at most `MAX_CONNECTIONS` at once."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.client = new_client(httpx.AsyncClient, settings)
+    def __init__(self, ways: Collection[Way]) -> None:
+        self.client = new_client(httpx.AsyncClient, ways)
         self.under_way: set[Flight] = set()
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
         self._closed = False
@@ -112,7 +116,7 @@ class Flights:
             await asyncio.wait({task})
             raise
         if task.cancelled():
-            raise TransportError("No reply: the client was closed meanwhile.", sent="maybe" if flight.sent else "no")
+            raise closed_meanwhile(flight.way, "maybe" if flight.sent else "no")
         return task.result()
 
     async def aclose(self) -> None:
@@ -136,7 +140,7 @@ class AsyncTransport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._hosts = reachable(settings)
+        self._ways = reachable(settings)
         self._closed = False
         self._pools: dict[tuple[int, AbstractEventLoop], Flights] = {}
 
@@ -148,18 +152,23 @@ class AsyncTransport:
         and waits for nothing else.
         """
         timeout, whole = limits(self._settings, within)
-        pool, flight, address = self._pool(), Flight(), self._hosts[request.host]
+        pool, way = self._pool(), self._ways[request.host]
+        flight, before = Flight(way), our_request.set(True)
 
         async def go() -> Reply:
-            message = built(address, request, access, timeout=timeouts(timeout), trace=flight.trace)
-            return await _exchange(pool.client, address, request, message, flight)
+            message = built(way.address, request, access, timeout=timeouts(timeout), trace=flight.trace)
+            return await _exchange(pool.client, way.address, request, message, flight)
 
-        with mapped_errors(address, timeout, whole):
-            try:
-                async with asyncio.timeout(whole):
-                    return await pool.run(flight, go, timeout)
-            except TimeoutError:
-                raise overdue(address, whole, "maybe" if flight.sent else "no") from None
+        try:
+            async with asyncio.timeout(whole):
+                return await pool.run(flight, go, timeout)
+        except TimeoutError:
+            failed = overdue(way, whole, "maybe" if flight.sent else "no")
+        except LIBRARY as error:
+            failed = outcome(error, way, timeout, whole)
+        finally:
+            our_request.reset(before)
+        raise failed
 
     async def aclose(self) -> None:
         """Close every connection of this event loop, and wait until it has no request left."""
@@ -167,13 +176,18 @@ class AsyncTransport:
         if pool := self._pools.pop(process_and_loop(), None):
             await pool.aclose()
 
+    @property
+    def proxies(self) -> Mapping[HostName, str]:
+        """The proxies on the ways to the two hosts."""
+        return proxies(self._ways)
+
     def _pool(self) -> Flights:
         if self._closed:
             raise SessionError(CLIENT_CLOSED)
         if (here := process_and_loop()) not in self._pools:
             for gone in [key for key in list(self._pools) if key[1].is_closed()]:
                 del self._pools[gone]
-            self._pools[here] = Flights(self._settings)
+            self._pools[here] = Flights(self._ways.values())
         return self._pools[here]
 
 
@@ -182,8 +196,8 @@ async def _exchange(
 ) -> Reply:
     try:
         async with aclosing(await client.send(message, stream=True)) as response:
-            body = Body(request, encoding := response.headers.get("content-encoding", ""))
-            async for piece in response.aiter_bytes() if encoding else response.aiter_raw():  # which is faster
+            body = Body(request, response.headers.get("content-encoding", ""))
+            async for piece in response.aiter_raw():
                 body.add(piece)
     except BaseException:
         # Cancelled in a TLS handshake, the library would leave the socket open.

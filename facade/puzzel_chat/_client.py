@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Generic, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from attrs import evolve
@@ -12,11 +12,21 @@ from puzzel_chat._clock import Clock
 from puzzel_chat._errors import ConfigurationError
 from puzzel_chat._models import secret_or_none
 from puzzel_chat._session import SessionState
-from puzzel_chat._settings import ADDRESS_SETTINGS, Region, Settings
+from puzzel_chat._settings import ADDRESS_SETTINGS, HostName, Region, Settings
 from puzzel_chat._steps import Parts
 from puzzel_chat._store import MemoryStore, Store
 
-TransportT = TypeVar("TransportT")
+
+class Travelling(Protocol):
+    """A transport, as far as this module knows it."""
+
+    @property
+    def proxies(self) -> Mapping[HostName, str]:
+        """The proxies on the ways to the two hosts."""
+        ...
+
+
+TransportT = TypeVar("TransportT", bound=Travelling)
 RunnerT = TypeVar("RunnerT")
 
 
@@ -98,7 +108,14 @@ class Application(Generic[TransportT, RunnerT]):
         self._sessions = WeakKeyDictionary() if sessions is None else sessions
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._parts.settings.base_url}>"
+        # A traceback with locals shows a client whose settings were refused, too.
+        parts = getattr(self, "_parts", None)
+        return f"<{type(self).__name__} {parts.settings.base_url if parts else 'not made'}>"
+
+    @property
+    def proxies(self) -> Mapping[HostName, str]:
+        """The proxy on the way to "identity" and "communication", with the variable that names it; {} without any."""
+        return self._transport.proxies
 
     def with_options(self, **settings: object) -> Self:
         """Return a client with some settings changed, on the same connections and store; close only the first one.

@@ -402,7 +402,7 @@ class ConversationState:
         try:
             yield from self.session.call(END, end_request(self.id), by)
         except ApiError as error:
-            if error.status not in (404, 409, 410):
+            if error.retryable or error.status not in (404, 409, 410):
                 raise
             return error.status != 404
         return True

@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -46,6 +46,8 @@ Sent = Literal["no", "maybe"]
 CLIENT_CLOSED = "The client was closed. Make a new one."
 CONVERSATION_ENDED = "The conversation has ended. Start a new one to go on."
 QUEUE_FULL = "The queue is full. Try again later, or offer another way to reach you."
+# A status below 400 that is no success passes, too: a cache or a proxy answered.
+_PASSING = frozenset({407, 408, 421, 423, 425, 499})
 _Error = TypeVar("_Error", bound="PuzzelChatError")
 
 
@@ -99,13 +101,25 @@ class InvalidArgument(PuzzelChatError, ValueError):
 
 
 class TransportError(PuzzelChatError):
-    """No usable reply came back; `sent` is "no" if the service cannot have seen the request, else "maybe"."""
+    """No usable reply came back; `sent` is "no" if the service cannot have seen the request, else "maybe".
+
+    The message names host and port, what failed there, and what to do. `__cause__` is Python's error for that, such as
+    a `socket.gaierror` or an `ssl.SSLCertVerificationError`. What would only come again, such as a certificate that
+    does not fit, is not `retryable`.
+    """
 
     retryable = True
 
     def __init__(self, message: str, *, sent: Sent, attempts: int = 1) -> None:
         super().__init__(message, attempts=attempts)
         self.sent: Sent = sent
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python leaves the cause out; ours is plain, and tells what the message cannot.
+        return (*super().__reduce__(), {"__cause__": self.__cause__})
+
+    def __setstate__(self, state: dict[str, Any] | None) -> None:
+        self.__cause__ = state["__cause__"] if state else None
 
 
 class ApiError(PuzzelChatError):
@@ -128,6 +142,8 @@ class ApiError(PuzzelChatError):
         attempts: int = 1,
     ) -> None:
         super().__init__(message, request_id=request_id, attempts=attempts)
+        if status < 400 or status in _PASSING:
+            self.retryable = True
         self.status = status
         self.code = code
         self.title = title

@@ -34,8 +34,12 @@ def leave() -> None:
     for state in list(SESSIONS):
         if isinstance(state.parts.store, MemoryStore) and (left := state.going_on()):
             settings = state.parts.settings
-            if settings.base_url not in transports:
-                transports[settings.base_url] = Transport(settings)
+            try:
+                if settings.base_url not in transports:
+                    transports[settings.base_url] = Transport(settings)
+            except PuzzelChatError as error:
+                log.warning("%d conversations could not be ended at exit: %s", len(left), error)
+                continue
             _end(state, left, transports[settings.base_url], by)
     for transport in transports.values():
         transport.close()
@@ -47,12 +51,12 @@ def leave() -> None:
 
 def _end(state: SessionState, left: list[str], transport: Transport, by: float) -> None:
     for conversation_id in left:
-        now = time.monotonic()
+        now, address = time.monotonic(), state.parts.settings.address("communication")
         if state.leave_by(conversation_id) <= now:
             continue
         try:
             # Once, with the token at hand and on a connection of its own: no thread can be started any more,
             # and no event loop runs.
-            transport.send(end_request(conversation_id), state.keeper.life.tokens.access, within(by, now))
+            transport.send(end_request(conversation_id), state.keeper.life.tokens.access, within(by, now, address))
         except PuzzelChatError as error:
             log.warning("conversation %s could not be ended at exit: %s", conversation_id, type(error).__name__)

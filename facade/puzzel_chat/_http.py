@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Protocol
+from urllib.parse import unquote, urljoin, urlsplit
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from puzzel_chat._settings import Address, HostName
 
@@ -31,6 +32,45 @@ class Reply:
     address: Address | None = None
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
+
+
+REDIRECTS = (301, 302, 303, 307, 308)
+"""The statuses that name another address; the others from 300 on do not."""
+
+
+def moved(request: Request, reply: Reply) -> Request | None:
+    """Return the request to send in this one's place, for a redirect that only writes its path in another way.
+
+    That is the same path at the same host, below the configured address, with the same method: in other letter case,
+    with a slash more or less, or behind a prefix. None for every other reply: no token goes elsewhere.
+    """
+    keeps = reply.status in (307, 308) or (reply.status in (301, 302) and request.method == "GET")
+    if not keeps or reply.address is None:
+        return None
+    base = reply.address.url
+    try:
+        to, own = urlsplit(urljoin(f"{base}{request.path}", reply.headers.get("location", ""))), urlsplit(base)
+        here = _origin(base) == _origin(to.geturl()) and "@" not in to.netloc
+    except ValueError:
+        return None
+    path = to.path.removeprefix(own.path)
+    if (
+        not here
+        or not to.path.startswith(f"{own.path}/")
+        or ".." in unquote(path)
+        or to.query not in ("", request.query)
+    ):
+        return None
+    return evolve(request, path=path) if path != request.path and _bare(path).endswith(_bare(request.path)) else None
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def _bare(path: str) -> str:
+    return unquote(path).rstrip("/").casefold()
 
 
 class AsyncCarrier(Protocol):

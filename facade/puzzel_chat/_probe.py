@@ -20,7 +20,8 @@ from typing import Literal, TypeAlias
 from attrs import asdict, define, evolve, field, frozen
 
 from puzzel_chat._clock import Clock
-from puzzel_chat._errors import ApiError, ContractError, PuzzelChatError, RoutingError, SessionExpired
+from puzzel_chat._conversation import is_async
+from puzzel_chat._errors import ApiError, ContractError, InvalidArgument, PuzzelChatError, RoutingError, SessionExpired
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._models import AllocationStage, TextMessage, Visitor
 from puzzel_chat._models import Event as ChatEvent
@@ -437,6 +438,8 @@ class Probe:
     _rotation: Policy | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
+        if self.on_observation is not None and (not callable(self.on_observation) or is_async(self.on_observation)):
+            raise InvalidArgument("on_observation", "must be a plain function")
         self._recorder = Recorder(self.settings)
         self._runner = Runner(self._recorder, self.clock)
 

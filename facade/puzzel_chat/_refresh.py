@@ -19,17 +19,17 @@ from weakref import WeakSet
 
 from attrs import Factory, define, evolve, field
 
-from puzzel_chat._errors import PuzzelChatError, SessionExpired, StoreError, TransportError
+from puzzel_chat._errors import PuzzelChatError, SessionExpired, StoreError
 from puzzel_chat._fork import in_child
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._lease import PATIENCE, acquired, damaged, owner_name
 from puzzel_chat._models import Secret
-from puzzel_chat._retry import within
-from puzzel_chat._steps import LOOK_AGAIN, Flag, Parts, Send, Sleep, Start, Steps, Stop, Wait, patiently
+from puzzel_chat._retry import late, within
+from puzzel_chat._steps import LOOK_AGAIN, Flag, Parts, Send, Sleep, Start, Steps, Stop, Wait, followed, patiently
 from puzzel_chat._store import Store
 from puzzel_chat._tokens import Now, Step, TokenLife, TokenSet, damage, refresh_fields, resend
 from puzzel_chat._wire.operations import TOKEN, token_request
-from puzzel_chat._wire.refusals import error_for, refresh_error
+from puzzel_chat._wire.refusals import error_for, refresh_error, suspected
 from puzzel_chat._wire.replies import grant
 
 log = logging.getLogger("puzzel_chat")
@@ -72,13 +72,14 @@ class Turns(Protocol):
 
 @define(eq=False)
 class Keeper:
-    """Gives every caller of a session a token that the service accepts."""
+    """Gives every caller of a session a token that the service accepts; `redirected` has the operations that moved."""
 
     session_id: str
     parts: Parts
     life: TokenLife
     turns: Turns | None = None
     flight: Refresh | None = None
+    redirected: set[str] = field(factory=set)
 
     def current(self, by: float = inf) -> Steps[TokenSet]:
         """Return a usable token set; wait for a refresh when there must be one, until that monotonic time."""
@@ -149,11 +150,10 @@ class Keeper:
     def _landing(self, by: float) -> Steps[None]:
         if self.flight is None:
             return
-        landed: bool = yield Wait(self.flight.landed, within(by, self.parts.clock.monotonic()))
+        identity = self.parts.settings.address("identity")
+        landed: bool = yield Wait(self.flight.landed, within(by, self.parts.clock.monotonic(), identity))
         if not landed:
-            late = TransportError("The refresh of the token takes too long.", sent="no")
-            late.host = "identity"
-            raise late
+            raise late(identity)
 
     def _learned(self) -> bool:
         """Take over what another process has done with the session's token; return whether that was anything."""
@@ -251,10 +251,12 @@ class Refresh:
         return self.newer_in_store()
 
     def _rotated(self) -> Steps[TokenSet]:
-        request = self.request()
+        request, clock = self.request(), self.keeper.parts.clock
         while True:
             try:
+                by = clock.monotonic() + TRY_WITHIN
                 reply: Reply = yield Send(request, None, TRY_WITHIN)
+                _, reply = yield from followed(request, reply, None, clock, by, self.keeper.redirected)
                 return self.granted(reply)
             except PuzzelChatError as error:
                 if not self.again(error):
@@ -298,7 +300,7 @@ class Refresh:
     def granted(self, reply: Reply) -> TokenSet:
         """Return the tokens of the reply; a refused refresh token may have been used by another process just now."""
         if error := error_for(TOKEN, reply):
-            refused = refresh_error(error)
+            refused = suspected(refresh_error(error), self.keeper.parts.settings)
             newer = self.newer_in_store() if isinstance(refused, SessionExpired) else None
             if newer is None:
                 raise refused

@@ -14,6 +14,7 @@ from attrs import frozen
 
 from puzzel_chat._errors import (
     ApiError,
+    ConfigurationError,
     ContractError,
     PuzzelChatError,
     RateLimited,
@@ -21,6 +22,7 @@ from puzzel_chat._errors import (
     ServerError,
     TransportError,
 )
+from puzzel_chat._settings import ADDRESS_SETTINGS, Address
 
 Uniform = Callable[[float, float], float]
 
@@ -61,18 +63,23 @@ def retry_after(error: BaseException | None) -> float | None:
 def not_taken(error: BaseException) -> bool:
     """Return whether the service surely did not act on the request.
 
-    True when it was never sent, for 429 (RFC 6585 section 4), and for a 503 with `Retry-After` (RFC 9110 section
-    15.6.4; a 503 without it often comes from a gateway that may have passed the request on).
+    True when it was never sent, for 429 (RFC 6585 section 4), 421, 425 and 511, and for a 503 with `Retry-After` (RFC
+    9110 section 15.6.4; a 503 without it often comes from a gateway that may have passed the request on).
     """
     if isinstance(error, TransportError):
         return error.sent == "no"
     if isinstance(error, ServerError):
-        return error.status == 503 and error.retry_after is not None
-    return isinstance(error, RateLimited)
+        return error.status == 511 or (error.status == 503 and error.retry_after is not None)
+    return isinstance(error, RateLimited) or (isinstance(error, ApiError) and error.status in (421, 425))
 
 
 def unknown_outcome(error: BaseException) -> bool:
-    """Return whether the service may have acted on the request; an unreadable success counts."""
+    """Return whether the service may have acted on the request; an unreadable success counts.
+
+    So do the answers of a cache or a gateway that may have passed the request on.
+    """
+    if isinstance(error, ApiError) and (error.status < 400 or error.status in (408, 499)):
+        return True
     return isinstance(error, TransportError | ServerError | ContractError) and not not_taken(error)
 
 
@@ -83,34 +90,46 @@ def again(error: PuzzelChatError, attempts: int, *, repeatable: bool, uniform: U
     """
     if attempts >= MAX_ATTEMPTS or not error.retryable or not (repeatable or not_taken(error)):
         return None
+    if isinstance(error, ContractError):
+        return None
     asked = retry_after(error)
     if asked is None:
         return Again(backoff(attempts - 1, uniform))
     return Again(asked) if asked <= LONGEST_WAIT_IN_A_CALL else None
 
 
-def within(by: float, now: float) -> float | None:
-    """Return the seconds left until `by`, None for no limit; raise `TransportError` when the time is up."""
+def within(by: float, now: float, address: Address) -> float | None:
+    """Return the seconds left to ask there until `by`, None for no limit; raise `TransportError` when none are."""
     if by == math.inf:
         return None
     if by <= now:
-        raise TransportError("There is no time left for this request.", sent="no")
+        raise late(address)
     return by - now
 
 
+def late(address: Address) -> TransportError:
+    """Return the error for a request that was not sent because its time is over."""
+    error = TransportError(f"No reply: timeout, there was no time left to ask {address}; allow more.", sent="no")
+    error.host, error.__cause__ = address.name, TimeoutError("no time left")
+    return error
+
+
 def is_undecodable(error: PuzzelChatError) -> bool:
-    """Return whether the reply was read and does not fit; the next one is likely to be no better."""
-    return isinstance(error, ContractError) and not isinstance(error, ReplyTooLarge)
+    """Return whether the service's reply was read and does not fit; the next one is likely to be no better."""
+    return isinstance(error, ContractError) and not isinstance(error, ReplyTooLarge) and not error.retryable
 
 
 def ends_a_loop(error: PuzzelChatError, undecodable: int) -> bool:
     """Return whether a loop of polls must stop at this error.
 
-    It goes on after a passing failure (no reply, 408, 429, 5xx), after a reply that is too large, and after fewer than
-    three undecodable replies in a row (`undecodable` includes this one). Any other error would only come again.
+    It goes on after a passing failure (no reply, 408, 429, 5xx, a web page, a redirect), after a reply that is too
+    large, and after fewer than three undecodable replies in a row (`undecodable` includes this one). Any other error
+    would only come again. No reply is never the end: a certificate that does not fit is renewed while a chat goes on,
+    and the chat is told of it meanwhile.
     """
+    if error.retryable or isinstance(error, TransportError):
+        return False
     if isinstance(error, ContractError):
         return is_undecodable(error) and undecodable >= MAX_UNDECODABLE
-    if isinstance(error, ApiError) and error.status == 408:
-        return False
-    return not error.retryable
+    # The address was right when the session was opened: what stands in its place now may go.
+    return not (isinstance(error, ConfigurationError) and error.setting in ADDRESS_SETTINGS)

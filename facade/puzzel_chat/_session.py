@@ -19,6 +19,7 @@ from attrs import define, evolve, field
 
 from puzzel_chat._clock import Clock
 from puzzel_chat._errors import (
+    ConfigurationError,
     EventTimeout,
     InvalidArgument,
     PuzzelChatError,
@@ -27,7 +28,7 @@ from puzzel_chat._errors import (
     StoreError,
     twin,
 )
-from puzzel_chat._http import Reply, Request
+from puzzel_chat._http import REDIRECTS, Reply, Request
 from puzzel_chat._inbox import LONGEST_CURSOR, STRANGERS, Feed, Inbox, Reader
 from puzzel_chat._lease import PollLease, damaged
 from puzzel_chat._models import ConversationEnded, Event, Life, Secret, Visitor
@@ -35,7 +36,7 @@ from puzzel_chat._polling import Pace
 from puzzel_chat._refresh import Keeper, Turns, checked_tokens
 from puzzel_chat._retry import LAST_WORDS_WITHIN, LEAVE_WITHIN, again, retry_after, within
 from puzzel_chat._settings import Settings
-from puzzel_chat._steps import LOOK_AGAIN, Flag, Parts, Send, Sleep, Steps, Wait, patiently
+from puzzel_chat._steps import LOOK_AGAIN, Flag, Parts, Send, Sleep, Steps, Wait, followed, patiently
 from puzzel_chat._store import Store, StoredConversation, StoredSession, Unread
 from puzzel_chat._tokens import MOST, NOBODY, VISITOR_FIELDS, Now, TokenLife, TokenSet, challenge, connect_fields
 from puzzel_chat._wire.operations import (
@@ -49,8 +50,8 @@ from puzzel_chat._wire.operations import (
     safe_id,
     token_request,
 )
-from puzzel_chat._wire.refusals import error_for
-from puzzel_chat._wire.replies import Poll, event, grant, poll, signed_in
+from puzzel_chat._wire.refusals import error_for, suspected
+from puzzel_chat._wire.replies import Poll, event, grant, is_page, poll, signed_in
 
 log = logging.getLogger("puzzel_chat")
 _T = TypeVar("_T")
@@ -61,7 +62,7 @@ AT_ONCE = 500
 REPLAYS = 3
 """Times that a request is sent again with a newer token; a token may be revoked again before it is used."""
 _CURSOR = re.compile(f"[^\ud800-\udfff]{{0,{LONGEST_CURSOR}}}")
-_MARK = re.compile(r"[0-9]{1,4300}:[^\ud800-\udfff]*")
+_MARK = re.compile(r"[0-9]{1,4300}:[^\ud800-\udfff:]*(:-?[0-9]{1,12}\.[0-9]{6}:[a-z]+)?")
 _FORKED = (
     "Session {0} belongs to the process that this one was forked from. Take it up here: resume({0!r}, shared=True), or"
     " resume({0!r}) once that process is done with it."
@@ -238,12 +239,15 @@ class SessionState:
         """Send once; as long as the service refuses the token, send again with a newer one, up to three times."""
         clock = self.parts.clock
         tokens = yield from self.keeper.current(by)
-        reply: Reply = yield Send(request, tokens.access, None if by == inf else within(by, clock.monotonic()))
-        for _ in range(REPLAYS):
-            if reply.status != 401:
+        reply: Reply = yield Send(request, tokens.access, None if by == inf else self._left(by, request))
+        if reply.status in REDIRECTS:
+            request, reply = yield from followed(request, reply, tokens.access, clock, by, self.keeper.redirected)
+        for replays in range(REPLAYS):
+            # A page is not the service's no: one newer token is enough to ask.
+            if reply.status != 401 or (replays and is_page(reply)):
                 break
             tokens = yield from self.keeper.renewed(tokens.generation, by)
-            reply = yield Send(request, tokens.access, within(by, clock.monotonic()))
+            reply = yield Send(request, tokens.access, self._left(by, request))
         if error := error_for(operation, reply):
             if operation is not POLL and (asked := retry_after(error)):
                 now = clock.monotonic()
@@ -252,6 +256,9 @@ class SessionState:
                     self.host.told(now, error)
             raise error
         return reply
+
+    def _left(self, by: float, request: Request) -> float | None:
+        return within(by, self.parts.clock.monotonic(), self.parts.settings.address(request.host))
 
     # Polling.
 
@@ -652,10 +659,13 @@ def _granted(parts: Parts, visitor: Visitor | None) -> Steps[tuple[TokenSet, Now
     if visitor is not None:
         # PKCE ties the token request to this one.
         verifier = Secret(token_urlsafe(32))
-        reply = yield from _ask(AUTHENTICATE, sign_in_request(settings, visitor, verifier))
+        reply = yield from _ask(AUTHENTICATE, sign_in_request(settings, visitor, verifier), parts.clock)
         identified = dict(zip(VISITOR_FIELDS, (signed_in(reply), verifier), strict=True))
     asked = parts.clock.now()
-    reply = yield from _ask(TOKEN, token_request(connect_fields(settings, identified)))
+    try:
+        reply = yield from _ask(TOKEN, token_request(connect_fields(settings, identified)), parts.clock)
+    except ConfigurationError as refused:
+        raise suspected(refused, settings) from None
     return grant(reply, asked.wall), asked
 
 
@@ -664,8 +674,9 @@ def sign_in_request(settings: Settings, visitor: Visitor, verifier: str) -> Requ
     return authenticate_request(settings.solution_id, visitor, challenge(verifier))
 
 
-def _ask(operation: AnyOperation, request: Request) -> Steps[Reply]:
+def _ask(operation: AnyOperation, request: Request, clock: Clock) -> Steps[Reply]:
     reply: Reply = yield Send(request)
+    _, reply = yield from followed(request, reply, None, clock, inf, set())
     if error := error_for(operation, reply):
         raise error
     return reply

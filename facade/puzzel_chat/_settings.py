@@ -30,6 +30,8 @@ REGIONS: Mapping[Region, Mapping[HostName, str]] = {
     },
 }
 """The vendor's two services in each region (help.puzzel.com/node/3665)."""
+DEFAULT_CLIENT_ID = "oneplatform_engage"
+PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 ADDRESS_SETTINGS = ("region", "base_url", "identity_url")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 _SECONDS = ("timeout", "poll_interval")
@@ -51,6 +53,18 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+def port_of(url: str) -> int:
+    """Return the port of an address, which depends on the scheme where none is named."""
+    parts = urlsplit(url)
+    return parts.port if parts.port is not None else PORTS.get(parts.scheme, 0)
+
+
+def host_and_port(url: str) -> str:
+    """Return host and port of an address, as people write them."""
+    host = urlsplit(url).hostname or ""
+    return f"[{host}]:{port_of(url)}" if ":" in host else f"{host}:{port_of(url)}"
 
 
 def _kept(fields: Mapping[str, str]) -> Mapping[str, str]:
@@ -75,8 +89,13 @@ class Address:
         """The host's name or IP address."""
         return urlsplit(self.url).hostname or ""
 
+    @property
+    def port(self) -> int:
+        """The port, also where the address does not name it."""
+        return port_of(self.url)
+
     def __str__(self) -> str:
-        return f"{self.host} ({self.setting})"
+        return f"{host_and_port(self.url)} ({self.setting})"
 
 
 @frozen(kw_only=True)
@@ -102,7 +121,7 @@ class Settings:
     base_url: str = ""
     identity_url: str = ""
     grant_type: str = "visitor"
-    client_id: str = "oneplatform_engage"
+    client_id: str = DEFAULT_CLIENT_ID
     tenant_id: str | None = None
     client_secret: str | None = field(default=None, converter=secret_or_none)
     scope: str | None = None

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, TypeVar
+from weakref import finalize
 
 from puzzel_chat._errors import ConfigurationError, StoreError
 from puzzel_chat._fork import mind_forks
@@ -223,14 +224,14 @@ class SQLiteStore:
         with self._lock:
             self._closed = True
             if self._db is not None:
-                self._db.close()
+                self._close_db()
                 self._db = None
 
     def before_fork(self) -> None:
         """Close the connection; SQLite would take the parent's locks for the child's, and commits would get lost."""
         self._lock.acquire()
         if self._db is not None:
-            self._db.close()
+            self._close_db()
             self._db = None
 
     def after_fork(self, in_child: bool) -> None:
@@ -330,6 +331,9 @@ class SQLiteStore:
         except BaseException:
             db.close()
             raise
+        # Since 3.13 Python warns of a connection that is dropped open. Not at exit: a refresh is still written then.
+        self._close_db = finalize(self, db.close)
+        self._close_db.atexit = False
         return db
 
     def _is_empty(self, db: sqlite3.Connection) -> bool:

@@ -15,6 +15,7 @@ An interrupt or a cancellation is thrown in like any error: a workflow cleans up
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Generator
 from contextlib import suppress
@@ -27,12 +28,15 @@ from attrs import field, frozen
 
 from puzzel_chat._clock import Clock
 from puzzel_chat._errors import StoreError
-from puzzel_chat._http import Request
+from puzzel_chat._http import Reply, Request, moved
 from puzzel_chat._lease import PATIENCE
+from puzzel_chat._retry import within
 from puzzel_chat._settings import Settings
 from puzzel_chat._store import Store
 
+log = logging.getLogger("puzzel_chat")
 _T = TypeVar("_T")
+MOST_REDIRECTS = 3
 SLICE = 1.0
 """Seconds of one wait of a thread at most."""
 LOOK_AGAIN = 0.1
@@ -154,3 +158,20 @@ class Parts:
     clock: Clock
     flag: Callable[[], Flag] = ThreadFlag
     caller: Callable[[], object] = threading.current_thread
+
+
+def followed(
+    request: Request, reply: Reply, access: str | None, clock: Clock, by: float, told: set[str]
+) -> Steps[tuple[Request, Reply]]:
+    """Follow redirects that only write the path in another way, by that monotonic time.
+
+    Returns the last request and its reply. `told` collects the operations whose redirect was logged.
+    """
+    for _ in range(MOST_REDIRECTS):
+        if reply.address is None or (again := moved(request, reply)) is None:
+            break
+        if request.operation not in told:
+            told.add(request.operation)
+            log.warning("%s redirects %s to another path; correct that address", reply.address, request.operation)
+        request, reply = again, (yield Send(again, access, within(by, clock.monotonic(), reply.address)))
+    return request, reply

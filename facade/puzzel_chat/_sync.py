@@ -127,10 +127,10 @@ class Events(Generator[_T], Generic[_T]):
             raise StopIteration
         return event
 
-    def throw(self, *error: Any) -> _T:
+    def throw(self, error: Any, *_: Any) -> _T:
         """End it, as `close()` does: others may read from now on."""
         self._reader.close()
-        return super().throw(*error)
+        raise error
 
 
 class Conversation:

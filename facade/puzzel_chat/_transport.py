@@ -1,7 +1,8 @@
 """The blocking transport, and what it shares with `_async_transport`: bounds, and the HTTP library's errors as ours.
 
-Redirects are never followed, cookies are never kept (a shared jar once gave one customer another's session:
-BerriAI/litellm#36149), and TLS is verified. The environment's proxies are used, except for a service on this machine.
+Redirects are never followed here, cookies are never kept (a shared jar once gave one customer another's session:
+BerriAI/litellm#36149), and TLS is verified. `_environment` says which proxy is used and who is trusted, and the library
+reads nothing of that itself. `_failures` says why no reply came.
 
 A request as a whole has a time, and so has each read. Not bounded in the blocking transport: a reply's head that drips
 byte by byte, each in time, and interim replies without end. The HTTP library bounds the size of a head.
@@ -19,11 +20,14 @@ import logging
 import os
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+import zlib
+from collections.abc import Collection, Mapping
+from contextlib import closing, suppress
 from contextvars import ContextVar
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib import import_module
+from importlib.util import find_spec
 from math import inf
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -32,6 +36,7 @@ from weakref import WeakSet, finalize
 
 import httpx
 
+from puzzel_chat._environment import Proxy, Way, proxies, refused_proxy, tls_context, tls_is_named, way_to
 from puzzel_chat._errors import (
     CLIENT_CLOSED,
     ConfigurationError,
@@ -41,9 +46,10 @@ from puzzel_chat._errors import (
     SessionError,
     TransportError,
 )
+from puzzel_chat._failures import anew, no_reply, overdue, proxy_refused, unconnected
 from puzzel_chat._fork import in_child
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._settings import Address, HostName, Settings, is_loopback
+from puzzel_chat._settings import Address, HostName, Settings
 
 LARGEST_REPLY = 8 * 2**20
 """Bytes of a reply's body, decoded, that are read: a poll that repeats a whole chat of 16 000 messages of 500 bytes."""
@@ -51,6 +57,12 @@ WHOLE = 3
 """Times the timeout of its parts that a whole request may take, with its wait for a connection."""
 MAX_CONNECTIONS = 100
 """In use at once by all threads but the main one, which has its own; by all tasks of an event loop."""
+IDLE = 4.0
+"""Seconds that an unused connection is kept, whatever the period of polls: less than the 5 after which the least
+patient servers in wide use close theirs (uvicorn, Node). A request on a connection that is just being closed is lost,
+and nobody can tell then whether a message was taken, or whether a poll has emptied a queue. What that costs: a chat
+that is polled less often than every 4 s, and alone, makes a connection for each poll. Chats of one client, or of one
+polling loop, share theirs."""
 KEPT_CONNECTIONS = 20
 """Unused connections that stay open. The HTTP library looks at all of them for each request: a thousand sessions were
 polled 94 times a second in all with 100 of them, and 575 times with 20 (`make bench RUN=speed FULL=1`)."""
@@ -60,84 +72,113 @@ COMMON_HEADERS = {
     "User-Agent": "puzzel-chat-python",
 }
 
-# Every concrete error of the library that a request can meet, and whether the service may have seen the request.
-# A test enumerates the library's errors and fails when one is missing here.
-OUTCOMES: dict[type[Exception], tuple[Sent, str]] = {
-    httpx.ConnectError: ("no", "could not connect to {host}; check that setting and the network"),
-    httpx.ConnectTimeout: ("no", "no connection to {host} within {timeout:g} s"),
-    httpx.PoolTimeout: ("no", "no free connection within {timeout:g} s; too many chats at once for this process"),
-    httpx.UnsupportedProtocol: ("no", "the address is not http or https"),
-    httpx.LocalProtocolError: ("no", "the request breaks the HTTP rules"),
-    httpx.ProxyError: ("no", "the proxy on the way to {host} refused"),
-    httpx.InvalidURL: ("no", "the address is not valid"),
-    httpx.ReadTimeout: ("maybe", "{host} did not answer within {timeout:g} s"),
-    httpx.WriteTimeout: ("maybe", "{host} did not take the request within {timeout:g} s"),
-    httpx.ReadError: ("maybe", "the connection to {host} broke while reading"),
-    httpx.WriteError: ("maybe", "the connection to {host} broke while writing"),
-    httpx.CloseError: ("maybe", "the connection to {host} broke while closing"),
-    httpx.RemoteProtocolError: ("maybe", "{host} closed the connection or answered with broken HTTP"),
-    httpx.DecodingError: ("maybe", "{host} sent a body that cannot be unpacked"),
-    httpx.TooManyRedirects: ("maybe", "{host} redirects in circles"),
-    httpx.StreamError: ("maybe", "the reply of {host} could not be read"),
-    httpx.HTTPError: ("maybe", "the request to {host} failed"),
+# For a SOCKS proxy httpx needs one more package, whose errors it lets through.
+_OF_SOCKS: tuple[type[Exception], ...] = (import_module("socksio").SOCKSError,) if find_spec("socksio") else ()
+LIBRARY: tuple[type[Exception], ...] = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, *_OF_SOCKS)
+
+# Every concrete error of the library that a request can meet: whether the service may have seen the request, what to
+# call the cause where there is none below, and a sentence. The first three are told by `unconnected` and
+# `proxy_refused`. A test enumerates the library's errors and fails when one is missing here.
+OUTCOMES: dict[type[Exception], tuple[Sent, type[Exception], str]] = {
+    httpx.ConnectError: ("no", ConnectionResetError, ""),
+    httpx.ConnectTimeout: ("no", TimeoutError, ""),
+    httpx.ProxyError: ("no", ConnectionError, ""),
+    httpx.PoolTimeout: (
+        "no",
+        TimeoutError,
+        "no free connection within {timeout:g} s; too many chats at once for this process, none is left for {way}",
+    ),
+    httpx.UnsupportedProtocol: ("no", ValueError, "the address of {way} is not http or https; correct that setting"),
+    httpx.LocalProtocolError: ("no", ValueError, "the request to {way} breaks the HTTP rules; check what goes into it"),
+    httpx.InvalidURL: ("no", ValueError, "the address of {way} is not valid; check the ids that go into it"),
+    httpx.ReadTimeout: ("maybe", TimeoutError, "{way} did not answer within {timeout:g} s (timeout); {again}"),
+    httpx.WriteTimeout: ("maybe", TimeoutError, "{way} did not take the request within {timeout:g} s; {again}"),
+    httpx.ReadError: ("maybe", ConnectionError, "the connection to {way} broke while reading; {again}"),
+    httpx.WriteError: ("maybe", ConnectionError, "the connection to {way} broke while writing; {again}"),
+    httpx.CloseError: ("maybe", ConnectionError, "the connection to {way} broke while closing; {again}"),
+    httpx.RemoteProtocolError: (
+        "maybe",
+        ConnectionError,
+        "{way} closed the connection or answered with broken HTTP; {again}",
+    ),
+    httpx.DecodingError: ("maybe", ValueError, "{way} sent a body that cannot be unpacked; {again}"),
+    httpx.TooManyRedirects: ("maybe", ValueError, "{way} redirects in circles; correct that setting"),
+    httpx.StreamError: ("maybe", ConnectionError, "the reply of {way} could not be read; {again}"),
+    httpx.HTTPError: ("maybe", ConnectionError, "the request to {way} failed; {again}"),
 }
 
 # The library's records hold addresses, headers and tokens: those of our requests are dropped, other users keep theirs.
-_our_request: ContextVar[bool] = ContextVar("puzzel_chat_request", default=False)
+our_request: ContextVar[bool] = ContextVar("puzzel_chat_request", default=False)
 for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks"):
-    logging.getLogger(_name).addFilter(lambda record: not _our_request.get())
+    logging.getLogger(_name).addFilter(lambda record: not our_request.get())
 
 
-@contextmanager
-def mapped_errors(address: Address, timeout: float, whole: float) -> Iterator[float]:
-    """Turn every error of the HTTP library into a `TransportError`, and keep its log silent; yield when it is overdue.
+def outcome(error: Exception, way: Way, timeout: float, whole: float, *, late: bool = False) -> TransportError:
+    """Return our error for one of the library; raise it outside of the block that caught the library's.
 
-    `timeout` and `whole` are the seconds for a part and for everything, as from `limits`.
+    `timeout` and `whole` are the seconds for a part and for everything, as from `limits`; `late` says that those are
+    over. The library's error would else be the context of ours, and its frames hold headers and body.
     """
-    due, before = monotonic() + whole, _our_request.set(True)
-    try:
-        yield due
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-        sent, sentence = next(OUTCOMES[base] for base in type(error).__mro__ if base in OUTCOMES)
-        # The cause's frames hold headers and body, so the error names it and does not keep it.
-        if sent == "maybe" and isinstance(error, httpx.TimeoutException) and monotonic() >= due:
-            raise overdue(address, whole, sent) from None
-        told = sentence.format(host=address, timeout=timeout)
-        raise no_reply(address, f"{told} ({type(error).__name__}).", sent) from None
-    finally:
-        _our_request.reset(before)
+    if isinstance(error, (httpx.ProxyError, *_OF_SOCKS)):
+        status = str(error)[:3]
+        return proxy_refused(way, int(status) if status.isdecimal() else None)
+    sent, kind, sentence = next(OUTCOMES[base] for base in type(error).__mro__ if base in OUTCOMES)
+    if late and sent == "maybe" and isinstance(error, httpx.TimeoutException):
+        return overdue(way, whole, sent)
+    below = _below(error)
+    cause = kind(type(error).__name__) if below is None else anew(below)
+    if sentence == "":
+        return unconnected(way, cause, timeout)
+    return no_reply(way, sentence.format(way=way, timeout=timeout, again=way.again), sent, cause)
 
 
-def overdue(address: Address, whole: float, sent: Sent) -> TransportError:
-    """Return the error for a request that took longer than `whole` seconds."""
-    return no_reply(address, f"{address} had not answered in full after {whole:g} s.", sent)
+def _below(error: BaseException) -> OSError | None:
+    """Return the error of Python's that the library met, if any."""
+    found: OSError | None = None
+    at: BaseException | None = error
+    while at is not None:
+        if isinstance(at, OSError):
+            found = at
+        # The library's own keeps the one below as its argument, and cuts the chain (httpcore 1.0).
+        inner = [one for one in at.args if isinstance(one, BaseException)]
+        if isinstance(at, BaseExceptionGroup):
+            inner = list(at.exceptions)
+        at = at.__cause__ or next(iter(inner), None)
+    return found
 
 
-def no_reply(address: Address, why: str, sent: Sent) -> TransportError:
-    """Return the error for a request to that host without a usable reply."""
-    error = TransportError(f"No reply: {why}", sent=sent)
-    error.host = address.name
-    return error
+class BrokenGzip(httpx.DecodingError):
+    """A body that cannot be unpacked; one of the library's errors, so that what it holds is dropped as with those."""
 
 
 class Body:
     """A reply's decoded body, collected piece by piece; raises `ContractError` for more than 8 MiB.
 
-    Also for an encoding that was not asked for: the service would send it again the next time.
+    Also for an encoding that was not asked for: the service would send it again the next time. It is decoded here,
+    because the HTTP libraries do not agree on how gzip may be spelled: httpx takes "x-gzip" for nothing encoded.
     """
 
     def __init__(self, request: Request, encoding: str) -> None:
         self._request = request
         self.content = bytearray()
-        if encoding.strip().lower() not in ("", "identity", "gzip"):
+        named = (one.strip() for one in encoding.lower().split(","))
+        codings = [one for one in named if one not in ("", "identity")]
+        if codings not in ([], ["gzip"], ["x-gzip"]):
             raise self._refused("the reply has an encoding that was not asked for (only gzip is)")
+        self._gzip = zlib.decompressobj(zlib.MAX_WBITS | 16) if codings else None
 
     def add(self, piece: bytes) -> None:
-        """Add a piece."""
-        if len(self.content) + len(piece) > LARGEST_REPLY:
+        """Add a piece as it was received; raise `BrokenGzip` if it cannot be unpacked."""
+        try:
+            # One byte more than is read shows that there is more, and a bomb is unpacked no further.
+            room = LARGEST_REPLY + 1 - len(self.content)
+            decoded = self._gzip.decompress(piece, room) if self._gzip else piece
+        except zlib.error:
+            raise BrokenGzip("") from None
+        if len(self.content) + len(decoded) > LARGEST_REPLY:
             problem = f"the reply is larger than {LARGEST_REPLY // 2**20} MiB, the most that is read"
             raise self._refused(problem, ReplyTooLarge)
-        self.content += piece
+        self.content += decoded
 
     def _refused(self, problem: str, kind: type[ContractError] = ContractError) -> ContractError:
         error = kind(self._request.operation, "", problem, "(not shown)")
@@ -184,32 +225,61 @@ def built(address: Address, request: Request, access: str | None, **extensions: 
     )
 
 
-def reachable(settings: Settings) -> dict[HostName, Address]:
-    """Return the addresses of the two hosts; raise `ConfigurationError` for one that cannot be reached."""
-    hosts = {name: settings.address(name) for name in get_args(HostName)}
-    for address in hosts.values():
+def reachable(settings: Settings) -> dict[HostName, Way]:
+    """Return the ways to the two hosts; raise `ConfigurationError` for one that cannot be gone as it is set up."""
+    ways = {name: way_to(settings.address(name)) for name in get_args(HostName)}
+    for way in ways.values():
         try:
-            _ = httpx.URL(address.url).host  # finds impossible names that the settings let through
+            # Both find impossible names that the settings let through; the second is what looks up a name.
+            url = httpx.URL(way.address.url)
+            _ = url.host, url.raw_host.decode().encode("idna")
         except (httpx.InvalidURL, ValueError):
-            raise ConfigurationError(address.setting, "is not an address that can be reached") from None
-    return hosts
+            raise ConfigurationError(way.address.setting, "is not an address that can be reached") from None
+        if way.proxy is not None:
+            _proxy(way.proxy)
+    if tls_is_named() and any(way.encrypted for way in ways.values()):
+        tls()
+    return ways
+
+
+def tls() -> ssl.SSLContext:
+    """Return TLS as the environment wants it, or else with the authorities that the library brings."""
+    return tls_context(lambda: httpx.create_ssl_context(trust_env=False))
+
+
+def _proxy(proxy: Proxy, context: ssl.SSLContext | None = None) -> httpx.Proxy:
+    with suppress(httpx.InvalidURL, ValueError):
+        made = httpx.Proxy(proxy.url, ssl_context=context if proxy.scheme == "https" else None)
+        _ = made.url.host  # finds impossible names
+        return made
+    # Not within a block that handles the library's error, whose frames hold the password.
+    raise refused_proxy(proxy)
 
 
 _Client = TypeVar("_Client", httpx.Client, httpx.AsyncClient)
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS, keepalive_expiry=IDLE)
 
 
-def new_client(kind: type[_Client], settings: Settings) -> _Client:
+def new_client(kind: type[_Client], ways: Collection[Way]) -> _Client:
     """Return a client of the library that keeps no cookie, follows no redirect and queues no request."""
-    urls = [httpx.URL(one.url) for one in reachable(settings).values()]
-    own = {url.netloc.decode() for url in urls if is_loopback(url.host)}
+    encrypted = any(way.encrypted for way in ways)
+    # Loading certificates costs 30 ms. Without TLS none are needed, and this context trusts nobody.
+    context = tls() if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    transport: Any = httpx.HTTPTransport if kind is httpx.Client else httpx.AsyncHTTPTransport
+    mounts = {
+        f"all://{httpx.URL(way.address.url).netloc.decode()}": transport(
+            verify=context, trust_env=False, limits=_LIMITS, proxy=_proxy(way.proxy, context)
+        )
+        for way in ways
+        if way.proxy is not None
+    }
     return kind(
-        # Loading certificates costs 30 ms. Without TLS none are needed, and this context trusts nobody.
-        verify=any(url.scheme == "https" for url in urls) or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS),
+        verify=context,
+        trust_env=False,
+        limits=_LIMITS,
         follow_redirects=False,
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-        # These win over the environment's HTTP_PROXY and ALL_PROXY, which would see the token.
-        mounts={f"all://{host}": None for host in own},
+        mounts=mounts,
     )
 
 
@@ -229,8 +299,8 @@ in_child(_close_copies)
 class Pool:
     """The connections of a process's main thread, or of its other threads; at most `MAX_CONNECTIONS` in use at once."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.client = new_client(httpx.Client, settings)
+    def __init__(self, ways: Collection[Way]) -> None:
+        self.client = new_client(httpx.Client, ways)
         # No semaphore: a Ctrl-C between two lines of Python's own would keep its lock for good.
         self.slots: SimpleQueue[None] = SimpleQueue()
         for _ in range(MAX_CONNECTIONS):
@@ -242,7 +312,7 @@ class Transport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._hosts = reachable(settings)
+        self._ways = reachable(settings)
         self._closed = False
         self._pools: dict[tuple[int, bool], Pool] = {}
         # A client that was dropped without `close` leaves no socket behind. At the interpreter's exit they close by
@@ -256,35 +326,58 @@ class Transport:
         reply that is larger than 8 MiB or in an encoding that was not asked for.
         """
         timeout, whole = limits(self._settings, within)
-        pool, address = self._pool(), self._hosts[request.host]
-        with mapped_errors(address, timeout, whole) as due:
-            try:
-                pool.slots.get(timeout=timeout)
-            except Empty:
-                raise httpx.PoolTimeout("") from None
-            try:
-                return self._exchange(pool.client, address, request, access, timeout, due, within is not None)
-            except Exception:
-                raise
-            except BaseException:
-                # Ctrl-C between two steps of the library can leave its locks held and a connection half used, and the
-                # next request would hang: it makes a new pool.
-                self._pools.pop(_process_and_kind(), None)
-                raise
-            finally:
-                pool.slots.put(None)
+        pool, way = self._pool(), self._ways[request.host]
+        due, before = monotonic() + whole, our_request.set(True)
+        try:
+            return self._lent(pool, way.address, request, access, timeout, due, within is not None)
+        except LIBRARY as error:
+            failed = outcome(error, way, timeout, whole, late=monotonic() >= due)
+        finally:
+            our_request.reset(before)
+        raise failed
 
     def close(self) -> None:
         """Close every connection of this process."""
         self._closed = True
         _close_own(self._pools)
 
+    @property
+    def proxies(self) -> Mapping[HostName, str]:
+        """The proxies on the ways to the two hosts."""
+        return proxies(self._ways)
+
     def _pool(self) -> Pool:
         if self._closed:
             raise SessionError(CLIENT_CLOSED)
         # No lock, which a fork could leave locked; of two pools made at once one is dropped before it connects.
         here = _process_and_kind()
-        return self._pools.get(here) or self._pools.setdefault(here, Pool(self._settings))
+        return self._pools.get(here) or self._pools.setdefault(here, Pool(self._ways.values()))
+
+    def _lent(
+        self,
+        pool: Pool,
+        address: Address,
+        request: Request,
+        access: str | None,
+        timeout: float,
+        due: float,
+        hurried: bool,
+    ) -> Reply:
+        try:
+            pool.slots.get(timeout=timeout)
+        except Empty:
+            raise httpx.PoolTimeout("") from None
+        try:
+            return self._exchange(pool.client, address, request, access, timeout, due, hurried)
+        except Exception:
+            raise
+        except BaseException:
+            # Ctrl-C between two steps of the library can leave its locks held and a connection half used, and the
+            # next request would hang: it makes a new pool.
+            self._pools.pop(_process_and_kind(), None)
+            raise
+        finally:
+            pool.slots.put(None)
 
     def _exchange(
         self,
@@ -311,8 +404,8 @@ class Transport:
         with closing(client.send(message, stream=True)) as response:
             if (stream := response.extensions.get("network_stream")) is not None:  # a cassette has none
                 _streams.add(stream)
-            body = Body(request, encoding := response.headers.get("content-encoding", ""))
-            for piece in response.iter_bytes() if encoding else response.iter_raw():  # which is faster
+            body = Body(request, response.headers.get("content-encoding", ""))
+            for piece in response.iter_raw():
                 body.add(piece)
                 if monotonic() >= due:
                     raise httpx.ReadTimeout("")

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import ssl
 import time
+from importlib import import_module
+from importlib.util import find_spec
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 from attrs import frozen
@@ -17,6 +22,17 @@ from pipeline.swagger_page import follow, read_page
 HEADER = re.compile(r"([!#$%&'*+.^_`|~\w-]+):[ \t]*([\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?)", re.ASCII)
 REDIRECTS = 10
 LARGEST = 20 * 2**20  # bytes; ten times the largest documents of such services
+OF_TLS = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
+# For a SOCKS proxy httpx needs one more package, whose errors it lets through.
+OF_SOCKS: tuple[type[Exception], ...] = (import_module("socksio").SOCKSError,) if find_spec("socksio") else ()
+LIBRARY: tuple[type[Exception], ...] = (
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    httpx.StreamError,
+    OSError,
+    ValueError,
+    *OF_SOCKS,
+)
 BY_HAND = "save the document by hand and give the file"
 # Only what is sent may come back, so that one packed piece of 64 KiB cannot become more than 64 MiB.
 ASKED = {"Accept-Encoding": "gzip", "Accept": "*/*", "User-Agent": "puzzel-chat-regenerate"}
@@ -72,22 +88,23 @@ class _Reader:
             return asyncio.run(self._within_the_limit()), self._at
         except (TimeoutError, httpx.TimeoutException):
             told = f"did not answer in whole within {self._limit:g} s: check the network and run again, or {BY_HAND}"
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError) as error:
-            told = _reason(error)
+        except LIBRARY as error:
+            told = _reason(error, _proxy(self._at)[0])
         # The cause's frames hold the secret header, so it is told and not kept.
         raise PipelineError(f"{shown(self._at)} {told}.")
 
     async def _within_the_limit(self) -> bytes:
-        # A proxy would see the secret header of an address on this machine.
-        client = httpx.AsyncClient(headers=ASKED, timeout=self._limit, trust_env=not is_loopback(self._at))
-        async with asyncio.timeout(max(0.0, self._ends - time.monotonic())), client:
-            return await self._through_redirects(client)
+        async with asyncio.timeout(max(0.0, self._ends - time.monotonic())):
+            return await self._through_redirects()
 
-    async def _through_redirects(self, client: httpx.AsyncClient) -> bytes:
+    async def _through_redirects(self) -> bytes:
         for _ in range(REDIRECTS + 1):
             secret = self._secret if origin(self._at) == origin(self._asked) else {}
             # The library would follow too, but read a redirect's body whatever its size, and lend the header.
-            async with client.stream("GET", self._at, headers=secret) as response:
+            async with (
+                _client(self._at, self._limit) as client,
+                client.stream("GET", self._at, headers=secret) as response,
+            ):
                 if response.status_code == httpx.codes.OK:
                     return await _body(response, shown(self._at))
                 if not response.has_redirect_location:
@@ -96,6 +113,36 @@ class _Reader:
             if origin(self._at) != origin(self._asked):
                 self._secret = {}
         raise PipelineError(f"{shown(self._at)} redirects more than {REDIRECTS} times, or in a circle: {BY_HAND}.")
+
+
+def _client(address: str, limit: float) -> httpx.AsyncClient:
+    """Return a client for one address. Raises `PipelineError` naming the variable that is used there and wrong."""
+    variable, proxy = _proxy(address)
+    encrypted = address.lower().startswith("https:") or (proxy or "").lower().startswith("https:")
+    try:
+        context = httpx.create_ssl_context() if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    except OSError as error:
+        wrong = " or ".join(name for name in OF_TLS if os.environ.get(name))
+        why = "no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror
+        raise PipelineError(f"{wrong or 'OPENSSL_CONF'} cannot be used ({why}): correct it, or unset it.") from None
+    try:
+        return httpx.AsyncClient(headers=ASKED, timeout=limit, trust_env=False, proxy=proxy, verify=context)
+    except ImportError:
+        told = "names a SOCKS proxy, which needs a package: pip install 'httpx[socks]'"
+    except (httpx.InvalidURL, ValueError):
+        told = "names no proxy that can be used: write it as http://host:port, or socks5:// for SOCKS, or unset it"
+    raise PipelineError(f"{variable} {told}.")
+
+
+def _proxy(address: str) -> tuple[str, str | None]:
+    """Return the proxy for an address and its variable; none on this machine, where it would see a secret header."""
+    named, (scheme, host, port) = getproxies(), origin(address)
+    kind = next((kind for kind in (scheme, "all") if named.get(kind)), None)
+    if kind is None or is_loopback(address) or proxy_bypass(f"{host}:{port}"):
+        return "", None
+    url = named[kind].strip()
+    variable = next((name for name in os.environ if name.lower() == f"{kind}_proxy"), f"{kind}_proxy".upper())
+    return variable, url if "://" in url else f"http://{url}"
 
 
 def _refusal(response: httpx.Response, *, sent: bool) -> str:
@@ -140,10 +187,12 @@ def _read_file(address: str) -> bytes:
     return data
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, httpx.ConnectError | httpx.ProxyError):
+def _reason(error: Exception, variable: str) -> str:
+    if isinstance(error, (httpx.ConnectError, httpx.ProxyError, *OF_SOCKS)):
         told = brief(str(error) or type(error).__name__)
         step = "set SSL_CERT_FILE" if "CERTIFICATE" in told else "set HTTPS_PROXY if there is a proxy"
+        if variable and "CERTIFICATE" not in told:
+            return f"cannot be reached through the proxy of {variable} ({told}): check that variable, or NO_PROXY"
         return f"cannot be reached ({told}): check the address, its port and the network, or {step}"
     if isinstance(error, httpx.InvalidURL | UnicodeError):
         return "is no address that can be asked for: correct it"

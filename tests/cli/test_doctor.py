@@ -8,6 +8,7 @@ import re
 import pytest
 
 from puzzel_chat import operations
+from puzzel_chat._clock import Clock
 from puzzel_chat.cli._doctor import shown_settings
 from puzzel_chat.sandbox import NOTICE, Sandbox
 
@@ -117,7 +118,7 @@ def test_the_doctor_tells_a_refused_token(cli: Run) -> None:
     with Sandbox(pace=0, client_secret=SECRET) as centre:
         ran = cli("doctor", at=centre)
     assert ran.code == 2
-    assert re.search(r"FAILED +token +client_id: ", ran.out)
+    assert re.search(r"FAILED +token +solution_id: ", ran.out)
 
 
 @pytest.mark.parametrize(
@@ -139,3 +140,61 @@ def test_an_ordinary_address_is_shown_as_it_is() -> None:
     }
     assert rows["base_url"] == "https://chat.example:8443/eu"
     assert rows["client_secret"] == "set"
+
+
+WRONG = {
+    "ALL_PROXY": ("socks://ada:pa55word@p.example:1", "ALL_PROXY: 'socks://***@p.example:1'"),
+    "SSL_CERT_FILE": ("nowhere.pem", "SSL_CERT_FILE: 'nowhere.pem' cannot be used"),
+    "SSLKEYLOGFILE": ("/nowhere/keys", "SSLKEYLOGFILE: '/nowhere/keys' cannot be used"),
+    "https_proxy": ("http://[::1", "https_proxy: 'http://[::1' is no address"),
+}
+
+
+@pytest.mark.parametrize("variable", WRONG)
+@pytest.mark.parametrize("command", [["doctor"], ["queue", "1"], ["chat", "q_support"], ["probe"]])
+def test_a_variable_that_cannot_be_used_is_told_without_a_traceback(
+    cli: Run, monkeypatch: pytest.MonkeyPatch, command: list[str], variable: str
+) -> None:
+    """Every command names it, as a wrong setting."""
+    bare(monkeypatch)
+    monkeypatch.setenv(variable, WRONG[variable][0])
+    ran = cli(*command, "--region", "uk", "--solution-id", "7")
+    told = " ".join((ran.out + ran.err).split())
+    assert ran.code == 2
+    assert WRONG[variable][1] in told
+    assert "Traceback" not in told
+    assert "pa55word" not in told
+
+
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the proxies and certificates of this machine."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.mark.parametrize("variable", WRONG)
+def test_a_contact_centre_of_this_machine_does_not_mind(
+    cli: Run, centre: Sandbox, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """What is not used on the way there cannot hurt."""
+    monkeypatch.setenv(variable, WRONG[variable][0])
+    assert cli("doctor", at=centre).code == 0
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY", "https_proxy"])
+def test_the_doctor_goes_through_the_proxy_that_the_client_uses(
+    cli: Run, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """It names the proxy and its variable, and tries nothing past it."""
+    monkeypatch.setattr(Clock, "uniform", lambda self, low, high: low)
+    bare(monkeypatch)
+    monkeypatch.setenv(variable, "http://ada:pa55word@127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "::1/128")
+    ran = cli("doctor", "--json", "--base-url", "https://chat.example", "--solution-id", "7")
+    records = [json.loads(line) for line in ran.out.splitlines()]
+    steps = {row["step"]: row["told"] for row in records if "step" in row and "told" in row}
+    assert (ran.code, list(steps)) == (1, ["network", "token"])
+    assert steps["network"] == f"goes through the proxy 127.0.0.1:1 ({variable})"
+    assert f"could not connect to the proxy 127.0.0.1:1 ({variable}) on the way to chat.example:443" in steps["token"]
+    assert "pa55word" not in ran.out + ran.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -46,7 +47,7 @@ def test_a_wrong_secret_is_named_and_never_shown(cli: Run) -> None:
         ran = cli("queue", "27501", at=centre, env={"PUZZEL_CHAT_CLIENT_SECRET": "wr0ng-s3cret"})
     assert ran.code == 2
     assert "client_secret" in one_error(ran)
-    assert "--client-id, PUZZEL_CHAT_CLIENT_ID" in one_error(ran)
+    assert "--client-secret, PUZZEL_CHAT_CLIENT_SECRET" in one_error(ran)
     assert "wr0ng-s3cret" not in ran.out + ran.err
 
 
@@ -136,3 +137,16 @@ def test_durations_and_times_read_well() -> None:
     now = datetime(2026, 11, 23, 12, tzinfo=UTC).astimezone()
     assert "2026" not in clock_time(now + timedelta(minutes=5), now)
     assert "2026" in clock_time(now + timedelta(days=1), now)
+
+
+@pytest.mark.parametrize("zone", ["UTC-14", "UTC+12", "UTC"])
+@pytest.mark.parametrize("moment", [datetime.min, datetime.max])
+def test_a_moment_without_a_local_time_is_told_all_the_same(
+    moment: datetime, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither end of Python's calendar breaks a command, east or west of Greenwich."""
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", zone)
+        time.tzset()
+        assert str(moment.year) in clock_time(moment.replace(tzinfo=UTC), datetime(2026, 11, 23, tzinfo=UTC))
+    time.tzset()

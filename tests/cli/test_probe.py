@@ -308,7 +308,8 @@ def test_a_refused_token_names_the_setting(cli: Run) -> None:
     with Sandbox(pace=0, client_secret="right") as centre:
         ran = cli("probe", at=centre)
         assert (ran.code, centre.stats().requests) == (2, {"connectToken": 1})
-    assert "--client-id" in one_error(ran)
+    assert "--solution-id" in one_error(ran)
+    assert "client_id" in one_error(ran)
 
 
 @pytest.mark.parametrize("number", quick_only([signal.SIGINT], [signal.SIGINT, signal.SIGTERM]))

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 from typing import Any
+from unicodedata import category
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from hostile import Asked, Said, Service
 from puzzel_chat import PuzzelChat
 from puzzel_chat._wire.replies import event
-from puzzel_chat.cli._output import Output, one_line
+from puzzel_chat.cli._output import Output, one_line, printable
 from puzzel_chat.cli._sandbox import HappeningPrinter
 from puzzel_chat.cli._ui import event_record, event_text
 from puzzel_chat.sandbox import Happening, Sandbox
@@ -49,9 +50,12 @@ ITEMS: list[dict[str, Any]] = [
 ]
 
 
-def safe(text: str) -> bool:
+STEERING, JOINERS = ("Cc", "Cf", "Cs", "Zl", "Zp"), "\u200c\u200d"
+
+
+def safe(text: str, kept: str = "\n" + JOINERS) -> bool:
     """Whether a terminal shows this and does nothing else."""
-    return all(one.isprintable() or one in "\n" for one in text)
+    return all(one in kept or category(one) not in STEERING for one in text)
 
 
 ROUTED: list[str] = []
@@ -152,9 +156,30 @@ def test_no_text_steers_a_terminal(text: str, document: dict[str, str]) -> None:
         Output().say(text)
         Output(json=True).record({"text": text, "raw": document})
     told = out.getvalue()
-    assert all(one.isprintable() or one in "\n\t" for one in told)
+    assert safe(told, "\n\t" + JOINERS)
     assert json.loads(told.rstrip("\n").rpartition("\n")[2]) == {"text": text, "raw": document}
-    assert one_line(text).isprintable()
+    assert safe(one_line(text), JOINERS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["10\u00a0000 \u202f", "\U0001faea \U0001fac8", "\U0001f469\u200d\U0001f4bb", "\ue0b0", "\u0645\u06cc\u200c\u062e"],
+    ids=ascii,
+)
+def test_what_people_write_is_printed(text: str) -> None:
+    """Wide spaces, joiners, letters of a font and emoji newer than this Python: lines have them, and so has JSON."""
+    assert printable(text) == text
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        Output().say(text)
+        Output(json=True).record({"text": text})
+    line, record = out.getvalue().splitlines()
+    assert (line, json.loads(record)) == (text, {"text": text})
+
+
+def test_one_line_keeps_words_apart() -> None:
+    """Whatever ends a line in what the service says is a space."""
+    assert one_line("a\rb\x0bc\u2028d\x85e\r\n\x1b f") == "a b c d e f"
 
 
 @given(words, words, words)
@@ -170,5 +195,5 @@ def test_no_event_steers_a_terminal(name: str, content: str, kind: str) -> None:
         found = event(item)
         text = event_text(found)
         assert text is not None or item["type"] == kind
-        assert all(one.isprintable() or one in "\n\t" for one in (text.plain if text else ""))
+        assert safe(text.plain if text else "", "\n\t" + JOINERS)
         assert event_record(found)["event"] == type(found).__name__

@@ -423,3 +423,48 @@ def test_a_configuration_that_is_none_is_told(site: Site, body: str) -> None:
     """What is at configUrl must be settings, or there is nothing to go by."""
     site.serve("/config", body)
     assert refused(site.serve("/", page('SwaggerUIBundle({configUrl: "config"})')))
+
+
+WRONG = {
+    "HTTPS_PROXY": ("socks://p.example:1", "HTTPS_PROXY names no proxy that can be used: write it as http://host:port"),
+    "ALL_PROXY": ("http://p.example:x", "ALL_PROXY names no proxy that can be used"),
+    "SSL_CERT_FILE": ("nowhere.pem", "SSL_CERT_FILE cannot be used (No such file or directory): correct it"),
+    "SSLKEYLOGFILE": ("/nowhere/keys", "SSLKEYLOGFILE cannot be used (No such file or directory): correct it"),
+}
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is set but what a test sets."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize("variable", WRONG)
+def test_a_wrong_variable_is_named_and_not_the_address(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """The address is right; what the environment says of the way there is not."""
+    value, told = WRONG[variable]
+    monkeypatch.setenv(variable, value)
+    assert refused("https://spec.example/v1.json").startswith(told)
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize("variable", WRONG)
+def test_a_wrong_variable_does_not_hurt_this_machine(
+    monkeypatch: pytest.MonkeyPatch, site: Site, variable: str
+) -> None:
+    """Neither proxy nor certificates are used here."""
+    monkeypatch.setenv(variable, WRONG[variable][0])
+    assert taken(site.serve("/v1.json", JSON)).data == JSON.encode()
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "http://proxy.invalid:3128", "socks5://127.0.0.1:1"])
+def test_a_proxy_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    """By its variable, and with the way around it."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    told = refused("https://spec.example/v1.json")
+    assert told.startswith("https://spec.example/v1.json cannot be reached through the proxy of HTTPS_PROXY (")
+    assert told.endswith("check that variable, or NO_PROXY.")

@@ -72,6 +72,10 @@ def tenant_ids(scenario: Scenario) -> tuple[str, str, str]:
     queue = [os.environ.get(f"PUZZEL_CHAT_{name}", "") for name in ("QUEUE_KEY", "VISUAL_QUEUE_ID")]
     if not all(queue):
         pytest.fail("a tenant's queue is named by PUZZEL_CHAT_QUEUE_KEY and PUZZEL_CHAT_VISUAL_QUEUE_ID", pytrace=False)
+    if queue[0] == queue[1]:
+        pytest.fail(
+            "record from a queue whose key and visual queue id differ: the cassettes tell them apart", pytrace=False
+        )
     return queue[0], queue[1], f"{scenario.name}-{RUN}"
 
 

@@ -180,7 +180,7 @@ def wrong_secret(stage: Stage) -> None:
     """A refused client names the settings to look at, and not the secret."""
     with pytest.raises(ConfigurationError) as raised:
         stage.chat.connect()
-    assert raised.value.setting == "client_id"
+    assert raised.value.setting == "client_secret"
     assert "client_secret" in str(raised.value)
     assert SECRET not in str(raised.value)
 

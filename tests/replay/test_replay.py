@@ -166,4 +166,11 @@ def test_the_sandbox_still_says_the_same(name: str, tmp_path: Path, puzzel_time:
     path = tmp_path / "today.yaml"
     with cassette(path, "all"):
         play_on_sandbox(scenario, puzzel_time)
-    assert ReadableYaml.deserialize(path.read_text()) == committed
+    assert without_phrases(ReadableYaml.deserialize(path.read_text())) == without_phrases(committed)
+
+
+def without_phrases(tape: dict[str, Any]) -> dict[str, Any]:
+    """Take away the words beside each status, which differ from one Python to another (422)."""
+    for one in tape["interactions"]:
+        del one["response"]["status"]["message"]
+    return tape

@@ -62,10 +62,15 @@ Run = Callable[..., Program]
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """A contact centre whose agents answer at once, but in the queue `silent`."""
-    with Sandbox(script="helpful", pace=0, token_life=2) as sandbox:
+    # An exit uses the token at hand, which must live as long as a slow machine takes to get there.
+    with Sandbox(script="helpful", pace=0, token_life=getattr(request, "param", 900)) as sandbox:
         yield sandbox
+
+
+refreshing = pytest.mark.parametrize("sandbox", [2], indirect=True)
+"""Tokens are refreshed meanwhile."""
 
 
 @pytest.fixture
@@ -129,12 +134,14 @@ def test_the_exit_of_a_forked_child_ends_nothing(run: Run, sandbox: Sandbox) -> 
 
 
 @pytest.mark.slow
+@refreshing
 def test_an_exit_in_the_middle_of_a_refresh(run: Run, sandbox: Sandbox) -> None:
     """A token endpoint that hangs holds up the exit for no more than five seconds."""
     sandbox.faults(Fault.latency(600, "connectToken", skip=1))
     assert run("refresh", SHORT).ends() == 0
 
 
+@refreshing
 def test_a_refresh_lands_before_the_exit(sandbox: Sandbox, tmp_path: Path) -> None:
     """A token that the service has replaced while the program ends is written for the next one."""
     sandbox.faults(Fault.latency(0.7, "connectToken", skip=1))

@@ -11,8 +11,8 @@ from email.utils import parsedate_to_datetime
 import httpx
 import pytest
 
-from bare import Customer
-from puzzel_chat.sandbox import Fault, Sandbox
+from bare import Customer, texts
+from puzzel_chat.sandbox import SEMANTICS, Fault, Sandbox, Semantics
 from waiting import until
 
 
@@ -53,6 +53,61 @@ def test_error_statuses_come_before_the_effect(sandbox: Sandbox, customer: Custo
     assert (reply.status_code, reply.headers["Content-Type"]) == (status, kind)
     assert "Retry-After" not in reply.headers
     assert customer.route().status_code == 202
+
+
+@pytest.mark.parametrize("status", [204, 304])
+@pytest.mark.parametrize("semantics", SEMANTICS)
+def test_a_status_without_a_body_takes_no_message_along(status: int, semantics: Semantics) -> None:
+    """204 and 304 say nothing at all, and what there is to tell comes with the next poll, whatever a poll means."""
+    with Sandbox(script="manual", pace=0, semantics=semantics) as sandbox, closing(Customer(sandbox)) as customer:
+        customer.route()
+        customer.say("one")
+        sandbox.faults(Fault.status(status, "pollConversation", times=2))
+        for reply in (customer.poll(), customer.poll()):
+            assert (reply.status_code, reply.content) == (status, b"")
+            assert not {"Content-Type", "Location", "Content-Length"} & set(reply.headers)
+        assert texts(customer.poll()) == ["one"]
+        assert sandbox.stats().faults == 2
+
+
+@pytest.mark.parametrize("semantics", SEMANTICS)
+def test_an_end_in_a_lost_reply(semantics: Semantics) -> None:
+    """The first reply that tells an end is lost, and no other one; only under "drain" it never comes again."""
+    with Sandbox(script="manual", pace=0, semantics=semantics) as sandbox, closing(Customer(sandbox)) as customer:
+        customer.route()
+        sandbox.faults(Fault.lost_end(), Fault.status(500, "sendMessage"))
+        assert customer.say("lost").status_code == 500
+        sandbox.agent("chat").accept()
+        sandbox.agent("chat").say("one")
+        assert texts(customer.poll()) == ["one"]
+        sandbox.agent("chat").end()
+        assert sandbox.stats().faults == 1
+        with pytest.raises(httpx.RemoteProtocolError):
+            customer.poll(2)
+        told = [message.get("event") for message in customer.poll(2).json()["messages"]]
+        assert ("ConversationEnded" in told) == (semantics != "drain")
+        assert customer.poll(2).status_code == 200
+        assert sandbox.stats().faults == 2
+
+
+def test_the_ends_of_several_chats_are_lost_one_by_one(sandbox: Sandbox, customer: Customer) -> None:
+    """Each conversation's end has a first telling of its own."""
+    sandbox.faults(Fault.lost_end())
+    for key in ("a", "b"):
+        customer.route(key)
+        customer.end(key)
+        with pytest.raises(httpx.RemoteProtocolError):
+            customer.poll()
+    assert [message["conversationId"] for message in customer.poll().json()["messages"]] == ["a", "b"]
+
+
+def test_a_rate_of_lost_ends(sandbox: Sandbox, customer: Customer) -> None:
+    """With a rate an end may come through at the first telling, and is not lost later."""
+    sandbox.faults(Fault.lost_end(rate=0.0))
+    customer.route()
+    customer.end()
+    assert customer.poll().status_code == 200
+    assert sandbox.stats().faults == 0
 
 
 def test_error_status_after_the_effect(sandbox: Sandbox, customer: Customer) -> None:

@@ -424,11 +424,11 @@ def test_tasks_that_begin_at_once_change_nothing() -> None:
         asyncio.get_running_loop().set_task_factory(make)
         kept = Kept()
 
-        def keeping(conversation: AsyncConversation, event: Event) -> Any:
+        async def keeping(conversation: AsyncConversation, event: Event) -> None:
             loop.remove(conversation)
             if not isinstance(event, ConversationEnded):
                 loop.add(conversation, keeping)
-            return kept.coroutine(conversation, event)
+            await kept.coroutine(conversation, event)
 
         async with chats(sandbox, 3) as opened, PollingLoop(fast=False) as loop:
             for conversation in opened:

@@ -38,6 +38,18 @@ def test_processes_share_one_session_under_faults() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("expire", [0.05, 0.1])
+def test_processes_share_one_session_whose_tokens_are_revoked_by_force(expire: float) -> None:
+    """A call whose token was revoked on its way is sent again with a newer one, and again when that one was, too."""
+    came = run(processes=4, lives=8, expire=expire, seconds=100)
+    assert came.errors == ()
+    assert (came.failed, came.refused, came.reuse) == (0, 0, 0)
+    assert came.good
+    assert came.refreshes > came.lives
+    assert came.expired > 0
+
+
+@pytest.mark.slow
 def test_the_run_prints_its_table_and_fails_when_a_life_goes_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     """The figures are a Markdown table, and a run that takes too long is no success."""
     assert soak(["--processes", "2", "--lives", "2", "--seconds", "100"]) == 0

@@ -315,7 +315,7 @@ def test_a_wrong_secret(connect: Connect) -> None:
     with Sandbox(client_secret="right", pace=0.02) as sandbox:
         chat = connect(**settings(sandbox, client_secret="wrong-as-can-be"))
         with pytest.raises(
-            ConfigurationError, match="client_id: the service does not accept this client_id, or this client_secret"
+            ConfigurationError, match=r"client_secret: the service does not accept this client .*then client_id"
         ) as caught:
             chat.connect()
         assert "wrong-as-can-be" not in repr(caught.value)
@@ -333,7 +333,9 @@ def test_an_unreachable_host(connect: Connect, puzzel_time: VirtualTime) -> None
             ({**good, "identity_url": missing["identity_url"]}, "identity", "identity_url"),
             ({**good, "base_url": missing["base_url"]}, "communication", "base_url"),
         ):
-            with pytest.raises(TransportError, match=rf"127\.0\.0\.1 \({setting}\); check that setting") as caught:
+            with pytest.raises(
+                TransportError, match=rf"127\.0\.0\.1:\d+ \({setting}\): .*; check that setting"
+            ) as caught:
                 connect(**address).connect().queue_info(sandbox.visual_queue_id)
             assert (caught.value.host, caught.value.sent, caught.value.attempts) == (host, "no", 3)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -11,12 +12,13 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from importlib.machinery import ModuleSpec
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from bare import Customer, texts
-from puzzel_chat.sandbox import NOTICE, Fault, Happening, Sandbox, Semantics, Status
+from puzzel_chat.sandbox import NOTICE, AfterEnd, Answer, Fault, Happening, Sandbox, Semantics, Status
 from puzzel_chat.sandbox._contract import IDENTITY, ROUTES
 from puzzel_chat.sandbox._desk import HANDLERS
 from waiting import until
@@ -301,6 +303,33 @@ def test_keep_alive(sandbox: Sandbox) -> None:
     assert made.count("connection.connect_tcp.complete") == 1
 
 
+@pytest.mark.parametrize("way", ["closes", "resets"])
+@pytest.mark.parametrize(
+    "cut",
+    [
+        "Content-Length: 90\r\n\r\n",
+        "Content-Length: 90\r\n\r\ngrant_type=visi",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\ngrant\r\n",
+    ],
+    ids=["before its body", "in its body", "between two chunks"],
+)
+def test_a_client_that_leaves_is_no_error(
+    sandbox: Sandbox, customer: Customer, caplog: pytest.LogCaptureFixture, cut: str, way: str
+) -> None:
+    """Who goes away in the middle of a request has asked for nothing: nothing is logged, and the others go on."""
+    issued = sandbox.stats().tokens_issued
+    address = urlsplit(sandbox.identity_url)
+    with socket.create_connection((address.hostname or "", address.port or 0)) as leaving:
+        if way == "resets":
+            leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        form = "Content-Type: application/x-www-form-urlencoded\r\n"
+        leaving.sendall(f"POST /connect/token HTTP/1.1\r\nHost: x\r\n{form}{cut}".encode())
+        assert customer.route().status_code == 202  # by then the server waits for the rest
+    assert [customer.refresh().status_code, customer.status().status_code] == [200, 200]
+    assert sandbox.stats().tokens_issued == issued + 1
+    assert not caplog.records
+
+
 def test_restart_on_the_same_port(sandbox: Sandbox, customer: Customer) -> None:
     """A restart keeps both addresses and the sessions, or drops the sessions when it forgets."""
     customer.route()
@@ -323,6 +352,100 @@ def poll_in_vain(customer: Customer) -> None:
     """Poll a sandbox that goes down meanwhile."""
     with pytest.raises(httpx.TransportError):
         customer.poll()
+
+
+@pytest.mark.parametrize("semantics", ["history", "cursor", "drain"])
+def test_ids_that_begin_again(semantics: Semantics) -> None:
+    """After a restart that numbers anew an old id comes again for a later message; an edit is of the later one."""
+    with Sandbox(script="manual", pace=0, semantics=semantics) as sandbox, closing(Customer(sandbox)) as customer:
+        customer.route()
+        sandbox.agent("chat").accept()
+        first = sandbox.agent("chat").say("one")
+        seen = customer.poll().json()
+        sandbox.restart(renumber=True)
+        sandbox.agent("chat").typing()
+        again = sandbox.agent("chat").say("two")
+        assert again == first
+        known = ["one"] if semantics == "history" else []
+        seen = customer.poll(seen["cursor"])
+        assert texts(seen) == [*known, "two"]
+        sandbox.agent("chat").edit(again, "three")
+        assert texts(customer.poll(seen.json()["cursor"])) == [*known, "three"]
+    stored = [(entry.id, entry.version, entry.life) for entry in sandbox.ledger()["chat"] if entry.type == "Text"]
+    assert stored == [(first, 1, 0), (first, 1, 1), (first, 2, 1)]
+
+
+def test_an_edit_after_the_ids_began_again_may_be_of_an_old_message(sandbox: Sandbox, customer: Customer) -> None:
+    """What was said before stays what it is, with its id, its time and its place in the history."""
+    sandbox.set_semantics("history")
+    customer.route()
+    sandbox.agent("chat").accept()
+    first = sandbox.agent("chat").say("one")
+    sandbox.restart(renumber=True)
+    sandbox.agent("chat").edit(first, "one, put better")
+    sandbox.agent("chat").say("two")
+    assert texts(customer.poll()) == ["one, put better", "two"]
+
+
+def test_all_access_tokens_expire_at_once(sandbox: Sandbox, customer: Customer) -> None:
+    """Every session's access token is refused from then on, and each goes on with its refresh token."""
+    with closing(Customer(sandbox)) as other:
+        sandbox.expire_tokens()
+        for one in (customer, other):
+            assert one.poll().status_code == 401
+            one.bear(one.refresh().json())
+            assert one.poll().status_code == 200
+    assert sandbox.stats().reuse_detected == 0
+
+
+@pytest.mark.parametrize(("after_end", "status", "code"), [
+    ("same", 200, None), ("cancelled", 200, None), ("not-found", 404, "ConversationNotFound"),
+    ("gone", 410, "ConversationEnded"),
+])  # fmt: skip
+def test_what_becomes_of_a_chat_that_has_ended(after_end: AfterEnd, status: int, code: str | None) -> None:
+    """Some services still answer as before, some say Cancelled, and some no longer know it, after a while."""
+    clock = [1_790_000_000.0]
+    with Sandbox(script="manual", pace=0, clock=lambda: clock[0]) as sandbox, closing(Customer(sandbox)) as customer:
+        sandbox.set_after_end(after_end, linger=20.0)
+        customer.route()
+        sandbox.agent("chat").accept()
+        sandbox.agent("chat").end()
+        clock[0] += 19.0
+        assert customer.poll().json()["messages"][-1]["event"] == "ConversationEnded"
+        assert customer.status().json()["status"] == "Assigned"
+        clock[0] += 1.0
+        for reply in (customer.poll(), customer.status()):
+            assert (reply.status_code, reply.json().get("code")) == (status, code)
+        if status == 200:
+            assert customer.status().json()["status"] == ("Cancelled" if after_end == "cancelled" else "Assigned")
+        assert customer.say("x").status_code == 410
+        customer.route("another")
+        assert customer.poll().status_code == 200
+
+
+def test_a_misspelt_after_end_is_an_error(sandbox: Sandbox) -> None:
+    """It is told at once, with the words that there are."""
+    with pytest.raises(ValueError, match="not-found"):
+        sandbox.set_after_end("lost")  # type: ignore[arg-type]
+
+
+def test_answers_are_told_as_they_leave() -> None:
+    """Who listens hears each answer whole, with the faults that it suffers; what a fault swallows has none."""
+    answers: list[Answer] = []
+    faults = (Fault.latency(0.0), Fault.truncate("pollConversation", times=1), Fault.status(503, "sendMessage"))
+    with Sandbox(pace=0, faults=faults) as centre, closing(Customer(centre)) as one:
+        centre.listen(answers.append)
+        with pytest.raises(httpx.RemoteProtocolError):
+            one.poll()
+        assert one.say("my words").status_code == 503
+        whole = one.poll()
+    assert [(answer.operation, answer.status) for answer in answers] == [
+        ("pollConversation", 200), ("pollConversation", 200),
+    ]  # fmt: skip
+    assert [set(answer.faults) for answer in answers] == [{"latency", "truncate"}, {"latency"}]
+    assert answers[-1].body == whole.json()
+    assert answers[-1].size == len(whole.content)
+    assert "messages" not in repr(answers)
 
 
 def test_closing_leaves_nothing_behind() -> None:

@@ -16,8 +16,8 @@ from soak import leftovers
 from soak.agent import script
 from soak.clients import Kind, client
 from soak.clock import SoakTime
-from soak.compare import Truth, judge
-from soak.customer import Customer
+from soak.compare import judge
+from soak.customer import Customer, Way
 from soak.mixes import BY_NAME, GRACE, Mix, What
 from soak.taking import begin_what_stays
 from soak.witness import Witness, reserved
@@ -28,7 +28,7 @@ STUCK = 180
 
 @frozen
 class Cell:
-    """Names one chat; the same cell gives the same figures."""
+    """Names one chat; the same cell gives the same figures. `way` is one of those of the mix, chosen unless given."""
 
     mix: str
     semantics: Semantics
@@ -36,6 +36,7 @@ class Cell:
     seed: int
     number: int
     said: int
+    way: Way | None = None
 
     def __str__(self) -> str:
         return f"{self.mix} {self.semantics} {self.kind}, seed {self.seed}, chat {self.number}"
@@ -63,7 +64,11 @@ def _held(cell: Cell, mix: Mix) -> tuple[Counter[str], list[str]]:
     random = Random(f"{cell.seed}-{cell.mix}-{cell.semantics}-{cell.kind}-{cell.number}")
     time = SoakTime(Random(random.random()))
     agent_ends, by_steps, by_polls = (random.random() < share for share in (0.5, 0.4, 0.4))
-    agent = script(Random(random.random()), cell.said, ends=agent_ends)
+    chosen: Way = Random(f"{cell} way").choice(mix.asks)
+    way = cell.way or chosen
+    # Nobody else would end the chat of a customer who only listens, or writes.
+    agent_ends = agent_ends or way != "end"
+    agent = script(Random(random.random()), cell.said, mix.agent, ends=agent_ends)
     options: dict[str, Any] = {"reuse_grace": GRACE, **mix.server, "faults": mix.faults, "semantics": cell.semantics}
     with reserved() as ports:
         sandbox = Witness(
@@ -75,13 +80,14 @@ def _held(cell: Cell, mix: Mix) -> tuple[Counter[str], list[str]]:
             **ports,
             **options,
         )
-        with sandbox, client(cell.kind, sandbox, time, mix.timeout) as (chat, tasks):
+        with sandbox, client(cell.kind, sandbox, time, timeout=mix.timeout, **mix.client) as (chat, tasks):
+            sandbox.set_after_end(*mix.after_end)
             _plan(mix, sandbox, time)
-            # Where an end can be lost for good, only an application that looks at the time itself notices.
-            by_polls = by_polls or cell.semantics == "drain" or mix.hides_ends
-            # A loop's handler is told of a long silence.
-            by_polls = by_polls and cell.kind in ("sync", "async")
-            customer = Customer(chat, time, random, by_steps, by_polls, ends=not agent_ends)
+            asked = cell.kind in ("loop", "fleet")
+            by_polls = by_polls and not asked
+            customer = Customer(
+                chat, time, random, by_steps, by_polls, not agent_ends, way, asked, mix.writes, mix.most
+            )
             customer.hold()
     return _judged(customer, sandbox, cell, tasks)
 
@@ -92,6 +98,8 @@ def _plan(mix: Mix, sandbox: Witness, time: SoakTime) -> None:
         "open": lambda _: sandbox.start(),
         "restart": lambda _: sandbox.restart(),
         "forget": lambda _: sandbox.forget(),
+        "renumber": lambda _: sandbox.restart(renumber=True),
+        "expire": lambda _: sandbox.expire_tokens(),
         "step": time.step,
         "suspend": time.suspend,
     }
@@ -121,10 +129,10 @@ def _judged(customer: Customer, sandbox: Witness, cell: Cell, tasks: list[str]) 
     for talk in customer.talks:
         entries = ledger[talk.conversation_id]
         forgotten = talk.conversation_id in sandbox.forgotten
-        truth = Truth(entries, cell.semantics, sandbox.shown, sandbox.spoilt, sandbox.planted, forgotten, talk.given_up)
-        judged = judge(talk, truth)
+        judged = judge(talk, sandbox.truth(entries, cell.semantics, forgotten, talk.given_up))
         figures += judged
         problems += [f"{name} {judged[name]} ({talk.failure})" for name in ZEROS if judged[name]]
+    figures["refused"] += customer.refused
     for conversation_id in ledger:
         figures["routed_twice"] += sandbox.happened["routed", conversation_id] > 1
     held = {talk.conversation_id for talk in customer.talks}
@@ -138,6 +146,7 @@ def _judged(customer: Customer, sandbox: Witness, cell: Cell, tasks: list[str]) 
 
 ZEROS = (
     "lost", "doubled", "disordered", "strangers", "ended_twice", "ended_never", "sends_wrong", "routed_twice",
-    "sessions_lost", "never_begun", "reuse", "left_over", "stuck",
+    "sessions_lost", "never_begun", "reuse", "left_over", "stuck", "refused", "told_wrongly", "not_kept", "open",
+    "oversized",
 )  # fmt: skip
 """The figures that must be zero."""

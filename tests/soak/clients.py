@@ -26,12 +26,12 @@ KINDS: tuple[Kind, ...] = ("sync", "async", "loop", "fleet")
 
 
 @contextmanager
-def client(kind: Kind, sandbox: Sandbox, time: SoakTime, timeout: float) -> Iterator[tuple[Any, list[str]]]:
+def client(kind: Kind, sandbox: Sandbox, time: SoakTime, **settings: Any) -> Iterator[tuple[Any, list[str]]]:
     """Give a client in the chat's own time, and a list that later names the tasks it left."""
     loop = Loop() if kind != "sync" else None
     taking = Taking(kind == "fleet", time) if kind in ("loop", "fleet") else None
     make = AsyncPuzzelChat if loop else PuzzelChat
-    chat: Any = make(**sandbox.settings, timeout=timeout)
+    chat: Any = make(**sandbox.settings, **settings)
     chat._parts = evolve(chat._parts, clock=time)
     chat._session = partial(_settled, chat._session)
     given, tasks = _blocking(chat, loop, taking), list[str]()

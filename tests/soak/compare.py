@@ -3,100 +3,76 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Literal
-
-from attrs import define, field, frozen
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from puzzel_chat.sandbox import Entry, Semantics
-
-Key = tuple[str, int]
-"""A message's id and its version; an edit is a version of its own."""
-PLANTED: Key = ("17", 1)
-"""The bad item that the fault of that name plants."""
-
-
-@define
-class Sent:
-    """A line that the customer sent, and how that went: returned (with an id), unknown, or certainly failed."""
-
-    text: str
-    outcome: Literal["returned", "unknown", "failed"]
-    id: str | None = None
-
-
-@define
-class Talk:
-    """One conversation as its application saw it."""
-
-    conversation_id: str
-    delivered: list[Key] = field(factory=list)
-    ends: int = 0
-    sends: list[Sent] = field(factory=list)
-    failure: str | None = None
-    expired: bool = False
-    closed: bool = False
-    degraded_at: float | None = None
-    given_up: bool = False
-
-
-@frozen
-class Truth:
-    """The same conversation as the contact centre knows it.
-
-    `forgotten` means that its session is no more, `given_up` that the customer ended it and then no poll succeeded for
-    so long that the client waits no more for the last words (by design).
-    """
-
-    entries: Sequence[Entry]
-    semantics: Semantics
-    shown: Collection[Key] = frozenset()
-    spoilt: Collection[Key] = frozenset()
-    planted: bool = False
-    forgotten: bool = False
-    given_up: bool = False
+from soak.excuses import Missing, alike, unheard, why_missing
+from soak.talks import PLANTED, Key, Sent, Talk, Truth, entry_key, message_id
 
 
 def judge(talk: Talk, truth: Truth) -> Counter[str]:
     """Count everything about one conversation that the table tells."""
-    ended = any(entry.content == "ConversationEnded" for entry in truth.entries if entry.type == "Event")
-    figures = messages(talk.delivered, truth) + sends(talk.sends, truth.entries)
-    expected = truth.forgotten and talk.expired
+    figures = messages(talk, truth) + sends(talk.sends, truth.entries)
+    expected, excused = truth.forgotten and talk.expired, unheard(talk, truth)
     figures["ended_twice"] = max(0, talk.ends - 1)
-    figures["ended_never"] = int(talk.ends == 0 and not expected) + int(talk.closed and not ended)
+    figures["ended_never"] = int(talk.ends == 0 and not expected and not excused)
+    figures["ended_never"] += int(talk.closed and truth.end is None)
+    figures["unheard"] = int(excused)
+    figures["open"] = int(talk.open and (talk.ends > 0 or talk.told))
     figures["sessions_lost"] = int(talk.failure is not None and not expected)
     figures["forgotten"] = int(expected)
+    figures["refused"], figures["oversized"] = talk.refused, talk.oversized
     return figures
 
 
-def messages(delivered: Sequence[Key], truth: Truth) -> Counter[str]:
-    """Count what was stored, delivered, lost, delivered twice, out of order, or never stored at all."""
-    stored = [(entry.id, entry.version) for entry in truth.entries if entry.type != "Event"]
-    events = {entry.id for entry in truth.entries if entry.type == "Event"}
+def messages(talk: Talk, truth: Truth) -> Counter[str]:
+    """Count what was stored, delivered, lost, delivered twice, out of order, told wrongly, or never stored at all."""
+    delivered = talk.delivered
+    stored = [entry_key(entry) for entry in truth.entries if entry.type != "Event"]
+    events = {entry_key(entry)[0] for entry in truth.entries if entry.type == "Event"}
     # An event that a fault made unreadable comes as an unknown message, and so does an item that one planted.
     ours = [key for key in delivered if key[0] not in events and not (truth.planted and key == PLANTED)]
     figures: Counter[str] = Counter(stored=len(stored), delivered=len(set(ours) & set(stored)))
     figures["strangers"] = len(set(ours) - set(stored))
     figures["doubled"] = len(delivered) - len(set(delivered))
     figures["disordered"] = disordered([key for key in dict.fromkeys(ours) if key in stored], stored, truth.semantics)
+    figures += told(talk, set(stored))
+    figures["not_kept"] = not_kept(talk, truth)
     last = max((place for place, key in enumerate(stored) if key in ours), default=-1)
     for place, key in enumerate(stored):
         if key not in delivered:
-            figures["given_up" if truth.given_up and place > last else why_missing(key, set(ours), truth)] += 1
+            figures[why_missing(Missing(key, truth, set(ours), place > last))] += 1
     return figures
 
 
-def why_missing(key: Key, delivered: Collection[Key], truth: Truth) -> str:
-    """Say why a stored message was not delivered; only what nobody could have received is excused."""
-    if truth.semantics == "drain" and key in truth.spoilt and key not in truth.shown:
-        return "lost_replies"
-    if truth.semantics == "history" and key not in truth.shown and any(_later(key, other) for other in delivered):
-        return "superseded"
-    return "gone" if truth.forgotten and key not in truth.shown else "lost"
+def told(talk: Talk, stored: set[Key]) -> Counter[str]:
+    """Count new messages that were told as edits, and edits that were told as new messages."""
+    figures, known = Counter[str](), set[str]()
+    for key in dict.fromkeys(talk.delivered):
+        if key in stored:
+            if (key in talk.edits) != (key[0] in known):
+                of_an_old_id = key[1] > 1 and any(message_id(name) == message_id(key[0]) for name in known)
+                figures["taken_for_edit" if key in talk.edits and of_an_old_id else "told_wrongly"] += 1
+            known.add(key[0])
+    return figures
 
 
-def _later(key: Key, other: Key) -> bool:
-    return other[0] == key[0] and other[1] > key[1]
+def not_kept(talk: Talk, truth: Truth) -> int:
+    """Count the messages whose last version that came is not in the transcript, nor one that is taken for it."""
+    if talk.kept is None:
+        return 0
+    entries = {entry_key(entry): entry for entry in truth.entries if entry.type != "Event"}
+    last = {name: (name, version) for name, version in sorted(talk.delivered) if (name, version) in entries}
+    kept_keys = set(talk.kept)
+    kept = [entries[key] for key in kept_keys if key in entries]
+
+    def is_kept(key: Key) -> bool:
+        of_its_id = [one for one in kept if one.id == entries[key].id]
+        taken_for_it = any(entry_key(one)[1] > key[1] and entry_key(one) in talk.edits for one in of_its_id)
+        return key in kept_keys or taken_for_it or any(alike(one, entries[key]) for one in of_its_id)
+
+    return sum(not is_kept(key) for key in last.values())
 
 
 def disordered(delivered: Sequence[Key], stored: Sequence[Key], semantics: Semantics) -> int:

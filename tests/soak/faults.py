@@ -15,6 +15,7 @@ from math import ceil
 from multiprocessing import get_context
 
 from puzzel_chat.sandbox import SEMANTICS
+from soak import excuses
 from soak.cells import ZEROS, Cell, run
 from soak.clients import KINDS
 from soak.mixes import MIXES
@@ -26,12 +27,12 @@ STORED = 26
 COLUMNS = {
     "chats": "chats", "stored": "stored", "delivered": "delivered",
     "lost": "lost", "doubled": "doubled", "disordered": "out of order", "strangers": "strangers",
-    "ended_twice": "ended twice", "ended_never": "ended never", "sends": "sends", "sends_wrong": "sends wrong",
-    "routed_twice": "routed twice", "sessions_lost": "sessions lost", "never_begun": "never begun", "stuck": "stuck",
-    "left_over": "left over", "lost_replies": "lost replies (drain)", "superseded": "edited unseen",
-    "forgotten": "sessions forgotten", "gone": "gone with them", "given_up": "given up",
-    "sends_unknown": "sends unknown", "starts_failed": "starts failed", "abandoned": "abandoned",
-    "faults": "faults", "requests": "requests", "refreshes": "refreshes", "reuse": "reuse",
+    "told_wrongly": "told wrongly", "not_kept": "not in transcript",
+    "ended_twice": "ended twice", "ended_never": "ended never", "open": "ended, yet open",
+    "sends": "sends", "sends_wrong": "sends wrong", "oversized": "sent too large", "routed_twice": "routed twice",
+    "refused": "refused alive", "sessions_lost": "sessions lost", "never_begun": "never begun", "stuck": "stuck",
+    "left_over": "left over", "reuse": "reuse", **excuses.COLUMNS,
+    "faults": "faults", "requests": "requests", "refreshes": "refreshes",
 }  # fmt: skip
 Result = tuple[Counter[str], list[str]]
 
@@ -103,7 +104,8 @@ def report(figures: dict[tuple[str, str, str], Counter[str]], problems: list[str
             rows[names[place]] += found
     rows["all"] = sum(figures.values(), Counter())
     lines = [[name, *(found[column] for column in COLUMNS)] for name, found in rows.items()]
-    return "\n".join([table(["mix", *COLUMNS.values()], lines), *(["", *problems] if problems else [])])
+    told = [table(["mix", *COLUMNS.values()], lines), "", excuses.told(rows["all"])]
+    return "\n".join([*told, *(["", *problems] if problems else [])])
 
 
 def _parsed(arguments: list[str]) -> Namespace:

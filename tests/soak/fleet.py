@@ -12,7 +12,7 @@ import sys
 import time
 from argparse import ArgumentParser
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from itertools import cycle
 from random import Random
@@ -20,22 +20,24 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 
-from puzzel_chat import AsyncConversation, AsyncPuzzelChat, PollingLoop
+from puzzel_chat import AsyncConversation, AsyncPuzzelChat, AuthenticationError, PollingLoop
 from puzzel_chat._async import inner
 from puzzel_chat._retry import LAST_WORDS_WITHIN
 from puzzel_chat._session import SessionState
-from puzzel_chat.sandbox import SEMANTICS, Fault, Semantics
+from puzzel_chat.sandbox import SEMANTICS, Answer, Fault, Semantics
 from soak import leftovers
 from soak.agent import script
 from soak.cells import ZEROS
 from soak.clients import Kind
-from soak.compare import Key, Truth, judge
+from soak.compare import judge
+from soak.excuses import told
 from soak.faults import COLUMNS, quiet
 from soak.guests import MANNERS, Guest
 from soak.hearing import Ear, hearing
 from soak.mixes import GRACE, MIXES, Mix
 from soak.table import table
 from soak.taking import begin_what_stays
+from soak.talks import Key, event_key
 from soak.witness import Witness, reserved
 
 KINDS: tuple[Kind, ...] = ("loop", "fleet")
@@ -43,6 +45,8 @@ SPEED = 4.0
 """By what the agents' pauses are divided, and the times of what happens to a service."""
 PERIOD = 0.5
 """Seconds between two polls of a session."""
+EXPIRY = 2.0
+"""By what the times of forced expiry are multiplied: a refresh takes real time, and a second on a busy machine."""
 LONGEST_ASKED = 2
 """Seconds that a service asks to wait at most."""
 LEAST_TIMEOUT = 4.0
@@ -76,12 +80,11 @@ class Centre(Witness):
         self.recent: list[tuple[float, set[Key]]] = []
         super().__init__(**options)
 
-    def _answer(self, operation: str, call: Any) -> Any:
+    def _answered(self, answer: Answer) -> None:
         before = set(self.shown)
-        reply = super()._answer(operation, call)
+        super()._answered(answer)
         self.recent = [one for one in self.recent if one[0] > time.monotonic() - CUT]
         self.recent.append((time.monotonic(), self.shown - before))
-        return reply
 
     def close(self) -> None:
         """Stop listening."""
@@ -108,30 +111,38 @@ def parties(plan: Plan) -> Iterator[list[Party]]:
         opened = []
         for place, mix in enumerate(mix for mix in MIXES if not plan.names or mix.name in plan.names):
             random = Random(f"{plan.seed}-{mix.name}-{plan.semantics}-{plan.kind}")
-            options: dict[str, Any] = {"reuse_grace": GRACE, **mix.server, "faults": tuple(map(_shorter, mix.faults))}
-            agent = script(Random(random.random()), plan.said, ends=place % 2 == 0, speed=SPEED)
+            options: dict[str, Any] = {"reuse_grace": GRACE, **mix.server}
+            options["faults"] = tuple(_shared(fault, plan.chats) for fault in mix.faults)
+            agent = script(Random(random.random()), plan.said, mix.agent, ends=place % 2 == 0, speed=SPEED)
             options |= {"agents": plan.chats, **stack.enter_context(reserved())}
             centre = Centre(script=agent, pace=0.1, seed=place, semantics=plan.semantics, **options)
+            centre.set_after_end(*mix.after_end)
             opened.append(Party(mix, stack.enter_context(centre)))
         yield opened
 
 
-def _shorter(fault: Fault) -> Fault:
+def _shared(fault: Fault, chats: int) -> Fault:
+    """Fit a fault that is meant for one chat to real time and several chats; else they meet for one of them."""
+    if fault.kind == "revoked":
+        fault = evolve(fault, every=fault.every * chats)
     return evolve(fault, retry_after=min(fault.retry_after, LONGEST_ASKED)) if fault.retry_after else fault
 
 
 async def _happens(party: Party) -> None:
     """Let happen to a service what its mix says, at its times."""
     began = time.monotonic()
-    actions = {
+    actions: dict[str, Callable[[], object]] = {
         "close": party.centre.close,
         "open": party.centre.start,
         "restart": party.centre.restart,
         "forget": party.centre.forget,
+        "renumber": lambda: party.centre.restart(renumber=True),
+        "expire": party.centre.expire_tokens,
     }
     for after, what, _ in party.mix.happens:
         if what in actions:
-            await asyncio.sleep(began + after / SPEED - time.monotonic())
+            due = after * EXPIRY if what == "expire" else after / SPEED
+            await asyncio.sleep(began + due - time.monotonic())
             await asyncio.to_thread(actions[what])
 
 
@@ -142,12 +153,18 @@ async def hold(plan: Plan, held: list[Party]) -> Counter[str]:
     async with AsyncExitStack() as stack:
         for place, party in enumerate(held):
             timeout = max(LEAST_TIMEOUT, min(party.mix.timeout, 10.0))
-            client = AsyncPuzzelChat(**party.centre.settings, timeout=timeout, poll_interval=PERIOD)
+            settings: dict[str, Any] = {**party.centre.settings, "timeout": timeout, "poll_interval": PERIOD}
+            client = AsyncPuzzelChat(**settings, **party.mix.client)
             await stack.enter_async_context(client)
+            # Who only listens has no end under drain, unless the polls say so.
+            ways = cycle(way for way in party.mix.asks if way != "listen" or not party.centre.silent)
             party.guests = [
-                Guest(f"{party.mix.name}-{number}", next(manners), client, Random(plan.seed + number), place % 2 == 1)
+                Guest(
+                    f"{party.mix.name}-{number}", next(manners), client, Random(plan.seed + number), place % 2 == 1,
+                    next(ways), party.mix.writes, party.mix.most,
+                )
                 for number in range(1 if party.mix.heavy else plan.chats)
-            ]
+            ]  # fmt: skip
         guests = {guest for party in held for guest in party.guests}
         happens = [asyncio.create_task(_happens(party)) for party in held]
         begun = [asyncio.create_task(guest.begin()) for guest in guests]
@@ -194,6 +211,7 @@ def judged(
             figures["overlaps"] += guest.overlaps
             figures["starts_failed"] += guest.tries - (guest.conversation is not None)
             figures["never_begun"] += guest.conversation is None
+            figures["refused"] += guest.refused
             if guest.conversation is None:
                 continue
             talk, entries = guest.talk, ledger[guest.talk.conversation_id]
@@ -201,18 +219,19 @@ def judged(
             by_design = ear.explains(guest.error)
             figures["by_design"] += by_design
             talk.expired = talk.expired or by_design
+            talk.refused -= by_design and isinstance(guest.error, AuthenticationError)
             forgotten = by_design or talk.conversation_id in centre.forgotten
             # By what happened, for a slow handler is told of it later.
-            talk.given_up = talk.closed and talk.ends > 0 and ear.failed_for >= LAST_WORDS_WITHIN
+            talk.given_up = (talk.closed or talk.told) and talk.ends > 0 and ear.failed_for >= LAST_WORDS_WITHIN
             # What came is no excuse, whatever became of the service meanwhile.
-            shown = centre.shown | ear.heard
-            truth = Truth(entries, plan.semantics, shown, centre.spoilt, centre.planted, forgotten, talk.given_up)
-            found = judge(talk, truth)
+            talk.kept = {event_key(one) for one in guest.conversation.transcript()}
+            talk.open = not guest.conversation.ended
+            truth = centre.truth(entries, plan.semantics, forgotten, talk.given_up)
+            found = judge(talk, evolve(truth, shown=centre.shown | ear.heard))
             figures += found
-            told = [f"{name} {found[name]}" for name in ZEROS if found[name]]
-            problems += [f"{plan.kind} {plan.semantics} {guest.name} ({guest.manner}): {told} {talk.failure}"] * bool(
-                told
-            )
+            wrong = [f"{name} {found[name]}" for name in ZEROS if found[name]]
+            if wrong:
+                problems.append(f"{plan.kind} {plan.semantics} {guest.name} ({guest.manner}): {wrong} {talk.failure}")
         figures["routed_twice"] += sum(centre.happened["routed", one] > 1 for one in ledger)
         stats = centre.stats()
         figures += Counter(
@@ -255,19 +274,18 @@ def main(arguments: list[str]) -> int:
         for semantics in asked.semantics or SEMANTICS:
             began, names = time.monotonic(), tuple(asked.mix or ())
             plan = Plan(kind, semantics, asked.chats, asked.seed, asked.said, asked.changes, names)
-            rows[f"{kind} {semantics}"], told = run(plan)
-            problems += told
+            rows[f"{kind} {semantics}"], found = run(plan)
+            problems += found
             print(f"{kind} {semantics}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     rows["all"] = sum(rows.values(), Counter())
     columns = {
         **COLUMNS,
         "overlaps": "two at once",
         "uncounted": "raised uncounted",
-        "by_design": "refused by design",
         "polls": "polls",
         "loops": "loops",
         "handler_errors": "raised",
     }
     print(table(["over", *columns.values()], [[name, *(f[one] for one in columns)] for name, f in rows.items()]))
-    print("\n".join(problems))
+    print("\n".join(["", told(rows["all"]), "", *problems]))
     return int(any(rows["all"][name] for name in ZERO))

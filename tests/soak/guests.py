@@ -10,8 +10,10 @@ from typing import Literal
 from attrs import define, field
 
 from puzzel_chat import (
+    AllocationStage,
     AsyncConversation,
     AsyncPuzzelChat,
+    AuthenticationError,
     ConversationClosed,
     ConversationEnded,
     DeliveryUnknown,
@@ -24,8 +26,8 @@ from puzzel_chat import (
 )
 from puzzel_chat.sandbox import Sandbox
 from soak.agent import LAST
-from soak.compare import Sent, Talk
-from soak.customer import TRIES, TROUBLES, take
+from soak.customer import TRIES, TROUBLES, Way, take
+from soak.talks import Sent, Talk
 
 Manner = Literal["coroutine", "thread", "slow", "raising"]
 MANNERS: tuple[Manner, ...] = ("coroutine", "thread", "slow", "raising")
@@ -37,13 +39,20 @@ SILENCE = 20.0
 
 @define(eq=False)
 class Guest:
-    """One customer and the chat that it holds; `ends` says that it ends the chat at the agent's last word."""
+    """One customer and the chat that it holds.
+
+    `ends` says that it ends the chat at the agent's last word, `way` what it does after a silence; `writes` is the size
+    of its largest line, `most` the bound of the client.
+    """
 
     name: str
     manner: Manner
     client: AsyncPuzzelChat
     random: Random
     ends: bool
+    way: Way = "end"
+    writes: int = 0
+    most: int = 2**16
     talk: Talk = field(factory=lambda: Talk(""))
     conversation: AsyncConversation | None = None
     error: Exception | None = None
@@ -52,6 +61,7 @@ class Guest:
     at_once: int = 0
     overlaps: int = 0
     raised: int = 0
+    refused: int = 0
     _quiet_since: float = 0.0
     _loop: asyncio.AbstractEventLoop | None = None
 
@@ -65,7 +75,8 @@ class Guest:
                 self.conversation = await self.client.start(
                     "support", Sandbox.visual_queue_id, wait=60, conversation_id=self.talk.conversation_id
                 )
-            except PuzzelChatError:
+            except PuzzelChatError as error:
+                self.refused += isinstance(error, AuthenticationError)
                 await asyncio.sleep(1.0)
         self._quiet_since = time.monotonic()
         self.over = self.conversation is None
@@ -105,14 +116,33 @@ class Guest:
     def failed(self, error: Exception) -> None:
         """Note what ended the polling."""
         self.error, self.over = error, True
+        self.talk.failed(error)
         self.talk.failure, self.talk.expired = f"{type(error).__name__}: {error}", isinstance(error, SessionExpired)
 
     async def look(self) -> None:
-        """End the chat after a long silence, for an end can be lost for good."""
+        """Do something after a long silence, for an end can be lost for good."""
         if self.conversation is None or self.over or time.monotonic() - self._quiet_since < SILENCE:
             return
         self._quiet_since = time.monotonic()
-        await self._end(self.conversation)
+        way, self.way = self.way, "end"  # when nobody has ended the chat
+        if way == "send":
+            await self._send(self.conversation)
+        elif way in ("type", "ask"):
+            await self._ask(self.conversation, way)
+        elif way == "end" and not self.talk.told:
+            await self._end(self.conversation)
+        else:
+            self.way = way
+
+    async def _ask(self, conversation: AsyncConversation, way: Way) -> None:
+        try:
+            if way == "type":
+                await conversation.typing()
+            else:
+                self.talk.told = (await conversation.allocation()).stage is AllocationStage.CANCELLED
+        except PuzzelChatError as error:
+            self.talk.failed(error)
+            self.talk.told = isinstance(error, ConversationClosed)
 
     def _take(self, event: Event) -> None:
         self.at_once += 1
@@ -132,19 +162,24 @@ class Guest:
 
     async def _send(self, conversation: AsyncConversation) -> None:
         # Until it is known better: it may be stopped in the middle.
-        sent = Sent(f"Line {len(self.talk.sends) + 1} of {self.talk.conversation_id}.", "unknown")
+        more = "word " * (self.random.randrange(self.writes) // 5) if self.writes else ""
+        sent = Sent(f"Line {len(self.talk.sends) + 1} of {self.talk.conversation_id}. {more}", "unknown")
         self.talk.sends.append(sent)
         try:
             sent.id, sent.outcome = (await conversation.send(sent.text)).id, "returned"
+            self.talk.oversized += len(sent.text) > self.most
         except DeliveryUnknown:
             pass
-        except PuzzelChatError:
+        except PuzzelChatError as error:
+            self.talk.failed(error)
+            self.talk.told = self.talk.told or isinstance(error, ConversationClosed)
             sent.outcome = "failed"
 
     async def _end(self, conversation: AsyncConversation) -> None:
         try:
             await conversation.end()
             self.talk.closed = True
-        except PuzzelChatError:
+        except PuzzelChatError as error:
+            self.talk.failed(error)
             # The next silence, or the agent, ends it.
             self._quiet_since = min(self._quiet_since, time.monotonic() - SILENCE + 3.0)

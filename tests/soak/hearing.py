@@ -1,7 +1,7 @@
 """What each session was answered, noted beneath the client: it proves that the design, and no mistake, ends a polling.
 
-Two tokens refused for one poll end it, and three replies in a row that cannot be read. Counted faults never do that to
-a lone session, but of many that share the counts one may well meet several of them in a row.
+Four tokens refused in a row for one poll end it, and three replies in a row that cannot be read. Counted faults never
+do that to a lone session, but of many that share the counts one may well meet several of them in a row.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from puzzel_chat._async_transport import AsyncTransport
 from puzzel_chat._fleet._transport import FleetTransport
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._retry import MAX_UNDECODABLE
-from puzzel_chat._session import SessionState
+from puzzel_chat._session import REPLAYS, SessionState
 from puzzel_chat._steps import Steps
 from puzzel_chat._wire.operations import POLL, TOKEN
-from soak.compare import Key
+from soak.talks import Key, item_key
 
+REFUSED = REPLAYS + 1
+"""Tokens refused in a row for one poll that end it."""
 _NEEDED = {POLL.name: ("messages", list), TOKEN.name: ("access_token", str)}
 
 
@@ -57,12 +59,12 @@ class Ear:
             self.unreadable += reply is not None and reply.status == 200
         elif polled:
             self._good_at, self.failed_for, self.unreadable = time.monotonic(), 0.0, 0
-            self.heard.update((one["id"], one["version"]) for one in found if "version" in one)
+            self.heard.update(item_key(one) for one in found if "version" in one)
 
     def explains(self, error: Exception | None) -> bool:
         """Tell whether an error is what the design makes of what came."""
         if isinstance(error, AuthenticationError):
-            return len(self.refused) > 1
+            return len(self.refused) >= REFUSED
         return isinstance(error, ContractError) and self.unreadable >= MAX_UNDECODABLE
 
 

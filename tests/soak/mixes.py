@@ -7,23 +7,28 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
-from puzzel_chat.sandbox import Differences, Fault
+from puzzel_chat.sandbox import AfterEnd, Differences, Fault
+from soak.agent import Manner
+from soak.customer import Way
 
 POLL, SEND, TOKEN = "pollConversation", "sendMessage", "connectToken"
 ROUTE, STATUS, END = "routeConversation", "getRequestStatus", "endConversation"
+QUEUE, TYPING = "getQueueInfo", "sendTyping"
+MB = 1_000_000
 HOUR = 3600.0
 
-What = Literal["close", "open", "restart", "forget", "step", "suspend"]
+What = Literal["close", "open", "restart", "forget", "renumber", "expire", "step", "suspend"]
 Happens = tuple[float, What, float]
 """After so many seconds: what, and by how many seconds (only "step" and "suspend" look at it)."""
 
 
 @frozen
 class Mix:
-    """One mix; `server` holds options of the sandbox, `timeout` in real seconds is the client's.
+    """One mix; `server` holds options of the sandbox, `client` settings; `timeout` in real seconds is the client's.
 
-    `hides_ends` says that an end may reach the client in a form that it cannot know, so that an application must look
-    at the time itself. `heavy` ones cost seconds where the others cost a fraction of one, and get fewer chats.
+    `asks` are what customers may do after a long silence, for an end can be lost; `writes` is the size of their largest
+    line. `after_end` is what becomes of ended chats, and how many seconds later. `heavy` ones cost seconds where the
+    others cost a fraction of one, and get fewer chats.
     """
 
     name: str
@@ -32,12 +37,26 @@ class Mix:
     happens: tuple[Happens, ...] = ()
     server: Mapping[str, Any] = field(factory=dict)
     timeout: float = 10.0
-    hides_ends: bool = False
+    agent: Manner = field(factory=Manner)
+    asks: tuple[Way, ...] = ("end",)
+    after_end: tuple[AfterEnd, float] = ("same", 0.0)
+    writes: int = 0
+    client: Mapping[str, Any] = field(factory=dict)
     heavy: bool = False
+
+    @property
+    def most(self) -> int:
+        """The bytes that the client lets through in one line."""
+        return int(self.client.get("max_message_bytes", 2**16))
 
 
 def _outage(begins: float, ends: float) -> tuple[Happens, Happens]:
     return (begins, "close", 0), (ends, "open", 0)
+
+
+def _twice(*operations: str) -> tuple[Fault, ...]:
+    """Refuse the first call of each of these, and then once more with the new token."""
+    return tuple(Fault.revoked(operation, times=2) for operation in operations)
 
 
 F = Fault
@@ -77,7 +96,7 @@ MIXES: tuple[Mix, ...] = (
         (F.html_page(every=9), F.html_page(every=11, after=True))),
     Mix("bad-json", "replies that are not JSON", (F.bad_json(every=8),)),
     Mix("wrong-types", "fields of other types than the contract says", (F.wrong_types(every=8),)),
-    Mix("unknown-enums", "enum values that the contract does not know", (F.unknown_enum(every=5),), hides_ends=True),
+    Mix("unknown-enums", "enum values that the contract does not know", (F.unknown_enum(every=5),)),
     Mix("nulls", "null in every field", (F.nulls(every=8),)),
     Mix("bad-items", "a bad item among the good ones of a list", (F.bad_item(every=3),)),
     Mix("big-replies", "replies of 10 MB",
@@ -120,6 +139,37 @@ MIXES: tuple[Mix, ...] = (
         (F.status(500, POLL, rate=0.05), F.drop(SEND, after=True, every=3)), server={"no_content": True}),
     Mix("text-cursors", "the cursor is a text of the service's own, and some polls fail",
         (F.status(500, POLL, rate=0.05), F.bad_item(every=5)), server={"differs": Differences(cursor="text")}),
+    # Two counts that meet: every eleventh and twelfth poll, every second and third send.
+    Mix("forced-expiry", "tokens are revoked again and again, also the new one of a call that was refused",
+        (F.revoked(POLL, every=12), F.revoked(POLL, every=11), F.revoked(SEND, every=3), F.revoked(SEND, every=2),
+         *_twice(QUEUE, ROUTE, STATUS, TYPING, END)),
+        tuple((0.5 + after, "expire", 0) for after in range(40))),
+    Mix("lost-ends", "the reply that tells the end is lost, and the customer writes, types, ends, or only listens",
+        (F.lost_end(), F.status(500, POLL, rate=0.03)), asks=("send", "type", "end", "listen")),
+    Mix("lost-ends-cancelled", "the reply that tells the end is lost, and the request status says Cancelled",
+        (F.lost_end(),), after_end=("cancelled", 0.0), asks=("ask",)),
+    Mix("lost-ends-404", "the reply that tells the end is lost, and a while later the service does not know the chat",
+        (F.lost_end(),), after_end=("not-found", 20.0), asks=("listen", "type")),
+    Mix("lost-ends-410", "the reply that tells the end is lost, and a while later the service says that it is gone",
+        (F.lost_end(),), after_end=("gone", 20.0), asks=("listen", "send")),
+    Mix("status-204", "204 without a body in place of replies, whether or not there is something to tell",
+        (F.status(204, POLL, skip=6, times=4), F.status(204, POLL, rate=0.25), F.status(204, STATUS, every=3),
+         F.status(204, SEND, after=True, every=4),
+         F.status(204, ROUTE, after=True, times=1))),
+    Mix("status-304", "a cache on the way says 304, to polls, request statuses and opening hours",
+        (F.status(304, POLL, skip=6, times=4), F.status(304, POLL, rate=0.25), F.status(304, STATUS, every=3),
+         F.status(304, QUEUE, rate=0.5))),
+    Mix("huge-replies", "four replies in a row are of 10 MB", (F.big(POLL, times=4, skip=6),), heavy=True),
+    Mix("huge-messages", "the agent writes megabytes, all in all more than a reply may have",
+        agent=Manner((MB // 2, 3 * MB, 2 * MB, 3 * MB, MB)), heavy=True),
+    Mix("huge-lines", "the customer writes lines of up to 10 MB", writes=10 * MB, heavy=True),
+    Mix("large-lines", "both write megabytes, and the client lets the most through that may be set",
+        agent=Manner((3 * MB, 2 * MB, 2 * MB)), writes=MB + MB // 5, client={"max_message_bytes": 2**20}, heavy=True),
+    Mix("over-the-bound", "the agent writes a message that is larger than any reply may be",
+        agent=Manner((9 * MB,)), asks=("send", "end", "listen"), heavy=True),
+    Mix("new-ids", "the service restarts three times, and its message ids begin again",
+        (F.status(500, POLL, rate=0.05),), tuple((after, "renumber", 0) for after in (6, 12, 20)),
+        agent=Manner(terse=True)),
 )  # fmt: skip
 BY_NAME: Mapping[str, Mix] = {mix.name: mix for mix in MIXES}
 GRACE = 120.0

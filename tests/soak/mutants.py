@@ -22,6 +22,7 @@ from soak.table import table
 
 ROOT = Path(__file__).parents[2]
 TESTS = ("tests/unit", "tests/sandbox", "tests/cli", "--ignore=tests/unit/test_mutations.py")
+SOAK = ("tests/sandbox/test_soak.py",)
 LIMIT = 900
 """Seconds for one run of the tests, which stops at the first that fails."""
 
@@ -43,21 +44,21 @@ def broken(source: str, mutation: Mutation) -> str:
     return source.replace(mutation.before, mutation.after)
 
 
-def judged(mutation: Mutation, tree: Path) -> Verdict:
+def judged(mutation: Mutation, tree: Path, tests: Sequence[str] = TESTS) -> Verdict:
     """Run the tests on the copied tree with that rule broken, and mend it again."""
     module = tree / "facade" / "puzzel_chat" / mutation.module
     whole = module.read_text(encoding="utf-8")
     module.write_text(broken(whole, mutation), encoding="utf-8")
     try:
-        return Verdict(mutation, _noticed(tree))
+        return Verdict(mutation, _noticed(tree, tests))
     finally:
         module.write_text(whole, encoding="utf-8")
 
 
-def _noticed(tree: Path) -> str | None:
+def _noticed(tree: Path, tests: Sequence[str]) -> str | None:
     """Give the first test that fails, and fails again when run alone: a busy machine's hiccup notices nothing."""
     chance: list[str] = []
-    while failed := _first_failure(tree, *TESTS, *(f"--deselect={name}" for name in chance)):
+    while failed := _first_failure(tree, *tests, *(f"--deselect={name}" for name in chance)):
         if _first_failure(tree, failed):
             return failed
         chance.append(failed)
@@ -69,7 +70,7 @@ def _first_failure(tree: Path, *tests: str) -> str | None:
     paths = os.pathsep.join(str(tree / part) for part in ("facade", "generated", "openapi"))
     environment = {**os.environ, "PYTHONPATH": paths, "CI": "true"}
     run = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=LIMIT)
-    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", run.stdout, re.MULTILINE)
+    failed = re.search(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", run.stdout, re.MULTILINE)
     if run.returncode and not failed:
         raise RuntimeError(f"the tests did not run: {run.stdout[-2000:]}{run.stderr[-2000:]}")
     return failed.group(1) if failed else None
@@ -93,13 +94,15 @@ def main(arguments: Sequence[str]) -> int:
     """Judge every mutation; 1 when one survives."""
     parser = argparse.ArgumentParser(prog="make soak RUN=mutants", description=__doc__)
     parser.add_argument("--section", type=int, choices=(5, 6, 7), help="only the rules of that section")
-    section = parser.parse_args(arguments).section
-    chosen = [one for one in MUTATIONS if section in (None, one.section)]
+    parser.add_argument("--rule", help="only the rules with these words")
+    parser.add_argument("--soak", action="store_true", help="let the tests of the soak alone judge")
+    asked = parser.parse_args(arguments)
+    chosen = [one for one in MUTATIONS if asked.section in (None, one.section) and (asked.rule or "") in one.rule]
     verdicts = []
     with tempfile.TemporaryDirectory() as folder:
         tree = _copied(Path(folder))
         for number, mutation in enumerate(chosen, 1):
-            verdicts.append(judged(mutation, tree))
+            verdicts.append(judged(mutation, tree, SOAK if asked.soak else TESTS))
             told = f"caught by {verdicts[-1].caught_by}" if verdicts[-1].caught_by else "survives"
             print(f"[{number}/{len(chosen)}] {mutation.rule}: {told}", file=sys.stderr, flush=True)
     print(table(("section", "rule broken", "module", "first test that fails"), map(_row, verdicts)))

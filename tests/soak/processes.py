@@ -4,7 +4,8 @@ The time of all of them, the contact centre's too, is one number that this proce
 twice in a life, so a busy machine may take as long as it likes: what is tested is the order of things, not the clock.
 In each life the time stops where a refresh is due: beside the calls, before them, or after the token has died under
 calls that were already on their way. With `--faults` the token endpoint fails too, and processes are killed in the
-middle of their refresh.
+middle of their refresh. With `--expire` access tokens are revoked by force too, again and again, under calls that are
+on their way and under those that are sent again with a newer token.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from random import Random
 
 from attrs import define, field, frozen
 
-from puzzel_chat import PuzzelChat, SQLiteStore, TokenSet
+from puzzel_chat import AuthenticationError, PuzzelChat, SQLiteStore, TokenSet
 from puzzel_chat.sandbox import Fault, Sandbox
 from puzzel_chat.testing._time import START
 from soak.sharing import CHAT, Board, Place, client, share
@@ -45,6 +46,8 @@ WHERES = {
 }
 """Where the time stops by what goes wrong. It creeps on only when nothing does, for it would outrun a second try."""
 TROUBLES = list(WHERES)
+LOOK = 0.02
+"""Real seconds between two looks of the driver."""
 SLOW = 5.0
 """Real seconds that a refresh is held up in which its process is to be killed."""
 
@@ -62,13 +65,20 @@ class Figures:
     per_process: tuple[int, ...]
     faults: int
     killed: int
+    expired: int
     errors: tuple[str, ...]
 
     @property
+    def refused(self) -> int:
+        """The calls that raised `AuthenticationError`, though the session lived."""
+        return sum(AuthenticationError.__name__ in error for error in self.errors)
+
+    @property
     def good(self) -> bool:
-        """Whether no call failed and each life had its one refresh."""
-        once = self.refreshes == self.lives == sum(self.per_process)
-        return once and self.failed == self.reuse == 0
+        """Whether no call failed and each life had its one refresh, or more where tokens were expired by force."""
+        once = self.refreshes == sum(self.per_process)
+        enough = self.refreshes >= self.lives if self.expired else self.refreshes == self.lives
+        return once and enough and self.failed == self.reuse == 0
 
 
 @define
@@ -81,8 +91,10 @@ class Driver:
     store: SQLiteStore
     random: Random
     deadline: float
+    expire: float = 0.0
     running: list[SpawnProcess] = field(factory=list)
     killed: int = 0
+    expired: int = 0
 
     def begin(self, number: int) -> None:
         """Start a process, and wait until it has called once."""
@@ -101,6 +113,9 @@ class Driver:
         pace = {"503": 0.1, "killed": 1.0}.get(trouble, LIFE / 100 * (where == "creeping"))
         self.until(lambda: self.tokens().generation > before.generation, "refresh", pace)
         self.sandbox.faults()
+        if self.expire:
+            self.everybody_calls(self.expire)
+        # No refresh may be under way when the time is set: it would outlast its right.
         self.everybody_calls()
 
     def tokens(self) -> TokenSet:
@@ -132,22 +147,30 @@ class Driver:
         self.board.sending[number] = 0
         self.begin(number)
 
-    def everybody_calls(self) -> None:
-        """Wait until each process has finished two calls more, so that none is older than the present token."""
-        seen = list(self.board.calls)
+    def everybody_calls(self, expire: float = 0.0) -> None:
+        """Wait until each process has finished two calls more, so that none is older than the present token.
+
+        At a share `expire` of the looks, all access tokens are revoked; then it takes ten calls more.
+        """
+        seen, more = list(self.board.calls), 10 if expire else 2
         self.until(
-            lambda: all(now >= then + 2 for now, then in zip(self.board.calls, seen, strict=True)), "calls of everybody"
+            lambda: all(now >= then + more for now, then in zip(self.board.calls, seen, strict=True)),
+            "calls of everybody",
+            expire=expire,
         )
 
-    def until(self, condition: Callable[[], bool], what: str, pace: float = 0.0) -> None:
-        """Wait for something; meanwhile the time goes on by `pace` seconds at each look."""
+    def until(self, condition: Callable[[], bool], what: str, pace: float = 0.0, expire: float = 0.0) -> None:
+        """Wait for something; meanwhile the time goes on by `pace` seconds at each look, or tokens are revoked."""
         while not condition():
             if time.monotonic() > self.deadline:
                 raise TimeoutError(f"no {what} in time")
             if any(process.exitcode for process in self.running):
                 raise RuntimeError("a process has ended by itself")
-            time.sleep(0.02)
+            time.sleep(LOOK)
             self.board.time.value += pace
+            if expire and self.random.random() < expire:
+                self.expired += 1
+                self.sandbox.expire_tokens()
 
     def figures(self, lives: int) -> Figures:
         """Count up."""
@@ -163,14 +186,21 @@ class Driver:
             per_process=tuple(self.board.refreshes),
             faults=stats.faults,
             killed=self.killed,
+            expired=self.expired,
             errors=tuple(line for lines in notes for line in lines),
         )
 
 
-def run(processes: int, lives: int, seed: int = 0, faults: bool = False, seconds: float = 1800.0) -> Figures:
-    """Run so many processes for so many lives, within so many real seconds; raises `TimeoutError` after that."""
+def run(
+    processes: int, lives: int, seed: int = 0, faults: bool = False, seconds: float = 1800.0, expire: float = 0.0
+) -> Figures:
+    """Run so many processes for so many lives, within so many real seconds; raises `TimeoutError` after that.
+
+    At a share `expire` of the driver's looks all access tokens are revoked.
+    """
     random = Random(seed)
     with _driver(processes, random, seed, GRACE if faults else 0.0, seconds) as driver:
+        driver.expire = expire
         for number in range(processes):
             driver.begin(number)
         driver.everybody_calls()
@@ -220,12 +250,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--seconds", type=float, default=1800.0, help="real seconds after which it fails (default: %(default)s)"
     )
+    parser.add_argument(
+        "--expire", type=float, default=0.0, metavar="SHARE",
+        help="share of the looks, fifty a second, at which all access tokens are revoked by force (default: 0)",
+    )  # fmt: skip
     given = parser.parse_args(arguments)
-    came = run(given.processes, given.lives, given.seed, given.faults, given.seconds)
+    came = run(given.processes, given.lives, given.seed, given.faults, given.seconds, given.expire)
     columns = ("processes", "lives", "calls", "failed calls", "refreshes", "reuse detected", "refreshes per process")
     spread = f"{min(came.per_process)} to {max(came.per_process)}"
     row = (came.processes, came.lives, came.calls, came.failed, came.refreshes, came.reuse, spread)
-    print(table((*columns, "faults", "killed"), [(*row, came.faults, came.killed)]))
+    more = (came.faults, came.killed, came.expired, came.refused)
+    print(table((*columns, "faults", "killed", "expired by force", "refused alive"), [(*row, *more)]))
     print("\n".join(came.errors[:20]), file=sys.stderr)
     return 0 if came.good else 1
 

@@ -4,53 +4,57 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from contextvars import ContextVar
 from typing import Any
 
-from puzzel_chat.sandbox import Fault, Happening, Sandbox
-from puzzel_chat.sandbox._contract import Call, Reply
-from soak.compare import Key
+from puzzel_chat._transport import LARGEST_REPLY
+from puzzel_chat.sandbox import AfterEnd, Answer, Entry, Happening, Sandbox, Semantics
+from soak.talks import Key, Truth, item_key
 
 # What these do to a poll's reply leaves its messages readable.
 _HARMLESS = frozenset({"latency", "slow_body", "unknown_enum", "bad_item", "no_client_id"})
 
 
 class Witness(Sandbox):
-    """`shown` was in a poll's reply that went out whole, `spoilt` in one that a fault harmed."""
+    """`shown` was in a poll's reply that went out whole, `spoilt` in one that a fault harmed, or it was `too_large`.
+
+    `silent` says that nothing but the event itself tells an end to somebody who only listens.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options, on_event=self._note)
+        self.listen(self._answered)
         self.shown: set[Key] = set()
         self.spoilt: set[Key] = set()
+        self.too_large: set[Key] = set()
+        self.silent = True
         self.planted = False
         self.forgotten: set[str] = set()
         self.happened: Counter[tuple[str, str | None]] = Counter()
-        # Each request is a task of its own, and several are answered at a time.
-        self._present: ContextVar[tuple[Fault, ...]] = ContextVar("present", default=())
-        self._real = self._desk.answer
-        setattr(self._desk, "answer", self._answer)  # noqa: B010  # mypy allows no method to be replaced
+
+    def set_after_end(self, after_end: AfterEnd, linger: float = 0.0) -> None:
+        """Change what a conversation is after its end."""
+        super().set_after_end(after_end, linger)
+        self.silent = after_end not in ("not-found", "gone")
 
     def forget(self) -> None:
         """Restart without memory; the conversations of that time have no session any more."""
         self.forgotten.update(self.ledger())
         self.restart(forget=True)
 
-    def _choose(self, operation: str) -> tuple[Fault, ...]:
-        chosen = super()._choose(operation)
-        self._present.set(chosen)
-        return chosen
+    def truth(self, entries: Sequence[Entry], semantics: Semantics, forgotten: bool, given_up: bool) -> Truth:
+        """Tell what this service knows of one conversation."""
+        replies = (self.shown, self.spoilt, self.planted)
+        return Truth(entries, semantics, *replies, forgotten, given_up, self.too_large, self.silent)
 
-    def _answer(self, operation: str, call: Call) -> Reply:
-        reply = self._real(operation, call)
-        if operation == "pollConversation" and reply.status == 200 and reply.body is not None:
-            kinds = {fault.kind for fault in self._present.get()}
-            messages: Any = reply.body["messages"]
-            keys = {(message["id"], message["version"]) for message in messages}
-            (self.shown if kinds <= _HARMLESS else self.spoilt).update(keys)
-            self.planted = self.planted or "bad_item" in kinds
-        return reply
+    def _answered(self, answer: Answer) -> None:
+        if answer.operation != "pollConversation" or answer.status != 200 or answer.body is None:
+            return
+        messages: Any = answer.body["messages"]
+        harmed = self.spoilt if answer.faults - _HARMLESS else self.shown
+        (self.too_large if answer.size > LARGEST_REPLY else harmed).update(map(item_key, messages))
+        self.planted = self.planted or "bad_item" in answer.faults
 
     def _note(self, happening: Happening) -> None:
         self.happened[happening.kind, happening.conversation_id] += 1

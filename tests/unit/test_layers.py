@@ -24,9 +24,9 @@ LAYERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("cores", ("_tokens", "_routing", "_polling", "_inbox", "_retry"), (BASE,)),
     ("clock", ("_clock",), ("cores",)),
     ("wire", ("_wire",), (BASE, "cores")),
-    ("transport", ("_transport", "_async_transport"), (BASE,)),
+    ("transport", ("_environment", "_failures", "_transport", "_async_transport"), (BASE,)),
     ("stores", ("_store", "_sqlite", "_lease"), (BASE, "cores", "clock")),
-    ("steps", ("_steps",), (BASE, "clock", "stores")),
+    ("steps", ("_steps",), (BASE, "cores", "clock", "stores")),
     (
         "workflows",
         ("_refresh", "_session", "_listing", "_conversation", "_client"),

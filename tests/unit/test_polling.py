@@ -17,7 +17,10 @@ from puzzel_chat._errors import (
     SessionExpired,
     TransportError,
 )
+from puzzel_chat._http import Reply
 from puzzel_chat._polling import Pace
+from puzzel_chat._wire.operations import POLL
+from puzzel_chat._wire.replies import misfit
 
 BROKEN = TransportError("No reply: it broke.", sent="maybe")
 
@@ -129,7 +132,7 @@ def test_retry_after_zero_is_no_leave_to_hammer() -> None:
         NotFound("404", status=404),
         ApiError("410", status=410),
         SessionExpired("Over."),
-        ConfigurationError("base_url", "redirects"),
+        ConfigurationError("client_id", "invalid_client"),
     ],
 )
 def test_what_cannot_pass_ends_the_polling(error: PuzzelChatError) -> None:
@@ -141,7 +144,13 @@ def test_what_cannot_pass_ends_the_polling(error: PuzzelChatError) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [BROKEN, RateLimited("429", status=429), ServerError("500", status=500), ApiError("408", status=408)],
+    [
+        BROKEN,
+        RateLimited("429", status=429),
+        ServerError("500", status=500),
+        *(ApiError(str(status), status=status) for status in (101, 300, 304, 407, 408, 421, 423, 425, 499)),
+        *(ConfigurationError(setting, "redirects") for setting in ("base_url", "identity_url", "region")),
+    ],
 )
 def test_what_passes_never_ends_the_polling(error: PuzzelChatError) -> None:
     """However often it comes, the polling goes on."""
@@ -180,3 +189,14 @@ def test_undecodable_replies_between_other_failures_are_not_in_a_row() -> None:
         pace.failed(error, 100.0, highest)
     with pytest.raises(ContractError):
         pace.failed(undecodable(), 100.0, highest)
+
+
+def test_pages_do_not_count_as_replies_of_the_service() -> None:
+    """After any number of web pages the first reply of the service that does not fit is the first."""
+    pace = ready()
+    for _ in range(5):
+        pace.failed(misfit(POLL, Reply(status=200, body=b"<html>"), "the reply is not JSON"), 100.0, highest)
+    for _ in range(2):
+        pace.failed(misfit(POLL, Reply(status=200, body=b"{"), "the reply is not JSON"), 100.0, highest)
+    with pytest.raises(ContractError):
+        pace.failed(misfit(POLL, Reply(status=200, body=b"{"), "the reply is not JSON"), 100.0, highest)

@@ -189,7 +189,7 @@ def test_what_waits_is_awaited(blocking: str, awaited: str) -> None:
         "conversations",
         "sessions",
     }
-    plain |= {"transcript", "visitor_id", "__init__"}
+    plain |= {"transcript", "proxies", "visitor_id", "__init__"}
     for member in members(getattr(puzzel_chat, blocking)).values():
         assert not inspect.iscoroutinefunction(function(member))
     for name, member in members(getattr(puzzel_chat, awaited)).items():

@@ -499,7 +499,8 @@ def test_a_refused_refresh_token_is_sent_once_however_it_was_refused(
 @pytest.mark.parametrize(
     ("word", "setting", "dress"),
     [
-        *(("invalid_client", "client_id", dress) for dress in DRESSES),
+        *(("invalid_client", "solution_id", dress) for dress in DRESSES),
+        ("unauthorized_client", "solution_id", "JSON"),
         ("unsupported_grant_type", "grant_type", "JSON"),
         ("invalid_scope", "scope", "JSON"),
         ("invalid_request", "token_fields", "JSON"),

@@ -15,6 +15,7 @@ from machines import TWICE, Machine, run
 from puzzel_chat._errors import (
     AgentWaitTimeout,
     ApiError,
+    ConfigurationError,
     ContractError,
     InvalidArgument,
     NotFound,
@@ -203,7 +204,8 @@ def test_a_timeout_of_zero_with_a_failed_look_ends_too() -> None:
         BROKEN,
         RateLimited("429", status=429),
         ServerError("500", status=500),
-        ApiError("408", status=408),
+        *(ApiError(str(status), status=status) for status in (304, 407, 408, 425, 499)),
+        ConfigurationError("base_url", "redirects"),
         undecodable(),
     ],
 )

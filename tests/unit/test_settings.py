@@ -124,8 +124,13 @@ def test_an_address_that_cannot_be_one_is_refused(url: object) -> None:
     assert "secret" not in refused("identity_url", identity_url=url)
 
 
+IMPOSSIBLE = ["https://chat..example", f"https://{'a' * 64}.example", "https://.example"]
+"""No part of a name is empty or longer than 63 letters."""
+
+
 @pytest.mark.parametrize(
-    "url", ["https://chat\n.example", "https://chat.example/\x7f", "https://\u00e6..example", "https://xn--/"]
+    "url",
+    ["https://chat\n.example", "https://chat.example/\x7f", "https://\u00e6..example", "https://xn--/", *IMPOSSIBLE],
 )
 @pytest.mark.parametrize("kind", [PuzzelChat, AsyncPuzzelChat])
 def test_an_address_that_the_http_library_refuses_is_our_error(kind: type[Any], url: str) -> None:
@@ -354,8 +359,8 @@ def test_one_address_serves_both_hosts_unless_the_other_is_given() -> None:
     assert one.address("identity").setting == one.address("communication").setting == "base_url"
     two = Settings(**GOOD, identity_url=" https://id.example/eu/ ")
     assert (two.address("identity").url, two.address("identity").setting) == ("https://id.example/eu", "identity_url")
-    assert str(two.address("identity")) == "id.example (identity_url)"
-    assert str(two.address("communication")) == "chat.example (base_url)"
+    assert str(two.address("identity")) == "id.example:443 (identity_url)"
+    assert str(two.address("communication")) == "chat.example:443 (base_url)"
 
 
 ADDRESSES: dict[str, Any] = {"base_url": "https://chat.example", "identity_url": "https://id.example"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sqlite3
 import stat
@@ -530,3 +531,21 @@ def test_a_path_must_be_a_path(wrong: object) -> None:
     """Anything else is told as a setting."""
     with pytest.raises(ConfigurationError, match=r"^store: the path must be"):
         SQLiteStore(wrong)  # type: ignore[arg-type]  # that is the point
+
+
+@pytest.mark.parametrize("how", ["dropped", "in a cycle", "opened anew"])
+def test_a_store_that_nobody_closed_closes_its_connection(path: Path, how: str) -> None:
+    """Python 3.13 warns of an open connection that is dropped; a program need not close its store."""
+    store = SQLiteStore(path)
+    if how == "opened anew":
+        store.before_fork()
+        store.after_fork(in_child=False)
+        store.tokens("nobody")
+    db = store._db
+    assert db is not None
+    if how == "in a cycle":
+        store.me = store  # type: ignore[attr-defined]
+    del store
+    gc.collect()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        db.execute("SELECT 1")

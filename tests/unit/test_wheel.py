@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from packed import wheel
+
 REQUIRED = ("attrs", "httpx", "python-dateutil")
 
 
@@ -30,11 +31,8 @@ def needed(name: str, found: set[str]) -> set[str]:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of packages with the wheel's content and its three requirements, and nothing else."""
     folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    subprocess.run(build, check=True, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
     site = folder / "site"
-    zipfile.ZipFile(wheel).extractall(site)
+    zipfile.ZipFile(wheel(folder)).extractall(site)
     for name in needed("httpx", set()) | needed("attrs", set()) | needed("python-dateutil", set()):
         for file in distribution(name).files or []:
             top = site / file.parts[0]

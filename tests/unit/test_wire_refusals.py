@@ -8,10 +8,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from documents import also, fixed, problem, reply
+from documents import also, fixed, line, problem, reply
 from puzzel_chat._errors import (
     ApiError,
     AuthenticationError,
@@ -30,6 +31,7 @@ from puzzel_chat._errors import (
 )
 from puzzel_chat._html import printable
 from puzzel_chat._http import Reply
+from puzzel_chat._retry import ends_a_loop, not_taken, unknown_outcome
 from puzzel_chat._settings import Settings
 from puzzel_chat._wire import replies
 from puzzel_chat._wire.operations import (
@@ -46,8 +48,9 @@ from puzzel_chat._wire.operations import (
     TYPING,
     AnyOperation,
 )
-from puzzel_chat._wire.refusals import error_for, refresh_error, wait_asked
+from puzzel_chat._wire.refusals import error_for, refresh_error, suspected, wait_asked
 from puzzel_chat._wire.replies import excerpt
+from puzzel_chat_api.provenance import OPERATIONS as THEIRS
 
 KINDS: dict[int, type[ApiError]] = {
     401: AuthenticationError,
@@ -283,6 +286,11 @@ def test_a_bare_refusal_of_the_token_request_is_about_the_client(status: int) ->
         ("Mon, 23 Nov 2026 12:00:30", None),
         ("Mon, 23 Nov 2026 12:00:30 +99999999999999999999", None),
         ("Mon, 23 Nov 99999 12:00:30 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 -0100", None),
+        ("Mon, 01 Jan 0001 00:00:00 GMT", 0.0),
+        ("Mon, 01 Jan 0001 00:00:00 +0100", 0.0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(asked: str, wait: float | None) -> None:
@@ -315,14 +323,23 @@ def test_the_services_name_for_a_request_is_kept() -> None:
 @pytest.mark.parametrize(
     ("location", "told"),
     [
-        ("https://new.example/x?token=1", "new.example"),
-        ("/login", "another address"),
+        ("https://new.example/x?token=1", "redirects to new.example/x; set the address"),
+        ("https://new.example:8443/x/", "redirects to new.example:8443/x/; set the address"),
+        ("https://chat.example/api/conversation/", "redirects to chat.example/api/conversation/; set"),
+        ("//new.example", "redirects to new.example; set"),
+        ("/login?token=1", "redirects to /login; set the address"),
+        ("/api/access-9c1f7a22e0b84d55/x", "redirects to /api/…/x; set"),
+        ("/api/access%2D9c1f7a22e0b84d55", "redirects to /api/…; set"),
+        ("https://ada:token@new.example/", "redirects to new.example/; set"),
+        ("https://new.example:port/", "another address"),
+        (f"/{'a/' * 500}", f"redirects to /{'a/' * 39}a; set"),
+        ("/a\x1b[2J\u202eb", "redirects to /a[2Jb; set"),
         ("", "another address"),
         ("http://[::1", "another address"),
     ],
 )
 def test_a_redirect_is_a_wrong_address(location: str, told: str) -> None:
-    """It is not followed; the message tells where to, without path and query."""
+    """It is not followed; the message tells where to: host and path, without the query and what may be a token."""
     for status in (301, 302, 307, 308):
         found = error_for(POLL, Reply(status=status, headers={"location": location}))
         assert isinstance(found, ConfigurationError)
@@ -332,7 +349,7 @@ def test_a_redirect_is_a_wrong_address(location: str, told: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("operation", "host"), [(TOKEN, "id.example (identity_url)"), (POLL, "chat.example (base_url)")]
+    ("operation", "host"), [(TOKEN, "id.example:443 (identity_url)"), (POLL, "chat.example:443 (base_url)")]
 )
 def test_a_redirect_names_the_host_that_redirects_and_its_setting(operation: AnyOperation, host: str) -> None:
     """There are two hosts, and only one of them has moved."""
@@ -343,6 +360,216 @@ def test_a_redirect_names_the_host_that_redirects_and_its_setting(operation: Any
     assert str(address) == host
     assert str(found).startswith(f"{address.setting}: {address.host} redirects to new.example")
     assert found.host == operation.host
+
+
+@pytest.mark.parametrize("operation", [TOKEN, AUTHENTICATE, ROUTE, SEND], ids=lambda row: row.name)
+def test_a_redirect_of_what_people_wrote_names_only_the_documents_own_words(operation: AnyOperation) -> None:
+    """A path can repeat the request; ours is known, and says whether a slash or a letter's case was wrong."""
+    own = THEIRS[operation.name].path.replace("{", "").replace("}", "")
+    found = error_for(operation, Reply(status=302, headers={"location": f"https://x.example{own.upper()}/Grunnfjell/"}))
+    assert isinstance(found, ConfigurationError)
+    assert own.split("/")[1].upper() in str(found)
+    assert str(found).count("/…") >= 1
+    assert "Grunn" not in str(found)
+
+
+def test_a_redirect_to_https_says_so() -> None:
+    """The same host and path, over another protocol: the setting has the wrong beginning."""
+    address = Settings(solution_id="7", base_url="http://localhost/x").address("communication")
+    for operation in (POLL, SEND, END):
+        headers = {"location": "https://localhost/x/api/"}
+        found = error_for(operation, Reply(status=301, address=address, headers=headers))
+        assert "redirects to localhost/" in str(found)
+        assert "over https; set the address" in str(found)
+
+
+# What is not the service's
+
+
+PAGES = [
+    ({"content-type": "text/html; charset=utf-8"}, b"<!doctype html><title>Not here</title>"),
+    ({"content-type": "Text/HTML"}, b"\xef\xbb\xbf\r\n  <html><head><title>Not here</title>"),
+    ({}, b"<html><title>Not here</title>"),
+    ({"content-type": "application/xml"}, b"<?xml version='1.0'?><Error><title>Not here</title></Error>"),
+    ({"content-type": "text/html"}, b"<p>no title here"),
+    ({"content-type": "text/html"}, b""),
+    ({"content-type": "text/html"}, b"Forbidden"),
+    ({"content-type": "text/html"}, b"\xff\xfe<\x00h\x00"),
+]
+READINGS = [status for status in range(400, 500) if status not in (407, 408, 413, 414, 421, 425, 429, 431, 499)]
+
+
+@pytest.mark.parametrize(
+    "operation", [row for row in OPERATIONS.values() if row is not TOKEN], ids=lambda row: row.name
+)
+@pytest.mark.parametrize(("headers", "body"), PAGES)
+def test_a_page_says_nothing_about_ids_and_tokens(
+    operation: AnyOperation, headers: dict[str, str], body: bytes
+) -> None:
+    """The error names the host and its setting, blames nothing that was sent, and may pass."""
+    address = Settings(solution_id="7", base_url="https://chat.example").address(operation.host)
+    for status in READINGS:
+        found = error_for(operation, Reply(status=status, address=address, headers=headers, body=body))
+        assert type(found) is ApiError
+        assert (found.status, found.retryable, found.host) == (status, True, operation.host)
+        assert "chat.example (base_url)" in str(found)
+        for blamed in ("queue", "route()", " id", "token ", "solution", "in use", "chat has ended", "provider"):
+            assert blamed not in str(found).partition(":")[2]
+        assert not unknown_outcome(found)
+        assert not not_taken(found)
+        assert not ends_a_loop(found, 0)
+        if b"<title>" in body:
+            assert ("'Not here'" in str(found)) == (operation not in (AUTHENTICATE, ROUTE, SEND))
+
+
+@pytest.mark.parametrize(("headers", "body"), PAGES)
+def test_a_page_in_place_of_tokens_refuses_none(headers: dict[str, str], body: bytes) -> None:
+    """Neither the client nor the session is blamed; where no token endpoint is, the address is wrong."""
+    body += b"<a href='?a&error=invalid_grant&error_description=x'>" if b"<" in body else b""
+    for status in READINGS:
+        found = error_for(TOKEN, Reply(status=status, headers=headers, body=body))
+        assert found is not None
+        assert refresh_error(found) is found
+        assert not ends_a_loop(found, 0)
+        if status in (404, 405):
+            assert isinstance(found, ConfigurationError)
+            assert found.setting == "base_url"
+        else:
+            assert (type(found), found.retryable) == (ApiError, True)
+
+
+def test_json_is_the_services_whatever_it_is_labelled() -> None:
+    """A reply that begins like JSON is read by its status."""
+    for labelled in ("text/html", "application/json", ""):
+        got = Reply(status=404, headers={"content-type": labelled}, body=b' {"title": "No such queue."}')
+        assert type(error_for(QUEUE, got)) is NotFound
+
+
+@pytest.mark.parametrize("operation", [QUEUE, TIME, ROUTE, STATUS, SEND, TYPING, END], ids=lambda row: row.name)
+@pytest.mark.parametrize("body", [b"", b" ", b"404 page not found", b'{"message": "no Route matched"}', b"[]"])
+def test_a_404_that_does_not_say_what_is_missing_leaves_both_open(operation: AnyOperation, body: bytes) -> None:
+    """It may be the id, and it may be the path in the setting; a problem document leaves no doubt."""
+    address = Settings(solution_id="7", base_url="https://chat.example/x").address("communication")
+    found = error_for(operation, Reply(status=404, address=address, body=body))
+    assert type(found) is NotFound
+    assert "check chat.example (base_url), its path, too" in str(found)
+    assert "its path, too" not in str(error_for(operation, problem(404, "NotFound")))
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (101, "That is no answer of the chat service"),
+        (199, "That is no answer of the chat service"),
+        (300, "That is no answer of the chat service"),
+        (304, "A cache on the way answered"),
+        (305, "That is no answer of the chat service"),
+        (306, "That is no answer of the chat service"),
+        (405, "takes no such request; check chat.example (base_url)"),
+        (407, "A proxy on the way to chat.example (base_url) wants a sign-in"),
+        (408, "too long to arrive"),
+        (413, "too long"),
+        (414, "shorter ids"),
+        (421, "wrong server behind chat.example (base_url)"),
+        (423, "locked for now"),
+        (425, "wants the request again"),
+        (426, "check that chat.example (base_url) begins with https://"),
+        (431, "too long"),
+        (451, "The law forbids"),
+        (499, "gave the request up"),
+        (501, "knows no such request"),
+        (505, "version of HTTP"),
+        (511, "sign in, and try again"),
+    ],
+)
+def test_each_odd_status_says_what_it_is(status: int, told: str) -> None:
+    """Statuses that the document does not have, from whoever stands on the way, for each operation."""
+    settings = Settings(solution_id="7", base_url="https://chat.example")
+    for operation in OPERATIONS.values():
+        if (operation is TOKEN and status == 405) or (operation is POLL and status == 304):
+            continue
+        found = error_for(operation, Reply(status=status, address=settings.address(operation.host)))
+        assert type(found) is (ServerError if status >= 500 else ApiError)
+        assert told in str(found)
+        assert "another address" not in str(found)
+        passes = status < 400 or status >= 500 or status in (407, 408, 421, 423, 425, 499)
+        assert found.retryable is passes
+        assert ends_a_loop(found, 0) is not passes
+
+
+def test_what_is_too_long_is_named() -> None:
+    """413 is about the request's body, whoever says it: the service, or a gateway's page."""
+    for operation, word in ((SEND, "The text"), (ROUTE, "customer, variables or subject"), (TOKEN, "token_fields")):
+        for got in (Reply(status=413), problem(413), Reply(status=413, body=b"<html><title>413</title>")):
+            found = error_for(operation, got)
+            assert word in str(found)
+            assert isinstance(found, ApiError)
+            assert not found.retryable
+
+
+def test_a_304_to_a_poll_is_nothing_new() -> None:
+    """Like 204, it moves no cursor and forgets no last reply; so does a 205."""
+    last = replies.poll(reply({"messages": [line(id="1")], "cursor": 1}))
+    for status in (204, 205, 304):
+        got = Reply(status=status, body=b"" if status == 204 else b"<html>")
+        assert error_for(POLL, got) is None
+        assert replies.poll(got, last) == evolve(last, events=(), cursor=None)
+        assert replies.poll(got, last).items == last.items
+        again = replies.poll(reply({"messages": [line(id="1"), line(id="2")], "cursor": 2}), replies.poll(got, last))
+        assert [one.id for one in again.events] == ["2"]
+
+
+# The settings of a refused token request
+
+
+SUSPECTS: list[tuple[dict[str, Any], str, list[str]]] = [
+    ({}, "solution_id", ["client_id"]),
+    ({"tenant_id": "9"}, "tenant_id", ["client_id"]),
+    ({"client_secret": "s3cr3t"}, "client_secret", ["solution_id", "client_id"]),
+    ({"client_id": "ours"}, "client_id", ["solution_id"]),
+    ({"client_id": "ours", "client_secret": "s3cr3t"}, "client_secret", ["client_id", "solution_id"]),
+    ({"client_secret": "s3cr3t", "tenant_id": "9"}, "client_secret", ["tenant_id", "client_id"]),
+]
+REFUSALS = [
+    reply({"error": "invalid_client"}, 401),
+    reply({"error": "invalid_client"}, 400),
+    reply({"error": "unauthorized_client"}, 400),
+    Reply(status=401),
+    Reply(status=403),
+    problem(403, "Forbidden"),
+]
+
+
+@pytest.mark.parametrize(("chosen", "setting", "then"), SUSPECTS)
+@pytest.mark.parametrize("refused", REFUSALS)
+def test_the_likeliest_setting_is_suspected_first(
+    refused: Reply, chosen: dict[str, Any], setting: str, then: list[str]
+) -> None:
+    """What was set by hand, then the solution, then what the library chose; no secret is spoken of that was not set."""
+    error = error_for(TOKEN, refused)
+    assert error is not None
+    assert "secret" not in str(error)
+    assert refresh_error(error) is error
+    found = suspected(error, Settings(solution_id="7", region="uk", **chosen))
+    assert isinstance(found, ConfigurationError)
+    assert (found.setting, found.host, found.retryable) == (setting, "identity", False)
+    looked = str(found).partition("Look at ")[2]
+    places = [looked.index(name) for name in (setting, *then)]
+    assert places == sorted(places)
+    assert ("secret" in str(found)) == ("client_secret" in chosen)
+    assert "s3cr3t" not in str(found)
+
+
+def test_a_refused_grant_suspects_what_was_sent_as_tenant_id() -> None:
+    """The solution id, or the tenant id where one was set; all other errors stay as they are."""
+    refused = error_for(TOKEN, reply({"error": "invalid_grant"}, 400))
+    assert refused is not None
+    for chosen, setting in (({}, "solution_id"), ({"tenant_id": "9"}, "tenant_id")):
+        found = suspected(refused, Settings(solution_id="7", region="uk", **chosen))  # type: ignore[arg-type]
+        assert isinstance(found, ConfigurationError)
+        assert (found.setting, found.host) == (setting, "identity")
+    for other in (ServerError("500", status=500), ConfigurationError("scope", "x"), SessionExpired("Over.")):
+        assert suspected(other, Settings(solution_id="7", region="uk")) is other
 
 
 # What of a reply may be shown

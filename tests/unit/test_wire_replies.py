@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,8 +13,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from documents import JSON, also, fixed, line, reply, values
-from puzzel_chat._errors import ContractError
+from documents import JSON, also, fixed, line, problem, reply, values
+from puzzel_chat._errors import ContractError, QueueClosed
 from puzzel_chat._http import Reply
 from puzzel_chat._models import (
     Agent,
@@ -96,6 +96,67 @@ MAY_BE_IDENTIFIED: list[Callable[[object], object]] = [
 ]
 NO_IDS: list[object] = ["", None, True, False, [], {}, 1.5]
 not_an_id = values.filter(lambda one: one == "" or type(one) not in (str, int))
+
+
+NOT_SET = [
+    *(f"0001-01-01T00:00:00{zone}" for zone in ("", "Z", "+01:00", "-01:00", ".0000000Z", "+14:00")),
+    *(f"9999-12-31T23:59:59.9999999{zone}" for zone in ("", "Z", "+01:00", "-01:00", "-14:00")),
+    *("0001-01-01", "9999-12-31", "00010101T000000Z", "9999-12-31T24:00:00", "0001-01-01T00:00:00+00:00"),
+    *("1970-01-01T00:00:00Z", "1970-01-01T01:00:00+01:00", "1969-12-31T19:00:00-05:00", "1601-01-01T00:00:00Z"),
+    *("1753-01-01T00:00:00", "1899-12-30T00:00:00", "1900-01-01T00:00:00", "2079-06-06T23:59:00", "2999-12-31"),
+]
+"""What .NET, SQL, Unix, Windows and people write for a moment that nobody has set."""
+
+
+@pytest.mark.parametrize("written", NOT_SET)
+def test_a_moment_that_is_not_set_is_none_wherever_it_stands(written: str) -> None:
+    """Hours, a closed queue, a message, its edit, and an item that is not understood; `raw` still says it."""
+    hours = replies.queue_info(reply({"id": "q", "opensAt": written, "closesAt": written}), NOW)
+    assert (hours.opens_at, hours.closes_at, hours.raw["opensAt"]) == (None, None, written)
+    assert replies.time_info(reply({"id": "t", "nextChange": written}), NOW).next_change is None
+    assert replies.sent_message(reply({"id": "1", "sentAt": written}), "c", "m", "Hello").sent_at is None
+    for kind in ("Text", "Options", "File", "Event", "Odd"):
+        found = replies.event(line(type=kind, sentAt=written, event="AgentTyping", fileName="f", url="u"))
+        assert (found.sent_at, found.id, found.raw["sentAt"]) == (None, "1", written)
+        assert isinstance(found, UnknownMessage) == (kind == "Odd")
+    closed = error_for(ROUTE, problem(409, "QueueClosed", opensAt=written))
+    assert isinstance(closed, QueueClosed)
+    assert closed.opens_at is None
+    assert written[:4] not in str(closed)
+
+
+@pytest.mark.parametrize(
+    "written", ["2000-01-02T00:00:00Z", "2026-11-23T12:00:00.1234567+01:00", "2078-12-31T23:00:00"]
+)
+def test_a_moment_that_may_be_one_is_kept(written: str) -> None:
+    """The line is drawn far from every chat."""
+    found = when(written)  # type: ignore[arg-type]  # as the models let it through
+    assert found is not None
+    assert found.utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    "number", [-1, -(2**31), 2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1, 10**12, 922337203685.4775]
+)
+def test_a_number_that_is_not_set_is_none_wherever_it_stands(number: float) -> None:
+    """.NET's -1, `int.MaxValue`, `long.MaxValue` and the seconds of `TimeSpan.MaxValue`."""
+    info = replies.queue_info(reply({"id": "q", "waitTimeAverageSeconds": number}), NOW)
+    search = replies.allocation(reply({"estimatedWaitSeconds": number}), NOW)
+    assert (info.estimated_wait, search.estimated_wait) == (None, None)
+    assert replies.grant(reply({"access_token": "a", "expires_in": number}), 0.0).ttl == DEFAULT_TTL
+    if number in (10**12, 922337203685.4775):
+        return
+    info = replies.queue_info(reply({"id": "q", "queueSize": number, "agentsReady": number}), NOW)
+    assert (info.queue_size, info.agents_ready) == (None, None)
+    assert replies.allocation(reply({"queuePosition": number}), NOW).queue_position is None
+
+
+def test_zero_is_no_place_in_a_queue_but_a_number_elsewhere() -> None:
+    """A queue begins with one; nobody waits, nobody is ready and no wait are answers."""
+    search = replies.allocation(reply({"queuePosition": 0, "estimatedWaitSeconds": 0}), NOW)
+    assert (search.queue_position, search.estimated_wait) == (None, 0.0)
+    info = replies.queue_info(reply({"id": "q", "queueSize": 0, "agentsReady": 0, "waitTimeAverageSeconds": 0}), NOW)
+    assert (info.queue_size, info.agents_ready, info.estimated_wait) == (0, 0, 0.0)
 
 
 # Documents

@@ -182,20 +182,20 @@ class Dispatcher:
 
     async def _handle(self, subscription: Subscription, event: Event) -> None:
         """Give the handler an event, until it counts as handled; raises the handler's error when polling shall stop."""
-        for attempt in range(1, TRIES + 1):
-            error = await self._tried(subscription, event)
-            if error is None or (after := await self._decided(subscription, event, error)) is AfterError.GO_ON:
+        attempt = 1
+        while (error := await self._tried(subscription, event)) is not None:
+            after = await self._decided(subscription, event, error)
+            if after is AfterError.GO_ON:
                 return
             if after is AfterError.STOP or attempt == TRIES:
-                break
+                subscription.state.inbox.take_back(event)
+                raise error
             subscription.pause = asyncio.Event()
             await self.clock.sleep(subscription.pause, backoff(attempt, self.clock.uniform))
             if subscription.gone:
-                break
-        subscription.state.inbox.take_back(event)
-        if not subscription.gone:
-            assert error is not None
-            raise error
+                subscription.state.inbox.take_back(event)
+                return
+            attempt += 1
 
     async def _tried(self, subscription: Subscription, event: Event) -> Exception | None:
         """Give the handler an event once; return what it raised."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from puzzel_chat._errors import (
     CONVERSATION_ENDED,
@@ -29,7 +29,8 @@ from puzzel_chat._errors import (
     SessionExpired,
 )
 from puzzel_chat._html import printable
-from puzzel_chat._http import Reply
+from puzzel_chat._http import REDIRECTS, Reply
+from puzzel_chat._settings import DEFAULT_CLIENT_ID, Settings
 from puzzel_chat._wire.operations import (
     AUTHENTICATE,
     END,
@@ -44,11 +45,24 @@ from puzzel_chat._wire.operations import (
     TYPING,
     AnyOperation,
 )
-from puzzel_chat._wire.replies import Absent, excerpt, harmless, misfit, text, when
+from puzzel_chat._wire.replies import (
+    HOLDS_WORDS,
+    LAST_YEAR,
+    Absent,
+    excerpt,
+    harmless,
+    is_page,
+    misfit,
+    text,
+    when,
+)
 from puzzel_chat_api.models import ProblemDetails, TokenError
+from puzzel_chat_api.provenance import OPERATIONS as THEIRS
 
 LONGEST_OAUTH_ERROR = 4096
 """Longest OAuth error, in bytes; a longer reply holds tokens, or is a page."""
+LONGEST_PATH = 80
+"""Longest path of a redirect that an error shows."""
 _PLAIN_CODE = re.compile(r"[A-Za-z]{1,40}")
 
 _KINDS: dict[int, type[ApiError]] = {
@@ -77,19 +91,45 @@ _NEXT_STEP = {
     TYPING.name: dict.fromkeys((404, 409), "Nothing was routed under that id in this session; call route() first."),
     END.name: {404: "The session has no such conversation."},
 }
+_TOO_LONG = {
+    AUTHENTICATE.name: "The visitor's token is too long for the service.",
+    TOKEN.name: "The token request is too long for the service; check token_fields.",
+    ROUTE.name: "customer, variables or subject are too long for the service.",
+    SEND.name: "The text is too long for the service; send it in parts.",
+}
 _BY_STATUS = {
+    304: "A cache on the way answered in the service's place, though nothing of ours asks for what is in a cache.",
     401: "The token was not accepted.",
     403: "The token is good, but the solution may not do this; ask who administers it.",
+    405: "The address is there, but takes no such request; check {where}.",
+    407: "A proxy on the way to {where} wants a sign-in; put user and password into the proxy's address (HTTPS_PROXY),"
+    " or the host into NO_PROXY.",
+    408: "The request took too long to arrive; try again.",
+    413: "What was sent is too long for the service.",
+    414: "The address of the request is too long for the service; use shorter ids.",
+    421: "The request came to the wrong server behind {where}; try again.",
+    423: "What is asked for is locked for now; try again.",
+    425: "The service wants the request again, once the connection is there; try again.",
+    426: "The service wants another protocol; check that {where} begins with https://.",
     429: "Too many requests; wait before the next one.",
+    431: "The token, or the address of the request, is too long for the service.",
+    451: "The law forbids the answer, says what stands on the way; ask who runs the network.",
+    499: "A gateway on the way gave the request up; try again.",
+    501: "What answers at {where} knows no such request; is it the chat service?",
+    505: "What answers at {where} does not take this version of HTTP; is it the chat service?",
+    511: "The network wants a sign-in; open a browser, sign in, and try again.",
 }
+# These are right, whoever answers with them.
+_ANYBODYS = (407, 408, 413, 414, 421, 425, 429, 431, 499)
 # What an OAuth error (RFC 6749 section 5.2) says about the setting to look at.
 _OAUTH_SETTING = {
-    "invalid_client": ("client_id", "the service does not accept this client_id, or this client_secret"),
+    "invalid_client": ("client_id", "the service does not accept this client"),
     "unauthorized_client": ("client_id", "this client may not open a session, or not with this grant_type"),
     "invalid_scope": ("scope", "the service does not know this scope, or wants one"),
     "invalid_request": (
         "token_fields",
-        "the service misses a field in the token request or takes one for wrong; look at tenant_id, too",
+        "the service misses a field in the token request or takes one for wrong; look at solution_id (it is sent as"
+        " tenant_id), too",
     ),
     "unsupported_grant_type": ("grant_type", "the service does not take this kind of token request"),
     "invalid_grant": (
@@ -119,7 +159,7 @@ def wait_asked(headers: Mapping[str, str]) -> float | None:
     try:
         until = parsedate_to_datetime(asked)
         sent = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
-        return max(0.0, (until - sent).total_seconds())
+        return None if until.year > LAST_YEAR else max(0.0, (until - sent).total_seconds())
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
@@ -141,10 +181,12 @@ def _error_for(operation: AnyOperation, reply: Reply) -> PuzzelChatError | None:
         return refused
     if 200 <= reply.status < 300:
         return _page(operation, reply)
-    if 300 <= reply.status < 400:
-        to = _host(reply.headers.get("location", "")) or "another address"
-        host, setting = _where(reply)
-        return ConfigurationError(setting, f"{host} redirects to {to}; set the address that it redirects to")
+    if reply.status in REDIRECTS:
+        return _redirected(operation, reply)
+    if reply.status == 304 and operation is POLL:
+        return None
+    if 400 <= reply.status < 500 and is_page(reply) and reply.status not in _ANYBODYS:
+        return _not_the_services(operation, reply)
     found = problem(reply)
     words = excerpt(operation, reply) if found is None else _words(operation, found)
     found = found or ProblemDetails()
@@ -163,16 +205,44 @@ def _page(operation: AnyOperation, reply: Reply) -> ContractError | None:
     return misfit(operation, reply, "the reply is a web page")
 
 
-def _host(location: str) -> str:
+def _not_the_services(operation: AnyOperation, reply: Reply) -> ApiError:
+    """Return the error for a page with a 4xx, which says nothing about the ids and the token that were sent."""
+    host, setting = _where(reply)
+    error = ApiError(
+        f"{operation.name}: status {reply.status} with {excerpt(operation, reply)}, which is not the chat service's."
+        f" A proxy, a gateway or another site answers at {host} ({setting}); check that address, or ask who runs the"
+        " network.",
+        status=reply.status,
+        retry_after=wait_asked(reply.headers),
+    )
+    error.retryable = True
+    return error
+
+
+def _redirected(operation: AnyOperation, reply: Reply) -> ConfigurationError:
+    """Return the error for a redirect that is not followed; it names host and path, without what may be a secret."""
+    host, setting = _where(reply)
     try:
-        return harmless(urlsplit(location).hostname or "")
+        to = urlsplit(reply.headers.get("location", ""))
+        named = f"{to.hostname or ''}{f':{to.port}' if to.port else ''}"
     except ValueError:
-        return ""
+        return ConfigurationError(setting, f"{host} redirects to another address; set the address of the service")
+    own = THEIRS[operation.name].path.lower().split("/")
+    parts = unquote(to.path).split("/")
+    if operation in HOLDS_WORDS:
+        parts = [part if part.lower() in own else "…" for part in parts]
+    where = harmless(named) + "/".join(map(harmless, parts))[:LONGEST_PATH] or "another address"
+    over = " over https" if to.scheme == "https" and reply.address and reply.address.url.startswith("http:") else ""
+    return ConfigurationError(
+        setting,
+        f"{host} redirects to {where}{over}; set the address that it redirects to, or ask who runs the network if that"
+        f" is not the chat service ({operation.name}, status {reply.status})",
+    )
 
 
 def _token_error(reply: Reply) -> PuzzelChatError | None:
     """Return what a refused token request says about the settings; None for a success or a passing failure."""
-    if reply.status == 429 or reply.status >= 500:
+    if reply.status == 429 or reply.status >= 500 or 300 <= reply.status < 400:
         return None
     word = _oauth_error(reply.body)
     if word in _OAUTH_SETTING:
@@ -182,9 +252,29 @@ def _token_error(reply: Reply) -> PuzzelChatError | None:
     if reply.status in (404, 405):
         more = "; set identity_url to the identity service" if setting == "base_url" else ""
         return ConfigurationError(setting, f"there is no /connect/token at {host} (status {reply.status}){more}")
-    if reply.status in (401, 403):
-        return ConfigurationError("client_id", f"the token request was refused with status {reply.status}")
+    if reply.status in (401, 403) and not is_page(reply):
+        return ConfigurationError("client_id", f"the service refuses the token request (status {reply.status})")
     return None
+
+
+def suspected(error: PuzzelChatError, settings: Settings) -> PuzzelChatError:
+    """Return a refused token request's error with the settings to look at, the likeliest first.
+
+    What was set by hand is suspected before the solution; a value that the library chose comes last.
+    """
+    if not isinstance(error, ConfigurationError) or error.setting not in ("client_id", "solution_id"):
+        return error
+    tenant = "tenant_id" if settings.tenant_id else "solution_id"
+    suspects = [tenant]
+    if error.setting == "client_id":
+        own_client = settings.client_id != DEFAULT_CLIENT_ID
+        by_hand = ["client_secret"] * bool(settings.client_secret) + ["client_id"] * own_client
+        suspects = [*by_hand, tenant] if own_client else [*by_hand, tenant, "client_id"]
+    told = {"solution_id": "solution_id (it is sent as tenant_id)"}
+    look = f". Look at {', then '.join(told.get(one, one) for one in suspects)}" if error.setting == "client_id" else ""
+    named = ConfigurationError(suspects[0], str(error).removeprefix(f"{error.setting}: ") + look)
+    named.host = error.host
+    return named
 
 
 def _oauth_error(body: bytes) -> str:
@@ -195,8 +285,8 @@ def _oauth_error(body: bytes) -> str:
     try:
         document = json.loads(written)
     except (ValueError, RecursionError):
-        # As a form, or as the bare word.
-        document = dict(parse_qsl(written)) or written
+        # As a form, or as the bare word; a page may hold links with such a word.
+        document = "" if "<" in written else dict(parse_qsl(written)) or written
     if isinstance(document, str):
         document = {"error": document}
     try:
@@ -239,12 +329,25 @@ def _words(operation: AnyOperation, found: ProblemDetails) -> str:
     return ", ".join(harmless(word) for word in dict.fromkeys((title, code)) if word)
 
 
+def _steps(operation: AnyOperation, reply: Reply) -> Iterator[str]:
+    """Yield the next steps: what the service means, and where it may not have been the service that answered."""
+    host, setting = _where(reply)
+    status, where = reply.status, f"{host} ({setting})"
+    too_long = _TOO_LONG.get(operation.name) if status == 413 else None
+    step = too_long or _NEXT_STEP.get(operation.name, {}).get(status) or _BY_STATUS.get(status, "")
+    if step:
+        yield step.format(where=where)
+    elif status < 400:
+        yield f"That is no answer of the chat service; see what stands between here and {where}."
+    if status in (404, 410) and problem(reply) is None:
+        yield f"The reply does not say what is missing: it may be the address; check {where}, its path, too."
+
+
 def _api_error(operation: AnyOperation, reply: Reply, found: ProblemDetails, words: str) -> PuzzelChatError:
     status = reply.status
     kind = _KINDS.get(status, ServerError if status >= 500 else ApiError)
-    step = _NEXT_STEP.get(operation.name, {}).get(status) or _BY_STATUS.get(status, "")
     return kind(
-        f"{operation.name}: status {status}{f' ({words})' if words else ''}.{f' {step}' if step else ''}",
+        " ".join([f"{operation.name}: status {status}{f' ({words})' if words else ''}.", *_steps(operation, reply)]),
         status=status,
         code=_word(found.code),
         title=_word(found.title),

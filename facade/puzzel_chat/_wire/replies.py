@@ -47,10 +47,13 @@ Absent: TypeAlias = "Unset | None"
 FOREVER = 1e9
 """Durations from here on (30 years, in seconds) are nonsense."""
 EXCERPT = 256
+FIRST_YEAR, LAST_YEAR = 2000, 2078
+"""No chat was before, or is after: such a moment stands for "not set". SQL's shortest calendar ends in 2079."""
+_MAX_VALUES = frozenset({2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1})
 # A long word with a digit may be a token that the service repeats.
 _TOKEN_LIKE = re.compile(r"(?=[\w.~+/=-]*\d)[\w.~+/=-]{16,}")
-# These requests hold secrets or people's words, which an HTML page in reply may repeat.
-_HOLDS_WORDS = (TOKEN, AUTHENTICATE, ROUTE, SEND)
+HOLDS_WORDS = (TOKEN, AUTHENTICATE, ROUTE, SEND)
+"""Requests that hold secrets or people's words, which a web page in reply, or a redirect, may repeat."""
 _PLAIN_TYPE = re.compile(r"[a-z]{1,20}/[a-z.+-]{1,30}")
 _TITLE = re.compile(r"<title[^>]*>([^<]{0,100})", re.IGNORECASE)
 
@@ -357,7 +360,7 @@ def allocation(reply: Reply, now: datetime) -> ours.Allocation:
     found, raw = _parsed(STATUS, reply)
     return ours.Allocation(
         stage=_stage(STATUS, reply, found.status),
-        queue_position=whole(found.queue_position),
+        queue_position=whole(found.queue_position) or None,
         estimated_wait=seconds(found.estimated_wait_seconds),
         agent=agent(found.agent),
         reason=text(found.reason),
@@ -381,13 +384,13 @@ def sent_message(reply: Reply, conversation_id: str, client_id: str, words: str)
 
 
 def poll(reply: Reply, last: Poll | None = None, most: int | None = None) -> Poll:
-    """Return a poll's new events, in order, and its cursor; 204 says that nothing is new.
+    """Return a poll's new events, in order, and its cursor; 204, or a cache's 304, says that nothing is new.
 
     With `most`, only so many items become events at first. Items that the reply repeats from `last` are not converted
     again, and an equal reply is not even parsed.
     """
     last = last or _NO_POLL
-    if reply.status == 204:
+    if reply.status in (204, 205, 304):
         return evolve(last, events=(), cursor=None)
     mark = hash(reply.body)
     if mark == last.mark:
@@ -452,8 +455,10 @@ def identity(value: str | int | Absent) -> str | None:
 
 
 def whole(value: int | Absent) -> int | None:
-    """Return a whole number of zero or more."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """Return a whole number of zero or more; .NET's `MaxValue` stands for one that is not set."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        return None
+    return None if value in _MAX_VALUES else value
 
 
 def seconds(value: float | Absent) -> float | None:
@@ -472,16 +477,18 @@ def flag(value: bool | Absent) -> bool | None:
 
 
 def when(value: datetime | Absent) -> datetime | None:
-    """Return a moment in UTC; one without a time zone is taken as UTC."""
+    """Return a moment in UTC; one without a time zone is taken as UTC.
+
+    None for one that stands for "not set", such as .NET's and SQL's first and last days, or the epoch.
+    """
     found: object = value
     if isinstance(found, str):
         found = _moment(found)
     if not isinstance(found, datetime):
         return None
-    try:
-        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-    except OverflowError:
+    if not FIRST_YEAR <= found.year <= LAST_YEAR:
         return None
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _moment(written: str) -> datetime | None:
@@ -505,12 +512,18 @@ def _moment(written: str) -> datetime | None:
 def excerpt(operation: AnyOperation, reply: Reply) -> str:
     """Return the beginning of a reply for an error, without tokens and people's words."""
     written = reply.body[: 4 * EXCERPT].decode("utf-8", "replace")
+    if is_page(reply):
+        title = None if operation in HOLDS_WORDS else _TITLE.search(harmless(written))
+        return f"an HTML page{f' titled {title[1].strip()!r}' if title else ''}"
     if not written.strip():
         return "(empty)"
-    if written.lstrip()[:1] == "<":
-        title = None if operation in _HOLDS_WORDS else _TITLE.search(harmless(written))
-        return f"an HTML page{f' titled {title[1].strip()!r}' if title else ''}"
     return _size(reply) if operation.private else harmless(written)[:EXCERPT]
+
+
+def is_page(reply: Reply) -> bool:
+    """Return whether a reply is a web page, or XML, which the service does not write."""
+    begins = reply.body[:512].removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    return begins == b"<" or ("html" in reply.headers.get("content-type", "").lower() and begins not in (b"{", b"["))
 
 
 def _size(reply: Reply) -> str:
@@ -527,4 +540,6 @@ def misfit(operation: AnyOperation, reply: Reply, what: str, pointer: str = "") 
     """Return the error for a reply that does not fit the document."""
     error = ContractError(operation.name, pointer, what, excerpt(operation, reply))
     error.host = operation.host
+    # Not the service's, which may be there again the next time.
+    error.retryable = is_page(reply)
     return error

@@ -10,10 +10,10 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import Literal
-from urllib.parse import SplitResult, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from attrs import frozen
 
@@ -57,6 +57,7 @@ class Host:
     url: str
     name: str
     setting: str
+    proxy: str | None = None
 
 
 @frozen
@@ -118,27 +119,37 @@ def _masked(name: str, value: str) -> str:
 def _check_service(service: ServiceOptions, visual_queue_id: str | None, output: Output) -> Exit:
     try:
         settings = Settings.from_env(**service)
+        chat = PuzzelChat.from_env(
+            store=None, **service
+        )  # which finds the proxies and certificates of the environment, too
     except PuzzelChatError as error:
         _show(Check("settings", False, error_text(error)), None, output)
         return exit_code(error) or Exit.USAGE
-    hosts = _hosts(settings)
-    reached = [_check_host(host, settings.timeout, output) for host in hosts]
-    code = Exit.OK if all(reached) else Exit.FAILED
-    if not reached[-1]:
-        return code
-    return _check_calls(service, hosts, visual_queue_id if reached[0] else None, output) or code
+    with chat:
+        hosts = _hosts(settings, chat.proxies)
+        reached = [_check_host(host, settings.timeout, output) for host in hosts]
+        code = Exit.OK if all(reached) else Exit.FAILED
+        if not reached[-1]:
+            return code
+        return _check_calls(chat, hosts, visual_queue_id if reached[0] else None, output) or code
 
 
-def _hosts(settings: Settings) -> list[Host]:
+def _hosts(settings: Settings, proxies: Mapping[Any, str]) -> list[Host]:
     """Return the communication host and the identity host, or the one that is both."""
     found = [settings.address("communication"), settings.address("identity")]
     both = _host_and_port(found[0].url) == _host_and_port(found[1].url)
-    return [Host("both" if both else one.name, one.url, one.host, one.setting) for one in found[: 1 if both else 2]]
+    return [
+        Host("both" if both else one.name, one.url, one.host, one.setting, proxies.get(one.name))
+        for one in found[: 1 if both else 2]
+    ]
 
 
 def _check_host(host: Host, timeout: float, output: Output) -> bool:
     role = "communication and identity" if host.role == "both" else host.role
     output.say(f"  {role} host: {host.name}, set by {host.setting}")
+    if host.proxy is not None:
+        _show(Check("network", None, f"goes through the proxy {host.proxy}"), host, output)
+        return True
     checks = _reach(host.url, timeout)
     for check in checks:
         _show(check, host, output)
@@ -151,11 +162,11 @@ def _check_host(host: Host, timeout: float, output: Output) -> bool:
     return True
 
 
-def _check_calls(service: ServiceOptions, hosts: list[Host], visual_queue_id: str | None, output: Output) -> Exit:
+def _check_calls(chat: PuzzelChat, hosts: list[Host], visual_queue_id: str | None, output: Output) -> Exit:
     """Open a session, and ask for the queue if one is named."""
     name, host = "token", hosts[-1]
     try:
-        with PuzzelChat.from_env(store=None, **service) as chat, chat.connect() as session:
+        with chat.connect() as session:
             _show(Check(name, True, f"a session was opened at {host.name}"), host, output)
             if visual_queue_id is not None:
                 name, host = "queue", hosts[0]
@@ -180,8 +191,6 @@ def _host_record(host: Host) -> dict[str, object]:
 def _reach(address: str, timeout: float) -> list[Check]:
     """Resolve, connect and shake hands, up to the first failure."""
     url, (host, port) = urlsplit(address), _host_and_port(address)
-    if proxy := _proxy(url, host):
-        return [Check("network", None, f"goes through the proxy {proxy}")]
     checks: list[Check] = []
     for name, attempt in (("address", _resolve), ("connection", _connect), ("TLS", _tls)):
         if name == "TLS" and url.scheme != "https":
@@ -196,13 +205,6 @@ def _reach(address: str, timeout: float) -> list[Check]:
 def _host_and_port(address: str) -> tuple[str, int]:
     url = urlsplit(address)
     return url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
-
-
-def _proxy(url: SplitResult, host: str) -> str | None:
-    address = getproxies().get(url.scheme)
-    if address is None or proxy_bypass(host):
-        return None
-    return urlsplit(address).hostname or "of the environment"
 
 
 def _timed(name: str, attempt: Callable[[str, int, float], str], host: str, port: int, timeout: float) -> Check:
@@ -238,14 +240,12 @@ def _simulator_notice(address: str, timeout: float) -> str | None:
     """Return the notice of the bundled simulator, None for any other service."""
     url = urlsplit(address)
     kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
-    connection = kind(url.hostname or "", url.port, timeout=timeout)
     try:
-        connection.request("HEAD", url.path or "/")
-        return one_line(connection.getresponse().getheader(SIMULATOR_HEADER)) or None
+        with closing(kind(url.hostname or "", url.port, timeout=timeout)) as connection:
+            connection.request("HEAD", url.path or "/")
+            return one_line(connection.getresponse().getheader(SIMULATOR_HEADER)) or None
     except (OSError, HTTPException, ValueError):
         return None
-    finally:
-        connection.close()
 
 
 def _show_operations(output: Output) -> None:

@@ -43,6 +43,7 @@ Every setting has an environment variable; an option wins over it:
   PUZZEL_CHAT_TOKEN_FIELDS         more token form fields: a=1,b=2
   PUZZEL_CHAT_TIMEOUT              seconds to connect, and for each read
   PUZZEL_CHAT_POLL_INTERVAL        seconds between two polls
+  PUZZEL_CHAT_MAX_MESSAGE_BYTES    most bytes of one message, as JSON
   PUZZEL_CHAT_ALLOW_INSECURE_HTTP  true allows plain http to other machines
 
 \b

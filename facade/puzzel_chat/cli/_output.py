@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import IntEnum
+from unicodedata import category
 
 from attrs import frozen
 from rich.console import Console
@@ -27,6 +28,8 @@ from puzzel_chat import (
     TransportError,
 )
 from puzzel_chat.cli._options import PREFIX, SERVICE_OPTIONS
+
+_KEPT = frozenset("\n\t\u200c\u200d")
 
 
 @frozen
@@ -70,13 +73,16 @@ def on_a_terminal() -> bool:
 
 
 def printable(text: str) -> str:
-    """Drop control and format characters, which a terminal would obey; keep line breaks and tabs."""
-    return "".join(letter for letter in text if letter in "\n\t" or letter.isprintable())
+    """Drop control and format characters, which a terminal would obey; keep line breaks, tabs and joiners."""
+    if text.isprintable():
+        return text
+    # Letters that this Python does not know yet, or nobody but their font, are letters; a wide space is a space.
+    return "".join(one for one in text if one.isprintable() or one in _KEPT or category(one) in ("Zs", "Cn", "Co"))
 
 
 def one_line(text: str | None, default: str = "") -> str:
     """Return a text on one line, safe to print; if nothing is left, the default as it is."""
-    return " ".join(printable(text or "").split()) or default
+    return " ".join(filter(None, map(printable, (text or "").split()))) or default
 
 
 def duration(seconds: float) -> str:
@@ -92,8 +98,11 @@ def duration(seconds: float) -> str:
 
 
 def clock_time(moment: datetime, now: datetime | None = None) -> str:
-    """Return a moment in local time, with the date unless it is today."""
-    local, today = moment.astimezone(), (now or datetime.now(UTC)).astimezone()
+    """Return a moment in local time, with the date unless it is today; as it is, where that has no local time."""
+    try:
+        local, today = moment.astimezone(), (now or datetime.now(UTC)).astimezone()
+    except (OverflowError, OSError, ValueError):
+        return moment.isoformat()
     return f"{local:%H:%M %Z}" if local.date() == today.date() else f"{local:%a %d %b %Y, %H:%M %Z}"
 
 

@@ -18,13 +18,16 @@ from ._faults import Fault
 from ._queues import Status
 from ._sandbox import AgentHandle, Sandbox, SandboxSettings
 from ._scripts import SCRIPTS, Scene, Script, Step
-from ._values import NOTICE, SEMANTICS, Entry, Happening, Role, Semantics, Stats
+from ._values import AFTER_END, NOTICE, SEMANTICS, AfterEnd, Answer, Entry, Happening, Role, Semantics, Stats
 
 __all__ = [
+    "AFTER_END",
     "NOTICE",
     "SCRIPTS",
     "SEMANTICS",
+    "AfterEnd",
     "AgentHandle",
+    "Answer",
     "Differences",
     "Entry",
     "Fault",

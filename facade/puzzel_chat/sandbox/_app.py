@@ -16,8 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ._contract import IDENTITY, Call, Differences, Reply, problem
 from ._desk import Desk
 from ._faults import Fault
-from ._replies import after_effect, before_effect, before_reading, encode, http_date
-from ._values import NOTICE
+from ._replies import after_effect, before_effect, before_reading, encode, http_date, struck
+from ._values import NOTICE, Answer
 
 Choose = Callable[[str], tuple[Fault, ...]]
 _log = logging.getLogger("puzzel_chat.sandbox")
@@ -71,7 +71,10 @@ async def _respond(
     if early is not None:
         return early
     try:
-        reply = differs.from_contract(desk.answer(operation, call))
+        answer = desk.answer(operation, call)
+        faults = struck(desk, faults, answer)
+        desk.answered(Answer(operation, answer.status, answer.body, frozenset(fault.kind for fault in faults)))
+        reply = differs.from_contract(answer)
     except Exception:
         _log.exception("the simulator itself failed in %s", operation)
         reply = problem(500, "SimulatorBug", "the bundled simulator itself failed; its log says where")

@@ -20,7 +20,7 @@ from ._contract import (
     read_typing,
 )
 from ._sessions import Session
-from ._values import Happening, Refusal, TokenRefusal, Watcher
+from ._values import Answer, Happening, Refusal, TokenRefusal, Watcher
 from ._world import World, WorldSettings
 
 _log = logging.getLogger("puzzel_chat.sandbox")
@@ -29,7 +29,8 @@ _log = logging.getLogger("puzzel_chat.sandbox")
 class Desk:
     """The world with its clock and its lock; watchers are called in order, outside the lock.
 
-    `now` returns the time, and `sleep` waits for a fault.
+    `now` returns the time, `sleep` waits for a fault, and `answered` is told each answer. `lost_ends` are those that a
+    fault has kept from the client once.
     """
 
     def __init__(
@@ -41,6 +42,8 @@ class Desk:
         sleep: Callable[[float], Awaitable[object]],
     ) -> None:
         self.now, self.sleep, self._on_event = clock, sleep, on_event
+        self.answered: Callable[[Answer], object] = lambda _answer: None
+        self.lost_ends: set[str] = set()
         self._lock = threading.RLock()
         self._news: deque[Happening] = deque()
         self._telling = threading.Lock()

@@ -15,10 +15,10 @@ from ._values import is_list, is_object
 Kind = Literal[
     "latency", "slow_body", "status", "html", "drop", "truncate", "bad_json", "wrong_types", "unknown_enum",
     "bad_item", "nulls", "revoked", "no_client_id", "reset", "half_read",
-    "half_sent", "head_only", "hang", "endless", "big", "bomb",
+    "half_sent", "head_only", "hang", "endless", "big", "bomb", "lost_end",
 ]  # fmt: skip
 
-COMBINES: frozenset[Kind] = frozenset({"latency", "slow_body"})
+COMBINES: frozenset[Kind] = frozenset({"latency", "slow_body", "lost_end"})
 SPOILS: frozenset[Kind] = frozenset({"wrong_types", "unknown_enum", "bad_item", "nulls", "no_client_id"})
 
 
@@ -78,9 +78,10 @@ class Fault:
         after: bool = False,
         **when: Unpack[When],
     ) -> Fault:
-        """Answer with an error status; with `html`, or for 502, as a proxy's page.
+        """Answer with another status: an error; or 204 or 304, which have no body, like a cache on the way.
 
-        `retry_after` is an aware time, or seconds; `as_date` writes the seconds as a date.
+        With `html`, or for 502, it is a proxy's page. `retry_after` is an aware time, or seconds; `as_date` writes the
+        seconds as a date.
         """
         page = html or code == 502
         return cls("status", operation, after, code, retry_after=retry_after, as_date=as_date, page=page, **when)
@@ -169,6 +170,11 @@ class Fault:
     def no_client_id(cls, operation: str = "pollConversation", **when: Unpack[When]) -> Fault:
         """Leave out the client message ids, like a service that does not keep them."""
         return cls("no_client_id", operation, after=True, **when)
+
+    @classmethod
+    def lost_end(cls, **when: Unpack[When]) -> Fault:
+        """Close the connection in place of the first poll's reply that tells an end; other replies go out."""
+        return cls("lost_end", "pollConversation", after=True, **when)
 
     @classmethod
     def revoked(cls, operation: str = "*", **when: Unpack[When]) -> Fault:

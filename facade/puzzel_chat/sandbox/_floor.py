@@ -174,7 +174,7 @@ class Floor:
             self._end_search(conversation, Status.CANCELLED, "CustomerLeft", now)
             self._ledger.happened("cancelled", now, conversation)
         self._change_hands(conversation)
-        conversation.ended = True
+        conversation.ended, conversation.ended_at = True, now
         self._ledger.event(conversation, "ConversationEnded", now, endedBy=int(by))
         self._ledger.happened("ended", now, conversation, agent=name, role=by)
         self._arrange(conversation.queue, now)

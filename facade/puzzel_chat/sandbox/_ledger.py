@@ -19,6 +19,12 @@ class Ledger:
     def __init__(self, tally: Tally, watch: Callable[[Happening], None]) -> None:
         self._tally, self._watch = tally, watch
         self._numbers = count(1)
+        self._life = 0
+
+    def number_again(self) -> None:
+        """Give new messages the ids from the first one on again, like a service that was set up anew."""
+        self._numbers = count(1)
+        self._life += 1
 
     def happened(
         self,
@@ -89,7 +95,7 @@ class Ledger:
             "version": last.version + 1,
             "content": content,
         }
-        return self._store(conversation, wire, now, "edited")
+        return self._store(conversation, wire, now, "edited", last.life)
 
     def _add(
         self,
@@ -117,9 +123,14 @@ class Ledger:
         }
 
     def _store(
-        self, conversation: Conversation, wire: Mapping[str, object], now: float, kind: str = "message"
+        self,
+        conversation: Conversation,
+        wire: Mapping[str, object],
+        now: float,
+        kind: str = "message",
+        life: int | None = None,
     ) -> Entry:
-        entry = _entry(conversation, wire, now)
+        entry = _entry(conversation, wire, now, self._life if life is None else life)
         conversation.entries.append(entry)
         conversation.session.log.entries.append(entry)
         if entry.type == "Event":
@@ -134,7 +145,7 @@ def _agent_author(agent: Agent | None) -> Json:
     return {"role": int(Role.AGENT), **identity}
 
 
-def _entry(conversation: Conversation, wire: Json, now: float) -> Entry:
+def _entry(conversation: Conversation, wire: Json, now: float, life: int) -> Entry:
     """Return the entry for a wire message; a test may have sent one of any shape."""
     author = wire.get("author")
     names = author if is_object(author) else {}
@@ -152,4 +163,5 @@ def _entry(conversation: Conversation, wire: Json, now: float) -> Entry:
         client_message_id=str(wire["clientMessageId"]) if wire.get("clientMessageId") is not None else None,
         sent_at=moment(now),
         wire=wire,
+        life=life,
     )

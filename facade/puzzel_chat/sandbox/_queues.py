@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
+from math import inf
 
 from attrs import define, field, frozen
 
@@ -117,6 +118,7 @@ class Conversation:
     allocation: Allocation
     ready_at: float = 0.0
     ended: bool = False
+    ended_at: float = inf
     turn: int = 0
     stint: int = 0
     offers: int = 0

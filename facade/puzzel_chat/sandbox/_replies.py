@@ -18,11 +18,12 @@ from starlette.types import Receive, Scope, Send
 from ._contract import Call, Reply, problem
 from ._desk import Desk
 from ._faults import COMBINES, SPOILS, Fault, Kind, spoil
-from ._values import NOTICE, moment
+from ._values import NOTICE, is_list, is_object, moment, written
 
 _PAGE = f"<!doctype html><html><head><title>{{0}}</title></head><body><h1>{{0}}</h1>{NOTICE}</body></html>"
 _BLANKS = b" " * 2**20
 _BIG, _BOMB = 10, 64
+_WITHOUT_BODY = (204, 304)
 _BEAT = 0.1
 
 Sleep = Callable[[float], Awaitable[object]]
@@ -47,9 +48,30 @@ async def before_effect(desk: Desk, faults: tuple[Fault, ...], call: Call) -> Re
     return _WITHOUT_REPLY[fault.kind]() if fault.kind in _WITHOUT_REPLY else _error(desk, fault)
 
 
+def struck(desk: Desk, faults: tuple[Fault, ...], reply: Reply) -> tuple[Fault, ...]:
+    """Return the faults that this reply suffers: an end is lost only where one is told, and only once."""
+    if not any(fault.kind == "lost_end" for fault in faults):
+        return faults
+    ends = _ends(reply) - desk.lost_ends
+    if not ends:
+        return tuple(fault for fault in faults if fault.kind != "lost_end")
+    desk.lost_ends |= ends
+    with desk.world() as (world, _now):
+        world.tally.add("faults")
+    return tuple(fault for fault in faults if fault.kind == "lost_end")
+
+
+def _ends(reply: Reply) -> set[str]:
+    messages = reply.body.get("messages") if reply.body else None
+    items = [item for item in messages if is_object(item)] if is_list(messages) else []
+    return {f"{item['conversationId']} {item['id']}" for item in items if item.get("event") == "ConversationEnded"}
+
+
 async def after_effect(desk: Desk, faults: tuple[Fault, ...], reply: Reply) -> Response:
     """Return the reply, after its faults."""
     await _wait(desk, faults, after=True)
+    if any(fault.kind == "lost_end" for fault in faults):
+        return Dropped()
     fault = _chosen(faults)
     response = encode(reply) if fault is None or not fault.after else _faulty(desk, fault, reply)
     slow = next((fault for fault in faults if fault.kind == "slow_body"), None)
@@ -62,8 +84,7 @@ def encode(reply: Reply) -> Response:
     """Return a reply as an HTTP response."""
     if reply.body is None:
         return Response(status_code=reply.status, headers=dict(reply.headers))
-    content = json.dumps(reply.body, separators=(",", ":"))
-    return Response(content, reply.status, dict(reply.headers), reply.media_type)
+    return Response(written(reply.body), reply.status, dict(reply.headers), reply.media_type)
 
 
 def http_date(at: float) -> str:
@@ -84,6 +105,8 @@ async def _wait(desk: Desk, faults: tuple[Fault, ...], *, after: bool) -> None:
 def _error(desk: Desk, fault: Fault) -> Response:
     """Return the error sent in place of a reply."""
     headers = {} if fault.retry_after is None else {"Retry-After": _retry_after(desk, fault.retry_after, fault.as_date)}
+    if fault.status_code in _WITHOUT_BODY:
+        return Response(None, fault.status_code, headers)
     if fault.page:
         title = "Sign in" if fault.status_code == 200 else f"{fault.status_code} Bad Gateway"
         return Response(_PAGE.format(title), fault.status_code, headers, "text/html")

@@ -17,8 +17,8 @@ from ._faults import Fault, Plan
 from ._floor import FloorSettings
 from ._scripts import Script
 from ._sessions import TokenSettings
-from ._values import NOTICE, Entry, Semantics, Stats, Watcher
-from ._world import WorldSettings, known_script, known_semantics
+from ._values import NOTICE, AfterEnd, Answer, Entry, Semantics, Stats, Watcher
+from ._world import WorldSettings, known_after_end, known_script, known_semantics
 
 if TYPE_CHECKING:
     from ._server import Server
@@ -146,13 +146,23 @@ class Sandbox:
         if server is not None:
             server.stop()
 
-    def restart(self, *, forget: bool = False) -> None:
-        """Stop listening and start again on the same ports; `forget` drops every session."""
+    def restart(self, *, forget: bool = False, renumber: bool = False) -> None:
+        """Stop listening and start again on the same ports.
+
+        `forget` drops every session. With `renumber`, new messages get the ids from the first one on again.
+        """
         self.close()
-        if forget:
-            with self._desk.world() as (world, _now):
+        with self._desk.world() as (world, _now):
+            if forget:
                 world.forget()
+            if renumber:
+                world.ledger.number_again()
         self.start()
+
+    def expire_tokens(self) -> None:
+        """Revoke every access token at once, also under requests on their way; refresh tokens still work."""
+        with self._desk.world() as (world, _now):
+            world.tokens.expire()
 
     @property
     def base_url(self) -> str:
@@ -214,6 +224,10 @@ class Sandbox:
         with self._desk.world() as (world, now):
             return world.entries(now)
 
+    def listen(self, to: Callable[[Answer], object]) -> None:
+        """Call back with each `Answer` from now on, in the server's thread, before it is sent."""
+        self._desk.answered = to
+
     def stats(self) -> Stats:
         """Return the counts so far."""
         with self._desk.world() as (world, now):
@@ -229,6 +243,20 @@ class Sandbox:
         chosen = known_semantics(semantics)
         with self._desk.world() as (world, _now):
             world.semantics = chosen
+
+    def set_after_end(self, after_end: AfterEnd, linger: float = 0.0) -> None:
+        """Change what a conversation is, `linger` seconds after its end.
+
+        To the request status it is the "same" as before, "cancelled", "not-found" (404) or "gone" (410). The last two
+        also answer polls, once all conversations of the session are so.
+
+        Raises:
+            ValueError: there is nothing of this name.
+
+        """
+        chosen = known_after_end(after_end)
+        with self._desk.world() as (world, _now):
+            world.after_end, world.linger = chosen, linger
 
     def set_script(self, script: str | Script) -> None:
         """Change how agents behave, from the next offer, join or message on."""
@@ -266,8 +294,9 @@ class Sandbox:
         with self._desk.world() as (world, _now):
             world.tally.request(operation)
             chosen = self._plan.choose(operation)
-            for _fault in chosen:
-                world.tally.add("faults")
+            for fault in chosen:
+                if fault.kind != "lost_end":  # counted where it strikes
+                    world.tally.add("faults")
             return chosen
 
     def __enter__(self) -> Self:

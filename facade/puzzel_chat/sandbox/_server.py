@@ -9,6 +9,7 @@ import socket
 import threading
 
 import uvicorn
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -72,7 +73,7 @@ class _Uvicorn(uvicorn.Server):
 
 
 class _Quiet:
-    """Ends a request quietly that was cancelled because the server stops."""
+    """Ends a request quietly whose client has left, or that was cancelled because the server stops."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -81,7 +82,7 @@ class _Quiet:
         """Serve one request."""
         try:
             await self._app(scope, receive, send)
-        except asyncio.CancelledError:
+        except (ClientDisconnect, asyncio.CancelledError):
             return
 
 

@@ -53,7 +53,8 @@ class Log:
         unread = self.entries[self.read :]
         self.read = len(self.entries)
         if semantics == "history":
-            return list({entry.id: entry.wire for entry in self.entries}.values()), None, bool(unread)
+            last = {(entry.life, entry.id): entry.wire for entry in self.entries}
+            return list(last.values()), None, bool(unread)
         chosen = self.entries[self._place(after) :] if semantics == "cursor" else unread
         return [entry.wire for entry in chosen], self.read if semantics == "cursor" else None, bool(chosen)
 
@@ -145,6 +146,10 @@ class TokenBook:
     def revoke_access(self, access_token: str) -> None:
         """Revoke one access token early; its session and refresh token stay valid."""
         self._access.pop(access_token, None)
+
+    def expire(self) -> None:
+        """Revoke every access token early; sessions and refresh tokens stay valid."""
+        self._access.clear()
 
     def forget(self) -> None:
         """Drop every session, like a service that restarts without its memory."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -15,6 +16,8 @@ NOTICE = "puzzel-chat bundled simulator, not Puzzel"
 Json = Mapping[str, object]
 Semantics = Literal["history", "cursor", "drain"]
 SEMANTICS: tuple[Semantics, ...] = ("history", "cursor", "drain")
+AfterEnd = Literal["same", "cancelled", "not-found", "gone"]
+AFTER_END: tuple[AfterEnd, ...] = ("same", "cancelled", "not-found", "gone")
 
 
 class Role(IntEnum):
@@ -31,7 +34,7 @@ class Entry:
     """One line of the ledger: a stored message, or an edit of one.
 
     An edit has the id of its message and the next version. `content` is HTML, the name of an event, or None for a type
-    without text.
+    without text. `life` tells two messages of one id apart: how often the ids had begun again.
     """
 
     id: str
@@ -44,6 +47,22 @@ class Entry:
     client_message_id: str | None
     sent_at: datetime
     wire: Json = field(repr=False, eq=False)
+    life: int = 0
+
+
+@frozen
+class Answer:
+    """What the simulator answered a request: before `differs`, and before the faults named by their kinds."""
+
+    operation: str
+    status: int
+    body: Json | None = field(repr=False)
+    faults: frozenset[str] = frozenset()
+
+    @property
+    def size(self) -> int:
+        """The bytes of the body as it is sent."""
+        return 0 if self.body is None else len(written(self.body))
 
 
 @frozen
@@ -142,6 +161,11 @@ def moment(at: float) -> datetime:
 def iso(at: float | None) -> str | None:
     """Return a time as .NET services write it: UTC with seven fraction digits."""
     return None if at is None else f"{moment(at):%Y-%m-%dT%H:%M:%S.%f}0Z"
+
+
+def written(body: Json) -> bytes:
+    """Return a body as it is sent."""
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
 def is_object(value: object) -> TypeGuard[dict[str, object]]:

@@ -14,10 +14,24 @@ from attrs import field, frozen
 
 from ._floor import Agenda, Floor, FloorSettings
 from ._ledger import Ledger
-from ._queues import Allocation, Conversation, Order, Queue, default_queues
+from ._queues import Allocation, Conversation, Order, Queue, Status, default_queues
 from ._scripts import SCRIPTS, Script
 from ._sessions import Session, TokenBook, TokenSettings, VisitorBook
-from ._values import NOTICE, SEMANTICS, Entry, Happening, Refusal, Role, Semantics, Stats, Tally, Watcher, iso
+from ._values import (
+    AFTER_END,
+    NOTICE,
+    SEMANTICS,
+    AfterEnd,
+    Entry,
+    Happening,
+    Refusal,
+    Role,
+    Semantics,
+    Stats,
+    Tally,
+    Watcher,
+    iso,
+)
 
 
 @frozen
@@ -45,6 +59,8 @@ class World:
     def __init__(self, settings: WorldSettings, random: Random, watch: Watcher = _unwatched) -> None:
         self.semantics: Semantics = known_semantics(settings.semantics)
         self._no_content = settings.no_content
+        self.after_end: AfterEnd = "same"
+        self.linger = 0.0
         self.tally = Tally()
         self.agenda = Agenda()
         self.ledger = Ledger(self.tally, watch)
@@ -124,15 +140,18 @@ class World:
 
     def request_status(self, session: Session, key: str, now: float) -> dict[str, object]:
         """Answer getRequestStatus, by conversation id or request id."""
-        self.advance(now)
+        now = self.advance(now)
         conversation = self._of_session(session, self.conversations.get(key) or self._by_request.get(key))
         if conversation is None:
             raise Refusal(404, "RequestNotFound", "no such request in this session")
+        over = self._is_over(conversation, now)
+        if over:
+            self._refuse_if_gone()
         place = conversation.queue.position(conversation)
         return {
             "requestId": conversation.allocation.request_id,
             "conversationId": conversation.id,
-            "status": str(conversation.allocation.status),
+            "status": str(Status.CANCELLED if over else conversation.allocation.status),
             "queuePosition": place,
             "estimatedWaitSeconds": None if place is None else ceil(place * self.floor.settings.pace),
             "agent": conversation.agent.wire() if conversation.agent else None,
@@ -141,7 +160,11 @@ class World:
 
     def poll(self, session: Session, after: str | None, now: float) -> dict[str, object] | None:
         """Answer pollConversation; None for 204, if the settings want that when nothing is new."""
-        self.advance(now)
+        now = self.advance(now)
+        if self.after_end in _GONE:
+            own = [conversation for conversation in self.conversations.values() if conversation.session is session]
+            if own and all(self._is_over(conversation, now) for conversation in own):
+                self._refuse_if_gone()
         messages, cursor, new = session.log.poll(self.semantics, after)
         return {"messages": messages, "cursor": cursor} if new or not self._no_content else None
 
@@ -228,6 +251,15 @@ class World:
             raise Refusal(409, "AlreadyRouted", "this conversation was routed before")
         return conversation
 
+    def _is_over(self, conversation: Conversation, now: float) -> bool:
+        """Return whether a conversation has ended for so long that `after_end` holds, if that is anything."""
+        return self.after_end != "same" and now >= conversation.ended_at + self.linger
+
+    def _refuse_if_gone(self) -> None:
+        if self.after_end in _GONE:
+            status, code = _GONE[self.after_end]
+            raise Refusal(status, code, "the conversation ended a while ago")
+
     def _open_conversation(self, session: Session, key: str, unknown: tuple[int, str]) -> Conversation:
         """Return a conversation of this session that has not ended."""
         if key not in self.conversations:
@@ -252,6 +284,23 @@ def known_script(script: str | Script) -> Script:
     if script not in SCRIPTS:
         raise ValueError(f"no script {script!r}; there are {', '.join(SCRIPTS)}")
     return SCRIPTS[script]
+
+
+_GONE: Mapping[AfterEnd, tuple[int, str]] = {
+    "not-found": (404, "ConversationNotFound"), "gone": (410, "ConversationEnded"),
+}  # fmt: skip
+
+
+def known_after_end(after_end: AfterEnd) -> AfterEnd:
+    """Return what becomes of a conversation that has ended.
+
+    Raises:
+        ValueError: there is nothing of this name.
+
+    """
+    if after_end not in AFTER_END:
+        raise ValueError(f"no after_end {after_end!r}; there are {', '.join(AFTER_END)}")
+    return after_end
 
 
 def known_semantics(semantics: Semantics) -> Semantics:
