@@ -276,7 +276,8 @@ class SQLiteStore:
                 raise
             finally:
                 self._busy = False
-            self._held = False
+            if begin != "BEGIN":
+                self._held = False
             return result
 
     def _patiently(self, work: Callable[[], _Result], patience: float | None = None) -> _Result:
@@ -433,6 +434,6 @@ def _advice(error: Exception) -> str:
         return "It was closed; open a new SQLiteStore."
     if _is_busy(error):
         return "Another process has it; try again."
-    if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+    if isinstance(error, sqlite3.OperationalError) and getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_ERROR:
         return "Check the disk and its permissions."
     return "The file is damaged; name another one."

@@ -19,13 +19,21 @@ import pytest
 from blocking import settings
 from puzzel_chat import Conflict, ConversationClosed, Life, NotFound, SQLiteStore
 from puzzel_chat.sandbox import Fault, Sandbox
+from puzzel_chat.testing import VirtualTime
 from quick import quick_only
 from waiting import Held, until
 
 Connect = Callable[..., Any]
 WORKER = Path(__file__).with_name("chat_worker.py")
-QUICK = [("routeConversation", False), ("routeConversation", True)]
-MOMENTS = [("connectToken", True), ("getQueueInfo", False), *QUICK, ("getRequestStatus", False)]
+QUICK = [("routeConversation", False, "sync"), ("routeConversation", True, "async")]
+OPERATIONS = [
+    ("connectToken", True),
+    ("getQueueInfo", False),
+    ("routeConversation", False),
+    ("routeConversation", True),
+]
+OPERATIONS += [("routeConversation", True), ("getRequestStatus", False)]
+MOMENTS = [(*operation, kind) for operation in OPERATIONS for kind in ("sync", "async")]
 
 
 LONG = 600.0
@@ -59,8 +67,7 @@ def killed(kind: str, store: Path, operation: str, after: bool, held: Holding) -
             held.let_go()
 
 
-@pytest.mark.parametrize("kind", ["sync", "async"])
-@pytest.mark.parametrize(("operation", "after"), quick_only(QUICK, MOMENTS))
+@pytest.mark.parametrize(("operation", "after", "kind"), quick_only(QUICK, MOMENTS))
 def test_what_a_killed_start_left_is_found_and_ended(
     connect: Connect, tmp_path: Path, kind: str, operation: str, after: bool
 ) -> None:
@@ -88,7 +95,7 @@ def test_what_a_killed_start_left_is_found_and_ended(
         store.close()
 
 
-@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("kind", quick_only(["async"], ["sync", "async"]))
 def test_a_request_that_arrives_after_its_process_died_is_ended_too(
     connect: Connect, tmp_path: Path, kind: str
 ) -> None:
@@ -110,6 +117,7 @@ def test_a_request_that_arrives_after_its_process_died_is_ended_too(
         store.close()
 
 
+@pytest.mark.slow
 def test_a_killed_start_can_be_gone_on_with(connect: Connect, tmp_path: Path) -> None:
     """Asking again is safe: what was taken is found, and what was not is asked for."""
     for number, after in enumerate((False, True)):
@@ -129,11 +137,13 @@ def test_a_killed_start_can_be_gone_on_with(connect: Connect, tmp_path: Path) ->
             store.close()
 
 
-def test_reading_a_chat_that_was_never_routed_says_so(connect: Connect, tmp_path: Path) -> None:
+def test_reading_a_chat_that_was_never_routed_says_so(
+    connect: Connect, tmp_path: Path, puzzel_time: VirtualTime
+) -> None:
     """After a crash nobody waits for ever for the events of a chat that the service has never heard of."""
     path = tmp_path / "chats.db"
     store = SQLiteStore(path)
-    with Sandbox(script="silent", pace=0) as sandbox:
+    with Sandbox(script="silent", pace=0, clock=puzzel_time.seconds) as sandbox:
         session = connect(**settings(sandbox), store=store).connect()
         sandbox.faults(Fault.drop("routeConversation"), Fault.status(500, "getRequestStatus"))
         with pytest.raises(Exception):  # noqa: B017, PT011  # whatever it is

@@ -134,8 +134,8 @@ def live(lane: Lane, name: str, store: Path, notes: Notes, over: bool) -> None:
         MOMENTS[START] = 0
         session = chat.resume(known) if known else chat.connect()
         conversation = session.conversation(name)
-        if not session.conversations:
-            conversation.route("support")
+        if not conversation.ended and not notes.count("told"):
+            conversation.route("support")  # again, when a killed process may have asked already
             conversation.wait_for_agent(30)
         if over and not conversation.ended:
             conversation.end()
@@ -156,7 +156,7 @@ async def live_async(lane: Lane, name: str, store: Path, notes: Notes, over: boo
         MOMENTS[START] = 0
         session = chat.resume(known) if known else await chat.connect()
         conversation = session.conversation(name)
-        if not session.conversations:
+        if not conversation.ended and not notes.count("told"):
             await conversation.route("support")
             await conversation.wait_for_agent(30)
         if over and not conversation.ended:
@@ -212,7 +212,7 @@ async def _joins(
     if not known:
         notes.add(f"session {session.id}")
     conversation = session.conversation(name)
-    if not session.conversations:
+    if not conversation.ended and not notes.count("told"):
         await conversation.route("support")
     if over and not conversation.ended:
         await conversation.end()

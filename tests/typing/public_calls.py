@@ -27,6 +27,7 @@ from puzzel_chat import (
     DeliveryUnknown,
     Event,
     FileMessage,
+    Life,
     MemoryStore,
     Message,
     MessageEdited,
@@ -41,6 +42,7 @@ from puzzel_chat import (
     Role,
     RoutingRefused,
     Session,
+    SessionInfo,
     Settings,
     SQLiteStore,
     Store,
@@ -98,6 +100,7 @@ def talking(chat: PuzzelChat) -> None:
     assert_type(chat.connect(visitor=Visitor(access_token="a")), Session)
     assert_type(chat.resume("s"), Session)
     assert_type(chat.resume("s", shared=True), Session)
+    assert_type(chat.sessions(), tuple[SessionInfo, ...])
     conversation = chat.start(
         "q_support",
         visual_queue_id="27504",
@@ -158,6 +161,9 @@ async def talking_async(chat: AsyncPuzzelChat) -> None:
     assert_type(await chat.connect(visitor=Visitor(id_token="i")), AsyncSession)
     assert_type(chat.resume("s"), AsyncSession)
     assert_type(chat.resume("s", shared=True), AsyncSession)
+    assert_type(chat.sessions(), tuple[SessionInfo, ...])
+    for info in chat.sessions():
+        listing(info)
     async with chat as entered_chat:
         assert_type(entered_chat, AsyncPuzzelChat)
     conversation = await chat.start("q_support", "27504", customer={"name": "Ada"}, wait=120, on_progress=told)
@@ -174,6 +180,15 @@ async def talking_async(chat: AsyncPuzzelChat) -> None:
         assert_type(entered.session, AsyncSession)
     await conversation.end()
     await chat.aclose()
+
+
+def listing(info: SessionInfo) -> Life | None:
+    """Look at a stored session."""
+    assert_type(info.id, str)
+    assert_type(info.renewed_at, datetime | None)
+    assert_type(info.in_use, bool)
+    assert_type(info.problem, str | None)
+    return next((one.life for one in info.conversations), None)
 
 
 async def routing_async(session: AsyncSession) -> None:
