@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import blake2b
 from math import inf
+from operator import attrgetter
 from weakref import ReferenceType, ref
 
 from attrs import define, field, fields, frozen
@@ -69,7 +70,7 @@ AWAIT_END = (Life.ENDING, Life.CLOSED)
 """Lives of a conversation that is over and whose end event has not come."""
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _NOT_CONTENT = frozenset({"conversation_id", "id", "sent_at", "author", "raw", "version", "problem"})
-_CONTENT: dict[type[Event], tuple[str, ...]] = {}
+_CONTENT: dict[type[Event], Callable[[Event], tuple[object, ...]]] = {}
 _NOT_CONTENT_RAW = frozenset({"sentAt", "author", "eventId"})
 
 
@@ -404,8 +405,9 @@ def fingerprint(event: Event) -> str:
     """Return a short mark of an event's version and content; two events of one id differ when one is an edit."""
     kind = type(event)
     if kind not in _CONTENT:
-        _CONTENT[kind] = tuple(one.name for one in fields(kind) if one.name not in _NOT_CONTENT)
-    content: list[object] = [getattr(event, name) for name in _CONTENT[kind]]
+        # Of two names at least, for of one it would give no tuple.
+        _CONTENT[kind] = attrgetter("id", *(one.name for one in fields(kind) if one.name not in _NOT_CONTENT))
+    content: list[object] = list(_CONTENT[kind](event)[1:])
     if isinstance(event, UnknownMessage):
         raw = {name: value for name, value in event.raw.items() if name not in _NOT_CONTENT_RAW}
         content.append(json.dumps(raw, sort_keys=True, default=str))

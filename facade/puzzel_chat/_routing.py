@@ -38,8 +38,8 @@ ENDINGS = {
     AllocationStage.CANCELLED: "The request for an agent was cancelled",
     AllocationStage.EXPIRED: "The request for an agent expired at the contact centre",
 }
-# After a refusal the same conversation may be routed again; after these it is over.
-CLOSING = (AllocationStage.CANCELLED, AllocationStage.EXPIRED)
+# After the others the same conversation may be routed again.
+CLOSING = (AllocationStage.CANCELLED,)
 
 
 def refusal(reason: str | None, sentence: str) -> PuzzelChatError:

@@ -578,6 +578,7 @@ class EventReader(Reader, Generic[_T]):
     look: Callable[[], Steps[object]]
     over: bool = field(default=False, init=False)
     _looked: bool = field(default=False, init=False)
+    _claimed: bool = field(default=False, init=False)
 
     def next(self) -> Steps[_T | None]:
         """Return the next one, polling until there is one; None after the end. Raises `EventTimeout`."""
@@ -585,8 +586,9 @@ class EventReader(Reader, Generic[_T]):
         session.check_lease()
         by = inf if self.timeout is None else session.parts.clock.monotonic() + self.timeout
         try:
-            if inbox.life is not Life.READ:
+            if not self._claimed and inbox.life is not Life.READ:
                 inbox.claim(self)
+                self._claimed = True
             while not self.over:
                 event = session.take(inbox)
                 if isinstance(event, self.kind):
@@ -594,13 +596,17 @@ class EventReader(Reader, Generic[_T]):
                 if event is None:
                     yield from self._wait(by)
         except BaseException:
-            inbox.release(self)
+            self._release()
             raise
         return None
 
     def close(self) -> None:
         """Read no more, and let others read."""
         self.over = True
+        self._release()
+
+    def _release(self) -> None:
+        self._claimed = False
         self.inbox.release(self)
 
     def _wait(self, by: float) -> Steps[None]:

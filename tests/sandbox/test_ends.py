@@ -34,7 +34,6 @@ Connect = Callable[..., Any]
 CLOSED = Said({"code": "ConversationEnded"}, 409, media="application/problem+json")
 GONE = Said({}, 410)
 CANCELLED = Said({"id": "1", "status": "Cancelled"})
-EXPIRED = Said({"id": "1", "status": "Expired"})
 
 
 def talk(chat: Any) -> Any:
@@ -50,7 +49,7 @@ WAYS: dict[str, tuple[str, Said, Callable[[Any], Any]]] = {
     "typing": ("/typing", GONE, lambda c: c.typing()),
     "route": ("/route", GONE, lambda c: c.route("q_other")),
     "allocation, cancelled": ("requestStatus", CANCELLED, lambda c: c.allocation()),
-    "the wait, expired": ("requestStatus", EXPIRED, lambda c: c.wait_for_agent()),
+    "the wait, cancelled": ("requestStatus", CANCELLED, lambda c: c.wait_for_agent()),
 }
 
 

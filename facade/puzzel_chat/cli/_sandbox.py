@@ -62,6 +62,7 @@ PLAIN: Mapping[str, Callable[[str], Fault]] = {
     "bad-item": Fault.bad_item,
     "nulls": Fault.nulls,
     "no-client-id": Fault.no_client_id,
+    "lost-end": lambda _: Fault.lost_end(),
     "revoked": Fault.revoked,
 }
 TIMED: Mapping[str, Callable[[float, str], Fault]] = {
