@@ -136,7 +136,9 @@ class Feed:
             self._deliver(event, entries)
         if cursor is not None and len(cursor) <= LONGEST_CURSOR:
             # When the service begins its numbers again, what it has said since is asked for from the start.
-            self.cursor = None if _fell(self.cursor, cursor) else cursor
+            before = self.cursor or ""
+            fell = before.isdecimal() and cursor.isdecimal() and int(cursor) < int(before)
+            self.cursor = None if fell else cursor
         for inbox in list(self.inboxes.values()):
             if len(inbox.seen) > MEMORY:
                 inbox.forget_oldest(max(len(batch), held))
@@ -421,10 +423,6 @@ def fingerprint(event: Event) -> str:
 
 def _is_end(event: Event) -> bool:
     return isinstance(event, ConversationEnded)
-
-
-def _fell(before: str | None, now: str) -> bool:
-    return before is not None and before.isdecimal() and now.isdecimal() and int(now) < int(before)
 
 
 def _edited(event: Message) -> MessageEdited:

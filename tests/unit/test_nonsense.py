@@ -217,7 +217,8 @@ VALUES = st.one_of(
     st.sampled_from([*NONSENSE, *NONSENSE_TEXT]),
     st.integers(-(2**63), 2**63 - 1),
     st.floats(allow_nan=False),
-    st.text(st.characters(exclude_categories=["Cs"])),
+    # Hypothesis tries texts of this file, too.
+    st.text(st.characters(exclude_categories=["Cs"])).filter(lambda text: not any(one in text for one in SECRETS)),
     st.binary(),
 )
 
