@@ -97,7 +97,6 @@ class Feed:
     next_seq: int = 1
     inboxes: dict[str, Inbox] = field(factory=dict)
     failure: PuzzelChatError | None = None
-    polled: bool = False
 
     def inbox(self, conversation_id: str) -> Inbox:
         """Return the inbox of a conversation that somebody asks for, a new one when it was not known."""
@@ -129,7 +128,6 @@ class Feed:
 
         `held` is how many items the reply held, when those that are known already are not among the events.
         """
-        self.polled = True
         batch = sorted(events, key=_is_end) if len(events) > 1 else events
         entries: list[Entry] = []
         for event in batch:
@@ -173,9 +171,7 @@ class Feed:
     def failed(self, error: PuzzelChatError) -> None:
         """Fail every conversation for good; one that is over simply ends, as all do when the service says so."""
         self.failure = error
-        # A 404 is an end only where polls have succeeded (the v1 API had it so); before, the address may be wrong.
-        ends = (404, 410) if self.polled else (410,)
-        gone = isinstance(error, ConversationClosed) or (isinstance(error, ApiError) and error.status in ends)
+        gone = isinstance(error, ConversationClosed) or (isinstance(error, ApiError) and error.status == 410)
         for inbox in list(self.inboxes.values()):
             if gone:
                 inbox.over(Life.CLOSED)

@@ -182,7 +182,7 @@ MUTATIONS = (
         7,
         "polls that are answered with 410 end the chat",
         "_inbox.py",
-        "gone = isinstance(error, ConversationClosed) or (isinstance(error, ApiError) and error.status in ends)",
+        "gone = isinstance(error, ConversationClosed) or (isinstance(error, ApiError) and error.status == 410)",
         "gone = False",
     ),
     Mutation(

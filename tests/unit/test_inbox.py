@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from puzzel_chat._errors import ConversationClosed, NotFound, PermissionDenied
+from puzzel_chat._errors import ConversationClosed, NotFound
 from puzzel_chat._inbox import BUFFER, MEMORY, Entry, Expected, Feed, Inbox, Sends, delivery_unknown, fingerprint
 from puzzel_chat._models import (
     AgentTyping,
@@ -280,25 +280,11 @@ def test_a_conversation_that_nobody_opened_does_not_stop_the_others() -> None:
 def test_what_came_before_a_failure_is_taken_first() -> None:
     """The error that ends the polling waits behind the events that came before it."""
     box = inbox("a", "b")
-    denied = PermissionDenied("403", status=403)
     box.accept([line(1)], None)
-    box.failed(denied)
+    box.failed(GONE)
     assert len(take_all(box)) == 1
-    assert box.inbox("a").failure is denied
+    assert box.inbox("a").failure is GONE
     assert box.inbox("b").has_news
-
-
-@pytest.mark.parametrize(("status", "polled", "ends"), [(410, True, True), (410, False, True), (404, True, True),
-                                                        (404, False, False), (403, True, False)])  # fmt: skip
-def test_a_chat_that_the_service_no_longer_knows_has_ended(status: int, polled: bool, ends: bool) -> None:
-    """410 says so; 404 does once polls have succeeded, and before that the address may be wrong."""
-    box = inbox()
-    if polled:
-        box.accept([line(1)], None)
-    box.failed(NotFound("no", status=status))
-    told = [type(event) for event in take_all(box)]
-    assert told == [TextMessage] * polled + [ConversationEnded] * ends
-    assert (box.inbox("a").failure is None) == ends
 
 
 def test_a_failure_after_our_end_is_an_end() -> None:
