@@ -32,7 +32,7 @@ QUICK = (
 )  # fmt: skip
 LOST_ENDS: list[tuple[str, Way]] = [
     ("lost-ends", "send"), ("lost-ends", "type"), ("lost-ends", "end"), ("lost-ends-cancelled", "ask"),
-    ("lost-ends-404", "listen"), ("lost-ends-410", "listen"),
+    ("lost-ends-410", "listen"),
 ]  # fmt: skip
 MESSAGES: list[Key] = [("m1", 1), ("m2", 1), ("m3", 1), ("m1", 2), ("m4", 1)]
 

@@ -148,8 +148,6 @@ MIXES: tuple[Mix, ...] = (
         (F.lost_end(), F.status(500, POLL, rate=0.03)), asks=("send", "type", "end", "listen")),
     Mix("lost-ends-cancelled", "the reply that tells the end is lost, and the request status says Cancelled",
         (F.lost_end(),), after_end=("cancelled", 0.0), asks=("ask",)),
-    Mix("lost-ends-404", "the reply that tells the end is lost, and a while later the service does not know the chat",
-        (F.lost_end(),), after_end=("not-found", 20.0), asks=("listen", "type")),
     Mix("lost-ends-410", "the reply that tells the end is lost, and a while later the service says that it is gone",
         (F.lost_end(),), after_end=("gone", 20.0), asks=("listen", "send")),
     Mix("status-204", "204 without a body in place of replies, whether or not there is something to tell",

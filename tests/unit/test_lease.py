@@ -13,7 +13,7 @@ import pytest
 from puzzel_chat import PuzzelChat
 from puzzel_chat._errors import SessionError, SessionInUse, SessionNotFound, StoreError
 from puzzel_chat._lease import LEASE
-from puzzel_chat._models import Secret
+from puzzel_chat._models import Life, Secret
 from puzzel_chat._refresh import Refresh
 from puzzel_chat._session import SessionState, restored
 from puzzel_chat._settings import Settings
@@ -114,6 +114,32 @@ def test_a_shared_object_has_no_mail_and_forgets_nothing(parts: Parts) -> None:
     shared.close()
     assert parts.store.load("s") is not None
     assert taken(owner) == ["1"]
+
+
+def test_a_shared_object_that_ends_a_chat_does_not_undo_that_its_end_was_read(parts: Parts) -> None:
+    """Its end comes late: what the owner has read to the end stays so, also for the next process."""
+    owner = opened(parts)
+    shared = restored(parts, "s", shared=True)
+    end = {"type": "Event", "event": "ConversationEnded", "endedBy": 1, "id": "e", "conversationId": "a", "version": 1}
+    owner.polled(Poll((event(end),), None))
+    assert taken(owner) == ["e"]
+    assert parts.store.conversations("s")["a"].life is Life.READ
+    shared.ended("a")
+    assert parts.store.conversations("s")["a"].life is Life.READ
+    advance(parts, LEASE)
+    assert restored(parts, "s").inbox("a").life is Life.READ
+
+
+def test_a_chat_that_is_written_down_late_is_written(file: SQLiteStore) -> None:
+    """How far a chat has come is kept while the store fails, and written with what comes next."""
+    state = opened(Parts(SETTINGS, file, VirtualTime()))
+    state.asked("b")
+    with full(file, "files"):
+        state.routed("b", "r")
+        state.ended("b")
+        assert file.conversations("s")["b"].life is Life.ASKED
+    state.polled(poll(1))
+    assert (file.conversations("s")["b"].life, file.conversations("s")["b"].request_id) == (Life.ENDING, "r")
 
 
 def test_what_another_object_routed_is_known(parts: Parts) -> None:

@@ -406,9 +406,7 @@ def test_an_interrupted_transaction_does_not_stop_the_next(path: Path) -> None:
     store.close()
 
 
-@pytest.mark.parametrize(
-    "raw", [{"a": {1, 2}}, {"a": object()}, {(1, 2): 3}, "nested"], ids=["set", "object", "key", "nested"]
-)
+@pytest.mark.parametrize("raw", [{"a": {1}}, {"a": object()}, {(1, 2): 3}, "nested"], ids=["set", "object", "key", ""])
 def test_an_item_that_cannot_be_written_costs_no_other_its_place(path: Path, raw: Any) -> None:
     """What JSON cannot hold, or holds too deep, is written as that; the items beside it are as they were."""
     if raw == "nested":
