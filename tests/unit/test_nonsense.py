@@ -223,11 +223,27 @@ VALUES = st.one_of(
 """Hypothesis tries texts of this file, too; a secret in an id's place would be no secret."""
 
 
-@given(changes=st.lists(st.tuples(st.sampled_from(PLACES), VALUES), min_size=1, max_size=6))
+CHANGES = st.lists(st.tuples(st.sampled_from(PLACES), VALUES), min_size=1, max_size=6)
+
+
+@given(changes=CHANGES)
 @example(changes=[(("session", "access"), b"access-t0k3n\xff")])
-@settings(max_examples=30)
+@settings(max_examples=5)
 def test_any_damage_to_a_file_is_an_error_of_ours(changes: list[Any]) -> None:
     """Several columns at once, with anything in them: nothing but our errors, and no secret in them."""
+    damage_a_file(changes)
+
+
+@pytest.mark.slow
+@given(changes=CHANGES)
+@settings(max_examples=100)
+def test_much_damage_to_a_file_is_an_error_of_ours(changes: list[Any]) -> None:
+    """The same, in a hundred ways."""
+    damage_a_file(changes)
+
+
+def damage_a_file(changes: list[Any]) -> None:
+    """Damage a file, make every call, and look for secrets in what is told."""
     time = VirtualTime()
     with TemporaryDirectory() as folder, closing(SQLiteStore(Path(folder, "chats.db"))) as store:
         filled(store, time.now().wall)
@@ -374,10 +390,13 @@ def own(name: str, gives: object) -> tuple[Own, type[Own]]:
     return kind(), kind
 
 
+@pytest.mark.parametrize("odd", [ODD[:1], pytest.param(ODD, marks=pytest.mark.slow)], ids=["one", "all"])
 @pytest.mark.parametrize("name", METHODS)
-def test_what_a_callers_own_store_gives_is_checked(client: Make, puzzel_time: VirtualTime, name: str) -> None:
+def test_what_a_callers_own_store_gives_is_checked(
+    client: Make, puzzel_time: VirtualTime, name: str, odd: list[object]
+) -> None:
     """Whatever a method gives, each call works or raises our error, and none goes on for ever."""
-    for value in ODD:
+    for value in odd:
         store, kind = own(name, value)
         filled(store, puzzel_time.now().wall)
         kind.name = name
@@ -436,12 +455,13 @@ GONE_AROUND: list[Any] = [
 ]
 
 
+@pytest.mark.parametrize("step", [8, pytest.param(1, marks=pytest.mark.slow)], ids=["some", "all"])
 @pytest.mark.parametrize("usable", [True, False], ids=["gone around", "refused"])
 def test_every_field_of_what_a_callers_own_store_gives_is_checked(
-    client: Make, puzzel_time: VirtualTime, usable: bool
+    client: Make, puzzel_time: VirtualTime, usable: bool, step: int
 ) -> None:
     """Each kind of wrong value costs its session, with an error that tells no secret, or only itself."""
-    for value in GONE_AROUND if usable else ODD_FIELDS:
+    for value in (GONE_AROUND if usable else ODD_FIELDS)[::step]:
         store, kind = own("load", value)
         filled(store, puzzel_time.now().wall)
         chat = client(store)
