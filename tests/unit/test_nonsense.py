@@ -192,6 +192,7 @@ def shown(told: list[PuzzelChatError]) -> str:
 
 QUICK = ("session ttl", "session cursor", "session poll_until", "conversation life", "seen mark")
 EACH = [(*place.split(), (None, "nonsense", b"\xff")) for place in QUICK]
+IDS = ("id", "request_id", "conversation_id", "item_id")
 EVERY = [pytest.param(*place, (*NONSENSE, *NONSENSE_TEXT), marks=pytest.mark.slow) for place in PLACES]
 
 
@@ -210,7 +211,8 @@ def test_nonsense_in_any_column_is_an_error_of_ours(
             chat = client(store)
             told = shown(tour(chat))
             chat.close()
-        assert not [secret for secret in SECRETS if secret in told], (value, told)
+        # An id is shown, whatever it is.
+        assert not [secret for secret in SECRETS if secret in told and (value != secret or column not in IDS)], told
 
 
 VALUES = st.one_of(

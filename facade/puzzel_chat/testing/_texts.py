@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from html import escape, unescape
 
+from puzzel_chat._html import printable
+
 LONG = 8
 """Characters from which on a value is also replaced inside longer texts."""
 _TAG = re.compile(r"<[^<>]*>")
@@ -42,7 +44,7 @@ class Inside:
 
 def _plain(text: str) -> str:
     """Return a text without markup and what cannot be seen."""
-    return "".join(one for one in unescape(_TAG.sub(" ", text)) if one.isprintable() or one.isspace())
+    return printable(unescape(_TAG.sub(" ", text)))
 
 
 def key_of(text: str) -> str:
