@@ -13,6 +13,18 @@ OK = "HTTP/1.1 200 OK\nContent-Length: 2\n\n{}"
 
 
 @contextmanager
+def until_closed(listening: socket.socket, serve: Callable[[], None]) -> Iterator[None]:
+    """Serve in a thread, which ends when nobody listens any more."""
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@contextmanager
 def server(answer: Callable[[socket.socket], None], heard: list[str] | None = None) -> Iterator[str]:
     """A real server on loopback; it reads each request and answers in the way given, until it is closed."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
@@ -29,13 +41,8 @@ def server(answer: Callable[[socket.socket], None], heard: list[str] | None = No
                         heard.append(asked.decode())
                     answer(connection)
 
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
+        with until_closed(listening, serve):
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            listening.shutdown(socket.SHUT_RDWR)
-            thread.join()
 
 
 def says(text: str) -> Callable[[socket.socket], None]:
@@ -119,14 +126,8 @@ def talking(certificate: Path, ciphers: str = "") -> Iterator[str]:
                 inside.recv(65536)
                 says(OK)(inside)
 
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield f"https://localhost:{listening.getsockname()[1]}"
-        finally:
-            listening.shutdown(socket.SHUT_RDWR)
-            thread.join()
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening, until_closed(listening, serve):
+        yield f"https://localhost:{listening.getsockname()[1]}"
 
 
 @contextmanager

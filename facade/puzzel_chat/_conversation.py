@@ -25,9 +25,19 @@ from puzzel_chat._errors import (
 )
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._inbox import Expected, Inbox, delivery_unknown
-from puzzel_chat._models import Allocation, Customer, Event, Life, Message, TextMessage, Variable, secret_or_none
+from puzzel_chat._models import (
+    Allocation,
+    AllocationStage,
+    Customer,
+    Event,
+    Life,
+    Message,
+    TextMessage,
+    Variable,
+    secret_or_none,
+)
 from puzzel_chat._retry import LEAVE_PAUSE, LEAVE_WITHIN, MAX_ATTEMPTS, RECONCILE_WITHIN, unknown_outcome
-from puzzel_chat._routing import CLOSING, AgentWait, check_hours, checked_timeout, must_leave, unknown_hours
+from puzzel_chat._routing import AgentWait, check_hours, checked_timeout, must_leave, unknown_hours
 from puzzel_chat._session import EventReader, Search, SessionState
 from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Call, Sleep, Steps, patiently
@@ -250,7 +260,7 @@ class ConversationState:
 
     def _seen(self, reply: Reply) -> Allocation:
         found = replies.allocation(reply, replies.now())
-        if found.stage in CLOSING:
+        if found.stage is AllocationStage.CANCELLED:  # refused or expired, it may be routed again
             self._over()
         return found
 

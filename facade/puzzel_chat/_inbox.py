@@ -284,7 +284,7 @@ class Inbox:
             return event, mark
         self.seen.move_to_end(event.id)
         earlier, present = [Mark.of(one) for one in known], Mark.of(mark)
-        if begins_again(event, earlier):
+        if isinstance(event, Message) and begins_again(present, earlier):
             self.sends.claimed.discard(event.id)
             self.remember(event.id, mark)
             return event, mark
@@ -354,9 +354,10 @@ class Inbox:
             return
         known = self.messages.get(message.id)
         if known is not None:
-            if begins_again(message, [Mark.of(marked(known))]):
+            before, now = Mark.of(marked(known)), Mark.of(marked(message))
+            if begins_again(now, [before]):
                 self.retired.append(known)
-            elif begins_again(known, [Mark.of(marked(message))]) or known.version > message.version:
+            elif begins_again(before, [now]) or before.version > now.version:
                 return
         self.messages[message.id] = message
 
@@ -372,7 +373,7 @@ class Mark:
 
     @classmethod
     def of(cls, written: str) -> Mark:
-        """Read a mark; those of an older file have no time and no role."""
+        """Read a mark; one without a time, as in an older file, counts as later than all others."""
         version, content, sent_at, role = (*written.split(":"), "", "")[:4]
         return cls(int(version), content, float(sent_at or inf), role)
 
@@ -390,12 +391,9 @@ def marked(event: Event) -> str:
     return f"{fingerprint(event)}:{event.sent_at.timestamp():.6f}:{event.author.role.value}"
 
 
-def begins_again(event: Event, earlier: list[Mark]) -> bool:
+def begins_again(mark: Mark, earlier: list[Mark]) -> bool:
     """Return whether a message has a known id and is another one: later, other words or author, no higher version."""
-    if event.sent_at is None or not isinstance(event, Message):
-        return False
-    mark = Mark.of(marked(event))
-    later = mark.sent_at > max(one.sent_at for one in earlier)
+    later = max(one.sent_at for one in earlier) < mark.sent_at < inf
     return later and mark.version <= max(one.version for one in earlier) and all(map(mark.differs, earlier))
 
 

@@ -38,8 +38,6 @@ ENDINGS = {
     AllocationStage.CANCELLED: "The request for an agent was cancelled",
     AllocationStage.EXPIRED: "The request for an agent expired at the contact centre",
 }
-# After the others the same conversation may be routed again.
-CLOSING = (AllocationStage.CANCELLED,)
 
 
 def refusal(reason: str | None, sentence: str) -> PuzzelChatError:

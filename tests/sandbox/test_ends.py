@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hostile import Asked, Said, Service
-from lines import END, centre, line
+from lines import END, centre, line, routed
 from puzzel_chat import (
     AuthenticationError,
     ConnectionDegraded,
@@ -36,13 +36,6 @@ GONE = Said({}, 410)
 CANCELLED = Said({"id": "1", "status": "Cancelled"})
 
 
-def talk(chat: Any) -> Any:
-    """A conversation that has an agent."""
-    conversation = chat.connect().conversation("mine")
-    conversation.route("q_support")
-    return conversation
-
-
 WAYS: dict[str, tuple[str, Said, Callable[[Any], Any]]] = {
     "send, told by code": ("/message", CLOSED, lambda c: c.send("Hello")),
     "send, told by status": ("/message", GONE, lambda c: c.send("Hello")),
@@ -64,7 +57,7 @@ def test_an_end_learnt_on_any_way_ends_the_chat_once(connect: Connect, puzzel_ti
 
     others = centre([line(1)], [line(2)])
     with Service(answer) as service:
-        conversation = talk(connect(base_url=service.base_url, solution_id="7"))
+        conversation = routed(connect(base_url=service.base_url, solution_id="7"))
         events = iter(conversation.events())
         assert next(events).id == "1"
         told.append(said)
@@ -87,7 +80,7 @@ def test_an_end_that_comes_after_all_says_by_whom(connect: Connect, puzzel_time:
     """When the event itself still arrives, it is the one end, with who ended the chat."""
     word, said, act = WAYS[way]
     with Service(centre([line(1)], [END], **{word: said})) as service:
-        conversation = talk(connect(base_url=service.base_url, solution_id="7"))
+        conversation = routed(connect(base_url=service.base_url, solution_id="7"))
         with pytest.raises(ConversationClosed):
             act(conversation)
         rest = list(conversation.events())
@@ -99,7 +92,7 @@ def test_an_end_that_comes_after_all_says_by_whom(connect: Connect, puzzel_time:
 def test_a_poll_that_says_gone_ends_the_chat(connect: Connect, puzzel_time: VirtualTime, said: Said) -> None:
     """The polls' own 410, and the code, are an end and no failure."""
     with Service(centre([line(1)], said)) as service:
-        conversation = talk(connect(base_url=service.base_url, solution_id="7"))
+        conversation = routed(connect(base_url=service.base_url, solution_id="7"))
         assert [type(event) for event in conversation.events()] == [TextMessage, ConversationEnded]
 
 
@@ -107,7 +100,7 @@ def test_a_learnt_end_survives_the_process(connect: Connect, puzzel_time: Virtua
     """The next process knows that the chat is over, and gets the end event once."""
     path = tmp_path / "chats.db"
     with Service(centre([line(1)], **{"/message": GONE})) as service:
-        conversation = talk(connect(base_url=service.base_url, solution_id="7", store=SQLiteStore(path)))
+        conversation = routed(connect(base_url=service.base_url, solution_id="7", store=SQLiteStore(path)))
         with pytest.raises(ConversationClosed):
             conversation.send("Hello")
         puzzel_time.advance(2 * LEASE)  # as if the process were killed
@@ -150,7 +143,7 @@ def test_a_token_that_is_revoked_again_is_renewed_again(
     """While the session lives, no call hears of a 401, though the next tokens die before they are used."""
     revoking = Revoking(1, *[0] * (revoked - 1))
     with Service(revoking) as service:
-        conversation = talk(connect(base_url=service.base_url, solution_id="7"))
+        conversation = routed(connect(base_url=service.base_url, solution_id="7"))
         if call == "send":
             assert conversation.send("Hello").text == "Hello"
         elif call == "poll":
@@ -164,7 +157,7 @@ def test_a_service_that_accepts_no_token_is_told_in_the_end(connect: Connect, pu
     """Fresh tokens that are refused as well are an error, after a few of them."""
     revoking = Revoking(1, *[0] * 100)
     with Service(revoking) as service:
-        conversation = talk(connect(base_url=service.base_url, solution_id="7"))
+        conversation = routed(connect(base_url=service.base_url, solution_id="7"))
         with pytest.raises(AuthenticationError):
             conversation.allocation()
         assert revoking.tokens == 1 + REPLAYS
@@ -177,13 +170,13 @@ def test_a_service_that_accepts_no_token_is_told_in_the_end(connect: Connect, pu
 def test_too_long_a_text_is_not_sent(connect: Connect, puzzel_time: VirtualTime, text: str) -> None:
     """The error says how long it is and names the setting; a smaller one goes, and so does it with a larger setting."""
     with Service(centre()) as service:
-        conversation = talk(connect(base_url=service.base_url, solution_id="7"))
+        conversation = routed(connect(base_url=service.base_url, solution_id="7"))
         with pytest.raises(InvalidArgument, match=r"text: takes [\d,]+ bytes.*65,536.*max_message_bytes") as raised:
             conversation.send(text)
         assert text[:20] not in str(raised.value)
         assert service.count("/message") == 0
         assert conversation.send(text[:5000]).text == text[:5000]
-        larger = talk(connect(base_url=service.base_url, solution_id="7", max_message_bytes=200_000))
+        larger = routed(connect(base_url=service.base_url, solution_id="7", max_message_bytes=200_000))
         assert larger.send(text).text == text
 
 
@@ -209,7 +202,7 @@ def test_a_huge_reply_degrades_the_chat_and_does_not_end_it(
     """However often it comes; when replies are smaller again, the chat goes on."""
     huge = Said(json.dumps({"messages": [line(5, content="x" * LARGEST_REPLY)]}).encode())
     with Service(centre([line(1)], *[huge] * times, [line(2), END])) as service:
-        conversation = talk(connect(base_url=service.base_url, solution_id="7"))
+        conversation = routed(connect(base_url=service.base_url, solution_id="7"))
         events = list(conversation.events())
         kinds = [TextMessage, ConnectionDegraded, ConnectionRecovered, TextMessage, ConversationEnded]
         assert [type(event) for event in events] == kinds
@@ -220,7 +213,7 @@ def test_a_long_history_is_read_whole(connect: Connect, puzzel_time: VirtualTime
     """A reply of more items than are read in one go brings all of them, in order."""
     lines = [line(number) for number in range(1, 1201)]
     with Service(centre(lines, [*lines, line(1201), END])) as service:
-        conversation = talk(connect(base_url=service.base_url, solution_id="7"))
+        conversation = routed(connect(base_url=service.base_url, solution_id="7"))
         assert [int(event.id) for event in conversation.messages()] == list(range(1, 1202))
 
 
@@ -250,7 +243,7 @@ def test_ids_that_begin_again_bring_new_messages(
     if cursors:
         polls = [Said({"messages": one, "cursor": at}) for one, at in zip(polls, (30, 3, 4), strict=True)]
     with Service(centre(*polls)) as service:
-        conversation = talk(connect(base_url=service.base_url, solution_id="7"))
+        conversation = routed(connect(base_url=service.base_url, solution_id="7"))
         events = list(conversation.events())
         assert not [event for event in events if isinstance(event, MessageEdited)]
         words = ["Hello", "How are you?", "ok", "Again", "Where were we?", "ok"]
@@ -276,7 +269,7 @@ def test_ids_that_begin_again_bring_new_messages(
 def test_an_edit_stays_an_edit(connect: Connect, puzzel_time: VirtualTime, after: Any, kind: Any) -> None:
     """And the same words again stay what is known already."""
     with Service(centre([later(1, 0, content="Hello")], [after, END])) as service:
-        conversation = talk(connect(base_url=service.base_url, solution_id="7"))
+        conversation = routed(connect(base_url=service.base_url, solution_id="7"))
         came = [type(event) for event in conversation.events()][1:-1]
         assert came == ([] if kind is None else [kind])
         assert len(conversation.transcript()) == (2 if kind is TextMessage else 1)
@@ -289,7 +282,7 @@ def test_ids_that_began_again_are_known_after_a_resume(
     both = [later(1, 0, content="Hello"), later(1, 5, content="Again")]
     store = tmp_path / "chats.db"
     with Service(centre(both[:1], both, both, [*both, line(2), END])) as service:
-        conversation = talk(connect(base_url=service.base_url, solution_id="7", store=SQLiteStore(store)))
+        conversation = routed(connect(base_url=service.base_url, solution_id="7", store=SQLiteStore(store)))
         events = iter(conversation.events())
         assert [next(events).text for _ in range(2)] == ["Hello", "Again"]
         puzzel_time.advance(2 * LEASE)  # as if the process were killed
@@ -306,7 +299,7 @@ def test_a_call_that_is_told_to_wait_slows_the_polls(connect: Connect, puzzel_ti
     """A 429 with `Retry-After` to any call holds the session's polls back for that time."""
     slow = Said({}, 429, {"Retry-After": "60"})
     with Service(centre([line(1)], [line(2)], **{"/typing": slow})) as service:
-        conversation = talk(connect(base_url=service.base_url, solution_id="7"))
+        conversation = routed(connect(base_url=service.base_url, solution_id="7"))
         events = iter(conversation.events())
         assert next(events).id == "1"
         began = puzzel_time.monotonic()
@@ -319,7 +312,7 @@ def test_a_call_that_is_told_to_wait_slows_the_polls(connect: Connect, puzzel_ti
 def test_polling_that_ended_for_good_is_not_begun_again(connect: Connect, puzzel_time: VirtualTime) -> None:
     """Whoever asks afterwards, old conversation or new, hears the error at once, and the service is not asked."""
     with Service(centre([line(1)], Said({}, 403))) as service:
-        conversation = talk(connect(base_url=service.base_url, solution_id="7"))
+        conversation = routed(connect(base_url=service.base_url, solution_id="7"))
         events = iter(conversation.events())
         assert next(events).id == "1"
         polls = service.count("/api/conversation")

@@ -9,16 +9,14 @@ from typing import Any
 import pytest
 
 from hostile import Asked, Said, Service
+from lines import handled
 from puzzel_chat import (
     ApiError,
-    AsyncPuzzelChat,
     ConfigurationError,
     ConnectionDegraded,
     ConnectionRecovered,
     ConversationEnded,
     DeliveryUnknown,
-    Event,
-    PollingLoop,
     SessionExpired,
     TextMessage,
 )
@@ -251,24 +249,8 @@ def test_a_wrong_solution_id_is_named(connect: Connect, puzzel_time: VirtualTime
 @pytest.mark.parametrize("answer", quick_only([NOT_MODIFIED, page(404)], [NOT_MODIFIED, *map(page, STATUSES)]))
 def test_a_polling_loop_takes_nobody_elses_word(fast: bool, answer: Said) -> None:
     """Over either transport: a cache has nothing new, a page is a passing failure."""
-    seen: list[Event] = []
     centre = Centre(pollConversation=[answer] * (2 if answer.status == 401 else 1))
 
-    async def scenario() -> None:
-        over = asyncio.Event()
-
-        async def handler(_: object, event: Event) -> None:
-            seen.append(event)
-            if isinstance(event, ConversationEnded):
-                over.set()
-
-        async with AsyncPuzzelChat(base_url=service.base_url, solution_id="7", poll_interval=0.05) as chat:
-            conversation = (await chat.connect()).conversation("mine")
-            await conversation.route("support")
-            async with PollingLoop(fast=fast) as loop:
-                loop.add(conversation, handler)
-                await asyncio.wait_for(over.wait(), 20)
-
     with Service(centre) as service:
-        asyncio.run(scenario())
+        seen = asyncio.run(handled(service, fast))
     assert [type(event) for event in seen] == (GOES_ON[2:] if answer.status == 304 else GOES_ON)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hostile import Asked, Said, Service
-from lines import END, centre, line
+from lines import END, centre, line, routed
 from puzzel_chat import (
     Allocation,
     AsyncConversation,
@@ -28,13 +28,6 @@ from puzzel_chat.testing import VirtualTime
 from waiting import until_async
 
 Connect = Callable[..., Any]
-
-
-def routed(chat: Any) -> Any:
-    """A conversation that has an agent."""
-    conversation = chat.connect().conversation("mine")
-    conversation.route("q_support")
-    return conversation
 
 
 READERS: dict[str, Callable[[Any], Any]] = {

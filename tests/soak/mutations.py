@@ -175,7 +175,8 @@ MUTATIONS = (
         7,
         "a request status that says Cancelled is an end",
         "_conversation.py",
-        "        if found.stage in CLOSING:\n            self._over()\n",
+        "        if found.stage is AllocationStage.CANCELLED:  # refused or expired, it may be routed again\n"
+        "            self._over()\n",
         "",
     ),
     Mutation(
@@ -203,7 +204,7 @@ MUTATIONS = (
         7,
         "an id that begins again brings a new message",
         "_inbox.py",
-        "        if begins_again(event, earlier):\n",
+        "        if isinstance(event, Message) and begins_again(present, earlier):\n",
         "        if False:\n",
     ),
     Mutation(

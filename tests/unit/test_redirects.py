@@ -11,15 +11,13 @@ from urllib.parse import parse_qs
 import pytest
 
 from hostile import Asked, Said, Service
+from lines import handled
 from puzzel_chat import (
     AgentWaitTimeout,
-    AsyncPuzzelChat,
     ConfigurationError,
     ConnectionDegraded,
     ConnectionRecovered,
     ConversationEnded,
-    Event,
-    PollingLoop,
     TextMessage,
     Visitor,
 )
@@ -276,7 +274,6 @@ def test_a_refresh_that_is_redirected_elsewhere_costs_no_session(connect: Connec
 @pytest.mark.parametrize("fast", [False, True], ids=["httpx", "fleet"])
 def test_a_polling_loop_follows_and_survives_redirects(fast: bool) -> None:
     """Polls over either transport: a path in another spelling is followed, another host is a passing failure."""
-    seen: list[Event] = []
     left = [Said({}, 302, {"Location": "https://sorry.example/"})]
 
     def leading(asked: Asked) -> Said:
@@ -284,22 +281,7 @@ def test_a_polling_loop_follows_and_survives_redirects(fast: bool) -> None:
             return left.pop()
         return slashed(asked)
 
-    async def scenario() -> None:
-        over = asyncio.Event()
-
-        async def handler(_: object, event: Event) -> None:
-            seen.append(event)
-            if isinstance(event, ConversationEnded):
-                over.set()
-
-        async with AsyncPuzzelChat(base_url=service.base_url, solution_id="7", poll_interval=0.05) as chat:
-            conversation = (await chat.connect()).conversation("mine")
-            await conversation.route("support")
-            async with PollingLoop(fast=fast) as loop:
-                loop.add(conversation, handler)
-                await asyncio.wait_for(over.wait(), 20)
-
     with Service(leading) as service:
-        asyncio.run(scenario())
+        seen = asyncio.run(handled(service, fast))
     kinds = [ConnectionDegraded, ConnectionRecovered, TextMessage, ConversationEnded]
     assert [type(event) for event in seen] == kinds

@@ -119,9 +119,8 @@ def _masked(name: str, value: str) -> str:
 def _check_service(service: ServiceOptions, visual_queue_id: str | None, output: Output) -> Exit:
     try:
         settings = Settings.from_env(**service)
-        chat = PuzzelChat.from_env(
-            store=None, **service
-        )  # which finds the proxies and certificates of the environment, too
+        # It finds the proxies and certificates of the environment, too.
+        chat = PuzzelChat.from_env(store=None, **service)
     except PuzzelChatError as error:
         _show(Check("settings", False, error_text(error)), None, output)
         return exit_code(error) or Exit.USAGE
