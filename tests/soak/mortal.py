@@ -18,7 +18,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -213,7 +213,8 @@ async def _joins(
         notes.add(f"session {session.id}")
     conversation = session.conversation(name)
     if not conversation.ended and not notes.count("told"):
-        await conversation.route("support")
+        with suppress(ConversationClosed):  # ended by a process that was killed before it noted that
+            await conversation.route("support")
     if over and not conversation.ended:
         await conversation.end()
     try:
