@@ -370,6 +370,12 @@ class ConversationState:
         if self.id in self.session.going_on() and _NOT_ENDED not in getattr(error, "__notes__", ()):
             error.add_note(_NOT_ENDED)
 
+    def given_up(self) -> None:
+        """Count the chat as over and its end as read, when the search for an agent failed and nobody is in a queue."""
+        if self not in self.session.owed:
+            self._over()
+            self.session.concluded(self.id)
+
     def leave_by(self) -> float:
         """Return the monotonic deadline for all leaving that begins now."""
         return self.session.leave_by(self.id)
@@ -434,16 +440,24 @@ class AgentSearch:
     def next_change(self) -> Steps[Allocation]:
         """Look until something has changed; raises when the search ends without an agent."""
         session = self.conversation.session
-        clock = session.parts.clock
         self.search.caller = session.parts.caller()
         while True:
-            yield Sleep(self.wait.delay(clock.monotonic(), clock.uniform), session.closing)
-            try:
-                allocation = yield from self.conversation.look_once()
-            except PuzzelChatError as error:
-                self.wait.failed(error, clock.monotonic())
-                continue
-            if self.wait.observe(allocation):
+            yield Sleep(self.delay(), session.closing)
+            if (allocation := (yield from self.look())) is not None:
                 # The application has the turn, and may never come back.
                 self.search.caller = None
                 return allocation
+
+    def delay(self) -> float:
+        """Return the seconds until the next look; raises `AgentWaitTimeout` when the time is up."""
+        clock = self.conversation.session.parts.clock
+        return self.wait.delay(clock.monotonic(), clock.uniform)
+
+    def look(self) -> Steps[Allocation | None]:
+        """Look once, and return what has changed; raises when the search ends without an agent."""
+        try:
+            allocation = yield from self.conversation.look_once()
+        except PuzzelChatError as error:
+            self.wait.failed(error, self.conversation.session.parts.clock.monotonic())
+            return None
+        return allocation if self.wait.observe(allocation) else None

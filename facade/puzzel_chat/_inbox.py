@@ -265,6 +265,11 @@ class Inbox:
         """Whether the caller has something to read without another poll."""
         return bool(self.unread) or self.failure is not None or self.life is Life.READ
 
+    @property
+    def has_agent(self) -> bool:
+        """Whether what is unread shows that an agent has the chat."""
+        return any(isinstance(one.event, AgentJoined) or one.event.author.is_agent for one in self.unread)
+
     def check_open(self) -> None:
         """Raise `ConversationClosed` when the chat is over."""
         if self.life.over:

@@ -320,6 +320,13 @@ class ConnectionRecovered(Event):
     after: float = 0.0
 
 
+@frozen(kw_only=True)
+class AllocationChanged(Event):
+    """The search for an agent has moved on; only a `PollingLoop` that waits for the agent gives it."""
+
+    allocation: Allocation
+
+
 Message: TypeAlias = TextMessage | OptionsMessage | FileMessage | UnknownMessage
 
 

@@ -17,11 +17,11 @@ from typing import Any
 
 from puzzel_chat._async import AsyncConversation
 from puzzel_chat._clock import Clock
-from puzzel_chat._conversation import is_async
-from puzzel_chat._errors import StoreError
+from puzzel_chat._conversation import ConversationState, is_async
+from puzzel_chat._errors import PuzzelChatError, RoutingError, StoreError
 from puzzel_chat._fleet._polled import Counters, PolledSession, Subscription
 from puzzel_chat._inbox import Inbox
-from puzzel_chat._models import Event, Life
+from puzzel_chat._models import Allocation, AllocationChanged, ConversationEnded, Event, Life, Role
 from puzzel_chat._retry import backoff
 from puzzel_chat._session import log
 
@@ -87,6 +87,10 @@ class AfterError(enum.Enum):
     """The conversation is polled no longer, and `on_failure` is called; the event waits for the next reader."""
 
 
+def _changed(state: ConversationState, allocation: Allocation) -> AllocationChanged:
+    return AllocationChanged(conversation_id=state.id, id=f"{state.id}:allocation", allocation=allocation)
+
+
 Failure = Callable[[AsyncConversation, Exception], Awaitable[object] | object]
 Decide = Callable[[AsyncConversation, Event, Exception], Awaitable[AfterError] | AfterError]
 SLOW = 1.0
@@ -131,9 +135,12 @@ class Dispatcher:
         return next((subscription.task for subscription in self._at_work if subscription.state.inbox is inbox), None)
 
     def news(self, polled: PolledSession) -> None:
-        """Start the idle handlers that have something to read."""
+        """Start the idle handlers that have something to read, or an agent to wait for."""
         for subscription in list(polled.subscriptions.values()):
-            if not subscription.busy and subscription.state.inbox.has_news:
+            inbox, waits = subscription.state.inbox, subscription.wait is not None
+            if waits and subscription.pause and (inbox.has_agent or inbox.life.over):
+                subscription.pause.set()
+            elif not subscription.busy and (waits or inbox.has_news):
                 subscription.busy = True
                 self._start(self._deliver(polled, subscription), subscription.context)
 
@@ -158,6 +165,7 @@ class Dispatcher:
             if subscription.after is not None:
                 await asyncio.wait({subscription.after})
                 subscription.after = None
+            failed = await self._search(polled, subscription)
             while not subscription.gone:
                 try:
                     event = state.take(subscription.state.inbox)
@@ -168,17 +176,58 @@ class Dispatcher:
                 if event is None:
                     break
                 await self._handle(subscription, event)
+            if failed is not None and not subscription.gone:
+                await self._give_up(subscription, failed)
             if subscription.gone:
                 state.acknowledge(subscription.state.inbox)
         except Exception as error:
             self._stopped(polled, subscription, error)
         else:
-            if subscription.state.inbox.life is Life.READ and not subscription.gone:
+            over = failed is not None or subscription.state.inbox.life is Life.READ
+            if over and not subscription.gone:
                 self._let_go(polled, subscription)
                 if subscription.state.owns_session:
                     await conversation.session.aclose()
         finally:
             subscription.busy, subscription.task = False, None
+
+    async def _search(self, polled: PolledSession, subscription: Subscription) -> RoutingError | None:
+        """Wait for an agent, if that is asked for, and tell each change; return why there is none."""
+        state, wait = subscription.state, subscription.wait
+        if wait is None or state.inbox.life.over:
+            return None
+        try:
+            with state.search(wait) as search:
+                while not (search.done or subscription.gone or state.inbox.life.over):
+                    await self._pause(subscription, search.delay())
+                    if subscription.gone:
+                        return None
+                    if (changed := await polled.run(search.look(), polled.service.transport)) is not None:
+                        await self._handle(subscription, _changed(state, changed))
+        except RoutingError as error:
+            if state.inbox.life.over:  # its end event says by whom
+                return None
+            await polled.run(state.leave_after(error))
+            return error
+        except PuzzelChatError as error:
+            await polled.run(state.leave_after(error))
+            raise
+        finally:
+            subscription.wait = None
+        return None
+
+    async def _give_up(self, subscription: Subscription, error: RoutingError) -> None:
+        """Tell the handler that the chat is over, since there is no agent."""
+        state, reason = subscription.state, getattr(error, "reason", None) or type(error).__name__
+        if state.inbox.life is not Life.READ:
+            ended = ConversationEnded(conversation_id=state.id, id=f"{state.id}:end", by=Role.SYSTEM, reason=reason)
+            await self._handle(subscription, ended)
+            state.given_up()
+
+    async def _pause(self, subscription: Subscription, seconds: float) -> None:
+        subscription.pause = asyncio.Event()
+        await self.clock.sleep(subscription.pause, seconds)
+        subscription.pause = None
 
     async def _handle(self, subscription: Subscription, event: Event) -> None:
         """Give the handler an event, until it counts as handled; raises the handler's error when polling shall stop."""
@@ -190,8 +239,7 @@ class Dispatcher:
             if after is AfterError.STOP or attempt == TRIES:
                 subscription.state.inbox.take_back(event)
                 raise error
-            subscription.pause = asyncio.Event()
-            await self.clock.sleep(subscription.pause, backoff(attempt, self.clock.uniform))
+            await self._pause(subscription, backoff(attempt, self.clock.uniform))
             if subscription.gone:
                 subscription.state.inbox.take_back(event)
                 return

@@ -26,6 +26,7 @@ from puzzel_chat._fleet._hosts import Host
 from puzzel_chat._fleet._polled import Counters, Handler, LoopStats, PolledSession, Service, Subscription, Timetable
 from puzzel_chat._models import Life
 from puzzel_chat._retry import LEAVE_WITHIN
+from puzzel_chat._routing import checked_timeout
 from puzzel_chat._session import SessionState, log
 from puzzel_chat._wire.operations import POLL
 
@@ -196,12 +197,17 @@ class PollingLoop:
     def __repr__(self) -> str:
         return f"<PollingLoop of {len(self._sessions)} sessions>"
 
-    def add(self, conversation: AsyncConversation, handler: Handler) -> None:
+    def add(self, conversation: AsyncConversation, handler: Handler, *, wait: float | None = None) -> None:
         """Poll for a conversation from now on, until its end, `remove()` or `aclose()`; called on the event loop.
+
+        With `wait`, an agent is waited for first, for so many seconds at most: the handler gets an `AllocationChanged`
+        at each change, and everything else once an agent has the chat. When the search fails, the queue is left and the
+        handler gets a `ConversationEnded` by the system; its `reason` is "AgentWaitTimeout", "QueueClosed", "QueueFull"
+        or "RoutingRefused". `remove()` and `aclose()` leave the chat in the queue.
 
         What is unread already comes first. Nobody else may read its events meanwhile. After its end the loop drops it,
         and closes the session when `start()` opened it for this chat. Raises `InvalidArgument` when the
-        conversation is in the loop already or the handler cannot be called, `ConversationClosed` when its end was
+        conversation is in the loop already, `wait` is no number of seconds or the handler cannot be called, `ConversationClosed` when its end was
         read, `SessionInUse` when somebody reads its events or another object has the right to poll, and
         `SessionError` when the loop or the session is closed, and from a thread or another event loop.
         """
@@ -218,8 +224,9 @@ class PollingLoop:
         polled = self._sessions.get(session)
         if polled is not None and conversation.id in polled.subscriptions:
             raise InvalidArgument("conversation", "is in the loop already; remove() it first")
+        wait = None if wait is None else checked_timeout(wait, "wait")
         after = self._dispatcher.still_at(state.inbox)
-        subscription = Subscription(conversation, state, handler, after=after)
+        subscription = Subscription(conversation, state, handler, wait, after=after)
         state.inbox.claim(subscription.reader)
         self._start(session)
         polled = polled or self._join(session, run)
@@ -251,6 +258,7 @@ class PollingLoop:
             back_pressured=sum(polled.state.feed.is_full for polled in sessions),
             handlers_at_work=self._dispatcher.at_work,
             slow_handlers=len(self._dispatcher.slow),
+            searching=sum(one.wait is not None for polled in sessions for one in polled.subscriptions.values()),
             handler_errors=self._counters.handler_errors,
             stopped=self._counters.stopped,
         )

@@ -31,13 +31,15 @@ class Subscription:
     """One conversation and its handler.
 
     `since` is when the handler got its present event, `after` the task of an earlier handler of the conversation that
-    was removed and is still running, `pause` ends a wait before the event is tried again. `context` holds the context
+    was removed and is still running. While `wait` is set, an agent is waited for, for so many seconds at most. `pause`
+    ends a pause before the next look for an agent, or before an event is tried again. `context` holds the context
     variables of the caller of `add()`.
     """
 
     conversation: AsyncConversation
     state: ConversationState
     handler: Handler
+    wait: float | None = None
     reader: Reader = field(factory=Reader)
     busy: bool = False
     task: asyncio.Task[None] | None = None
@@ -134,7 +136,8 @@ class LoopStats:
     `polls_per_second` and the lateness are those of the last 10 000 polls. `under_way` polls have no reply yet, and
     `waiting` sessions are due and wait for their host's turn. `failing` sessions have polls that fail for
     now, `back_pressured` ones are not polled until their handler has caught up. `handlers_at_work` counts handlers,
-    `slow_handlers` those that have been with one event for more than a second. `handler_errors` and `stopped` count
+    `slow_handlers` those that have been with one event for more than a second; `searching` conversations wait for an
+    agent. `handler_errors` and `stopped` count
     from the beginning: exceptions of handlers, and conversations whose polling an error ended for good.
     """
 
@@ -150,6 +153,7 @@ class LoopStats:
     back_pressured: int
     handlers_at_work: int
     slow_handlers: int
+    searching: int
     handler_errors: int
     stopped: int
 
