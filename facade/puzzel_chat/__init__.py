@@ -64,6 +64,7 @@ from puzzel_chat._models import (
     UnknownMessage,
     Variable,
     Visitor,
+    event_from_dict,
     is_message,
 )
 from puzzel_chat._settings import Settings
@@ -157,6 +158,7 @@ __all__ = [
     "Variable",
     "Visitor",
     "__version__",
+    "event_from_dict",
     "is_message",
     "operations",
 ]

@@ -30,6 +30,7 @@ from puzzel_chat._models import (
     AllocationStage,
     Customer,
     Event,
+    EventBase,
     Life,
     Message,
     TextMessage,
@@ -272,7 +273,7 @@ class ConversationState:
 
     def events(self, timeout: float | None) -> EventReader[Event]:
         """Return a reader of all events; `timeout` in seconds is for each of them."""
-        return self._reader(Event, timeout)
+        return self._reader(EventBase, timeout)
 
     def messages(self, timeout: float | None) -> EventReader[Message]:
         """Return a reader of the messages alone; `timeout` as in `events`."""

@@ -105,6 +105,14 @@ def printable(text: str) -> str:
     return _STEERING.sub(r"\1", _LINE_ENDS.sub("\n", text))
 
 
+def in_one_line(text: str) -> str:
+    """Return a text on one line; line ends and what could steer a terminal are written as escapes."""
+    if text.isprintable():
+        return text
+    written = _STEERING.sub(lambda found: found[1] or found[0].encode("unicode_escape").decode(), text)
+    return written.replace("\n", r"\n").replace("\t", r"\t")
+
+
 def from_text(text: str) -> str:
     """Return the HTML that shows exactly this text."""
     return html.escape(text, quote=False)

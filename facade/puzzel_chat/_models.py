@@ -1,7 +1,8 @@
 """The values that callers see: frozen and typed; those from the service keep their decoded JSON in `raw`.
 
-No repr shows a secret, a name, a contact detail or what somebody wrote, so a value can be logged, and a traceback
-that prints locals is safe too.
+No repr shows a secret, a name, a contact detail or what somebody wrote, so a value can be logged (`%r`), and a
+traceback that prints locals is safe too. `str()` of an event or an allocation is a line for people, with the words in
+it, and `to_dict()` is the data.
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
 from attrs import field, frozen
 
 from puzzel_chat._errors import InvalidArgument
+from puzzel_chat._json import JsonValue, one_of
+
+if TYPE_CHECKING:  # from Python 3.13 on in `typing`
+    from typing_extensions import TypeIs
 
 Raw: TypeAlias = Mapping[str, Any]
 MASK = "'***'"
@@ -49,11 +54,17 @@ def secret_or_none(value: str | None) -> Secret | None:
     return Secret(value) if isinstance(value, str) else value
 
 
+def _line(text: str) -> str:
+    from puzzel_chat._html import in_one_line  # costs milliseconds, which an `except` clause does not need
+
+    return in_one_line(text)
+
+
 def _private(default: Any = None) -> Any:
     return field(default=default, repr=False)
 
 
-class AllocationStage(enum.Enum):
+class AllocationStage(enum.StrEnum):
     """How far the search for an agent has come."""
 
     QUEUED = "queued"
@@ -66,7 +77,7 @@ class AllocationStage(enum.Enum):
     UNKNOWN = "unknown"
 
 
-class Life(enum.Enum):
+class Life(enum.StrEnum):
     """The life of a conversation, in its order; it never goes back."""
 
     ASKED = "asked"
@@ -93,7 +104,7 @@ class Life(enum.Enum):
         return self is Life.ENDED or self is Life.READ
 
 
-class Role(enum.Enum):
+class Role(enum.StrEnum):
     """The kind of person or program that wrote a message or ended a chat."""
 
     CUSTOMER = "customer"
@@ -104,16 +115,19 @@ class Role(enum.Enum):
 
 
 @frozen(kw_only=True)
-class Agent:
+class Agent(JsonValue):
     """A person at the contact centre."""
 
     id: str | None = None
     name: str | None = _private()
     raw: Raw = field(factory=dict, repr=False, eq=False)
 
+    def __str__(self) -> str:
+        return _line(self.name) if self.name else "an agent"
+
 
 @frozen(kw_only=True)
-class Author:
+class Author(JsonValue):
     """The author of a message."""
 
     role: Role = Role.UNKNOWN
@@ -125,9 +139,13 @@ class Author:
         """Whether a person at the contact centre wrote it."""
         return self.role is Role.AGENT
 
+    def __str__(self) -> str:
+        unnamed = "someone" if self.role is Role.UNKNOWN else self.role.value
+        return _line(self.name) if self.name else unnamed
+
 
 @frozen(kw_only=True)
-class Customer:
+class Customer(JsonValue):
     """The customer who asks for an agent; every field is optional and reaches the agent unchanged."""
 
     id: str | None = _private()
@@ -137,7 +155,7 @@ class Customer:
 
 
 @frozen
-class Variable:
+class Variable(JsonValue):
     """A named value sent along with the chat; `secret` asks the service not to show it."""
 
     name: str
@@ -170,7 +188,7 @@ class Visitor:
 
 
 @frozen(kw_only=True)
-class QueueInfo:
+class QueueInfo(JsonValue):
     """A queue's opening hours and load at `fetched_at`.
 
     `is_open` is None when the service does not say. `estimated_wait` is in seconds. Pass `time_id` to `time_info()`.
@@ -190,7 +208,7 @@ class QueueInfo:
 
 
 @frozen(kw_only=True)
-class TimeInfo:
+class TimeInfo(JsonValue):
     """The exit of a time module (a set of opening hours) that applied at `fetched_at`."""
 
     id: str
@@ -202,8 +220,11 @@ class TimeInfo:
 
 
 @frozen(kw_only=True)
-class Allocation:
-    """The search for an agent at `fetched_at`; position 1 is next in line, `estimated_wait` is in seconds."""
+class Allocation(JsonValue):
+    """The search for an agent at `fetched_at`; position 1 is next in line, `estimated_wait` is in seconds.
+
+    `str()` is a line for people, such as "queued, position 3, about 40 s".
+    """
 
     stage: AllocationStage
     queue_position: int | None = None
@@ -213,10 +234,21 @@ class Allocation:
     fetched_at: datetime
     raw: Raw = field(factory=dict, repr=False, eq=False)
 
+    def __str__(self) -> str:
+        told = [f"{self.stage} to {self.agent}" if self.agent else str(self.stage)]
+        if self.queue_position is not None:
+            told.append(f"position {self.queue_position}")
+        if self.estimated_wait is not None:
+            told.append(f"about {self.estimated_wait:.0f} s")
+        return ", ".join(told) + (f": {_line(self.reason)}" if self.reason else "")
+
 
 @frozen(kw_only=True)
-class Event:
-    """Something that happened in a conversation; `version` goes up with each edit."""
+class EventBase(JsonValue):
+    """Something that happened in a conversation; `version` goes up with each edit.
+
+    `str()` is a line for people, with the words in it and nothing that a terminal obeys; `repr()`, for a log, has none.
+    """
 
     conversation_id: str
     id: str
@@ -227,16 +259,20 @@ class Event:
 
 
 @frozen(kw_only=True)
-class TextMessage(Event):
+class TextMessage(EventBase):
     """A text message: `text` is plain, `html` as received. `client_id` is set on messages that you sent."""
 
+    type: ClassVar[Literal["text_message"]] = "text_message"
     text: str = _private("")
     html: str = _private("")
     client_id: str | None = None
 
+    def __str__(self) -> str:
+        return f"{self.author}: {_line(self.text)}"
+
 
 @frozen(kw_only=True)
-class Option:
+class Option(JsonValue):
     """One of the choices of an `OptionsMessage`."""
 
     id: str
@@ -244,80 +280,137 @@ class Option:
 
 
 @frozen(kw_only=True)
-class OptionsMessage(Event):
+class OptionsMessage(EventBase):
     """A question with choices; answer with `send(option.label)`."""
 
+    type: ClassVar[Literal["options_message"]] = "options_message"
     text: str = _private("")
     html: str = _private("")
     options: tuple[Option, ...] = ()
 
+    def __str__(self) -> str:
+        choices = " / ".join(_line(one.label or one.id) for one in self.options)
+        return f"{self.author}: {_line(self.text)} [{choices}]"
+
 
 @frozen(kw_only=True)
-class FileMessage(Event):
+class FileMessage(EventBase):
     """A shared file; `size` is in bytes."""
 
+    type: ClassVar[Literal["file_message"]] = "file_message"
     file_name: str = _private("")
     url: str = _private("")
     content_type: str | None = None
     size: int | None = None
 
+    def __str__(self) -> str:
+        size = "" if self.size is None else f", {self.size} bytes"
+        return f"{self.author}: [file {_line(self.file_name)}{size}] {_line(self.url)}"
+
 
 @frozen(kw_only=True)
-class UnknownMessage(Event):
-    """A message of an unknown `type`, or a damaged one (`problem` says how); `raw` has all of it."""
+class UnknownMessage(EventBase):
+    """A message of an unknown type (`service_type`), or a damaged one (`problem` says how); `raw` has all of it."""
 
-    type: str | None = None
+    type: ClassVar[Literal["unknown_message"]] = "unknown_message"
+    service_type: str | None = None
     problem: str | None = None
 
+    def __str__(self) -> str:
+        kind = f" of type {_line(self.service_type)}" if self.service_type else ""
+        why = f": {_line(self.problem)}" if self.problem else ""
+        return f"{self.author}: [a message{kind} that cannot be shown{why}]"
+
 
 @frozen(kw_only=True)
-class MessageEdited(Event):
+class MessageEdited(EventBase):
     """An earlier message has new content; `message` is the message as it is now."""
 
+    type: ClassVar[Literal["message_edited"]] = "message_edited"
     message: Message
 
+    def __str__(self) -> str:
+        return f"{self.message} (edited)"
+
 
 @frozen(kw_only=True)
-class AgentJoined(Event):
+class AgentJoined(EventBase):
     """An agent took the chat."""
 
+    type: ClassVar[Literal["agent_joined"]] = "agent_joined"
     agent: Agent | None = None
+
+    def __str__(self) -> str:
+        return f"{self.agent or 'an agent'} joined"
 
 
 @frozen(kw_only=True)
-class AgentLeft(Event):
+class AgentLeft(EventBase):
     """An agent left the chat; another may come."""
 
+    type: ClassVar[Literal["agent_left"]] = "agent_left"
     agent: Agent | None = None
 
+    def __str__(self) -> str:
+        return f"{self.agent or 'the agent'} left"
+
 
 @frozen(kw_only=True)
-class AgentTyping(Event):
+class AgentTyping(EventBase):
     """An agent began (`is_typing`) or stopped typing."""
 
+    type: ClassVar[Literal["agent_typing"]] = "agent_typing"
     is_typing: bool = True
+
+    def __str__(self) -> str:
+        who = str(self.author) if self.author.is_agent and self.author.name else "the agent"
+        return f"{who} is typing" if self.is_typing else f"{who} stopped typing"
 
 
 @frozen(kw_only=True)
-class ConversationEnded(Event):
+class ConversationEnded(EventBase):
     """The chat is over; `by` says who ended it. It comes once, as the last event."""
 
+    type: ClassVar[Literal["conversation_ended"]] = "conversation_ended"
     by: Role = Role.UNKNOWN
     reason: str | None = None
 
+    def __str__(self) -> str:
+        told = "the chat has ended" if self.by is Role.UNKNOWN else f"the chat was ended by the {self.by}"
+        return f"{told}: {_line(self.reason)}" if self.reason else told
+
 
 @frozen(kw_only=True)
-class ConnectionDegraded(Event):
+class ConnectionDegraded(EventBase):
     """Polls are failing for now; the chat goes on and nothing is lost. `problem` says what is wrong."""
 
+    type: ClassVar[Literal["connection_degraded"]] = "connection_degraded"
     problem: str = ""
+
+    def __str__(self) -> str:
+        return f"the connection is lost for now: {_line(self.problem)}"
 
 
 @frozen(kw_only=True)
-class ConnectionRecovered(Event):
+class ConnectionRecovered(EventBase):
     """Polls succeed again, after failing for `after` seconds."""
 
+    type: ClassVar[Literal["connection_recovered"]] = "connection_recovered"
     after: float = 0.0
+
+    def __str__(self) -> str:
+        return f"the connection is back after {self.after:.1f} s"
+
+
+@frozen(kw_only=True)
+class AllocationChanged(EventBase):
+    """The search for an agent has moved on; only a `PollingLoop` that waits for the agent gives it."""
+
+    type: ClassVar[Literal["allocation_changed"]] = "allocation_changed"
+    allocation: Allocation
+
+    def __str__(self) -> str:
+        return str(self.allocation)
 
 
 @frozen(kw_only=True)
@@ -328,8 +421,31 @@ class AllocationChanged(Event):
 
 
 Message: TypeAlias = TextMessage | OptionsMessage | FileMessage | UnknownMessage
+"""What `messages()` yields."""
+Event: TypeAlias = (
+    Message
+    | MessageEdited
+    | AgentJoined
+    | AgentLeft
+    | AgentTyping
+    | ConversationEnded
+    | ConnectionDegraded
+    | ConnectionRecovered
+    | AllocationChanged
+)
+"""Everything that `events()` yields and a handler gets; `match` on the class, or on `type`, can cover all of it."""
 
 
-def is_message(event: Event) -> TypeGuard[Message]:
+def is_message(event: Event) -> TypeIs[Message]:
     """Return whether `messages()` yields this event."""
     return isinstance(event, Message)
+
+
+def event_from_dict(data: Mapping[str, Any]) -> Event:
+    """Return the event that its `to_dict()` wrote, of the class that its `type` names.
+
+    Keys that are not known here, from a newer version, are ignored. Raises `InvalidArgument`, which names the field,
+    for what does not fit.
+    """
+    found: Event = one_of(get_args(Event), data)
+    return found

@@ -138,7 +138,7 @@ def test_another_author_of_an_unknown_type_is_no_edit() -> None:
     raw = {"id": "1", "type": "Carousel", "author": {"role": 1}, "sentAt": "2026-01-05T09:00:00Z", "cards": [1]}
     other_time = {"sentAt": "2026-01-05T10:00:00+01:00"}
     for changed in ({}, {"author": {"role": 9}}, other_time, {"eventId": 9}, {"cards": [2]}):
-        box.accept([UnknownMessage(conversation_id="a", id="1", type="Carousel", raw={**raw, **changed})], None)
+        box.accept([UnknownMessage(conversation_id="a", id="1", service_type="Carousel", raw={**raw, **changed})], None)
     assert [type(event) for event in take_all(box)] == [UnknownMessage, MessageEdited]
 
 

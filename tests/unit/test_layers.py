@@ -20,7 +20,7 @@ LONGEST_FUNCTION = 45
 # The first column names a layer, the second its modules, the third the layers that they may import beside their own.
 BASE = "base"
 LAYERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
-    (BASE, ("_errors", "_models", "_settings", "_html", "_http", "_fork"), ()),
+    (BASE, ("_errors", "_json", "_models", "_settings", "_html", "_http", "_fork"), ()),
     ("cores", ("_tokens", "_routing", "_polling", "_inbox", "_retry"), (BASE,)),
     ("clock", ("_clock",), ("cores",)),
     ("wire", ("_wire",), (BASE, "cores")),

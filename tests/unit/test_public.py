@@ -14,17 +14,17 @@ import pytest
 import puzzel_chat
 
 NAMES = """
-AfterError Agent AgentJoined AgentLeft AgentTyping AgentWaitTimeout Allocation AllocationStage ApiError
-AsyncConversation AsyncPuzzelChat AsyncSession AuthenticationError Author ConfigurationError Conflict
+AfterError Agent AgentJoined AgentLeft AgentTyping AgentWaitTimeout Allocation AllocationChanged AllocationStage
+ApiError AsyncConversation AsyncPuzzelChat AsyncSession AuthenticationError Author ConfigurationError Conflict
 ConnectionDegraded ConnectionRecovered ContractError Conversation ConversationClosed ConversationEnded Customer
 DeliveryUnknown Difference Event EventTimeout FileMessage InvalidArgument Life LoopStats MemoryStore Message
 MessageEdited NotFound Observation OperationInfo Option OptionsMessage PermissionDenied PollingLoop Probe ProbeReport
 PuzzelChat PuzzelChatError QueueClosed QueueFull QueueInfo RateLimited ReplyTooLarge Role RoutingError RoutingRefused
 SQLiteStore ServerError Session SessionError SessionExpired SessionInUse SessionInfo SessionNotFound Settings Store
-StoreError StoredConversation StoredSession TextMessage TimeInfo TokenSet TransportError UnknownMessage Unread Variable
-Visitor __version__ is_message operations
+StoreError StoredConversation StoredSession TextMessage TimeInfo TokenSet TransportError UnknownMessage Unread
+Variable Visitor __version__ event_from_dict is_message operations
 """
-WITHOUT_DOCSTRING = {"Message", "__version__"}  # a type alias and a string
+WITHOUT_DOCSTRING = {"Event", "Message", "__version__"}  # type aliases and a string
 WALKS = {"Probe"}  # something under way, no value
 PAIRS = [("PuzzelChat", "AsyncPuzzelChat"), ("Session", "AsyncSession"), ("Conversation", "AsyncConversation")]
 FOREIGN = re.compile(r"httpx|puzzel_chat_api|\bunset\b", re.IGNORECASE)

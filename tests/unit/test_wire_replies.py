@@ -617,7 +617,7 @@ def test_a_damaged_item_tells_what_it_can() -> None:
     found = replies.event(line(type="Evaluation"))
     assert (found.id, found.conversation_id, found.version, found.author.name) == ("1", "c", 2, "Kari")
     assert isinstance(found, UnknownMessage)
-    assert found.type == "Evaluation"
+    assert found.service_type == "Evaluation"
 
 
 # What a message of each kind may leave out, or have as null: all but type, id and conversation id.

@@ -76,7 +76,7 @@ def place_of(error: BaseException) -> str:
     return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "an unknown place"
 
 
-class AfterError(enum.Enum):
+class AfterError(enum.StrEnum):
     """What a `PollingLoop` does after an exception of a handler."""
 
     GO_ON = "go on"

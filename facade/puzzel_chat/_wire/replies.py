@@ -103,7 +103,7 @@ def _unknown(item: Item, problem: str | None) -> ours.UnknownMessage:
         sent_at=when(found.sent_at),
         author=_author(found.author),
         raw=item,
-        type=text(found.type_),
+        service_type=text(found.type_),
         problem=problem,
     )
 

@@ -218,7 +218,7 @@ class Demo:
         elif isinstance(event, MessageEdited) and isinstance(event.message, TextMessage):
             self.steps.done("edit", f"{name} edited that: {one_line(event.message.text)}", "cyan")
         elif isinstance(event, UnknownMessage):
-            self.steps.done("unknown", f"{name} sent {event.type!r}, an unknown type; it is kept", "cyan")
+            self.steps.done("unknown", f"{name} sent {event.service_type!r}, an unknown type; it is kept", "cyan")
         elif isinstance(event, AgentJoined):
             self.steps.done("joined", f"{one_line(event.agent.name if event.agent else None, 'an agent')} joined")
         elif isinstance(event, ConnectionDegraded):

@@ -260,7 +260,7 @@ def _content(message: Message) -> str:
     if isinstance(message, FileMessage):
         size = f", {message.size} bytes" if message.size is not None else ""
         return f"[file {one_line(message.file_name)}{size}] {one_line(message.url)}"
-    kind = one_line(message.type, "of no type")
+    kind = one_line(message.service_type, "of no type")
     return f"[a message {kind!r} that this version cannot show]"
 
 
