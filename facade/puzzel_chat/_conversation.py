@@ -15,11 +15,13 @@ from uuid import uuid4
 from attrs import define, field, frozen
 
 from puzzel_chat._errors import (
+    AgentWaitTimeout,
     ApiError,
     Conflict,
     ConversationClosed,
     NotFound,
     PuzzelChatError,
+    RoutingError,
     SessionError,
     StoreError,
 )
@@ -371,11 +373,19 @@ class ConversationState:
         if self.id in self.session.going_on() and _NOT_ENDED not in getattr(error, "__notes__", ()):
             error.add_note(_NOT_ENDED)
 
-    def given_up(self) -> None:
-        """Count the chat as over and its end as read, when the search for an agent failed and nobody is in a queue."""
-        if self not in self.session.owed:
+    def give_up(self, error: PuzzelChatError) -> Steps[None]:
+        """Leave the queue after a search that failed; the end that follows says why there is no agent.
+
+        Raises the error when no end will follow.
+        """
+        refused = isinstance(error, RoutingError)
+        if refused and not self.inbox.life.over:
+            self.inbox.given_up = getattr(error, "reason", None) or type(error).__name__
+        yield from self.leave_after(error)
+        if refused and not isinstance(error, AgentWaitTimeout):
             self._over()
-            self.session.concluded(self.id)
+        if not refused or not self.inbox.life.over:
+            raise error
 
     def leave_by(self) -> float:
         """Return the monotonic deadline for all leaving that begins now."""

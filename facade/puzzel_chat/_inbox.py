@@ -24,7 +24,7 @@ from math import inf
 from operator import attrgetter
 from weakref import ReferenceType, ref
 
-from attrs import define, field, fields, frozen
+from attrs import define, evolve, field, fields, frozen
 
 from puzzel_chat._errors import (
     CONVERSATION_ENDED,
@@ -189,6 +189,8 @@ class Feed:
             is_end = isinstance(event, ConversationEnded)
             if inbox.life is Life.READ or (inbox.life is Life.ENDED and is_end):
                 continue
+            if isinstance(event, ConversationEnded) and inbox.given_up:
+                event = evolve(event, by=Role.SYSTEM, reason=inbox.given_up)
             news = inbox.news(event)
             if news is None:
                 inbox.note_message(event)
@@ -222,7 +224,8 @@ class Feed:
             return
         by = Role.CUSTOMER if inbox.life is Life.ENDING else Role.UNKNOWN
         cid, inbox.life = inbox.conversation_id, Life.ENDED
-        ended = ConversationEnded(conversation_id=cid, id=f"{cid}:end", by=by)
+        by = Role.SYSTEM if inbox.given_up else by
+        ended = ConversationEnded(conversation_id=cid, id=f"{cid}:end", by=by, reason=inbox.given_up)
         self._enqueue(inbox, ended, fingerprint(ended), entries)
 
     def _tell(self, make: Callable[[str], Event]) -> None:
@@ -233,7 +236,10 @@ class Feed:
 
 @define
 class Inbox:
-    """What one conversation has received: what its caller has not read, and what is known already."""
+    """What one conversation has received: what its caller has not read, and what is known already.
+
+    `given_up` says why a polling loop looks for an agent no longer; the end that follows is the system's.
+    """
 
     conversation_id: str
     wanted: bool = False
@@ -245,6 +251,7 @@ class Inbox:
     life: Life = Life.OPEN
     replies_since_ending: int = 0
     failure: PuzzelChatError | None = None
+    given_up: str | None = None
     sends: Sends = field(factory=lambda: Sends())
     _reader: ReferenceType[Reader] | None = None
 

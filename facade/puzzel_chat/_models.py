@@ -413,13 +413,6 @@ class AllocationChanged(EventBase):
         return str(self.allocation)
 
 
-@frozen(kw_only=True)
-class AllocationChanged(Event):
-    """The search for an agent has moved on; only a `PollingLoop` that waits for the agent gives it."""
-
-    allocation: Allocation
-
-
 Message: TypeAlias = TextMessage | OptionsMessage | FileMessage | UnknownMessage
 """What `messages()` yields."""
 Event: TypeAlias = (

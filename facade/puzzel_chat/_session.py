@@ -477,17 +477,12 @@ class SessionState:
 
     def _acknowledge(self, inbox: Inbox) -> None:
         for done in inbox.done():
-            if isinstance(done.event, ConversationEnded):
-                # First: a process killed between the two writes would lose the end.
-                self.concluded(inbox.conversation_id)
+            if isinstance(done.event, ConversationEnded) and inbox.conversation_id in self.conversations:
+                over = evolve(self.conversations[inbox.conversation_id], life=Life.READ)
+                self.conversations[over.id] = over
+                self.lease.note(over)  # first: a process killed between the two writes would lose the end
             if done.seq is not None:
                 self.lease.acknowledge(inbox.conversation_id, done.seq, done.event.id, done.mark)
-
-    def concluded(self, conversation_id: str) -> None:
-        """Keep that the caller has the conversation's end."""
-        self.inbox(conversation_id).life = Life.READ
-        if conversation_id in self.conversations:
-            self._note(evolve(self.conversations[conversation_id], life=Life.READ))
 
     # What the contact centre has in its hands.
 

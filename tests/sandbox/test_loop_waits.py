@@ -13,6 +13,7 @@ import pytest
 
 from blocking import settings
 from puzzel_chat import (
+    AgentWaitTimeout,
     AllocationChanged,
     AllocationStage,
     AsyncConversation,
@@ -141,13 +142,14 @@ def test_nobody_in_time(fast: bool) -> None:
         asyncio.run(scenario())
 
 
-def test_a_queue_that_cannot_be_left_is_not_forgotten(fast: bool) -> None:
-    """When leaving fails, the handler hears the end all the same, and the chat counts as going on: the exit ends it."""
+def test_a_queue_that_cannot_be_left_is_a_failure(fast: bool) -> None:
+    """When leaving fails, `on_failure` is told, and the chat counts as going on: the program's exit ends it."""
 
     async def scenario() -> None:
         async with waiting(sandbox, fast, wait=0) as (kept, loop, (conversation,)):
-            await until_async(lambda: loop.stats().conversations == 0)
-            assert ending(kept, conversation).reason == "AgentWaitTimeout"
+            await until_async(lambda: kept.failures)
+            assert isinstance(kept.failures[0], AgentWaitTimeout)
+            assert loop.stats().conversations == 0
             assert not conversation.ended
 
     with Sandbox(script="silent", pace=0, faults=(Fault.status(403, "endConversation"),)) as sandbox:
@@ -185,7 +187,7 @@ def test_an_end_of_ours_ends_the_wait(fast: bool) -> None:
 
 @pytest.mark.parametrize("how", ["remove", "aclose"])
 def test_a_loop_that_lets_go_leaves_the_chat_in_the_queue(fast: bool, how: str) -> None:
-    """`remove()` and `aclose()` stop the wait, not the search: the chat keeps its place, and may be waited for again."""
+    """`remove()` and `aclose()` stop the wait alone: the chat keeps its place, and may be waited for again."""
 
     async def scenario() -> None:
         async with waiting(sandbox, fast) as (kept, loop, (conversation,)):

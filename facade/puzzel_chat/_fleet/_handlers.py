@@ -18,10 +18,10 @@ from typing import Any
 from puzzel_chat._async import AsyncConversation
 from puzzel_chat._clock import Clock
 from puzzel_chat._conversation import ConversationState, is_async
-from puzzel_chat._errors import PuzzelChatError, RoutingError, StoreError
+from puzzel_chat._errors import PuzzelChatError, StoreError
 from puzzel_chat._fleet._polled import Counters, PolledSession, Subscription
 from puzzel_chat._inbox import Inbox
-from puzzel_chat._models import Allocation, AllocationChanged, ConversationEnded, Event, Life, Role
+from puzzel_chat._models import Allocation, AllocationChanged, Event, Life
 from puzzel_chat._retry import backoff
 from puzzel_chat._session import log
 
@@ -165,7 +165,7 @@ class Dispatcher:
             if subscription.after is not None:
                 await asyncio.wait({subscription.after})
                 subscription.after = None
-            failed = await self._search(polled, subscription)
+            await self._search(polled, subscription)
             while not subscription.gone:
                 try:
                     event = state.take(subscription.state.inbox)
@@ -176,53 +176,35 @@ class Dispatcher:
                 if event is None:
                     break
                 await self._handle(subscription, event)
-            if failed is not None and not subscription.gone:
-                await self._give_up(subscription, failed)
             if subscription.gone:
                 state.acknowledge(subscription.state.inbox)
         except Exception as error:
             self._stopped(polled, subscription, error)
         else:
-            over = failed is not None or subscription.state.inbox.life is Life.READ
-            if over and not subscription.gone:
+            if subscription.state.inbox.life is Life.READ and not subscription.gone:
                 self._let_go(polled, subscription)
                 if subscription.state.owns_session:
                     await conversation.session.aclose()
         finally:
             subscription.busy, subscription.task = False, None
 
-    async def _search(self, polled: PolledSession, subscription: Subscription) -> RoutingError | None:
-        """Wait for an agent, if that is asked for, and tell each change; return why there is none."""
+    async def _search(self, polled: PolledSession, subscription: Subscription) -> None:
+        """Wait for an agent, if that is asked for, and tell each change."""
         state, wait = subscription.state, subscription.wait
         if wait is None or state.inbox.life.over:
-            return None
+            return
         try:
             with state.search(wait) as search:
                 while not (search.done or subscription.gone or state.inbox.life.over):
                     await self._pause(subscription, search.delay())
                     if subscription.gone:
-                        return None
+                        return
                     if (changed := await polled.run(search.look(), polled.service.transport)) is not None:
                         await self._handle(subscription, _changed(state, changed))
-        except RoutingError as error:
-            if state.inbox.life.over:  # its end event says by whom
-                return None
-            await polled.run(state.leave_after(error))
-            return error
         except PuzzelChatError as error:
-            await polled.run(state.leave_after(error))
-            raise
+            await polled.run(state.give_up(error))
         finally:
             subscription.wait = None
-        return None
-
-    async def _give_up(self, subscription: Subscription, error: RoutingError) -> None:
-        """Tell the handler that the chat is over, since there is no agent."""
-        state, reason = subscription.state, getattr(error, "reason", None) or type(error).__name__
-        if state.inbox.life is not Life.READ:
-            ended = ConversationEnded(conversation_id=state.id, id=f"{state.id}:end", by=Role.SYSTEM, reason=reason)
-            await self._handle(subscription, ended)
-            state.given_up()
 
     async def _pause(self, subscription: Subscription, seconds: float) -> None:
         subscription.pause = asyncio.Event()

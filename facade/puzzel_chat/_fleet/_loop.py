@@ -201,15 +201,17 @@ class PollingLoop:
         """Poll for a conversation from now on, until its end, `remove()` or `aclose()`; called on the event loop.
 
         With `wait`, an agent is waited for first, for so many seconds at most: the handler gets an `AllocationChanged`
-        at each change, and everything else once an agent has the chat. When the search fails, the queue is left and the
-        handler gets a `ConversationEnded` by the system; its `reason` is "AgentWaitTimeout", "QueueClosed", "QueueFull"
-        or "RoutingRefused". `remove()` and `aclose()` leave the chat in the queue.
+        at each change, and everything else once an agent has the chat. When there is none in time or the contact centre
+        refuses, the queue is left and the handler gets a `ConversationEnded` by the system; its `reason` is
+        "AgentWaitTimeout", "QueueClosed", "QueueFull", the service's own, or "RoutingRefused". `remove()` and
+        `aclose()` leave the chat in the queue.
 
         What is unread already comes first. Nobody else may read its events meanwhile. After its end the loop drops it,
         and closes the session when `start()` opened it for this chat. Raises `InvalidArgument` when the
-        conversation is in the loop already, `wait` is no number of seconds or the handler cannot be called, `ConversationClosed` when its end was
-        read, `SessionInUse` when somebody reads its events or another object has the right to poll, and
-        `SessionError` when the loop or the session is closed, and from a thread or another event loop.
+        conversation is in the loop already, `wait` is no number of seconds or the handler cannot be called,
+        `ConversationClosed` when its end was read, `SessionInUse` when somebody reads its events or another object has
+        the right to poll, and `SessionError` when the loop or the session is closed, and from a thread or another event
+        loop.
         """
         state, run = inner(conversation)
         session = state.session
