@@ -418,7 +418,8 @@ class AgentHandle:
     def _offered(self, world: World) -> Conversation:
         conversation = self._conversation(world)
         if conversation.offered_to is None:
-            raise RuntimeError(f"no offer is open: the request is {conversation.allocation.status}")
+            status = conversation.allocation.status
+            raise RuntimeError(f"no offer is open: the request is {status}; with pace=0 an offer comes at once")
         return conversation
 
     def _joined(self, world: World) -> Conversation:
