@@ -11,7 +11,8 @@ from puzzel_chat import AsyncConversation, AsyncPuzzelChat, Event, PollingLoop
 
 PAGE = """<!doctype html><title>Chat</title><pre></pre><form><input name=text><button>Send</button></form>
 <script type=module>
-const post = (path, text) => fetch(path, {method: "POST", body: JSON.stringify(text)}), log = document.querySelector("pre")
+const headers = {"Content-Type": "application/json"}, log = document.querySelector("pre")
+const post = (path, text) => fetch(path, {method: "POST", headers, body: JSON.stringify(text)})
 const path = `/chats/${await (await post("/chats", "Ada")).json()}`, events = new EventSource(path)
 events.onmessage = ({data}) => { const {line, by} = JSON.parse(data); log.append(line + "\\n"); by && events.close() }
 onsubmit = sent => { sent.preventDefault(); post(path, sent.target.text.value); sent.target.reset() }</script>"""
