@@ -73,9 +73,12 @@ docs: $(DEMO)  ## print the public interface as text
 
 LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links pyproject.toml
-lock: $(READY)  ## renew both locks after a change of pyproject.toml
-	@$(LOCK) --all-extras -o tests/requirements-dev.lock
-	@$(LOCK) --extra demo -c tests/requirements-dev.lock -o requirements.lock
+$(BIN)/uv:
+	@$(MAKE) -s $(READY)
+
+lock: $(BIN)/uv  ## renew both locks after a change of pyproject.toml
+	@$(LOCK) --all-extras --group dev -o tests/requirements-dev.lock
+	@$(LOCK) --extra cli --extra sandbox --group demo -c tests/requirements-dev.lock -o requirements.lock
 
 clean:  ## remove .venv and caches
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .regenerate dist build

@@ -84,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     except PipelineError as error:
         return _fail(options, layout, [*error.details, str(error)], error.exit_code)
     except ModuleNotFoundError as error:
-        print(f"30: {error.name} is not installed: install the project's `regenerate` extra.", file=sys.stderr)
+        print(f"30: {error.name} is not installed: install the `regenerate` group of pyproject.toml.", file=sys.stderr)
         return UNUSABLE
     except OSError as error:
         where = error.filename or "The disk"

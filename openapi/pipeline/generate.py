@@ -20,7 +20,7 @@ from pipeline.problems import PipelineError
 from pipeline.provenance import provenance_module
 
 GENERATOR = "openapi-python-client"
-REINSTALL = "install the project's `regenerate` extra"
+REINSTALL = "install the `regenerate` group of pyproject.toml"
 
 
 @frozen

@@ -16,7 +16,7 @@ from pipeline.problems import PipelineError, brief, reason
 
 REDOCLY = "node_modules/@redocly/cli/bin/cli.js"
 CONVERTER = "node_modules/swagger2openapi/swagger2openapi.js"
-INSTALL = "install the project's `regenerate` extra, which brings it"
+INSTALL = "install the `regenerate` group of pyproject.toml, which brings it"
 NPM = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--prefix")
 INSTALL_SECONDS, RUN_SECONDS = 180, 120
 QUIET = {

@@ -69,7 +69,7 @@ def measured(rounds: int) -> dict[str, list[float]]:
         for _ in range(1 + rounds):
             for name, statement in IMPORTS.items():
                 times[name].append(starts.whole("-c", statement))
-            times[HELP].append(starts.whole("-m", "puzzel_chat.cli", "--help"))
+            times[HELP].append(starts.whole("-m", "puzzel_chat", "--help"))
             for name, program in FIRST.items():
                 times[name].append(starts.until_told(program.format(address)))
     return {name: values[1:] for name, values in times.items()}

@@ -18,7 +18,7 @@ from attrs import define, frozen
 from puzzel_chat.cli import main
 from puzzel_chat.sandbox import Sandbox
 
-PROGRAM = [sys.executable, "-m", "puzzel_chat.cli"]
+PROGRAM = [sys.executable, "-m", "puzzel_chat"]
 OWN_TERMINAL = """
 import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)

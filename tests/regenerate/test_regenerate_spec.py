@@ -313,7 +313,7 @@ def test_without_node_the_run_works_and_says_how_the_diff_is_had(
     """The diff of the documents is the one thing that is missing, and the sentence says what brings it."""
 
     def nothing(*_: object) -> None:
-        raise ToolsMissing("Node is not installed: install the project's `regenerate` extra, which brings it.")
+        raise ToolsMissing("Node is not installed: install the `regenerate` group of pyproject.toml, which brings it.")
 
     monkeypatch.setattr(pipeline_run, "changes", nothing)
     assert run(here, planted(tmp_path, member_added)) == 10

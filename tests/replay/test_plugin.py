@@ -109,6 +109,49 @@ def test_without_the_extras_only_the_sandbox_is_missing(tmp_path: Path) -> None:
     assert 'pip install "puzzel-chat[sandbox]"' in told
 
 
+WITH_A_CASSETTE = """
+import pytest
+from puzzel_chat.testing import cassette_config
+
+@pytest.fixture
+def vcr_config():
+    return cassette_config()
+
+@pytest.mark.vcr
+def test_chat():
+    pass
+
+def test_plain():
+    pass
+"""
+WITHOUT_OURS = """
+import pytest
+
+@pytest.mark.vcr
+def test_other():
+    pass
+"""
+
+
+def test_a_cassette_that_nothing_plays_fails_its_test(tmp_path: Path) -> None:
+    """Without pytest-recording the mark would do nothing, and the test would pass without its cassette."""
+    (tmp_path / "test_user.py").write_text(WITH_A_CASSETTE)
+    plugins = ("-p", "puzzel_chat.testing", "-p", "no:cacheprovider")
+    told = _python("-m", "pytest", "-q", *plugins, "test_user.py", cwd=tmp_path).stdout
+    assert "1 passed, 1 warning, 1 error" in told
+    assert 'pip install "puzzel-chat[testing]"' in told
+    assert "pytest_recording" not in told
+    recording = ("-p", "pytest_recording.plugin")
+    assert "2 passed" in _python("-m", "pytest", "-q", *recording, *plugins, "test_user.py", cwd=tmp_path).stdout
+
+
+def test_the_mark_of_somebody_else_is_theirs(tmp_path: Path) -> None:
+    """Where no cassette of ours was configured, a mark of that name is none of our business."""
+    (tmp_path / "test_user.py").write_text(WITHOUT_OURS)
+    told = _python("-m", "pytest", "-q", "-p", "puzzel_chat.testing", "-p", "no:cacheprovider", cwd=tmp_path).stdout
+    assert "1 passed" in told
+
+
 def _python(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run a new interpreter that loads no plugin by itself."""
     env = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1"}

@@ -24,8 +24,8 @@ from packed import ROOT, wheel
 pytestmark = pytest.mark.slow
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-EXTRAS = ("cli", "fleet", "sandbox")
-TOOLS = ("hypothesis", "pytest", "pytest-recording", "pytest-timeout", "pytest-xdist", "vcrpy")
+EXTRAS = tuple(PROJECT["optional-dependencies"])
+TOOLS = ("hypothesis", "pytest-timeout", "pytest-xdist")
 JOBS = (
     "tests/cli/test_app.py::test_every_help_is_complete_and_fits",
     "tests/cli/test_demo.py::test_the_demo_holds_a_whole_chat",

@@ -41,7 +41,7 @@ LAYERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("sandbox", ("sandbox",), ()),
     # Time that passes at once in a caller's tests takes the clock's place.
     ("testing", ("testing",), (BASE, "public", "sandbox", "clock", "cores")),
-    ("cli", ("cli",), ("public", "sandbox")),
+    ("cli", ("cli", "__main__"), ("public", "sandbox")),
 ]
 PURE = ("_tokens", "_routing", "_polling", "_inbox", "_retry", "_fleet._hosts", "_html")
 IMPURE = {"time", "random", "asyncio", "threading", "socket", "httpx", "sqlite3", "logging", "secrets", "os", "ssl"}

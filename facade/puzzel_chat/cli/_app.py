@@ -17,7 +17,6 @@ EPILOG = "\b\n" + EXIT_CODES
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one object a line.")]
 
 app = typer.Typer(
-    add_completion=False,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -202,7 +201,7 @@ def probe(
 def run() -> int:
     """Run the command of `sys.argv` and return its exit code."""
     try:
-        app()
+        app(prog_name="puzzel-chat")
     except (Exception, KeyboardInterrupt) as error:
         code = exit_code(error)
         if code is None:

@@ -7,12 +7,13 @@
 
 Fixtures: `puzzel_sandbox`, a running sandbox (needs the extra `[sandbox]`); `puzzel_chat_settings`, a client's keyword
 arguments for it; `puzzel_time`, virtual time, in which no wait takes real time; `puzzel_stable_ids`, the same ids in
-each run. For chats recorded with pytest-recording there are `cassette_config` and `unplayed`. Only pytest is imported
-until a fixture or a cassette needs more.
+each run. For chats recorded with pytest-recording there are `cassette_config` and `unplayed`. The extra `[testing]`
+brings all that they need; only pytest is imported until a fixture or a cassette needs more.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,12 @@ __all__ = ["HOST", "IDENTITY_HOST", "Scrubber", "VirtualTime", "cassette_config"
 _HOMES = {"HOST": "_scrub", "IDENTITY_HOST": "_scrub", "Scrubber": "_scrub", "VirtualTime": "_time"}
 _SHELLS = ("_sync", "_async", "_conversation")
 _CREDENTIALS = ("grant_type", "client_id", "client_secret")
+_PLAYERS = ("pytest_recording", "pytest_vcr")
+"""The plugins that play cassettes; pytest imports them by itself."""
+_UNPLAYED = """\
+@pytest.mark.vcr does nothing without pytest-recording, and this test would reach the real service: \
+pip install "puzzel-chat[testing]"
+"""
 _MARKER = "puzzel_sandbox(script='helpful', **options): the options of puzzel_chat.sandbox.Sandbox for this test"
 
 
@@ -55,6 +62,14 @@ def pytest_recording_configure(config: pytest.Config, vcr: Any) -> None:
     from puzzel_chat.testing._cassette import prepare
 
     prepare(vcr)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail a test that asks for a cassette where nothing plays one, once a cassette of ours was configured."""
+    if item.get_closest_marker("vcr") is None or f"{__name__}._cassette" not in sys.modules:
+        return
+    if not any(map(sys.modules.get, _PLAYERS)):
+        pytest.fail(_UNPLAYED, pytrace=False)
 
 
 @pytest.fixture

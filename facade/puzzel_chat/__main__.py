@@ -1,4 +1,4 @@
-"""`python -m puzzel_chat.cli` does what `puzzel-chat` does."""
+"""`python -m puzzel_chat` does what `puzzel-chat` does."""
 
 from __future__ import annotations
 
