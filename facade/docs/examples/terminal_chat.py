@@ -1,4 +1,4 @@
-"""A chat in a terminal: what you type goes to the agent, what happens is printed. It ends with the chat, or at Ctrl-D."""
+"""A chat in a terminal: you type, the agent answers. It ends with the chat, or at Ctrl-D."""
 
 import asyncio
 import sys

@@ -42,7 +42,9 @@ def test_an_agent_played_by_hand(puzzel_sandbox: Sandbox, puzzel_chat_settings: 
 
 def test_a_service_in_trouble(puzzel_sandbox: Sandbox, puzzel_chat_settings: dict[str, Any]) -> None:
     """Faults come on demand; the bot notices nothing of them."""
-    puzzel_sandbox.faults(Fault.status(503, "pollConversation", times=2), Fault.drop("sendMessage", after=True, times=1))
+    puzzel_sandbox.faults(
+        Fault.status(503, "pollConversation", times=2), Fault.drop("sendMessage", after=True, times=1)
+    )
     with PuzzelChat(**puzzel_chat_settings) as chat, chat.start("support", wait=60) as conversation:
         assert len(bot(conversation)) == 2
 

@@ -1,8 +1,8 @@
-'''# Testing your bot
+"""# Testing your bot
 
-The library brings a contact centre for tests: the sandbox, a simulator of our own on your machine, over real HTTP. It is
-not Puzzel, and what we assume of the service it assumes too. Install `puzzel-chat[sandbox]`; the pytest plugin is then there by
-itself. The program `test_my_bot` is a whole test file.
+The library brings a contact centre for tests: the sandbox, a simulator of our own on your machine, over real HTTP. It
+is not Puzzel, and what we assume of the service it assumes too. Install `puzzel-chat[sandbox]`; the pytest plugin is
+then there by itself. The program `test_my_bot` is a whole test file.
 
 | fixture | gives |
 |---|---|
@@ -11,8 +11,9 @@ itself. The program `test_my_bot` is a whole test file.
 | `puzzel_time` | virtual time: ten minutes in a queue take no time; for one chat at a time |
 | `puzzel_stable_ids` | the ids that the client chooses are numbered, so that they match a cassette |
 
-**Agents.** A script plays them: `helpful`, `decline`, `no-answer`, `refuse`, `silent`, `leaves`, `demo`, `chatty`. With `manual` the test does,
-through `Sandbox.agent`: it accepts, says, edits, sends files, leaves, ends; `order` has what came with the chat.
+**Agents.** A script plays them: `helpful`, `decline`, `no-answer`, `refuse`, `silent`, `leaves`, `demo`, `chatty`. With
+`manual` the test does, through `Sandbox.agent`: it accepts, says, edits, sends files, leaves, ends; `order` has what
+came with the chat.
 
 ```python
 from puzzel_chat import PuzzelChat
@@ -27,8 +28,9 @@ with Sandbox(script="manual", pace=0) as sandbox, PuzzelChat(**sandbox.settings)
     print(agent.order.subject, [str(message) for message in conversation.messages()])
 ```
 
-**Faults.** `Sandbox(faults=…)` or `sandbox.faults(…)`: an error status, a reply that is lost, half a body, wrong types. `Fault` lists
-them. **Opening hours**: `set_open`. **What a poll returns** is not known of the service, so try all three: `set_semantics`.
+**Faults.** `Sandbox(faults=…)` or `sandbox.faults(…)`: an error status, a reply that is lost, half a body, wrong types.
+`Fault` lists them. **Opening hours**: `set_open`. **What a poll returns** is not known of the service, so try all
+three: `set_semantics`.
 
 ```python
 from puzzel_chat import PuzzelChat
@@ -43,11 +45,12 @@ with Sandbox(faults=(lost,)) as sandbox, PuzzelChat(**sandbox.settings) as chat:
     print(words, sandbox.stats().requests["sendMessage"])
 ```
 
-**The ledger** (`Sandbox.ledger`) is what the contact centre has of each chat, in order. A test of "nothing lost" compares it with what
-your program received.
+**The ledger** (`Sandbox.ledger`) is what the contact centre has of each chat, in order. A test of "nothing lost"
+compares it with what your program received.
 
-**Cassettes.** `puzzel_chat.testing` scrubs what `pytest-recording` writes: tokens, names and words are replaced, the rest stays. Record
-against the sandbox or a tenant, replay without a network; a client for a replay needs `base_url=HOST`.
+**Cassettes.** `puzzel_chat.testing` scrubs what `pytest-recording` writes: tokens, names and words are replaced, the
+rest stays. Record against the sandbox or a tenant, replay without a network; a client for a replay needs
+`base_url=HOST`.
 
 **A store of your own** passes `puzzel_chat.testing.StoreContract`, which ours pass too.
-'''
+"""

@@ -1,13 +1,13 @@
 """# A web backend
 
 A browser must not have the contact centre's tokens, so your backend holds the chats: one `AsyncPuzzelChat` and one
-`PollingLoop` per process, and a stream of events to each browser. The program `web_backend` does that for any number
-of customers, page included; this guide says why it looks as it does.
+`PollingLoop` per process, and a stream of events to each browser. The program `web_backend` does that for any number of
+customers, page included; this guide says why it looks as it does.
 
 **One loop, one handler.** `PollingLoop.add` polls for a chat and calls your handler with each event, in order and once.
-With `wait=300` it waits for the agent too: `AllocationChanged` comes at each change of the search (position in the queue,
-an offer, the agent's name), then everything else. When nobody comes in time the chat leaves the queue, and its end says
-so: `by` is the system, `reason` is `"AgentWaitTimeout"`.
+With `wait=300` it waits for the agent too: `AllocationChanged` comes at each change of the search (position in the
+queue, an offer, the agent's name), then everything else. When nobody comes in time the chat leaves the queue, and its
+end says so: `by` is the system, `reason` is `"AgentWaitTimeout"`.
 
 ```python
 import asyncio
@@ -37,8 +37,8 @@ async def main() -> None:
 asyncio.run(main())
 ```
 
-**Events go to the browser as data.** `event.to_dict()` is what JSON takes, with a literal `type`; `event_from_dict` reads
-it again, in another service for example. `str(event)` is a line for a person. Show text as text, never as markup:
+**Events go to the browser as data.** `event.to_dict()` is what JSON takes, with a literal `type`; `event_from_dict`
+reads it again, in another service for example. `str(event)` is a line for a person. Show text as text, never as markup:
 `TextMessage.html` is what came, `text` is plain.
 
 **One reader for each chat.** Two browser tabs are two listeners of *your* stream, not two readers of the chat: a second
@@ -52,6 +52,6 @@ once a second whether the server is to stop.
 login or cookie where you have one.
 
 **Several processes.** A chat lives in the process that polls it, so send a customer's requests there (sticky sessions).
-With a `SQLiteStore` other processes of the machine can `send`, `typing` and `end` through `resume(id, shared=True)`; see the
-guide `stores`. Some hundreds of chats fit one process as it is, thousands with `[fleet]`.
+With a `SQLiteStore` other processes of the machine can `send`, `typing` and `end` through `resume(id, shared=True)`;
+see the guide `stores`. Some hundreds of chats fit one process as it is, thousands with `[fleet]`.
 """
