@@ -72,6 +72,7 @@ from puzzel_chat._settings import Settings
 if TYPE_CHECKING:
     from puzzel_chat._async import AsyncConversation, AsyncPuzzelChat, AsyncSession
     from puzzel_chat._fleet import AfterError, LoopStats, PollingLoop
+    from puzzel_chat._history import History, Turn
     from puzzel_chat._probe import Difference, Observation, Probe, ProbeReport
     from puzzel_chat._sqlite import SQLiteStore
     from puzzel_chat._store import MemoryStore, SessionInfo, Store, StoredConversation, StoredSession, Unread
@@ -111,6 +112,7 @@ __all__ = [
     "Event",
     "EventTimeout",
     "FileMessage",
+    "History",
     "InvalidArgument",
     "Life",
     "LoopStats",
@@ -153,6 +155,7 @@ __all__ = [
     "TimeInfo",
     "TokenSet",
     "TransportError",
+    "Turn",
     "UnknownMessage",
     "Unread",
     "Variable",
@@ -167,6 +170,7 @@ __all__ = [
 _LATER = {
     "_async": ("AsyncConversation", "AsyncPuzzelChat", "AsyncSession"),
     "_fleet": ("AfterError", "LoopStats", "PollingLoop"),
+    "_history": ("History", "Turn"),
     "_probe": ("Difference", "Observation", "Probe", "ProbeReport"),
     "_sqlite": ("SQLiteStore",),
     "_store": ("MemoryStore", "SessionInfo", "Store", "StoredConversation", "StoredSession", "Unread"),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from math import inf
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 from attrs import define, field, frozen
@@ -25,6 +25,7 @@ from puzzel_chat._errors import (
     SessionError,
     StoreError,
 )
+from puzzel_chat._history import LARGEST_HISTORY, History, Turn, as_turns, for_the_agent
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._inbox import Expected, Inbox, delivery_unknown
 from puzzel_chat._models import (
@@ -79,13 +80,36 @@ def is_async(function: Callable[..., object]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
+class Order(NamedTuple):
+    """What is said to get an agent, checked, in values whose reprs hide it."""
+
+    customer: Customer | None = None
+    variables: tuple[Variable, ...] = ()
+    subject: str | None = None
+    history: tuple[Turn, ...] = ()
+
+    def request(self, conversation_id: str, queue_key: str, most: int) -> tuple[Request, int]:
+        """Return the request, in so many bytes at most, and how many turns of the history have no room in it."""
+        told, left_out = None, 0
+        if self.history:
+            bare = self._with(conversation_id, queue_key, "")
+            told, left_out = for_the_agent(self.history, min(LARGEST_HISTORY, most - len(bare.body or b"")))
+        request = self._with(conversation_id, queue_key, told)
+        check_size("variables", request, most)
+        return request, left_out
+
+    def _with(self, conversation_id: str, queue_key: str, history: str | None) -> Request:
+        return route_request(conversation_id, queue_key, self.customer, self.variables, self.subject, history)
+
+
 def masked(
     customer: Customer | Mapping[str, str] | None,
     variables: Iterable[Variable] | Mapping[str, str] | None,
     subject: str | None,
-) -> tuple[Customer | None, tuple[Variable, ...], str | None]:
-    """Return what is said about a customer, checked, in values whose reprs hide it; raises `InvalidArgument`."""
-    return as_customer(customer), as_variables(variables), secret_or_none(subject)
+    history: History | None,
+) -> Order:
+    """Return what is said to get an agent; raises `InvalidArgument`."""
+    return Order(as_customer(customer), as_variables(variables), secret_or_none(subject), as_turns(history))
 
 
 @frozen
@@ -95,9 +119,7 @@ class Beginning:
     queue_key: str
     visual_queue_id: str | int | None
     conversation_id: str
-    customer: Customer | None
-    variables: tuple[Variable, ...]
-    subject: str | None
+    order: Order
     wait: float
 
     @classmethod
@@ -107,19 +129,16 @@ class Beginning:
         queue_key: str,
         visual_queue_id: str | int | None,
         conversation_id: str | None,
-        customer: Customer | None,
-        variables: tuple[Variable, ...],
-        subject: str | None,
+        order: Order,
         wait: float,
     ) -> Beginning:
         """Check the arguments; raises `InvalidArgument` for what no request can carry."""
         wait = checked_timeout(wait, "wait")
         chosen = str(uuid4()) if conversation_id is None else checked_id("conversation_id", conversation_id)
-        routing = route_request(chosen, queue_key, customer, variables, subject)
-        check_size("variables", routing, settings.max_message_bytes)
+        order.request(chosen, queue_key, settings.max_message_bytes)
         if visual_queue_id is not None:
             queue_request(visual_queue_id)
-        return cls(queue_key, visual_queue_id, chosen, customer, variables, subject, wait)
+        return cls(queue_key, visual_queue_id, chosen, order, wait)
 
 
 @define(eq=False)
@@ -130,6 +149,7 @@ class ConversationState:
     id: str
     inbox: Inbox = field(init=False)
     owns_session: bool = field(default=False, init=False)
+    history_left_out: int = field(default=0, init=False)
     _status_id: str | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -143,7 +163,7 @@ class ConversationState:
         try:
             if beginning.visual_queue_id is not None:
                 yield from self._check_hours(beginning.visual_queue_id)
-            yield from self.route(beginning.queue_key, beginning.customer, beginning.variables, beginning.subject)
+            yield from self.route(beginning.queue_key, beginning.order)
             if beginning.wait:
                 yield from self.wait_for_agent(beginning.wait, on_progress)
         except BaseException as error:
@@ -152,13 +172,14 @@ class ConversationState:
             yield from self.session.shut(min(by, self.leave_by()))
             raise
 
-    def route(
-        self, queue_key: str, customer: Customer | None, variables: tuple[Variable, ...], subject: str | None
-    ) -> Steps[Allocation]:
+    def route(self, queue_key: str, order: Order) -> Steps[Allocation]:
         """Ask for an agent; a request without a clear answer is looked for before it is made again."""
-        request = route_request(self.id, queue_key, customer, variables, subject)
-        check_size("variables", request, self.session.parts.settings.max_message_bytes)
+        request, left_out = order.request(self.id, queue_key, self.session.parts.settings.max_message_bytes)
         self.inbox.check_open()
+        self.history_left_out = left_out
+        if left_out:
+            told = "conversation %s: %d of %d turns of its history had no room"
+            log.warning(told, self.id, left_out, len(order.history))
         with self._searching():
             return (yield from self._learning(self._unless_stopped(self._route(request))))
 

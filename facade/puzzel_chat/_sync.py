@@ -19,6 +19,7 @@ from puzzel_chat._client import Application
 from puzzel_chat._clock import Clock
 from puzzel_chat._conversation import Beginning, ConversationState, Progress, is_async, masked
 from puzzel_chat._errors import InvalidArgument
+from puzzel_chat._history import History
 from puzzel_chat._listing import listed
 from puzzel_chat._models import (
     Allocation,
@@ -159,6 +160,11 @@ class Conversation:
         return self._session
 
     @property
+    def history_left_out(self) -> int:
+        """How many turns of the history given to `start()` or `route()` had no room: the oldest ones."""
+        return self._state.history_left_out
+
+    @property
     def ended(self) -> bool:
         """Whether the chat is over, from either side, as far as is known here; its last events may be unread."""
         return self._state.inbox.life.over
@@ -170,15 +176,22 @@ class Conversation:
         customer: Customer | Mapping[str, str] | None = None,
         variables: Iterable[Variable] | Mapping[str, str] | None = None,
         subject: str | None = None,
+        history: History | None = None,
     ) -> Allocation:
         """Ask the contact centre to find an agent in that queue. May be repeated safely: the conversation's id is ours.
+
+        The agent gets what is said of the `customer`, the `variables`, the `subject`, and the `history`: what was said
+        before, as turns such as `Turn("bot", "Hello")` or mappings of the same names. How the service hands these over
+        is assumed: each as a variable, the history as plain text, a line a turn. The history takes 32 KiB of JSON at
+        most, and all together `max_message_bytes`: the oldest turns are left out, which the agent reads in the first
+        line, and you in `history_left_out`.
 
         Raises `QueueClosed`, `QueueFull`, `RoutingRefused`, `NotFound` for an unknown queue, `ConversationClosed`,
         `TransportError` when it could not even be found out whether the request arrived, `StoreError` before that.
         Interrupted or cancelled, it leaves the queue first, within five seconds.
         """
-        customer, variables, subject = masked(customer, variables, subject)
-        return self._run(self._state.route(queue_key, customer, variables, subject))
+        order = customer, variables, subject, history = masked(customer, variables, subject, history)
+        return self._run(self._state.route(queue_key, order))
 
     def allocation(self) -> Allocation:
         """Ask once how the search for an agent goes. Raises `NotFound` when nothing was routed."""
@@ -363,6 +376,7 @@ class PuzzelChat(Application[Transport, Runner]):
         customer: Customer | Mapping[str, str] | None = None,
         variables: Iterable[Variable] | Mapping[str, str] | None = None,
         subject: str | None = None,
+        history: History | None = None,
         wait: float = 120.0,
         on_progress: Progress | None = None,
         conversation_id: str | None = None,
@@ -371,14 +385,13 @@ class PuzzelChat(Application[Transport, Runner]):
 
         `queue_key`, such as "q_support", says where to route. `visual_queue_id`, a number, is the same queue's id for
         its opening hours; without it they are not asked for, and a closed queue refuses the routing. `visitor` is as in
-        `connect`. With `wait=0` it returns as soon as the chat is in the queue. When anything goes wrong nothing stays
-        behind: the queue is left and the session closed. Raises what `connect`, `route` and `wait_for_agent` raise.
+        `connect`, and `customer` to `history` are as in `route`. With `wait=0` it returns as soon as the chat is in the
+        queue. When anything goes wrong nothing stays behind: the queue is left and the session closed. Raises what
+        `connect`, `route` and `wait_for_agent` raise.
         """
         Runner.check(on_progress)
-        customer, variables, subject = masked(customer, variables, subject)
-        beginning = Beginning.checked(
-            self._parts.settings, queue_key, visual_queue_id, conversation_id, customer, variables, subject, wait
-        )
+        order = customer, variables, subject, history = masked(customer, variables, subject, history)
+        beginning = Beginning.checked(self._parts.settings, queue_key, visual_queue_id, conversation_id, order, wait)
         runner = self._runner()
         session = runner.run(opened(self._parts, visitor))
         conversation = ConversationState(session, beginning.conversation_id)

@@ -67,6 +67,7 @@ MARKS = {
     "variable": "order number of mine",
     "secret variable": "pin of mine",
     "subject": "about my illness",
+    "turn": "my first words to the bot",
     "words": "I have lost my card",
     "agent": "Ada Lovelace",
     "question": "What is your number?",
@@ -193,6 +194,8 @@ def test_nothing_that_is_repeated_to_us_is_told(
 
     customer = Customer(name=MARKS["name"], email=MARKS["email"], phone=MARKS["phone"])
     variables = [Variable("order", MARKS["variable"]), Variable("pin", MARKS["secret variable"], secret=True)]
+    order = {"variables": variables, "subject": MARKS["subject"]}
+    history: list[Any] = [{"role": "customer", "text": MARKS["turn"], "name": MARKS["name"]}]
     with Service(centre.answer) as service, warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         chat = connect(
@@ -207,12 +210,12 @@ def test_nothing_that_is_repeated_to_us_is_told(
         calls: list[Callable[[], Any]] = [
             lambda: session.queue_info("27501"),
             lambda: session.time_info("hours"),
-            lambda: conversation.route("support", customer=customer, variables=variables, subject=MARKS["subject"]),
+            lambda: conversation.route("support", customer=customer, **order, history=history),
             lambda: conversation.wait_for_agent(timeout=20),
             lambda: conversation.send(MARKS["words"]),
             conversation.typing,
             *[session.poll] * 4,
-            lambda: chat.start("support", customer={"name": MARKS["name"]}, wait=5, subject=MARKS["subject"]),
+            lambda: chat.start("support", customer={"name": MARKS["name"]}, **order, history=history, wait=5),
             conversation.transcript,
         ]
         for broken in ("", "calls", "all"):

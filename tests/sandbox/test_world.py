@@ -8,10 +8,10 @@ from random import Random
 import pytest
 
 from puzzel_chat.sandbox._floor import Agenda, FloorSettings
-from puzzel_chat.sandbox._queues import TRANSITIONS, Allocation, Order, Status, next_morning
+from puzzel_chat.sandbox._queues import TRANSITIONS, Allocation, Status, next_morning
 from puzzel_chat.sandbox._scripts import SCRIPTS, Scene, Step
 from puzzel_chat.sandbox._sessions import Session, TokenSettings
-from puzzel_chat.sandbox._values import Entry, Happening, Refusal, Role, Semantics, TokenRefusal
+from puzzel_chat.sandbox._values import Entry, Happening, Order, Refusal, Role, Semantics, TokenRefusal
 from puzzel_chat.sandbox._world import World, WorldSettings
 
 START = 1_790_000_000.0

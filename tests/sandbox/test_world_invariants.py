@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from puzzel_chat.sandbox._floor import FloorSettings
-from puzzel_chat.sandbox._queues import Conversation, Order, Status
+from puzzel_chat.sandbox._queues import Conversation, Status
 from puzzel_chat.sandbox._scripts import SCRIPTS
 from puzzel_chat.sandbox._sessions import Session, TokenSettings
-from puzzel_chat.sandbox._values import Entry, Refusal, Role, TokenRefusal
+from puzzel_chat.sandbox._values import Entry, Order, Refusal, Role, TokenRefusal
 from puzzel_chat.sandbox._world import World, WorldSettings
 
 KEYS = st.sampled_from([f"chat-{number}" for number in range(6)])

@@ -21,7 +21,7 @@ LONGEST_FUNCTION = 45
 BASE = "base"
 LAYERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     (BASE, ("_errors", "_json", "_models", "_settings", "_html", "_http", "_fork"), ()),
-    ("cores", ("_tokens", "_routing", "_polling", "_inbox", "_retry"), (BASE,)),
+    ("cores", ("_tokens", "_routing", "_polling", "_inbox", "_retry", "_history"), (BASE,)),
     ("clock", ("_clock",), ("cores",)),
     ("wire", ("_wire",), (BASE, "cores")),
     ("transport", ("_environment", "_failures", "_transport", "_async_transport"), (BASE,)),
@@ -43,7 +43,7 @@ LAYERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("testing", ("testing",), (BASE, "public", "sandbox", "clock", "cores")),
     ("cli", ("cli", "__main__"), ("public", "sandbox")),
 ]
-PURE = ("_tokens", "_routing", "_polling", "_inbox", "_retry", "_fleet._hosts", "_html")
+PURE = ("_tokens", "_routing", "_polling", "_inbox", "_retry", "_history", "_fleet._hosts", "_html")
 IMPURE = {"time", "random", "asyncio", "threading", "socket", "httpx", "sqlite3", "logging", "secrets", "os", "ssl"}
 EXTRAS = ("typer", "rich", "prompt_toolkit", "starlette", "uvicorn", "yaml", "pytest", "vcr", "pyreqwest")
 NOT_HTTPX = tuple(name for name in EXTRAS if name != "rich")

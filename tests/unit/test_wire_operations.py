@@ -172,12 +172,13 @@ def test_customer_and_subject_are_items_of_the_route_beside_the_callers_own() ->
     """Each has its name; what was not given is left out, and `secret` is said only of what is."""
     ada = Customer(id="17", name="Ada", email="ada@chat.example", phone="+47 1")
     own = (Variable("order", "5"), Variable("card", "9", secret=True))
-    assert json.loads(route_request("c", "q", ada, own, "Late").body or b"") == [
+    assert json.loads(route_request("c", "q", ada, own, "Late", "bot: Hello").body or b"") == [
         {"name": "customerId", "value": "17"},
         {"name": "customerName", "value": "Ada"},
         {"name": "customerEmail", "value": "ada@chat.example"},
         {"name": "customerPhone", "value": "+47 1"},
         {"name": "subject", "value": "Late"},
+        {"name": "history", "value": "bot: Hello"},
         {"name": "order", "value": "5"},
         {"name": "card", "value": "9", "secret": True},
     ]
@@ -186,12 +187,12 @@ def test_customer_and_subject_are_items_of_the_route_beside_the_callers_own() ->
     ]
 
 
-@pytest.mark.parametrize("name", ["customerId", "customerName", "customerEmail", "customerPhone", "subject"])
+@pytest.mark.parametrize("name", ["customerId", "customerName", "customerEmail", "customerPhone", "subject", "history"])
 def test_a_variable_that_says_the_same_as_an_argument_is_refused(name: str) -> None:
     """Which of two values the agent would see is not known; alone, such a name is the caller's to use."""
     ada, own = Customer(id="17", name="Ada", email="ada@chat.example", phone="1"), (Variable(name, "Grunnfjell"),)
     with pytest.raises(InvalidArgument, match=f"^variables: '{name}' is there already") as raised:
-        route_request("c", "q", ada, own, "Late")
+        route_request("c", "q", ada, own, "Late", "bot: Hello")
     assert "Grunnfjell" not in str(raised.value)
     assert json.loads(route_request("c", "q", variables=own).body or b"") == [{"name": name, "value": "Grunnfjell"}]
 
@@ -311,6 +312,33 @@ def test_what_are_no_variables_is_refused(bad: Any) -> None:
     """A name and its value are strings."""
     with pytest.raises(InvalidArgument, match=r"^variables: "):
         as_variables(bad)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"order": 3}, "variables: 'order' must be a string, not int"),
+        ({"name": "Ada", "it's": None}, 'variables: "it\'s" must be a string, not NoneType'),
+        ({3: "order"}, "variables: 3: its name must be a string, not int"),
+        ([Variable("a", "1"), ("b", "2")], "variables: number 2 must be a Variable, not tuple"),
+        ([Variable("a", "1"), Variable("b", 2)], "variables: number 2: its value must be a string, not int"),  # type: ignore[arg-type]
+        ([Variable(1, "a")], "variables: number 1: its name must be a string, not int"),  # type: ignore[arg-type]
+        ([Variable("a", "b", "yes")], "variables: number 1: its secret must be True or False, not str"),  # type: ignore[arg-type]
+        (7, "variables: must be Variable objects, or a mapping of names to strings, not int"),
+        ("ab", "variables: must be Variable objects, or a mapping of names to strings, not str"),
+    ],
+)
+def test_a_wrong_variable_is_told_by_its_name_or_its_place(wrong: Any, told: str) -> None:
+    """Whoever has forty of them need not look for it."""
+    with pytest.raises(InvalidArgument) as raised:
+        as_variables(wrong)
+    assert str(raised.value) == told
+
+
+def test_a_customers_wrong_field_is_named() -> None:
+    """Which one it is, and what it is, but not its value."""
+    with pytest.raises(InvalidArgument, match=r"^customer: 'phone' must be a string, not int$"):
+        as_customer({"name": "Ada", "phone": 4712345678})  # type: ignore[dict-item]  # that is the point
 
 
 def built(**parts: Any) -> Request:

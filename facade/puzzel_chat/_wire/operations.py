@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 from attrs import asdict, field, fields_dict, frozen
 
 from puzzel_chat._errors import InvalidArgument
+from puzzel_chat._history import HISTORY
 from puzzel_chat._html import from_text
 from puzzel_chat._http import Request
 from puzzel_chat._models import Customer, Secret, SecretBytes, Variable, Visitor
@@ -202,25 +203,35 @@ def as_customer(customer: Customer | Mapping[str, str] | None) -> Customer | Non
     unknown = sorted(set(customer) - set(fields_dict(Customer)))
     if unknown:
         raise InvalidArgument("customer", f"has no field {unknown[0]!r}; there are {', '.join(fields_dict(Customer))}")
-    if not all(value is None or isinstance(value, str) for value in customer.values()):
-        raise InvalidArgument("customer", "every field must be a string")
+    for name, value in customer.items():
+        if not isinstance(value, str | None):
+            raise InvalidArgument("customer", f"{name!r} must be a string, not {type(value).__name__}")
     return Customer(**customer)
 
 
-_NOT_VARIABLES = "must be Variable objects, or a mapping of names to strings"
-
-
 def as_variables(variables: Iterable[Variable] | Mapping[str, str] | None) -> tuple[Variable, ...]:
-    """Return variables, made from a mapping of names to values if need be."""
+    """Return variables, made from a mapping of names to values if need be; `InvalidArgument` says which is wrong."""
     if isinstance(variables, Mapping):
         pairs = cast("Mapping[str, str]", variables)
-        variables = [Variable(name, value) for name, value in pairs.items()]
-    if not isinstance(variables, Iterable | None):
-        raise InvalidArgument("variables", _NOT_VARIABLES)
-    found: tuple[Any, ...] = tuple(variables or ())
-    if not all(isinstance(one, Variable) and isinstance(one.name, str) and isinstance(one.value, str) for one in found):
-        raise InvalidArgument("variables", _NOT_VARIABLES)
-    return found
+        return tuple(_variable(Variable(name, value), f"{name!r}", f"{name!r}") for name, value in pairs.items())
+    if not isinstance(variables, Iterable | None) or isinstance(variables, str | bytes):
+        told = f"must be Variable objects, or a mapping of names to strings, not {type(variables).__name__}"
+        raise InvalidArgument("variables", told)
+    places = ((one, f"number {number}") for number, one in enumerate(variables or (), 1))
+    return tuple(_variable(one, place, f"{place}: its value") for one, place in places)
+
+
+def _variable(given: Any, place: str, of_value: str) -> Variable:
+    if not isinstance(given, Variable):
+        raise InvalidArgument("variables", f"{place} must be a Variable, not {type(given).__name__}")
+    for where, found, kind, wanted in (
+        (f"{place}: its name", given.name, str, "a string"),
+        (of_value, given.value, str, "a string"),
+        (f"{place}: its secret", given.secret, bool, "True or False"),
+    ):
+        if not isinstance(found, kind):
+            raise InvalidArgument("variables", f"{where} must be {wanted}, not {type(found).__name__}")
+    return given
 
 
 def given(value: _T | None) -> _T | Unset:
@@ -267,23 +278,27 @@ def route_request(
     customer: Customer | None = None,
     variables: tuple[Variable, ...] = (),
     subject: str | None = None,
+    history: str | None = None,
 ) -> Request:
-    """Ask for an agent for the conversation; customer and subject are sent as variables, too."""
+    """Ask for an agent for the conversation; customer, subject and history are sent as variables, too."""
     if not isinstance(subject, str | None):
         raise InvalidArgument("subject", f"must be a string, not {type(subject).__name__}")
-    own = tuple(_about(customer, subject))
+    own = tuple(_about(customer, subject, history))
     for taken in {one.name for one in own} & {one.name for one in variables}:
-        raise InvalidArgument("variables", f"{taken!r} is there already, from customer= or subject=; say it once")
+        told = f"{taken!r} is there already, from customer=, subject= or history=; say it once"
+        raise InvalidArgument("variables", told)
     items = [models.Variable(name=v.name, value=v.value, secret=v.secret or UNSET) for v in (*own, *variables)]
     return _request(ROUTE, conversation_id, checked_key(queue_key), body=items)
 
 
-def _about(customer: Customer | None, subject: str | None) -> Iterator[Variable]:
+def _about(customer: Customer | None, subject: str | None, history: str | None) -> Iterator[Variable]:
     for name in fields_dict(Customer):
         if (value := getattr(customer, name, None)) is not None:
             yield Variable(f"customer{name.capitalize()}", value)
     if subject is not None:
         yield Variable("subject", subject)
+    if history is not None:
+        yield Variable(HISTORY, history)
 
 
 def status_request(request_or_conversation_id: str) -> Request:

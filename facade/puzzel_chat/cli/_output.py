@@ -11,6 +11,7 @@ from unicodedata import category
 
 from attrs import frozen
 from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
 from puzzel_chat import (
@@ -45,13 +46,13 @@ class Output:
         else:
             self.say(line, style)
 
-    def say(self, line: str | Text = "", style: str = "") -> None:
-        """Print a line for people; nothing with `--json`."""
+    def say(self, line: str | Text = "", style: str = "", indent: int = 0) -> None:
+        """Print a line for people, so many columns from the left; nothing with `--json`."""
         if not self.json:
             text = Text(printable(line), style=style) if isinstance(line, str) else line
             # Made anew each time: `patch_stdout` replaces standard output for a while.
             console = Console(highlight=False, markup=False, emoji=False)
-            console.print(text, soft_wrap=not console.is_terminal)
+            console.print(Padding.indent(text, indent) if indent else text, soft_wrap=not console.is_terminal)
 
     def record(self, record: Mapping[str, object]) -> None:
         """Print an object for programs; nothing without `--json`."""

@@ -12,9 +12,11 @@ from datetime import UTC, datetime
 from attrs import define, evolve, field, frozen
 
 from puzzel_chat.cli._output import CliError, Exit, Output, on_a_terminal, one_line
-from puzzel_chat.sandbox import NOTICE, AgentHandle, Fault, Happening, Sandbox, Semantics
+from puzzel_chat.sandbox import NOTICE, AgentHandle, Fault, Happening, Order, Sandbox, Semantics
 
 TICK = 0.2
+MARGIN = 10
+"""Columns before what belongs to the line above."""
 QUEUES: Mapping[str, str] = {
     "support": "open",
     "closed": "opens at 08:00 UTC",
@@ -200,7 +202,7 @@ class HappeningPrinter:
         """Print a happening."""
         at = datetime.fromtimestamp(happening.at, UTC)
         role = happening.role.name.lower() if happening.role is not None else None
-        record = {
+        record: dict[str, object] = {
             "event": happening.kind,
             "at": at.isoformat(),
             "conversation_id": happening.conversation_id,
@@ -208,9 +210,40 @@ class HappeningPrinter:
             "role": role,
             "text": happening.text,
         }
+        order = happening.order
+        if order is not None:
+            record["order"] = order_record(order)
         key = happening.conversation_id
         place = f"chat {self.number(key)}" if key else "service"
         self.output.show(record, f"{at.astimezone():%H:%M:%S}  {place:8} {_text(happening, role or '')}")
+        for depth, line in () if order is None else order_lines(order):
+            self.output.say(line, indent=MARGIN + depth)
+
+
+def order_record(order: Order) -> dict[str, object]:
+    """Return what came with a chat, for programs; a value that is to be hidden is null."""
+    return {
+        "queue_key": order.queue_key,
+        "customer": order.customer,
+        "subject": order.subject,
+        "variables": [{**one, "value": None} if one.get("secret") else one for one in order.variables],
+        "history": order.history,
+    }
+
+
+def order_lines(order: Order) -> Iterator[tuple[int, str]]:
+    """Yield what came with a chat as lines that are safe to print, each with the columns that it stands further in."""
+    yield 0, f"queue: {one_line(order.queue_key)}"
+    for name, value in (order.customer or {}).items():
+        yield 0, f"customer {name}: {one_line(value)}"
+    if order.subject is not None:
+        yield 0, f"subject: {one_line(order.subject)}"
+    for variable in order.variables:
+        value = "(secret)" if variable.get("secret") else one_line(str(variable["value"]))
+        yield 0, f"variable {one_line(str(variable['name']))}: {value}"
+    if order.history is not None:
+        yield 0, "said before:"
+        yield from ((2, one_line(line)) for line in order.history.splitlines())
 
 
 def _text(happening: Happening, role: str) -> str:

@@ -18,7 +18,7 @@ from ._faults import Fault
 from ._queues import Status
 from ._sandbox import AgentHandle, Sandbox, SandboxSettings
 from ._scripts import SCRIPTS, Scene, Script, Step
-from ._values import AFTER_END, NOTICE, SEMANTICS, AfterEnd, Answer, Entry, Happening, Role, Semantics, Stats
+from ._values import AFTER_END, NOTICE, SEMANTICS, AfterEnd, Answer, Entry, Happening, Order, Role, Semantics, Stats
 
 __all__ = [
     "AFTER_END",
@@ -32,6 +32,7 @@ __all__ = [
     "Entry",
     "Fault",
     "Happening",
+    "Order",
     "Role",
     "Sandbox",
     "SandboxSettings",

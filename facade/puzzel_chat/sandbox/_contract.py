@@ -13,9 +13,8 @@ from urllib.parse import parse_qsl
 
 from attrs import Attribute, evolve, field, frozen, validators
 
-from ._queues import Order
 from ._sessions import SignIn
-from ._values import Json, Refusal, TokenRefusal, is_list, is_object
+from ._values import Json, Order, Refusal, TokenRefusal, is_list, is_object
 
 ROUTES: Mapping[str, str] = {
     "connectToken": "POST /connect/token",
@@ -100,15 +99,15 @@ def read_form(call: Call) -> dict[str, str]:
 
 
 def read_order(call: Call) -> Order:
-    """Read the named values of a route; some of them are the customer and the subject."""
+    """Read the named values of a route; some of them are the customer, the subject and the history."""
     body = _json(call)
     if not is_list(body):
         raise _bad_request("the body must be an array")
     items = [_variable(item, f"[{number}]") for number, item in enumerate(body)]
     values = {str(item["name"]): str(item["value"]) for item in items}
     customer = {field: values[name] for name, field in _CUSTOMER.items() if name in values}
-    variables = tuple(item for item in items if item["name"] not in (*_CUSTOMER, "subject"))
-    return Order(call.queue_key, customer or None, variables, values.get("subject"))
+    variables = tuple(item for item in items if item["name"] not in (*_CUSTOMER, "subject", "history"))
+    return Order(call.queue_key, customer or None, variables, values.get("subject"), values.get("history"))
 
 
 def read_sign_in(call: Call) -> SignIn:

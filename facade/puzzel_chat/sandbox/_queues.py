@@ -11,16 +11,15 @@ Queued, Offered, Declined -> Cancelled (the customer left), Expired (too long), 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
 from math import inf
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from ._scripts import SCRIPTS, Script
 from ._sessions import Session
-from ._values import Entry, iso, moment
+from ._values import Entry, Order, iso, moment
 
 STAFF = ("Kari", "Ada", "Nils", "Ingrid", "Olav", "Solveig", "Per", "Astrid")
 
@@ -78,16 +77,6 @@ class Allocation:
     def failed(self) -> bool:
         """Whether the service gave up the search; the conversation may be routed again."""
         return self.status in (Status.REFUSED, Status.EXPIRED)
-
-
-@frozen
-class Order:
-    """What the customer gave when asking for an agent."""
-
-    queue_key: str
-    customer: Mapping[str, str] | None = field(default=None, repr=False)
-    variables: tuple[Mapping[str, object], ...] = field(default=(), repr=False)
-    subject: str | None = field(default=None, repr=False)
 
 
 @define(eq=False)

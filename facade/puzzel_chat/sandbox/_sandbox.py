@@ -17,14 +17,14 @@ from ._faults import Fault, Plan
 from ._floor import FloorSettings
 from ._scripts import Script
 from ._sessions import TokenSettings
-from ._values import NOTICE, AfterEnd, Answer, Entry, Semantics, Stats, Watcher
+from ._values import NOTICE, AfterEnd, Answer, Entry, Order, Semantics, Stats, Watcher
 from ._world import WorldSettings, known_after_end, known_script, known_semantics
 
 if TYPE_CHECKING:
     from ._server import Server
 from html import escape
 
-from ._queues import Conversation, Order, Status
+from ._queues import Conversation, Status
 from ._scripts import Act, Step
 from ._world import World
 
@@ -334,7 +334,7 @@ class AgentHandle:
 
     @property
     def order(self) -> Order:
-        """What the customer gave when asking: name, variables, subject."""
+        """What the customer gave when asking: queue, name, variables, subject, history."""
         with self._desk.world() as (world, _now):
             return self._conversation(world).order
 

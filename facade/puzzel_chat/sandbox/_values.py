@@ -66,12 +66,26 @@ class Answer:
 
 
 @frozen
+class Order:
+    """What the customer gave when asking for an agent.
+
+    `history` is what was said before, as text; like the subject it comes as a variable of that name (assumed).
+    """
+
+    queue_key: str
+    customer: Mapping[str, str] | None = field(default=None, repr=False)
+    variables: tuple[Json, ...] = field(default=(), repr=False)
+    subject: str | None = field(default=None, repr=False)
+    history: str | None = field(default=None, repr=False)
+
+
+@frozen
 class Happening:
     """Something that happened in the simulated contact centre, for a terminal or a test.
 
     `kind` is one of session-opened, session-refreshed, session-revoked, visitor-signed-in, routed, refused,
     queued, offered, declined, unanswered, joined, left, message, edited, typing, cancelled, expired, ended. `at` is
-    in seconds since the epoch.
+    in seconds since the epoch. `order` comes with "routed".
     """
 
     kind: str
@@ -80,6 +94,7 @@ class Happening:
     agent: str | None = None
     role: Role | None = None
     text: str | None = field(default=None, repr=False)
+    order: Order | None = None
 
 
 @frozen

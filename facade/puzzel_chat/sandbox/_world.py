@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from ._floor import Agenda, Floor, FloorSettings
 from ._ledger import Ledger
-from ._queues import Allocation, Conversation, Order, Queue, Status, default_queues
+from ._queues import Allocation, Conversation, Queue, Status, default_queues
 from ._scripts import SCRIPTS, Script
 from ._sessions import Session, TokenBook, TokenSettings, VisitorBook
 from ._values import (
@@ -24,6 +24,7 @@ from ._values import (
     AfterEnd,
     Entry,
     Happening,
+    Order,
     Refusal,
     Role,
     Semantics,
@@ -132,7 +133,7 @@ class World:
             conversation.start_again(queue, order, request)
         conversation.ready_at = now + self.floor.settings.pace
         self._by_request[request.request_id] = conversation
-        self.ledger.happened("routed", now, conversation)
+        self.ledger.tell(Happening("routed", now, conversation.id, order=order))
         if self.floor.script_of(queue).notice:
             self.ledger.notice(conversation, f"You are talking to the {NOTICE}.", now)
         self.floor.enter(conversation, now)
