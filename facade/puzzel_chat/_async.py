@@ -25,6 +25,7 @@ from puzzel_chat._listing import listed
 from puzzel_chat._models import (
     Allocation,
     Customer,
+    CustomerFields,
     Event,
     Message,
     QueueInfo,
@@ -170,7 +171,7 @@ class AsyncConversation:
         self,
         queue_key: str,
         *,
-        customer: Customer | Mapping[str, str] | None = None,
+        customer: Customer | CustomerFields | None = None,
         variables: Iterable[Variable] | Mapping[str, str] | None = None,
         subject: str | None = None,
     ) -> Allocation:
@@ -370,7 +371,7 @@ class AsyncPuzzelChat(Application[AsyncTransport, Runner]):
         visual_queue_id: str | int | None = None,
         *,
         visitor: Visitor | None = None,
-        customer: Customer | Mapping[str, str] | None = None,
+        customer: Customer | CustomerFields | None = None,
         variables: Iterable[Variable] | Mapping[str, str] | None = None,
         subject: str | None = None,
         wait: float = 120.0,

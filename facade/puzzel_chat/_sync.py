@@ -23,6 +23,7 @@ from puzzel_chat._listing import listed
 from puzzel_chat._models import (
     Allocation,
     Customer,
+    CustomerFields,
     Event,
     Message,
     QueueInfo,
@@ -167,7 +168,7 @@ class Conversation:
         self,
         queue_key: str,
         *,
-        customer: Customer | Mapping[str, str] | None = None,
+        customer: Customer | CustomerFields | None = None,
         variables: Iterable[Variable] | Mapping[str, str] | None = None,
         subject: str | None = None,
     ) -> Allocation:
@@ -360,7 +361,7 @@ class PuzzelChat(Application[Transport, Runner]):
         visual_queue_id: str | int | None = None,
         *,
         visitor: Visitor | None = None,
-        customer: Customer | Mapping[str, str] | None = None,
+        customer: Customer | CustomerFields | None = None,
         variables: Iterable[Variable] | Mapping[str, str] | None = None,
         subject: str | None = None,
         wait: float = 120.0,
