@@ -21,7 +21,7 @@ from weakref import finalize
 from puzzel_chat._errors import ConfigurationError, StoreError
 from puzzel_chat._fork import mind_forks
 from puzzel_chat._lease import PATIENCE, lease_is_free
-from puzzel_chat._models import Life, Secret
+from puzzel_chat._models import Life
 from puzzel_chat._store import SEEN, Right, StoredConversation, StoredSession, Unread
 from puzzel_chat._tokens import TokenSet
 
@@ -382,12 +382,12 @@ def _tokens(db: sqlite3.Connection, session_id: str) -> TokenSet | None:
         return None
     access, refresh, generation, ttl, obtained, visitor_id = row
     return TokenSet(
-        access=Secret(access) if isinstance(access, str) else access,
-        refresh=Secret(refresh) if isinstance(refresh, str) else refresh,
+        access=access,
+        refresh=refresh,
         generation=generation,
         ttl=ttl,
         obtained=obtained,
-        visitor_id=Secret(visitor_id) if isinstance(visitor_id, str) else visitor_id,
+        visitor_id=visitor_id,
     )
 
 

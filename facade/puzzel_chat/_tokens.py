@@ -25,7 +25,7 @@ from attrs import define, evolve, field, frozen
 
 from puzzel_chat._errors import PuzzelChatError, SessionExpired, TransportError, twin
 from puzzel_chat._json import JsonValue
-from puzzel_chat._models import MASK, Secret, secret_or_none
+from puzzel_chat._models import MASK, Secret
 from puzzel_chat._retry import retry_after
 from puzzel_chat._settings import Settings
 
@@ -64,6 +64,10 @@ def _secret(value: str) -> Secret:
     return Secret(value) if isinstance(value, str) else value
 
 
+def _secret_or_none(value: str | None) -> Secret | None:
+    return Secret(value) if isinstance(value, str) else value
+
+
 @frozen(kw_only=True)
 class TokenSet(JsonValue):
     """The tokens of one session, from a reply or from a store; they hide themselves, also when made from plain strings.
@@ -73,11 +77,11 @@ class TokenSet(JsonValue):
     """
 
     access: Secret = field(repr=_masked, converter=_secret)
-    refresh: Secret | None = field(default=None, repr=_masked, converter=secret_or_none)
+    refresh: Secret | None = field(default=None, repr=_masked, converter=_secret_or_none)
     generation: int = 1
     ttl: float = DEFAULT_TTL
     obtained: float
-    visitor_id: Secret | None = field(default=None, repr=_masked, converter=secret_or_none)
+    visitor_id: Secret | None = field(default=None, repr=_masked, converter=_secret_or_none)
 
     def successor(self, fresh: TokenSet) -> TokenSet:
         """Return `fresh` as this set's next generation, with the values of this one where its reply had none."""
