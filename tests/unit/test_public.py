@@ -197,7 +197,11 @@ def test_what_waits_is_awaited(blocking: str, awaited: str) -> None:
     for name, member in members(getattr(puzzel_chat, awaited)).items():
         found = function(member)
         yields = str(inspect.signature(found).return_annotation if found else "").startswith("AsyncGenerator")
-        waits = inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found) or yields
+        waits = (
+            inspect.iscoroutinefunction(inspect.unwrap(found) if found else None)
+            or inspect.isasyncgenfunction(found)
+            or yields
+        )
         assert waits != (name in plain), name
 
 
