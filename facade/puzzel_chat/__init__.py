@@ -50,6 +50,7 @@ from puzzel_chat._models import (
     ConnectionRecovered,
     ConversationEnded,
     Customer,
+    CustomerFields,
     Event,
     FileMessage,
     Life,
@@ -58,7 +59,9 @@ from puzzel_chat._models import (
     Option,
     OptionsMessage,
     QueueInfo,
+    Raw,
     Role,
+    Secret,
     TextMessage,
     TimeInfo,
     UnknownMessage,
@@ -67,15 +70,17 @@ from puzzel_chat._models import (
     event_from_dict,
     is_message,
 )
-from puzzel_chat._settings import Settings
+from puzzel_chat._settings import Settings, SettingsFields
 
 if TYPE_CHECKING:
     from puzzel_chat._async import AsyncConversation, AsyncPuzzelChat, AsyncSession
-    from puzzel_chat._fleet import AfterError, LoopStats, PollingLoop
+    from puzzel_chat._conversation import Progress
+    from puzzel_chat._fleet import AfterError, Handler, LoopStats, OnFailure, OnHandlerError, PollingLoop
     from puzzel_chat._history import History, Turn
+    from puzzel_chat._lease import lease_is_free
     from puzzel_chat._probe import Difference, Observation, Probe, ProbeReport
     from puzzel_chat._sqlite import SQLiteStore
-    from puzzel_chat._store import MemoryStore, SessionInfo, Store, StoredConversation, StoredSession, Unread
+    from puzzel_chat._store import MemoryStore, Right, SessionInfo, Store, StoredConversation, StoredSession, Unread
     from puzzel_chat._sync import Conversation, PuzzelChat, Session
     from puzzel_chat._tokens import TokenSet
     from puzzel_chat._wire.operations import OperationInfo, operations
@@ -107,11 +112,13 @@ __all__ = [
     "ConversationClosed",
     "ConversationEnded",
     "Customer",
+    "CustomerFields",
     "DeliveryUnknown",
     "Difference",
     "Event",
     "EventTimeout",
     "FileMessage",
+    "Handler",
     "History",
     "InvalidArgument",
     "Life",
@@ -121,6 +128,8 @@ __all__ = [
     "MessageEdited",
     "NotFound",
     "Observation",
+    "OnFailure",
+    "OnHandlerError",
     "OperationInfo",
     "Option",
     "OptionsMessage",
@@ -128,17 +137,21 @@ __all__ = [
     "PollingLoop",
     "Probe",
     "ProbeReport",
+    "Progress",
     "PuzzelChat",
     "PuzzelChatError",
     "QueueClosed",
     "QueueFull",
     "QueueInfo",
     "RateLimited",
+    "Raw",
     "ReplyTooLarge",
+    "Right",
     "Role",
     "RoutingError",
     "RoutingRefused",
     "SQLiteStore",
+    "Secret",
     "ServerError",
     "Session",
     "SessionError",
@@ -147,6 +160,7 @@ __all__ = [
     "SessionInfo",
     "SessionNotFound",
     "Settings",
+    "SettingsFields",
     "Store",
     "StoreError",
     "StoredConversation",
@@ -163,17 +177,20 @@ __all__ = [
     "__version__",
     "event_from_dict",
     "is_message",
+    "lease_is_free",
     "operations",
 ]
 
 # Imported lazily, so that the blocking client does not import asyncio, nor an `except` clause httpx.
 _LATER = {
     "_async": ("AsyncConversation", "AsyncPuzzelChat", "AsyncSession"),
-    "_fleet": ("AfterError", "LoopStats", "PollingLoop"),
+    "_conversation": ("Progress",),
+    "_fleet": ("AfterError", "Handler", "LoopStats", "OnFailure", "OnHandlerError", "PollingLoop"),
     "_history": ("History", "Turn"),
+    "_lease": ("lease_is_free",),
     "_probe": ("Difference", "Observation", "Probe", "ProbeReport"),
     "_sqlite": ("SQLiteStore",),
-    "_store": ("MemoryStore", "SessionInfo", "Store", "StoredConversation", "StoredSession", "Unread"),
+    "_store": ("MemoryStore", "Right", "SessionInfo", "Store", "StoredConversation", "StoredSession", "Unread"),
     "_sync": ("Conversation", "PuzzelChat", "Session"),
     "_tokens": ("TokenSet",),
     "_wire.operations": ("OperationInfo", "operations"),

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import suppress
-from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from functools import partial, wraps
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 from uuid import uuid4
 from weakref import finalize
 
@@ -26,6 +26,7 @@ from puzzel_chat._listing import listed
 from puzzel_chat._models import (
     Allocation,
     Customer,
+    CustomerFields,
     Event,
     Message,
     QueueInfo,
@@ -43,6 +44,8 @@ from puzzel_chat._wire import replies
 from puzzel_chat._wire.operations import QUEUE, TIME, checked_id, checked_text, queue_request, time_request
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
+_Opened = TypeVar("_Opened", bound="AsyncSession | AsyncConversation")
 
 
 class Run(Protocol):
@@ -117,6 +120,48 @@ class Runner:
         await asyncio.gather(*(call() for call in calls))
 
 
+class Opening(Coroutine[Any, None, _Opened], Generic[_Opened]):
+    """What `connect()` and `start()` return: await it, or use it in an `async with` block as what it gives."""
+
+    def __init__(self, opening: Coroutine[Any, Any, _Opened]) -> None:
+        self._opening = opening
+        self._opened: _Opened | None = None
+
+    def __await__(self) -> Generator[Any, None, _Opened]:
+        return self._opening.__await__()
+
+    async def __aenter__(self) -> _Opened:
+        self._opened = await self._opening
+        await self._opened.__aenter__()
+        return self._opened
+
+    async def __aexit__(self, *error: Any) -> None:
+        assert self._opened is not None
+        await self._opened.__aexit__(*error)
+
+    def send(self, value: None) -> Any:
+        """Go on, as a coroutine does; a task calls it."""
+        return self._opening.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Go on with an error, as a coroutine does."""
+        return self._opening.throw(*error)
+
+    def close(self) -> None:
+        """Give it up, as a coroutine does."""
+        self._opening.close()
+
+
+def opening(function: Callable[_P, Coroutine[Any, Any, _Opened]]) -> Callable[_P, Opening[_Opened]]:
+    """Let what a coroutine function returns be used in an `async with` block without a second `await`."""
+
+    @wraps(function)
+    def opened(*args: _P.args, **named: _P.kwargs) -> Opening[_Opened]:
+        return Opening(function(*args, **named))
+
+    return opened
+
+
 class AsyncEvents(AsyncGenerator[_T], Generic[_T]):
     """What `events()` and `messages()` return. An interrupt, a cancellation or an error does not end it: ask again."""
 
@@ -176,7 +221,7 @@ class AsyncConversation:
         self,
         queue_key: str,
         *,
-        customer: Customer | Mapping[str, str] | None = None,
+        customer: Customer | CustomerFields | None = None,
         variables: Iterable[Variable] | Mapping[str, str] | None = None,
         subject: str | None = None,
         history: History | None = None,
@@ -350,6 +395,7 @@ class AsyncPuzzelChat(Application[AsyncTransport, Runner]):
     seconds. Raises `ConfigurationError` naming the setting that is missing or wrong. Nothing is sent yet.
     """
 
+    @opening
     async def connect(self, *, visitor: Visitor | None = None) -> AsyncSession:
         """Open a session: ask for a token, for an unknown visitor or for one who is signed in elsewhere.
 
@@ -377,13 +423,14 @@ class AsyncPuzzelChat(Application[AsyncTransport, Runner]):
         """
         return listed(self._parts)
 
+    @opening
     async def start(
         self,
         queue_key: str,
         visual_queue_id: str | int | None = None,
         *,
         visitor: Visitor | None = None,
-        customer: Customer | Mapping[str, str] | None = None,
+        customer: Customer | CustomerFields | None = None,
         variables: Iterable[Variable] | Mapping[str, str] | None = None,
         subject: str | None = None,
         history: History | None = None,

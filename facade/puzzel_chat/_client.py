@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar, Unpack
 from weakref import WeakKeyDictionary
 
 from attrs import evolve
@@ -12,7 +12,7 @@ from puzzel_chat._clock import Clock
 from puzzel_chat._errors import ConfigurationError
 from puzzel_chat._models import secret_or_none
 from puzzel_chat._session import SessionState
-from puzzel_chat._settings import ADDRESS_SETTINGS, HostName, Region, Settings
+from puzzel_chat._settings import ADDRESS_SETTINGS, HostName, Region, Settings, SettingsFields
 from puzzel_chat._steps import Parts
 from puzzel_chat._store import MemoryStore, Store
 
@@ -72,7 +72,7 @@ class Application(Generic[TransportT, RunnerT]):
         self._assemble(self._new_parts(settings, _checked(store), Clock()), self._new_transport(settings))
 
     @classmethod
-    def from_env(cls, *, store: Store | None = None, **settings: object) -> Self:
+    def from_env(cls, *, store: Store | None = None, **settings: Unpack[SettingsFields]) -> Self:
         """Make a client from `PUZZEL_CHAT_*` variables; a setting given here wins over its variable.
 
         Raises `ConfigurationError` naming the setting and its variable.
@@ -117,7 +117,7 @@ class Application(Generic[TransportT, RunnerT]):
         """The proxy on the way to "identity" and "communication", with the variable that names it; {} without any."""
         return self._transport.proxies
 
-    def with_options(self, **settings: object) -> Self:
+    def with_options(self, **settings: Unpack[SettingsFields]) -> Self:
         """Return a client with some settings changed, on the same connections and store; close only the first one.
 
         Addresses and `timeout` belong to the connections: with one of them changed, the new client has its own.

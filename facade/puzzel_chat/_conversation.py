@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from math import inf
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 from uuid import uuid4
 
 from attrs import define, field, frozen
@@ -32,6 +32,7 @@ from puzzel_chat._models import (
     Allocation,
     AllocationStage,
     Customer,
+    CustomerFields,
     Event,
     EventBase,
     Life,
@@ -67,7 +68,7 @@ from puzzel_chat._wire.operations import (
 )
 
 log = logging.getLogger("puzzel_chat")
-Progress = Callable[[Allocation], object]
+Progress: TypeAlias = Callable[[Allocation], object]
 """Called at each change of a search; what it returns is awaited where it can be."""
 _NOT_ENDED = "The chat could not be ended at the service; closing the session, or end(), tries it again."
 _T = TypeVar("_T")
@@ -103,7 +104,7 @@ class Order(NamedTuple):
 
 
 def masked(
-    customer: Customer | Mapping[str, str] | None,
+    customer: Customer | CustomerFields | None,
     variables: Iterable[Variable] | Mapping[str, str] | None,
     subject: str | None,
     history: History | None,

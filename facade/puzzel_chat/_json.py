@@ -27,7 +27,7 @@ class JsonValue:
     def to_dict(self) -> dict[str, Any]:
         """Return it as a dict that `json.dumps` takes: times as ISO 8601 with their zone, enums as their values.
 
-        This is the data, so nothing is hidden in it: names, words and the values of secret variables are there.
+        This is the data, so nothing is hidden in it: names, words, secret variables and tokens are there.
         """
         kind: Any = type(self)
         written = {} if (tag := _tag(kind)) is None else {"type": tag}
@@ -71,6 +71,8 @@ def _written(value: object) -> Any:
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
     if isinstance(value, tuple):
         return list(map(_written, value))
+    if isinstance(value, str):
+        return str(value)  # of a secret, what it is
     return dict(value) if isinstance(value, Mapping) else value
 
 
@@ -117,6 +119,7 @@ def _single(kind: type[Any], value: object, name: str) -> Any:
         return known[value]
     if kind is datetime:
         return _moment(value, name)
+    kind = str if issubclass(kind, str) else kind
     wanted = int | float if kind is float else kind
     if not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool):
         raise _misfit(kind, value, name)

@@ -28,7 +28,7 @@ from attrs import define, field
 from puzzel_chat._errors import SessionInUse, StoreError, twin
 
 if TYPE_CHECKING:
-    # The stores import `is_free` from here.
+    # The stores import `lease_is_free` from here.
     from puzzel_chat._clock import Clock
     from puzzel_chat._store import Right, Store, StoredConversation, Unread
 
@@ -61,8 +61,11 @@ def owner_name() -> str:
     return f"{_machine()}/{os.getpid()}/{uuid4().hex}"
 
 
-def is_free(holder: str | None, until: float, owner: str, now: float, seconds: float) -> bool:
-    """Return whether `owner` may take a right that `holder` has until then (seconds since the epoch)."""
+def lease_is_free(holder: str | None, until: float, owner: str, now: float, seconds: float) -> bool:
+    """Return whether `owner` may take a right for so many seconds; for a store of your own.
+
+    `holder` is who has it and `until` when its lease ends; that and `now` are in seconds since the epoch.
+    """
     # Two owners may read the clock in one order and arrive in the other, so a lease may look longer than it is.
     return holder is None or holder == owner or not now < until <= now + 2 * seconds or is_gone(holder)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypedDict, get_args
 
 from attrs import field, frozen
 
@@ -152,6 +152,15 @@ class Customer(JsonValue):
     name: str | None = _private()
     email: str | None = _private()
     phone: str | None = _private()
+
+
+class CustomerFields(TypedDict, total=False):
+    """A `Customer` as a dict."""
+
+    id: str | None
+    name: str | None
+    email: str | None
+    phone: str | None
 
 
 @frozen

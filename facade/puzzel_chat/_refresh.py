@@ -23,7 +23,6 @@ from puzzel_chat._errors import PuzzelChatError, SessionExpired, StoreError
 from puzzel_chat._fork import in_child
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._lease import PATIENCE, acquired, damaged, owner_name
-from puzzel_chat._models import Secret
 from puzzel_chat._retry import late, within
 from puzzel_chat._steps import LOOK_AGAIN, Flag, Parts, Send, Sleep, Start, Steps, Stop, Wait, followed, patiently
 from puzzel_chat._store import Store
@@ -48,9 +47,7 @@ def checked_tokens(store: Store, session_id: str, found: object) -> TokenSet:
     if wrong is not None or not isinstance(found, TokenSet):
         del found  # it may be a token that does not hide itself in a traceback
         raise damaged(store, session_id, wrong or "its tokens are missing")
-    refresh = None if found.refresh is None else Secret(found.refresh)
-    visitor_id = Secret(found.visitor_id) if isinstance(found.visitor_id, str) else None
-    return evolve(found, access=Secret(found.access), refresh=refresh, visitor_id=visitor_id)
+    return found if isinstance(found.visitor_id, str | None) else evolve(found, visitor_id=None)
 
 
 def stored_tokens(store: Store, session_id: str) -> TokenSet | None:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import ip_address
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
@@ -98,6 +98,25 @@ class Address:
         return f"{host_and_port(self.url)} ({self.setting})"
 
 
+class SettingsFields(TypedDict, total=False):
+    """The settings as keyword arguments, as `from_env()` and `with_options()` take them; see `Settings` for each."""
+
+    base_url: str | None
+    solution_id: str | None
+    region: Region | None
+    identity_url: str | None
+    grant_type: str
+    client_id: str
+    tenant_id: str | None
+    client_secret: str | None
+    scope: str | None
+    token_fields: Mapping[str, str] | None
+    timeout: float
+    poll_interval: float
+    max_message_bytes: int
+    allow_insecure_http: bool
+
+
 @frozen(kw_only=True)
 class Settings:
     """The settings of a contact centre.
@@ -170,15 +189,15 @@ class Settings:
         return Address(name, url, own if self.region is None else "region")
 
     @classmethod
-    def from_env(cls, **overrides: object) -> Settings:
+    def from_env(cls, **overrides: Unpack[SettingsFields]) -> Settings:
         """Return settings from `PUZZEL_CHAT_*` variables; a keyword that is not None overrides its variable.
 
         A `region` keyword also overrides addresses in the environment, and a `base_url` keyword a region there.
         `PUZZEL_CHAT_TOKEN_FIELDS` is a list such as `audience=chat,tenant=7`. Raises `ConfigurationError`, which names
         the setting, when one is missing or wrong.
         """
-        given = {name: value for name, value in overrides.items() if value is not None}
-        values: dict[str, object] = {
+        given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
+        values: dict[str, Any] = {
             name: _from_text(name, text)
             for name in cls.__annotations__
             if (text := os.environ.get(env_name(name), "")) != "" and name not in _overruled(given)
@@ -186,14 +205,14 @@ class Settings:
         return cls.checked(**{**values, **given})
 
     @classmethod
-    def checked(cls, **values: object) -> Settings:
+    def checked(cls, **values: Unpack[SettingsFields]) -> Settings:
         """Return settings from keywords; raise `ConfigurationError` for a missing or misspelt one."""
         _check_names(values)
         if values.get("solution_id") in (None, ""):
             raise ConfigurationError("solution_id", f"is missing; pass it or set {env_name('solution_id')}")
         return cls(**values)  # type: ignore[arg-type]  # each value is checked in __attrs_post_init__
 
-    def replace(self, **changes: object) -> Settings:
+    def replace(self, **changes: Unpack[SettingsFields]) -> Settings:
         """Return a copy with some settings changed, and check it again.
 
         A new `region` replaces both addresses. A new `base_url` replaces a region; the identity service moves along

@@ -20,9 +20,9 @@ from weakref import finalize
 
 from puzzel_chat._errors import ConfigurationError, StoreError
 from puzzel_chat._fork import mind_forks
-from puzzel_chat._lease import PATIENCE, is_free
-from puzzel_chat._models import Life, Secret
-from puzzel_chat._store import SEEN, Right, StoredConversation, StoredSession, Unread, further
+from puzzel_chat._lease import PATIENCE, lease_is_free
+from puzzel_chat._models import Life
+from puzzel_chat._store import SEEN, Right, StoredConversation, StoredSession, Unread
 from puzzel_chat._tokens import TokenSet
 
 _Result = TypeVar("_Result")
@@ -97,7 +97,7 @@ class SQLiteStore:
         """See `Store`."""
         query = "SELECT id, poll_owner, poll_until FROM session ORDER BY rowid"
         rows = self._run(lambda db: db.execute(query).fetchall(), reads=True)
-        return {one: not is_free(*_usable(holder, until), "", now, seconds) for one, holder, until in rows}
+        return {one: not lease_is_free(*_usable(holder, until), "", now, seconds) for one, holder, until in rows}
 
     def load(self, session_id: str) -> StoredSession | None:
         """See `Store`."""
@@ -140,7 +140,7 @@ class SQLiteStore:
         )
 
         def work(db: sqlite3.Connection) -> None:
-            kept = further(_conversations(db, session_id).get(conversation.id), conversation)
+            kept = conversation.after(_conversations(db, session_id).get(conversation.id))
             db.execute(query, (session_id, kept.id, kept.request_id, kept.life.value, session_id))
 
         self._run(work)
@@ -192,7 +192,7 @@ class SQLiteStore:
 
         def work(db: sqlite3.Connection) -> str:
             holder, until = _holder(db, session_id, right)
-            if holder is not None and not is_free(holder, until, owner, now, seconds):
+            if holder is not None and not lease_is_free(holder, until, owner, now, seconds):
                 return holder
             _give(db, session_id, right, owner, now + seconds)
             return owner
@@ -382,12 +382,12 @@ def _tokens(db: sqlite3.Connection, session_id: str) -> TokenSet | None:
         return None
     access, refresh, generation, ttl, obtained, visitor_id = row
     return TokenSet(
-        access=Secret(access) if isinstance(access, str) else access,
-        refresh=Secret(refresh) if isinstance(refresh, str) else refresh,
+        access=access,
+        refresh=refresh,
         generation=generation,
         ttl=ttl,
         obtained=obtained,
-        visitor_id=Secret(visitor_id) if isinstance(visitor_id, str) else visitor_id,
+        visitor_id=visitor_id,
     )
 
 

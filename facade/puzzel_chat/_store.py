@@ -14,18 +14,19 @@ A store holds tokens, and people's words until they are read; a file is readable
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal, Protocol, get_args
+from typing import Literal, Protocol, TypeAlias, get_args
 
 from attrs import evolve, field, frozen
 
 from puzzel_chat._fork import mind_forks
-from puzzel_chat._lease import is_free
-from puzzel_chat._models import Life
+from puzzel_chat._json import JsonValue
+from puzzel_chat._lease import lease_is_free
+from puzzel_chat._models import Life, Raw
 from puzzel_chat._tokens import TokenSet
 
-Right = Literal["refresh", "poll"]
+Right: TypeAlias = Literal["refresh", "poll"]
 """Right to refresh a session's token, or to poll the session; each has one owner at a time."""
 SEEN = 16_384
 """Items remembered per conversation, for a resume: as many as a reply of 8 MiB can repeat at 512 bytes each."""
@@ -33,20 +34,27 @@ _PLACES = {life: place for place, life in enumerate(Life)}
 
 
 @frozen(kw_only=True)
-class Unread:
+class Unread(JsonValue):
     """An item of a poll that the caller has not handled yet; `seq` is its place in the session."""
 
     seq: int
-    raw: Mapping[str, Any] = field(repr=False)
+    raw: Raw = field(repr=False)
 
 
 @frozen(kw_only=True)
-class StoredConversation:
+class StoredConversation(JsonValue):
     """A conversation of a session; `request_id` is the id that routing gave, if any."""
 
     id: str
     request_id: str | None = None
     life: Life = Life.OPEN
+
+    def after(self, known: StoredConversation | None) -> StoredConversation:
+        """Return what to keep when `known` was kept before: a life never goes back, a request id is not forgotten."""
+        if known is None:
+            return self
+        life = max(self.life, known.life, key=lambda one: _PLACES.get(one, -1))
+        return evolve(self, life=life, request_id=self.request_id or known.request_id)
 
 
 @frozen(kw_only=True)
@@ -76,18 +84,11 @@ class SessionInfo:
     problem: str | None = None
 
 
-def further(known: StoredConversation | None, new: StoredConversation) -> StoredConversation:
-    """Return what to keep of a conversation: its life never goes back, and its request id is not forgotten."""
-    if known is None:
-        return new
-    life = max(new.life, known.life, key=lambda one: _PLACES.get(one, -1))
-    return evolve(new, life=life, request_id=new.request_id or known.request_id)
-
-
 class Store(Protocol):
     """The contract of a store. Every method is short, safe to call from several threads, and raises `StoreError`.
 
     Its `retryable` is True when the same call may succeed soon, because another process has the store just now.
+    `puzzel_chat.testing.StoreContract` tests a store of your own, and shows a whole one.
     """
 
     def sessions(self, now: float, seconds: float) -> dict[str, bool]:
@@ -111,7 +112,7 @@ class Store(Protocol):
         ...
 
     def save_conversation(self, session_id: str, conversation: StoredConversation) -> None:
-        """Keep a conversation, in place of what was kept of it before; its life never goes back."""
+        """Keep a conversation, `after` what was kept of it before; its life never goes back."""
 
     def withdraw(self, session_id: str, conversation_id: str) -> None:
         """Forget a conversation for which an agent was asked in vain; one that has come further stays."""
@@ -137,7 +138,7 @@ class Store(Protocol):
         """Take a right for so many seconds, unless another owner has it; return the name of its owner.
 
         A right is free when its lease is over, when its owner's process is dead, and when the lease ends later than a
-        new one would, because a clock was set back. Every right to an unknown session is free.
+        new one would, because a clock was set back: `lease_is_free` tells. Every right to an unknown session is free.
         """
         ...
 
@@ -168,7 +169,7 @@ class MemoryStore:
             found: dict[str, bool] = {}
             for session_id in self._sessions:
                 holder, until = self._rights.get((session_id, "poll"), (None, 0.0))
-                found[session_id] = not is_free(holder, until, "", now, seconds)
+                found[session_id] = not lease_is_free(holder, until, "", now, seconds)
             return found
 
     def load(self, session_id: str) -> StoredSession | None:
@@ -206,7 +207,7 @@ class MemoryStore:
         with self._lock:
             if session := self._sessions.get(session_id):
                 known = session.conversations.get(conversation.id)
-                session.conversations[conversation.id] = further(known, conversation)
+                session.conversations[conversation.id] = conversation.after(known)
 
     def withdraw(self, session_id: str, conversation_id: str) -> None:
         """See `Store`."""
@@ -249,7 +250,7 @@ class MemoryStore:
         """See `Store`."""
         with self._lock:
             holder, until = self._rights.get((session_id, right), (None, 0.0))
-            if holder is not None and not is_free(holder, until, owner, now, seconds):
+            if holder is not None and not lease_is_free(holder, until, owner, now, seconds):
                 return holder
             if session_id in self._sessions:
                 self._rights[session_id, right] = (owner, now + seconds)

@@ -24,6 +24,7 @@ from hashlib import sha256
 from attrs import define, evolve, field, frozen
 
 from puzzel_chat._errors import PuzzelChatError, SessionExpired, TransportError, twin
+from puzzel_chat._json import JsonValue
 from puzzel_chat._models import MASK, Secret
 from puzzel_chat._retry import retry_after
 from puzzel_chat._settings import Settings
@@ -58,20 +59,29 @@ def _masked(secret: object) -> str:
     return "None" if secret is None else MASK
 
 
+def _secret(value: str) -> Secret:
+    # What a store gave may be of any type; that is found out later, and told.
+    return Secret(value) if isinstance(value, str) else value
+
+
+def _secret_or_none(value: str | None) -> Secret | None:
+    return Secret(value) if isinstance(value, str) else value
+
+
 @frozen(kw_only=True)
-class TokenSet:
-    """The tokens of one session, from a reply or from a store.
+class TokenSet(JsonValue):
+    """The tokens of one session, from a reply or from a store; they hide themselves, also when made from plain strings.
 
     `generation` counts the refreshes of the session, `ttl` is in seconds, `obtained` in seconds since the epoch, read
     before the request. `visitor_id` is the service's.
     """
 
-    access: Secret = field(repr=_masked)
-    refresh: Secret | None = field(default=None, repr=_masked)
+    access: Secret = field(repr=_masked, converter=_secret)
+    refresh: Secret | None = field(default=None, repr=_masked, converter=_secret_or_none)
     generation: int = 1
     ttl: float = DEFAULT_TTL
     obtained: float
-    visitor_id: Secret | None = field(default=None, repr=_masked)
+    visitor_id: Secret | None = field(default=None, repr=_masked, converter=_secret_or_none)
 
     def successor(self, fresh: TokenSet) -> TokenSet:
         """Return `fresh` as this set's next generation, with the values of this one where its reply had none."""

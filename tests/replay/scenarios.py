@@ -23,6 +23,7 @@ from puzzel_chat import (
     Conversation,
     ConversationClosed,
     ConversationEnded,
+    CustomerFields,
     Event,
     MessageEdited,
     NotFound,
@@ -41,7 +42,7 @@ from puzzel_chat.sandbox import Fault
 from puzzel_chat.testing import VirtualTime
 
 SECRET = "correct horse battery staple"
-ADA = {"name": "Ada"}
+ADA: CustomerFields = {"name": "Ada"}
 CHAT = "chat"
 CLOSED, CLOSED_HOURS = "closed", "27502"
 

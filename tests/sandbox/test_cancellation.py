@@ -123,7 +123,7 @@ async def lost_send(scene: Scene) -> None:
 
 async def block(scene: Scene) -> None:
     """Hold a chat in a block."""
-    async with await scene.chat.start("support", wait=20) as conversation:
+    async with scene.chat.start("support", wait=20) as conversation:
         await conversation.send("Hello")
 
 

@@ -63,7 +63,7 @@ def test_a_conversation_of_a_session_is_handed_over_too(connect: Connect, centre
 def test_a_long_history_is_cut_and_everybody_is_told(
     connect: Connect, centre: Sandbox, caplog: pytest.LogCaptureFixture, most: int
 ) -> None:
-    """The agent reads how many turns are missing, the caller finds it on the conversation and, without words, in a log."""
+    """The agent reads how many turns are missing; the caller finds it on the conversation and, without words, in a log."""
     turns = [Turn("customer", f"word {number} {'ø' * 40}", AT) for number in range(300)]
     chat = connect(**settings(centre), max_message_bytes=most)
     with chat.start("support", variables={"order": "7"}, history=turns, wait=0) as conversation:

@@ -37,7 +37,7 @@ LAYERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("async", ("_async",), (BASE, "cores", "clock", "wire", "transport", "stores", "steps", "workflows", "exit")),
     ("fleet", ("_fleet",), (BASE, "cores", "clock", "wire", "transport", "workflows", "async")),
     ("probe", ("_probe",), (BASE, "cores", "clock", "wire", "transport", "stores", "steps", "workflows", "sync")),
-    ("public", ("",), (BASE, "cores", "wire", "stores", "sync", "async", "fleet", "probe")),
+    ("public", ("",), (BASE, "cores", "wire", "stores", "workflows", "sync", "async", "fleet", "probe")),
     ("sandbox", ("sandbox",), ()),
     # Time that passes at once in a caller's tests takes the clock's place.
     ("testing", ("testing",), (BASE, "public", "sandbox", "clock", "cores")),

@@ -484,7 +484,7 @@ def test_every_field_of_what_a_callers_own_store_gives_is_checked(
 def test_tokens_hide_themselves_whatever_they_are(field: str) -> None:
     """A caller's own store that forgets `Secret` shows no token in a repr, and neither does a blob."""
     for tokens in (
-        TokenSet(access=ACCESS, refresh=REFRESH, obtained=1.0, visitor_id=VISITOR),  # type: ignore[arg-type]
+        TokenSet(access=ACCESS, refresh=REFRESH, obtained=1.0, visitor_id=VISITOR),
         TokenSet(access=ACCESS.encode(), refresh=REFRESH.encode(), obtained=1.0, visitor_id=VISITOR.encode()),  # type: ignore[arg-type]
     ):
         assert not [secret for secret in SECRETS if secret in repr(evolve(WHOLE, tokens=tokens))]

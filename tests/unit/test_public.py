@@ -6,7 +6,7 @@ import ast
 import inspect
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, get_type_hints
 
 import attrs
 import pytest
@@ -17,14 +17,16 @@ NAMES = """
 AfterError Agent AgentJoined AgentLeft AgentTyping AgentWaitTimeout Allocation AllocationChanged AllocationStage
 ApiError AsyncConversation AsyncPuzzelChat AsyncSession AuthenticationError Author ConfigurationError Conflict
 ConnectionDegraded ConnectionRecovered ContractError Conversation ConversationClosed ConversationEnded Customer
-DeliveryUnknown Difference Event EventTimeout FileMessage InvalidArgument Life LoopStats MemoryStore Message
-MessageEdited NotFound Observation OperationInfo Option OptionsMessage PermissionDenied PollingLoop Probe ProbeReport
-PuzzelChat PuzzelChatError QueueClosed QueueFull QueueInfo RateLimited ReplyTooLarge Role RoutingError RoutingRefused
-SQLiteStore ServerError Session SessionError SessionExpired SessionInUse SessionInfo SessionNotFound Settings Store
-StoreError StoredConversation StoredSession TextMessage TimeInfo TokenSet TransportError UnknownMessage Unread
-Variable Visitor __version__ event_from_dict is_message operations
+CustomerFields DeliveryUnknown Difference Event EventTimeout FileMessage Handler InvalidArgument Life LoopStats
+MemoryStore Message MessageEdited NotFound Observation OnFailure OnHandlerError OperationInfo Option OptionsMessage
+PermissionDenied PollingLoop Probe ProbeReport Progress PuzzelChat PuzzelChatError QueueClosed QueueFull QueueInfo
+RateLimited Raw ReplyTooLarge Right Role RoutingError RoutingRefused SQLiteStore Secret ServerError Session
+SessionError SessionExpired SessionInUse SessionInfo SessionNotFound Settings SettingsFields Store StoreError
+StoredConversation StoredSession TextMessage TimeInfo TokenSet TransportError UnknownMessage Unread Variable Visitor
+__version__ event_from_dict is_message lease_is_free operations
 """
-WITHOUT_DOCSTRING = {"Event", "Message", "__version__"}  # type aliases and a string
+ALIASES = {"Event", "Handler", "Message", "OnFailure", "OnHandlerError", "Progress", "Raw", "Right"}
+WITHOUT_DOCSTRING = {*ALIASES, "__version__"}
 WALKS = {"Probe"}  # something under way, no value
 PAIRS = [("PuzzelChat", "AsyncPuzzelChat"), ("Session", "AsyncSession"), ("Conversation", "AsyncConversation")]
 FOREIGN = re.compile(r"httpx|puzzel_chat_api|\bunset\b", re.IGNORECASE)
@@ -195,7 +197,11 @@ def test_what_waits_is_awaited(blocking: str, awaited: str) -> None:
     for name, member in members(getattr(puzzel_chat, awaited)).items():
         found = function(member)
         yields = str(inspect.signature(found).return_annotation if found else "").startswith("AsyncGenerator")
-        waits = inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found) or yields
+        waits = (
+            inspect.iscoroutinefunction(inspect.unwrap(found) if found else None)
+            or inspect.isasyncgenfunction(found)
+            or yields
+        )
         assert waits != (name in plain), name
 
 
@@ -224,6 +230,25 @@ def test_the_client_takes_every_setting() -> None:
                 assert parameters[field.name].default is None
             else:
                 assert parameters[field.name].default == field.default
+
+
+def test_the_settings_have_the_same_types_wherever_they_are_written() -> None:
+    """`from_env()` and `with_options()` take what both clients take, and each is a field of `Settings`."""
+    told = get_type_hints(puzzel_chat.SettingsFields)
+    fields = get_type_hints(puzzel_chat.Settings)
+    assert set(told) == {field.name for field in attrs.fields(puzzel_chat.Settings)}
+    for kind in (puzzel_chat.PuzzelChat, puzzel_chat.AsyncPuzzelChat):
+        taken = get_type_hints(kind.__init__)
+        assert {name: taken[name] for name in told} == told
+    for name, hint in told.items():
+        assert hint in (fields[name], fields[name] | None), name
+
+
+def test_a_customer_has_the_same_fields_as_a_dict() -> None:
+    """A field that is added to `Customer` is added to `CustomerFields`."""
+    assert get_type_hints(puzzel_chat.CustomerFields) == {
+        field.name: get_type_hints(puzzel_chat.Customer)[field.name] for field in attrs.fields(puzzel_chat.Customer)
+    }
 
 
 def test_the_version_is_the_projects() -> None:

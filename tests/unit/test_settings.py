@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from puzzel_chat import AsyncPuzzelChat, ConfigurationError, PuzzelChat
+from puzzel_chat import AsyncPuzzelChat, ConfigurationError, PuzzelChat, SettingsFields
 from puzzel_chat._settings import ENV_PREFIX, Settings, env_name
 
 GOOD: dict[str, Any] = {"base_url": "https://chat.example", "solution_id": "7"}
@@ -54,7 +54,8 @@ def test_seconds_must_be_a_number_within_bounds(setting: str, value: object) -> 
 def test_the_bounds_themselves_are_good(setting: str, low: float, high: float) -> None:
     """Both ends of the range are taken, also as whole numbers."""
     for value in (low, 1, high):
-        assert getattr(Settings.checked(**GOOD, **{setting: value}), setting) == value
+        given: dict[str, Any] = {**GOOD, setting: value}
+        assert getattr(Settings.checked(**given), setting) == value
 
 
 @pytest.mark.parametrize(
@@ -175,9 +176,9 @@ def test_a_misspelt_setting_is_told_with_those_that_exist() -> None:
     """Nothing is ignored silently."""
     assert "poll_interval" in refused("pol_interval", pol_interval=1)
     with pytest.raises(ConfigurationError, match="pol_interval"):
-        Settings(**GOOD).replace(pol_interval=1)
+        Settings(**GOOD).replace(pol_interval=1)  # type: ignore[call-arg]
     with pytest.raises(ConfigurationError, match="pol_interval"):
-        PuzzelChat.from_env(**GOOD, pol_interval=1)
+        PuzzelChat.from_env(**GOOD, pol_interval=1)  # type: ignore[call-arg]
 
 
 def test_changed_settings_are_checked_again() -> None:
@@ -303,7 +304,7 @@ def test_a_client_with_other_options_keeps_the_rest() -> None:
 )
 @pytest.mark.parametrize("spelt", [str, str.upper, " {} ".format])
 def test_a_region_names_both_of_the_vendors_hosts(
-    region: str, communication: str, identity: str, spelt: Callable[[str], str]
+    region: str, communication: str, identity: str, spelt: Callable[[str], Any]
 ) -> None:
     """The four addresses are those of the vendor's own page; case and blanks around the region do not matter."""
     settings = Settings.checked(solution_id="7", region=spelt(region))
@@ -338,9 +339,9 @@ def test_an_identity_host_alone_is_told_as_the_missing_other_one() -> None:
 @pytest.mark.parametrize("setting", ["base_url", "identity_url"])
 def test_a_region_and_another_address_contradict_each_other(setting: str) -> None:
     """The error names the address that does not belong to the region; the region's own may be said twice."""
-    given = {"solution_id": "7", "region": "uk"}
+    given: dict[str, Any] = {"solution_id": "7", "region": "uk"}
     with pytest.raises(ConfigurationError, match=f"^{setting}: the region 'uk' names both hosts") as raised:
-        Settings.checked(**given, **{setting: "https://chat.example"})
+        Settings.checked(**{**given, setting: "https://chat.example"})
     assert raised.value.setting == setting
     region = Settings.checked(**given)
     assert Settings.checked(**given, base_url=region.base_url, identity_url=region.identity_url) == region
@@ -409,7 +410,12 @@ def test_the_identity_host_follows_the_other_unless_it_is_one_of_its_own() -> No
 def test_other_options_for_the_hosts_have_connections_of_their_own() -> None:
     """A client with another address never uses the pool of the first, and one with another pace shares it."""
     with PuzzelChat(**GOOD) as chat:
-        for given in ({"base_url": "https://new.example"}, {"identity_url": "https://id.example"}, {"region": "uk"}):
+        others: list[SettingsFields] = [
+            {"base_url": "https://new.example"},
+            {"identity_url": "https://id.example"},
+            {"region": "uk"},
+        ]
+        for given in others:
             with chat.with_options(**given) as other:
                 assert other._transport is not chat._transport
         assert chat.with_options(poll_interval=2)._transport is chat._transport

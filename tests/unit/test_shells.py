@@ -9,8 +9,8 @@ from typing import Any
 
 from puzzel_chat import _async, _sync
 
-ALONE = {"Runner", "Run", "inner"}
-"""What does the waiting, and what `PollingLoop` needs of the awaiting shell."""
+ALONE = {"Runner", "Run", "Opening", "inner"}
+"""What does the waiting, what makes it a block's, and what `PollingLoop` needs of the awaiting shell."""
 NOT_AWAITED = {"_new_parts"}
 """The kinds of events and callers of an event loop."""
 
@@ -21,6 +21,7 @@ class Blocking(ast.NodeTransformer):
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
         """A coroutine function is a function."""
         self.generic_visit(node)
+        node.decorator_list = [one for one in node.decorator_list if ast.unparse(one) != "opening"]
         parts: dict[str, Any] = {name: getattr(node, name, None) for name in ast.FunctionDef._fields}
         return ast.FunctionDef(**parts)
 

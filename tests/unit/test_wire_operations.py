@@ -277,7 +277,7 @@ def test_a_customer_comes_from_one_or_from_a_mapping() -> None:
     assert as_customer(None) is None
     assert as_customer({"name": "Ada", "email": "a@chat.example"}) == Customer(name="Ada", email="a@chat.example")
     with pytest.raises(InvalidArgument, match="has no field 'nmae'") as raised:
-        as_customer({"nmae": "Ada"})
+        as_customer({"nmae": "Ada"})  # type: ignore[arg-type]  # that is the point
     assert "Ada" not in str(raised.value)
 
 
@@ -338,7 +338,7 @@ def test_a_wrong_variable_is_told_by_its_name_or_its_place(wrong: Any, told: str
 def test_a_customers_wrong_field_is_named() -> None:
     """Which one it is, and what it is, but not its value."""
     with pytest.raises(InvalidArgument, match=r"^customer: 'phone' must be a string, not int$"):
-        as_customer({"name": "Ada", "phone": 4712345678})  # type: ignore[dict-item]  # that is the point
+        as_customer({"name": "Ada", "phone": 4712345678})  # type: ignore[arg-type]  # that is the point
 
 
 def built(**parts: Any) -> Request:

@@ -7,8 +7,8 @@ One task waits for the next due time of all; each poll under way is a task, and 
 
 from __future__ import annotations
 
-from puzzel_chat._fleet._handlers import AfterError
+from puzzel_chat._fleet._handlers import AfterError, OnFailure, OnHandlerError
 from puzzel_chat._fleet._loop import PollingLoop
-from puzzel_chat._fleet._polled import LoopStats
+from puzzel_chat._fleet._polled import Handler, LoopStats
 
-__all__ = ["AfterError", "LoopStats", "PollingLoop"]
+__all__ = ["AfterError", "Handler", "LoopStats", "OnFailure", "OnHandlerError", "PollingLoop"]

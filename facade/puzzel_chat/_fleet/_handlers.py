@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
 from puzzel_chat._async import AsyncConversation
 from puzzel_chat._clock import Clock
@@ -91,8 +91,14 @@ def _changed(state: ConversationState, allocation: Allocation) -> AllocationChan
     return AllocationChanged(conversation_id=state.id, id=f"{state.id}:allocation", allocation=allocation)
 
 
-Failure = Callable[[AsyncConversation, Exception], Awaitable[object] | object]
-Decide = Callable[[AsyncConversation, Event, Exception], Awaitable[AfterError] | AfterError]
+OnFailure: TypeAlias = (
+    Callable[[AsyncConversation, Exception], Awaitable[object] | object]
+    | Callable[[AsyncConversation, PuzzelChatError], Awaitable[object] | object]
+)
+"""Called with a conversation that is polled no longer, and why: an error of ours, or what its handler raised, when
+`on_handler_error` said to stop."""
+OnHandlerError: TypeAlias = Callable[[AsyncConversation, Event, Exception], Awaitable[AfterError] | AfterError]
+"""Called with what a handler raised for an event; says what to do."""
 SLOW = 1.0
 """Seconds with one event after which a handler counts as slow."""
 TRIES = 5
@@ -105,8 +111,8 @@ class Dispatcher:
     def __init__(
         self,
         handlers: Handlers,
-        on_failure: Failure | None,
-        on_handler_error: AfterError | Decide,
+        on_failure: OnFailure | None,
+        on_handler_error: AfterError | OnHandlerError,
         counters: Counters,
         let_go: Callable[[PolledSession, Subscription], None],
     ) -> None:

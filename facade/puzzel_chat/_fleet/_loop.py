@@ -21,7 +21,7 @@ from puzzel_chat._errors import (
     SessionError,
 )
 from puzzel_chat._fleet._extra import check_fleet, fleet_installed, fleet_transport
-from puzzel_chat._fleet._handlers import AfterError, Decide, Dispatcher, Failure, Handlers
+from puzzel_chat._fleet._handlers import AfterError, Dispatcher, Handlers, OnFailure, OnHandlerError
 from puzzel_chat._fleet._hosts import Host
 from puzzel_chat._fleet._polled import Counters, Handler, LoopStats, PolledSession, Service, Subscription, Timetable
 from puzzel_chat._models import Life
@@ -165,8 +165,8 @@ class PollingLoop:
     def __init__(
         self,
         *,
-        on_failure: Failure | None = None,
-        on_handler_error: AfterError | Decide = AfterError.GO_ON,
+        on_failure: OnFailure | None = None,
+        on_handler_error: AfterError | OnHandlerError = AfterError.GO_ON,
         fast: bool | None = None,
         connections: int = 1000,
         threads: int = 64,

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import define, field, frozen
 
@@ -23,7 +23,8 @@ from puzzel_chat._session import SessionState
 if TYPE_CHECKING:
     from puzzel_chat._fleet._transport import FleetTransport
 
-Handler = Callable[[AsyncConversation, Event], Awaitable[object] | object]
+Handler: TypeAlias = Callable[[AsyncConversation, Event], Awaitable[object] | object]
+"""Gets a conversation's events, one by one; a function, or a coroutine function."""
 
 
 @define(eq=False)

@@ -16,7 +16,7 @@ from puzzel_chat._errors import InvalidArgument
 from puzzel_chat._history import HISTORY
 from puzzel_chat._html import from_text
 from puzzel_chat._http import Request
-from puzzel_chat._models import Customer, Secret, SecretBytes, Variable, Visitor
+from puzzel_chat._models import Customer, CustomerFields, Secret, SecretBytes, Variable, Visitor
 from puzzel_chat._settings import HostName
 from puzzel_chat_api import models
 from puzzel_chat_api.api import allocation, authenticate, connect, conversation, queue, time
@@ -192,21 +192,20 @@ def check_size(argument: str, request: Request, most: int) -> None:
         raise InvalidArgument(argument, told)
 
 
-def as_customer(customer: Customer | Mapping[str, str] | None) -> Customer | None:
+def as_customer(customer: Customer | CustomerFields | None) -> Customer | None:
     """Return a `Customer`, made from a mapping of its fields if need be."""
     if customer is None:
         return None
-    if isinstance(customer, Customer):
-        customer = asdict(customer)
-    if not isinstance(customer, Mapping):
-        raise InvalidArgument("customer", f"must be a Customer or a mapping, not {type(customer).__name__}")
-    unknown = sorted(set(customer) - set(fields_dict(Customer)))
+    found: Any = asdict(customer) if isinstance(customer, Customer) else customer
+    if not isinstance(found, Mapping):
+        raise InvalidArgument("customer", f"must be a Customer or a mapping, not {type(found).__name__}")
+    unknown = sorted(set(found) - set(fields_dict(Customer)))
     if unknown:
         raise InvalidArgument("customer", f"has no field {unknown[0]!r}; there are {', '.join(fields_dict(Customer))}")
-    for name, value in customer.items():
+    for name, value in found.items():
         if not isinstance(value, str | None):
             raise InvalidArgument("customer", f"{name!r} must be a string, not {type(value).__name__}")
-    return Customer(**customer)
+    return Customer(**found)
 
 
 def as_variables(variables: Iterable[Variable] | Mapping[str, str] | None) -> tuple[Variable, ...]:

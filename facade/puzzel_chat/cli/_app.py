@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from puzzel_chat import __version__
+from puzzel_chat import Customer, __version__
 from puzzel_chat.cli._help import CHAT, DEMO, DOCTOR, PROBE, QUEUE, ROOT, sandbox_help
 from puzzel_chat.cli._options import PREFIX, ServiceOptions, with_service_options
 from puzzel_chat.cli._output import EXIT_CODES, CliError, Exit, Output, exit_code, print_error
@@ -92,7 +92,7 @@ def chat(
         visual_queue_id = visual_queue_id if _typed(context, "visual_queue_id") else None
     if queue_key is None:
         raise CliError(f"name a queue: puzzel-chat chat QUEUE_KEY, or {PREFIX}QUEUE_KEY; or try --sandbox")
-    customer = {key: value for key, value in (("name", name), ("email", email)) if value}
+    customer = Customer(name=name or None, email=email or None)
     options = ChatOptions(queue_key, visual_queue_id, wait, linger, customer, parse_variables(variable or []))
     raise typer.Exit(run_chat(None if sandbox else service, options, Output(json)))
 

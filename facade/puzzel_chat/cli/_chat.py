@@ -14,6 +14,7 @@ from puzzel_chat import (
     AsyncPuzzelChat,
     ConversationClosed,
     ConversationEnded,
+    Customer,
     DeliveryUnknown,
     PuzzelChatError,
     Role,
@@ -41,7 +42,7 @@ class ChatOptions:
     visual_queue_id: str | None
     wait: float
     linger: float
-    customer: Mapping[str, str] = field(repr=False)
+    customer: Customer = field(repr=False)
     variables: Mapping[str, str] = field(repr=False)
 
 

@@ -83,12 +83,12 @@ def run_doctor(service: ServiceOptions, visual_queue_id: str | None, output: Out
     return code
 
 
-def shown_settings(service: ServiceOptions, env: Mapping[str, str]) -> list[Shown]:
+def shown_settings(service: Mapping[str, object], env: Mapping[str, str]) -> list[Shown]:
     """Return every setting with its source."""
     return [_shown(name, service, env) for name in Settings.__annotations__]
 
 
-def _shown(name: str, service: ServiceOptions, env: Mapping[str, str]) -> Shown:
+def _shown(name: str, service: Mapping[str, object], env: Mapping[str, str]) -> Shown:
     variable = f"{PREFIX}{name.upper()}"
     if name in service:
         return Shown(name, _masked(name, str(service[name])), f"option {SERVICE_OPTIONS[name].flag}")
@@ -100,7 +100,7 @@ def _shown(name: str, service: ServiceOptions, env: Mapping[str, str]) -> Shown:
     return Shown(name, "the region's" if region and name in ADDRESSES else DEFAULTS.get(name, "not set"), "default")
 
 
-def _overruled(name: str, service: ServiceOptions) -> str | None:
+def _overruled(name: str, service: Mapping[str, object]) -> str | None:
     """Return the option that overrules a variable: `--region` those of addresses, `--base-url` that of the region."""
     if name in ADDRESSES and "region" in service:
         return "--region"

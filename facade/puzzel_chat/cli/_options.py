@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any
 
 import typer
 from attrs import frozen
 
+from puzzel_chat import SettingsFields
+
 PREFIX = "PUZZEL_CHAT_"
-ServiceOptions = Mapping[str, object]
+ServiceOptions = SettingsFields
 """The values of the options that were passed, by setting; overrides for `from_env`."""
 
 
