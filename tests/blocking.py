@@ -59,7 +59,7 @@ class Blocking:
         return lambda *args, **kwargs: self._give(value(*args, **kwargs))
 
     def _give(self, value: Any) -> Any:
-        if inspect.iscoroutine(value):
+        if asyncio.iscoroutine(value):
             value = self._loop.run(value)
         if isinstance(value, AsyncGenerator):
             return self._iterate(value)

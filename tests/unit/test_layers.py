@@ -40,7 +40,7 @@ LAYERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("public", ("",), (BASE, "cores", "wire", "stores", "workflows", "sync", "async", "fleet", "probe")),
     ("sandbox", ("sandbox",), ()),
     # Time that passes at once in a caller's tests takes the clock's place.
-    ("testing", ("testing",), (BASE, "public", "sandbox", "clock", "cores")),
+    ("testing", ("testing",), (BASE, "public", "sandbox", "clock", "cores", "stores")),
     ("cli", ("cli", "__main__"), ("public", "sandbox")),
 ]
 PURE = ("_tokens", "_routing", "_polling", "_inbox", "_retry", "_history", "_fleet._hosts", "_html")

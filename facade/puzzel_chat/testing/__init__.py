@@ -7,8 +7,9 @@
 
 Fixtures: `puzzel_sandbox`, a running sandbox (needs the extra `[sandbox]`); `puzzel_chat_settings`, a client's keyword
 arguments for it; `puzzel_time`, virtual time, in which no wait takes real time; `puzzel_stable_ids`, the same ids in
-each run. For chats recorded with pytest-recording there are `cassette_config` and `unplayed`. The extra `[testing]`
-brings all that they need; only pytest is imported until a fixture or a cassette needs more.
+each run. For chats recorded with pytest-recording there are `cassette_config` and `unplayed`, for a store of your own
+`StoreContract`. The extra `[testing]` brings all that they need; only pytest is imported until a fixture or a cassette
+needs more.
 """
 
 from __future__ import annotations
@@ -25,11 +26,18 @@ if TYPE_CHECKING:
     from puzzel_chat.sandbox import Sandbox
     from puzzel_chat.testing._cassette import cassette_config, unplayed
     from puzzel_chat.testing._scrub import HOST, IDENTITY_HOST, Scrubber
+    from puzzel_chat.testing._stores import StoreContract
     from puzzel_chat.testing._time import VirtualTime
 
-__all__ = ["HOST", "IDENTITY_HOST", "Scrubber", "VirtualTime", "cassette_config", "unplayed"]
+__all__ = ["HOST", "IDENTITY_HOST", "Scrubber", "StoreContract", "VirtualTime", "cassette_config", "unplayed"]
 
-_HOMES = {"HOST": "_scrub", "IDENTITY_HOST": "_scrub", "Scrubber": "_scrub", "VirtualTime": "_time"}
+_HOMES = {
+    "HOST": "_scrub",
+    "IDENTITY_HOST": "_scrub",
+    "Scrubber": "_scrub",
+    "StoreContract": "_stores",
+    "VirtualTime": "_time",
+}
 _SHELLS = ("_sync", "_async", "_conversation")
 _CREDENTIALS = ("grant_type", "client_id", "client_secret")
 _PLAYERS = ("pytest_recording", "pytest_vcr")
