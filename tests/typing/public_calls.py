@@ -1,17 +1,24 @@
-"""Public calls as a caller would write them: checked by mypy and pyright, never run."""
+"""Public calls as a caller would write them: checked by mypy and pyright, both strict, never run."""
+# pyright: strict
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncGenerator, Iterator
 from datetime import datetime
-from typing import Any, Literal, assert_type
+from pathlib import Path
+from typing import Any, Literal, assert_never, assert_type
 
 from puzzel_chat import (
+    AfterError,
     Agent,
     AgentJoined,
+    AgentLeft,
     AgentTyping,
     AgentWaitTimeout,
     Allocation,
+    AllocationChanged,
     AllocationStage,
     ApiError,
     AsyncConversation,
@@ -24,37 +31,53 @@ from puzzel_chat import (
     Conversation,
     ConversationEnded,
     Customer,
+    CustomerFields,
     DeliveryUnknown,
     Event,
     FileMessage,
+    Handler,
     Life,
     MemoryStore,
     Message,
     MessageEdited,
+    OnFailure,
+    OnHandlerError,
     OperationInfo,
     Option,
     OptionsMessage,
+    PollingLoop,
+    Progress,
     PuzzelChat,
     PuzzelChatError,
     QueueClosed,
     QueueInfo,
     RateLimited,
+    Raw,
+    Right,
     Role,
     RoutingRefused,
+    Secret,
     Session,
     SessionInfo,
     Settings,
+    SettingsFields,
     SQLiteStore,
     Store,
+    StoredConversation,
     TextMessage,
     TimeInfo,
+    TokenSet,
     TransportError,
     UnknownMessage,
     Variable,
     Visitor,
+    event_from_dict,
     is_message,
+    lease_is_free,
     operations,
 )
+from puzzel_chat.sandbox import Sandbox
+from puzzel_chat.testing import StoreContract
 
 
 def told(allocation: Allocation) -> None:
@@ -91,7 +114,20 @@ def making() -> PuzzelChat:
     assert_type(chat.with_options(poll_interval=2), PuzzelChat)
     assert_type(Settings.from_env(timeout=3), Settings)
     assert_type(Settings(base_url="https://chat.example", solution_id="7").replace(timeout=1), Settings)
-    return chat
+    given: SettingsFields = {"region": "uk", "solution_id": "7"}
+    given["timeout"] = 3
+    chat.with_options(**given)
+    return PuzzelChat.from_env(store=None, **given)
+
+
+def in_a_sandbox(sandbox: Sandbox, read: dict[str, Any]) -> None:
+    """Make clients of the sandbox, and from what was read from a file."""
+    PuzzelChat(**sandbox.settings)
+    PuzzelChat(**sandbox.settings, poll_interval=0.1)
+    AsyncPuzzelChat.from_env(**sandbox.settings, poll_interval=0.1)
+    PuzzelChat(**sandbox.settings).with_options(**sandbox.settings)
+    PuzzelChat(**read)
+    PuzzelChat.from_env(**read)
 
 
 def talking(chat: PuzzelChat) -> None:
@@ -116,6 +152,9 @@ def talking(chat: PuzzelChat) -> None:
     chat.start(
         "q_support", 27504, customer=Customer(name="Ada"), variables=[Variable("order", "17", secret=True)], wait=0
     )
+    ada: CustomerFields = {"name": "Ada"}
+    ada["email"] = None
+    chat.start("q_support", customer=ada)
     with conversation as entered:
         assert_type(entered, Conversation)
         assert_type(entered.send("Hello"), TextMessage)
@@ -168,6 +207,14 @@ async def talking_async(chat: AsyncPuzzelChat) -> None:
         assert_type(entered_chat, AsyncPuzzelChat)
     conversation = await chat.start("q_support", "27504", customer={"name": "Ada"}, wait=120, on_progress=told)
     assert_type(conversation, AsyncConversation)
+    async with chat.start("q_support") as begun, chat.connect() as session:
+        assert_type(begun, AsyncConversation)
+        assert_type(session, AsyncSession)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(chat.start("q_support"))
+        group.create_task(chat.connect())
+    assert_type(task.result(), AsyncConversation)
+    assert_type(await asyncio.wait_for(chat.start("q_support", on_progress=told_later), 10), AsyncConversation)
     async with conversation as entered:
         assert_type(entered, AsyncConversation)
         assert_type(await entered.send("Hello"), TextMessage)
@@ -180,6 +227,67 @@ async def talking_async(chat: AsyncPuzzelChat) -> None:
         assert_type(entered.session, AsyncSession)
     await conversation.end()
     await chat.aclose()
+
+
+async def told_later(allocation: Allocation) -> None:
+    """Show how the search goes, when there is time."""
+    told(allocation)
+
+
+def hear(conversation: AsyncConversation, event: Event) -> None:
+    """Handle an event."""
+
+
+async def hear_later(conversation: AsyncConversation, event: Event) -> int:
+    """Handle an event, awaiting."""
+    await conversation.send(str(event))
+    return 1
+
+
+def failed(conversation: AsyncConversation, error: PuzzelChatError) -> None:
+    """Hear of an error of ours."""
+
+
+async def failed_somehow(conversation: AsyncConversation, error: Exception) -> None:
+    """Hear of any error."""
+
+
+def decide(conversation: AsyncConversation, event: Event, error: Exception) -> AfterError:
+    """Say what to do."""
+    return AfterError.TRY_AGAIN
+
+
+async def looping(conversation: AsyncConversation) -> None:
+    """Let a loop poll, with all kinds of callbacks."""
+    handlers: list[Handler] = [hear, hear_later, lambda conversation, event: print(conversation.id, event)]
+    failures: list[OnFailure] = [failed, failed_somehow, lambda conversation, error: print(conversation.id, error)]
+    decisions: list[OnHandlerError] = [decide]
+    shows: list[Progress] = [told, told_later, print]
+    async with PollingLoop(on_failure=failed, on_handler_error=decide) as loop:
+        loop.add(conversation, hear)
+        loop.add(conversation, hear_later, wait=60)
+        loop.add(conversation, lambda conversation, event: print(conversation.id, event.type))
+    PollingLoop(on_failure=failed_somehow, on_handler_error=AfterError.STOP)
+    print(handlers, failures, decisions, shows)
+
+
+class TestMemory(StoreContract):
+    """The tests of a store."""
+
+    def open_store(self, folder: Path) -> Store:
+        """Give the store under test."""
+        return MemoryStore()
+
+
+def keeping(store: Store, raw: Raw, right: Right) -> str:
+    """Use what a store of one's own is written with."""
+    tokens = TokenSet(access=Secret("a"), refresh=Secret("r"), obtained=0.0)
+    assert_type(TokenSet.from_dict(tokens.to_dict()), TokenSet)
+    store.save_tokens("s", tokens)
+    kept = StoredConversation(id="c").after(StoredConversation(id="c", life=Life.ENDED))
+    store.save_conversation("s", kept)
+    assert_type(lease_is_free(None, 0.0, "me", 0.0, 60.0), bool)
+    return store.acquire("s", right, "me", 0.0, 60.0) + str(raw.get("id"))
 
 
 def listing(info: SessionInfo) -> Life | None:
@@ -244,6 +352,73 @@ def hearing(event: Event) -> None:
         assert_type(event.problem, str)
     elif isinstance(event, ConnectionRecovered):
         assert_type(event.after, float)
+
+
+def matching(event: Event) -> str:
+    """Cover every class of events, by class."""
+    match event:
+        case TextMessage(text=text) | OptionsMessage(text=text):
+            return text
+        case FileMessage(file_name=name):
+            return name
+        case UnknownMessage(service_type=kind):
+            return kind or ""
+        case MessageEdited(message=message):
+            return reading(message)
+        case AgentJoined(agent=agent) | AgentLeft(agent=agent):
+            return str(agent)
+        case AgentTyping() | ConnectionDegraded() | ConnectionRecovered():
+            return str(event)
+        case ConversationEnded(by=by):
+            return by
+        case AllocationChanged(allocation=allocation):
+            return allocation.stage
+        case _:
+            assert_never(event)
+
+
+def matching_types(event: Event) -> str:
+    """Cover every class of events, by type."""
+    match event.type:
+        case "text_message" | "options_message" | "file_message" | "unknown_message" | "message_edited":
+            return "message"
+        case "agent_joined" | "agent_left" | "agent_typing":
+            return "agent"
+        case "conversation_ended" | "connection_degraded" | "connection_recovered":
+            return "end"
+        case "allocation_changed":
+            return "search"
+        case _:
+            assert_never(event.type)
+
+
+def narrowing(event: Event) -> str:
+    """Tell events apart by their types alone."""
+    if event.type == "text_message":
+        assert_type(event, TextMessage)
+        return event.text
+    if event.type == "conversation_ended":
+        assert_type(event.by, Role)
+        return f"{event.by}"
+    if not is_message(event) and event.type != "message_edited":
+        return event.type
+    return ""
+
+
+def knowing_a_type(value: object) -> None:
+    """Ask whether something is an event."""
+    if isinstance(value, Event):
+        hearing(value)
+
+
+def travelling(event: Event) -> Event:
+    """Send an event as JSON, and read it."""
+    written = json.dumps(event.to_dict())
+    assert_type(event.to_dict(), dict[str, Any])
+    assert_type(TextMessage.from_dict(json.loads(written)), TextMessage)
+    assert_type(Customer.from_dict({"name": "Ada"}), Customer)
+    assert_type(event_from_dict(json.loads(written)), Event)
+    return event_from_dict(json.loads(written))
 
 
 def failing(chat: PuzzelChat) -> datetime | float | str | None:

@@ -35,7 +35,7 @@ class StoreContract:
         import json
         import sqlite3
         import threading
-        from collections.abc import Iterator, Sequence
+        from collections.abc import Generator, Sequence
         from contextlib import contextmanager
         from pathlib import Path
         from typing import Any
@@ -46,7 +46,7 @@ class StoreContract:
         from puzzel_chat.testing import StoreContract
 
         SEEN = 16_384  # what was seen before that is forgotten
-        NEW = {"cursor": None, "conversations": {}, "unread": {}, "seen": {}, "rights": {}}
+        NEW: dict[str, Any] = {"cursor": None, "conversations": {}, "unread": {}, "seen": {}, "rights": {}}
 
         class DocumentStore:
             def __init__(self, file: Path) -> None:
@@ -55,7 +55,7 @@ class StoreContract:
                 self.database.execute("CREATE TABLE IF NOT EXISTS document (id TEXT PRIMARY KEY, body TEXT)")
 
             @contextmanager
-            def document(self, session_id: str) -> Iterator[dict[str, Any] | None]:
+            def document(self, session_id: str) -> Generator[dict[str, Any] | None]:
                 # Reads a session and writes down what is changed in it, as one step.
                 try:
                     with self.lock, self.database:
@@ -73,7 +73,10 @@ class StoreContract:
             def sessions(self, now: float, seconds: float) -> dict[str, bool]:
                 found = self.database.execute("SELECT id, body FROM document ORDER BY rowid").fetchall()
                 rights = {one: json.loads(body)["rights"].get("poll", (None, 0.0)) for one, body in found}
-                return {one: not lease_is_free(*right, "", now, seconds) for one, right in rights.items()}
+                return {
+                    one: not lease_is_free(holder, until, "", now, seconds)
+                    for one, (holder, until) in rights.items()
+                }
 
             def load(self, session_id: str) -> StoredSession | None:
                 with self.document(session_id) as found:
@@ -110,9 +113,10 @@ class StoreContract:
 
             def withdraw(self, session_id: str, conversation_id: str) -> None:
                 with self.document(session_id) as found:
-                    known = found and _conversations(found).get(conversation_id)
-                    if found and known and known.life is Life.ASKED:
-                        del found["conversations"][conversation_id]
+                    if found is not None:
+                        known = _conversations(found).get(conversation_id)
+                        if known is not None and known.life is Life.ASKED:
+                            del found["conversations"][conversation_id]
 
             def journal(self, session_id: str, owner: str, cursor: str | None, unread: Sequence[Unread]) -> bool:
                 with self.document(session_id) as found:
@@ -164,7 +168,7 @@ class StoreContract:
                 self.database.close()
 
         def _has(found: dict[str, Any], right: Right, owner: str) -> bool:
-            return found["rights"].get(right, (None, 0.0))[0] == owner
+            return bool(found["rights"].get(right, (None, 0.0))[0] == owner)
 
         def _conversations(found: dict[str, Any]) -> dict[str, StoredConversation]:
             return {one: StoredConversation.from_dict(kept) for one, kept in found["conversations"].items()}
