@@ -42,7 +42,7 @@ from puzzel_chat._models import (
     secret_or_none,
 )
 from puzzel_chat._retry import LEAVE_PAUSE, LEAVE_WITHIN, MAX_ATTEMPTS, RECONCILE_WITHIN, unknown_outcome
-from puzzel_chat._routing import AgentWait, check_hours, checked_timeout, must_leave, unknown_hours
+from puzzel_chat._routing import AgentWait, check_hours, checked_seconds, must_leave, unknown_hours
 from puzzel_chat._session import EventReader, Search, SessionState
 from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Call, Sleep, Steps, patiently
@@ -134,7 +134,7 @@ class Beginning:
         wait: float,
     ) -> Beginning:
         """Check the arguments; raises `InvalidArgument` for what no request can carry."""
-        wait = checked_timeout(wait, "wait")
+        wait = checked_seconds("wait", wait)
         chosen = str(uuid4()) if conversation_id is None else checked_id("conversation_id", conversation_id)
         order.request(chosen, queue_key, settings.max_message_bytes)
         if visual_queue_id is not None:
@@ -188,9 +188,9 @@ class ConversationState:
         """Ask once how the search goes."""
         return (yield from self._look(self.session.call))
 
-    def wait_for_agent(self, timeout: float, on_progress: Progress | None) -> Steps[Allocation]:
-        """Wait until an agent has the chat, for at most `timeout` seconds; whatever stops that leaves the queue."""
-        with self.search(timeout) as search:
+    def wait_for_agent(self, wait: float, on_progress: Progress | None) -> Steps[Allocation]:
+        """Wait until an agent has the chat, for at most `wait` seconds; whatever stops that leaves the queue."""
+        with self.search(wait) as search:
             try:
                 while True:
                     allocation = yield from search.next_change()
@@ -203,12 +203,12 @@ class ConversationState:
                 raise
 
     @contextmanager
-    def search(self, timeout: float) -> Iterator[AgentSearch]:
-        """Look for an agent for at most `timeout` seconds within this block."""
+    def search(self, wait: float) -> Iterator[AgentSearch]:
+        """Look for an agent for at most `wait` seconds within this block."""
         self.inbox.check_open()
-        wait = AgentWait(self.session.parts.clock.monotonic(), checked_timeout(timeout))
+        bounded = AgentWait(self.session.parts.clock.monotonic(), checked_seconds("wait", wait))
         with self._searching() as search:
-            yield AgentSearch(self, wait, search)
+            yield AgentSearch(self, bounded, search)
 
     @contextmanager
     def _searching(self) -> Iterator[Search]:
@@ -304,7 +304,7 @@ class ConversationState:
         return self._reader(Message, timeout)
 
     def _reader(self, kind: Any, timeout: float | None) -> EventReader[Any]:
-        timeout = None if timeout is None else checked_timeout(timeout)
+        timeout = None if timeout is None else checked_seconds("timeout", timeout)
         return EventReader(self.session, self.inbox, kind, timeout, self.allocation)
 
     # Talking.

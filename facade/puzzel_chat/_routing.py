@@ -5,7 +5,7 @@
        └─ DECLINED ┘                      the chat is offered to another agent
     REFUSED, CANCELLED, EXPIRED           an error
 
-The service sets no limit to the wait, so the caller's timeout does.
+The service sets no limit to the wait, so the caller does.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ def refusal(reason: str | None, sentence: str) -> PuzzelChatError:
     return RoutingRefused(f"{sentence}{told}. Offer the customer another way to reach you.", reason=reason)
 
 
-def checked_timeout(timeout: object, argument: str = "timeout") -> float:
-    """Return a timeout in seconds; raise `InvalidArgument` for a negative or endless one."""
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 <= timeout < float("inf"):
-        raise InvalidArgument(argument, f"must be a finite number of seconds, 0 or more, not {timeout!r}")
-    return float(timeout)
+def checked_seconds(argument: str, seconds: object) -> float:
+    """Return a time in seconds; raise `InvalidArgument` for a negative or endless one."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
+        raise InvalidArgument(argument, f"must be a finite number of seconds, 0 or more, not {seconds!r}")
+    return float(seconds)
 
 
 def must_leave(error: BaseException) -> bool:
@@ -87,11 +87,11 @@ class Seen:
 class AgentWait:
     """One wait for an agent: when to look next, what changed, and how it ends.
 
-    `timeout` limits the whole wait, in seconds; `began` is a monotonic time.
+    `wait` limits all of it, in seconds; `began` is a monotonic time.
     """
 
     began: float
-    timeout: float
+    wait: float
     last: Allocation | None = None
     failure: PuzzelChatError | None = None
     _undecodable: int = field(default=0, init=False)
@@ -100,10 +100,10 @@ class AgentWait:
 
     def delay(self, now: float, uniform: Uniform) -> float:
         """Return the seconds until the next look; raise `AgentWaitTimeout` when the time is up."""
-        left = self.began + self.timeout - now
+        left = self.began + self.wait - now
         pause = next(self._delays) * uniform(0.9, 1.1) if self._asked is None else self._asked
         self._asked = None
-        # A timeout of 0 still looks once.
+        # A wait of 0 still looks once.
         if left <= 0 and self.last is not None:
             raise self.over()
         return max(0.0, min(pause, left))
@@ -114,7 +114,7 @@ class AgentWait:
         position = f" at position {self.last.queue_position}" if self.last and self.last.queue_position else ""
         failing = f" The last status request failed: {self.failure}" if self.failure else ""
         return AgentWaitTimeout(
-            f"No agent within {self.timeout:g} seconds{where}{position}.{failing} The chat has left the queue;"
+            f"No agent within {self.wait:g} seconds{where}{position}.{failing} The chat has left the queue;"
             " wait longer, or offer the customer another way.",
             last=self.last,
         )
@@ -133,12 +133,12 @@ class AgentWait:
         return self.last is not None and self.last.stage is AllocationStage.ASSIGNED
 
     def failed(self, error: PuzzelChatError, now: float) -> None:
-        """Record a failed look; raise it if another look cannot help, or the timeout when the time is up."""
+        """Record a failed look; raise it if another look cannot help, or `AgentWaitTimeout` when the time is up."""
         self._undecodable += is_undecodable(error)
         if ends_a_loop(error, self._undecodable):
             raise error
         self.failure = error
-        if now >= self.began + self.timeout:
+        if now >= self.began + self.wait:
             raise self.over() from error
         self._asked = retry_after(error) or None
 

@@ -198,21 +198,21 @@ class Conversation:
         """Ask once how the search for an agent goes. Raises `NotFound` when nothing was routed."""
         return self._run(self._state.allocation())
 
-    def wait_for_agent(self, timeout: float = 120.0, on_progress: Progress | None = None) -> Allocation:
-        """Wait until an agent has the chat, for at most `timeout` seconds; `on_progress` is called at each change.
+    def wait_for_agent(self, wait: float = 120.0, on_progress: Progress | None = None) -> Allocation:
+        """Wait until an agent has the chat, for at most `wait` seconds; `on_progress` is called at each change.
 
         Raises `AgentWaitTimeout` after leaving the queue on the server, `QueueClosed`, `QueueFull`, `RoutingRefused`,
         or what makes asking useless. Interrupted in any way, it leaves the queue first.
         """
         Runner.check(on_progress)
-        return self._run(self._state.wait_for_agent(timeout, on_progress))
+        return self._run(self._state.wait_for_agent(wait, on_progress))
 
-    def allocation_updates(self, timeout: float = 120.0) -> Iterator[Allocation]:
+    def allocation_updates(self, wait: float = 120.0) -> Iterator[Allocation]:
         """Yield the allocation at each change, until an agent has the chat; as `wait_for_agent` otherwise.
 
         Leaving the loop early leaves the chat in the queue.
         """
-        with self._state.search(timeout) as search:
+        with self._state.search(wait) as search:
             try:
                 while not search.done:
                     yield self._run(search.next_change())
@@ -240,7 +240,8 @@ class Conversation:
 
         When no usable reply comes, the message is looked for in the polls that follow. Raises `DeliveryUnknown` when it
         is not found there, `ConversationClosed` when the chat is over (also when its last events are not read yet),
-        `InvalidArgument` for an empty text, `TransportError` when it was certainly not sent, or `ApiError`.
+        `InvalidArgument` for an empty text or one with control characters (tabs and line ends may be), `TransportError`
+        when it was certainly not sent, or `ApiError`.
         """
         text = checked_text(text)
         return self._run(self._state.send(text))

@@ -50,7 +50,7 @@ def talk(conversation: Conversation) -> None:
     """Hold a chat that never ends by itself, in a block."""
     with conversation:
         conversation.route("support")
-        conversation.wait_for_agent(timeout=20)
+        conversation.wait_for_agent(wait=20)
         for _ in conversation.events():
             conversation.send("Hello")
             conversation.typing()

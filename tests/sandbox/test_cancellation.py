@@ -102,7 +102,7 @@ async def nothing(scene: Scene) -> None:
 async def updates(scene: Scene) -> None:
     """Follow the allocation."""
     with pytest.raises(AgentWaitTimeout):
-        async for _ in scene.talk.allocation_updates(timeout=3):
+        async for _ in scene.talk.allocation_updates(wait=3):
             pass
 
 
@@ -135,7 +135,7 @@ def ada(scene: Scene) -> Visitor:
 async def given_up(scene: Scene) -> None:
     """Wait for an agent in vain."""
     with pytest.raises(AgentWaitTimeout):
-        await scene.talk.wait_for_agent(timeout=3)
+        await scene.talk.wait_for_agent(wait=3)
 
 
 SEARCHES: dict[str, tuple[Callable[[Scene], Awaitable[None]], Call]] = {
@@ -315,7 +315,7 @@ def test_what_ends_a_task_from_outside(puzzel_time: VirtualTime) -> None:
         raise LookupError("ours")
 
     async def wait(scene: Scene) -> None:
-        await scene.talk.wait_for_agent(timeout=1e9)
+        await scene.talk.wait_for_agent(wait=1e9)
 
     async def both(*calls: Coroutine[Any, Any, Any]) -> None:
         async with asyncio.TaskGroup() as group:

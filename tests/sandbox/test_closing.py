@@ -163,7 +163,7 @@ def test_leaving_that_failed_is_tried_again_later(connect: Connect, puzzel_time:
         conversation.route("support")
         sandbox.faults(Fault.status(403, "endConversation"))
         with pytest.raises(AgentWaitTimeout) as caught:
-            conversation.wait_for_agent(timeout=0.1)
+            conversation.wait_for_agent(wait=0.1)
         assert "".join(caught.value.__notes__).count("could not be ended") == 1
         assert sandbox.stats().requests["endConversation"] == 1, "one interruption tries once"
         assert not conversation.ended
@@ -180,7 +180,7 @@ def test_a_session_closed_later_leaves_what_was_not_left(connect: Connect, puzze
         conversation.route("support")
         sandbox.faults(Fault.status(403, "endConversation"))
         with pytest.raises(AgentWaitTimeout):
-            conversation.wait_for_agent(timeout=0.1)
+            conversation.wait_for_agent(wait=0.1)
         sandbox.faults()
         puzzel_time.advance(6)
         session.close()

@@ -211,7 +211,7 @@ def test_nothing_that_is_repeated_to_us_is_told(
             lambda: session.queue_info("27501"),
             lambda: session.time_info("hours"),
             lambda: conversation.route("support", customer=customer, **order, history=history),
-            lambda: conversation.wait_for_agent(timeout=20),
+            lambda: conversation.wait_for_agent(wait=20),
             lambda: conversation.send(MARKS["words"]),
             conversation.typing,
             *[session.poll] * 4,

@@ -317,7 +317,7 @@ def test_closing_ends_the_chats_when_asked(fast: bool) -> None:
             async with PollingLoop(fast=fast) as loop:
                 for conversation in opened:
                     loop.add(conversation, kept.coroutine)
-                await loop.aclose(end=True, within=30)
+                await loop.aclose(end=True, timeout=30)
             assert all(conversation.ended for conversation in opened)
 
     with Sandbox(pace=0.01) as sandbox:
@@ -533,7 +533,7 @@ def test_a_handler_that_takes_no_cancellation_holds_nobody_up(monkeypatch: pytes
             loop = PollingLoop(fast=False)
             loop.add(conversation, stubborn)
             await begun.wait()
-            await loop.aclose(within=0.1)
+            await loop.aclose(timeout=0.1)
             go_on.set()
             await until_async(lambda: len(asyncio.all_tasks()) == 1)
 

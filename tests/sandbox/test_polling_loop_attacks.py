@@ -191,7 +191,7 @@ def test_a_blocked_handler_keeps_no_other_chat_from_being_ended() -> None:
             for place, conversation in enumerate(opened):
                 loop.add(conversation, Kept().coroutine if place else blocking)
             await begun.wait()
-            await loop.aclose(end=True, within=2)
+            await loop.aclose(end=True, timeout=2)
             assert sandbox.stats().requests["endConversation"] == 4
 
     with Sandbox(pace=0.01) as sandbox:

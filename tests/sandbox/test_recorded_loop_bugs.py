@@ -72,7 +72,7 @@ def test_two_loops_of_retries_never_multiply(connect: Connect, puzzel_time: Virt
         # Full jitter at its middle: 1, 2, 4, 8, then 15 seconds between polls.
         assert sandbox.stats().requests["pollConversation"] <= 13
         with pytest.raises(AgentWaitTimeout):
-            conversation.wait_for_agent(timeout=60)
+            conversation.wait_for_agent(wait=60)
         assert sandbox.stats().requests["getRequestStatus"] <= 17
 
 

@@ -191,7 +191,7 @@ def test_no_agent_in_time_leaves_the_queue(connect: Connect) -> None:
             conversation = session.conversation()
             conversation.route("support")
             with pytest.raises(AgentWaitTimeout, match="No agent within 1 seconds") as caught:
-                conversation.wait_for_agent(timeout=1)
+                conversation.wait_for_agent(wait=1)
             assert isinstance(caught.value, TimeoutError)
             assert caught.value.last is not None
             assert caught.value.last.stage in (AllocationStage.QUEUED, AllocationStage.OFFERED)
@@ -232,7 +232,7 @@ def test_a_wait_through_a_failing_service_says_so(connect: Connect) -> None:
         conversation = session.conversation()
         conversation.route("support")
         with pytest.raises(AgentWaitTimeout, match=r"The last status request failed: getRequestStatus: status 500"):
-            conversation.wait_for_agent(timeout=0.2)
+            conversation.wait_for_agent(wait=0.2)
         with pytest.raises(InvalidArgument, match=r"^wait: "):
             connect(**settings(sandbox)).start("support", wait=-1)
 
@@ -354,7 +354,7 @@ def test_what_cannot_be_sent(connect: Connect, helpful: Sandbox) -> None:
             session.conversation("a/../b")
         conversation = session.conversation("mine")
         conversation.route("support")
-        conversation.wait_for_agent(timeout=20)
+        conversation.wait_for_agent(wait=20)
         with pytest.raises(InvalidArgument, match="text: is empty"):
             conversation.send("  \n")
         conversation.end()
@@ -470,7 +470,7 @@ def test_two_conversations_share_one_poller(connect: Connect, helpful: Sandbox) 
         both = [session.conversation(name) for name in ("first", "second")]
         for conversation in both:
             conversation.route("support")
-            conversation.wait_for_agent(timeout=20)
+            conversation.wait_for_agent(wait=20)
         for conversation in both:
             conversation.send("end chat")
         for conversation in both:
@@ -517,7 +517,7 @@ def test_poll_gives_what_is_new(connect: Connect, helpful: Sandbox) -> None:
     with connect(**settings(helpful)).connect() as session:
         conversation = session.conversation()
         conversation.route("support")
-        conversation.wait_for_agent(timeout=20)
+        conversation.wait_for_agent(wait=20)
         conversation.typing()
         conversation.send("end chat")
         seen: list[Any] = []

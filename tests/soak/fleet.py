@@ -194,7 +194,7 @@ async def _one_loop(plan: Plan, guests: set[Guest], until: float) -> Counter[str
                     guest.join(loop)
             await asyncio.gather(*(guest.look() for guest in guests))
             await asyncio.sleep(0.1)
-        await loop.aclose(within=CHANGE_WITHIN)
+        await loop.aclose(timeout=CHANGE_WITHIN)
     stats = loop.stats()
     return Counter(polls=stats.polls, handler_errors=stats.handler_errors, stopped=stats.stopped, loops=1)
 

@@ -188,7 +188,7 @@ def routing(session: Session) -> None:
     assert_type(conversation.route("q_support", customer=Customer(email="ada@chat.example")), Allocation)
     assert_type(conversation.allocation(), Allocation)
     assert_type(conversation.wait_for_agent(60, print), Allocation)
-    assert_type(conversation.allocation_updates(timeout=60), Iterator[Allocation])
+    assert_type(conversation.allocation_updates(wait=60), Iterator[Allocation])
     session.close()
 
 

@@ -6,23 +6,26 @@ import ast
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any, get_type_hints
 
 import attrs
 import pytest
 
 import puzzel_chat
+import puzzel_chat.sandbox
+import puzzel_chat.testing
 
 NAMES = """
 AfterError Agent AgentJoined AgentLeft AgentTyping AgentWaitTimeout Allocation AllocationChanged AllocationStage
 ApiError AsyncConversation AsyncPuzzelChat AsyncSession AuthenticationError Author ConfigurationError Conflict
 ConnectionDegraded ConnectionRecovered ContractError Conversation ConversationClosed ConversationEnded Customer
-CustomerFields DeliveryUnknown Difference Event EventTimeout FileMessage Handler InvalidArgument Life LoopStats
+CustomerFields DeliveryUnknown Difference Event EventTimeout FileMessage Handler History InvalidArgument Life LoopStats
 MemoryStore Message MessageEdited NotFound Observation OnFailure OnHandlerError OperationInfo Option OptionsMessage
 PermissionDenied PollingLoop Probe ProbeReport Progress PuzzelChat PuzzelChatError QueueClosed QueueFull QueueInfo
 RateLimited Raw ReplyTooLarge Right Role RoutingError RoutingRefused SQLiteStore Secret ServerError Session
 SessionError SessionExpired SessionInUse SessionInfo SessionNotFound Settings SettingsFields Store StoreError
-StoredConversation StoredSession TextMessage TimeInfo TokenSet TransportError UnknownMessage Unread Variable Visitor
+StoredConversation StoredSession TextMessage TimeInfo TokenSet TransportError Turn UnknownMessage Unread Variable Visitor
 __version__ event_from_dict is_message lease_is_free operations
 """
 ALIASES = {"Event", "Handler", "Message", "OnFailure", "OnHandlerError", "Progress", "Raw", "Right"}
@@ -48,10 +51,10 @@ def function(member: Any) -> Callable[..., Any] | None:
     return found if inspect.isfunction(found) else None
 
 
-def public_functions() -> Iterator[tuple[str, Callable[..., Any]]]:
+def public_functions(module: ModuleType = puzzel_chat) -> Iterator[tuple[str, Callable[..., Any]]]:
     """Every function and method that a caller can call by a public name."""
-    for name in puzzel_chat.__all__:
-        value = getattr(puzzel_chat, name)
+    for name in module.__all__:
+        value = getattr(module, name)
         if inspect.isfunction(value):
             yield name, value
         elif inspect.isclass(value):
@@ -112,6 +115,18 @@ def is_sentence(docstring: str | None) -> bool:
 def test_every_public_method_says_what_it_does() -> None:
     """Each has a docstring whose first line is a sentence; constructors are told by their class."""
     assert [name for name, found in FUNCTIONS.items() if "__" not in name and not is_sentence(found.__doc__)] == []
+
+
+def test_one_word_for_one_time() -> None:
+    """`wait` says how long to wait for an agent, `timeout` bounds anything else, and there is no third word."""
+    taking: dict[str, set[str]] = {"wait": set(), "timeout": set(), "within": set()}
+    for module in (puzzel_chat, puzzel_chat.sandbox, puzzel_chat.testing):
+        for name, found in public_functions(module):
+            for word in taking.keys() & inspect.signature(found).parameters:
+                taking[word].add(name.rpartition(".")[2])
+    assert taking["wait"] == {"start", "wait_for_agent", "allocation_updates"}
+    assert taking["timeout"].isdisjoint(taking["wait"])
+    assert taking["within"] == set()
 
 
 def test_no_signature_shows_another_librarys_type() -> None:

@@ -30,7 +30,7 @@ from puzzel_chat._errors import (
     TransportError,
 )
 from puzzel_chat._models import Agent, Allocation, AllocationStage
-from puzzel_chat._routing import AgentWait, checked_timeout, must_leave, refusal
+from puzzel_chat._routing import AgentWait, checked_seconds, must_leave, refusal
 
 WHEN = datetime(2026, 11, 23, tzinfo=UTC)
 QUEUED, OFFERED, ASSIGNED = AllocationStage.QUEUED, AllocationStage.OFFERED, AllocationStage.ASSIGNED
@@ -264,9 +264,9 @@ def test_the_queue_is_left_unless_there_is_nothing_to_leave(error: BaseException
 @pytest.mark.parametrize("timeout", [-1, float("inf"), float("nan"), None, "120", True])
 def test_only_a_wait_that_ends_is_accepted(timeout: object) -> None:
     """The service has no longest wait (related), so ours must have one; the error names the argument."""
-    with pytest.raises(InvalidArgument, match=r"^timeout: "):
-        checked_timeout(timeout)
-    assert checked_timeout(0) == 0.0
+    with pytest.raises(InvalidArgument, match=r"^wait: "):
+        checked_seconds("wait", timeout)
+    assert checked_seconds("wait", 0) == 0.0
 
 
 snapshots = st.builds(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -270,6 +271,35 @@ def test_an_empty_text_is_not_sent(bad: object) -> None:
     with pytest.raises(InvalidArgument, match=r"^text: "):
         checked_text(bad)
     assert checked_text(" x\n") == " x\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("\x00", "has U+0000 at index 0"),
+        ("My order\x1b[2J", "has U+001B at index 8"),
+        ("soft\x0bbreak", "has U+000B at index 4"),
+        ("page\x0cbreak", "has U+000C at index 4"),
+        ("\x7f", "has U+007F at index 0"),
+        ("next\x85line", "has U+0085 at index 4"),
+        ("half \ud83d", "has U+D83D at index 5"),
+        ("half \udca9", "has U+DCA9 at index 5"),
+    ],
+    ids=ascii,
+)
+def test_what_is_no_part_of_a_text_is_not_sent(text: str, told: str) -> None:
+    """Control characters and halves of characters are refused by number and place, without the words around them."""
+    with pytest.raises(InvalidArgument, match=f"^text: {re.escape(told)}") as error:
+        checked_text(text)
+    assert "order" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["a\tb", "a\nb", "a\r\nb", "👩\u200d💻 \U0001f1f3\U0001f1f4", "شكرا\u200f", "zero\u200cjoin", "\ue000"]
+)
+def test_every_text_that_people_write_is_sent(text: str) -> None:
+    """Tabs, all usual line ends, joined emoji, direction marks and letters of a font of one's own."""
+    assert checked_text(text) == text
 
 
 def test_a_customer_comes_from_one_or_from_a_mapping() -> None:

@@ -265,13 +265,13 @@ class PollingLoop:
             stopped=self._counters.stopped,
         )
 
-    async def aclose(self, *, end: bool = False, within: float = LEAVE_WITHIN) -> None:
-        """Stop within `within` seconds: polls in flight land, and handlers finish their present events.
+    async def aclose(self, *, end: bool = False, timeout: float = LEAVE_WITHIN) -> None:
+        """Stop within `timeout` seconds: polls in flight land, and handlers finish their present events.
 
         The chats go on, for `resume` or another loop, unless `end`: then each is ended at the service, as far as the
         time allows; the rest is tried again when its session closes. The sessions stay open.
         """
-        by = self._scheduler.clock.monotonic() + within
+        by = self._scheduler.clock.monotonic() + timeout
         self._closed = True
         self._scheduler.close()
         ended = [(polled, one) for polled in self._sessions.values() for one in polled.subscriptions.values()]
@@ -279,7 +279,7 @@ class PollingLoop:
             self._let_go(polled, one)
         try:
             # One handler that never finishes must not keep all the other chats from being ended.
-            await self._landed(within / 2 if end else within)
+            await self._landed(timeout / 2 if end else timeout)
             if end:
                 await asyncio.gather(*(polled.run(one.state.leave(by)) for polled, one in ended))
         finally:
@@ -347,10 +347,10 @@ class PollingLoop:
             polled.service.left(polled.state.pace.period)
             polled.state.keeper.turns = polled.state.host = None
 
-    async def _landed(self, within: float) -> None:
+    async def _landed(self, timeout: float) -> None:
         tasks = {*self._scheduler.tasks, *self._dispatcher.tasks} - {asyncio.current_task()}
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=within)
+            _, late = await asyncio.wait(tasks, timeout=timeout)
             if late:
                 log.warning("%d polls and handlers were still at work when the loop was closed", len(late))
 

@@ -6,6 +6,7 @@ The parts of a request come from a generated builder. Each part is sent, or refu
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, cast
 from urllib.parse import quote, urlencode
@@ -37,6 +38,8 @@ from puzzel_chat_api.provenance import Host
 from puzzel_chat_api.types import UNSET, Unset
 
 LONGEST_ID = 256
+_NO_TEXT = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Control characters, but for tabs and line ends; and halves of a character, which no UTF-8 can hold."""
 NOT_A_KEY = "A number is a visual queue id; it goes to visual_queue_id, for the opening hours."
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -177,11 +180,14 @@ def safe_id(value: str | None) -> str | None:
 
 
 def checked_text(text: object) -> Secret:
-    """Return a text to send, masked in a repr; raises `InvalidArgument` for an empty one."""
+    """Return a text to send, masked in a repr; raises `InvalidArgument` for one that nobody could read."""
     if not isinstance(text, str):
         raise InvalidArgument("text", f"must be a string, not {type(text).__name__}")
     if not text.strip():
         raise InvalidArgument("text", "is empty; there is nothing to send")
+    if odd := _NO_TEXT.search(text):
+        told = f"has U+{ord(odd[0]):04X} at index {odd.start()}, which is no part of a text; take such characters out"
+        raise InvalidArgument("text", told)
     return Secret(text)
 
 
