@@ -26,7 +26,7 @@ from puzzel_chat._fleet._hosts import Host
 from puzzel_chat._fleet._polled import Counters, Handler, LoopStats, PolledSession, Service, Subscription, Timetable
 from puzzel_chat._models import Life
 from puzzel_chat._retry import LEAVE_WITHIN
-from puzzel_chat._routing import checked_timeout
+from puzzel_chat._routing import checked_seconds
 from puzzel_chat._session import SessionState, log
 from puzzel_chat._wire.operations import POLL
 
@@ -226,7 +226,7 @@ class PollingLoop:
         polled = self._sessions.get(session)
         if polled is not None and conversation.id in polled.subscriptions:
             raise InvalidArgument("conversation", "is in the loop already; remove() it first")
-        wait = None if wait is None else checked_timeout(wait, "wait")
+        wait = None if wait is None else checked_seconds("wait", wait)
         after = self._dispatcher.still_at(state.inbox)
         subscription = Subscription(conversation, state, handler, wait, after=after)
         state.inbox.claim(subscription.reader)
