@@ -28,7 +28,7 @@ SessionError SessionExpired SessionInUse SessionInfo SessionNotFound Settings Se
 StoredConversation StoredSession TextMessage TimeInfo TokenSet TransportError Turn UnknownMessage Unread Variable
 Visitor __version__ event_from_dict is_message lease_is_free operations
 """
-ALIASES = {"Event", "Handler", "Message", "OnFailure", "OnHandlerError", "Progress", "Raw", "Right"}
+ALIASES = {"Event", "Handler", "History", "Message", "OnFailure", "OnHandlerError", "Progress", "Raw", "Right"}
 WITHOUT_DOCSTRING = {*ALIASES, "__version__"}
 WALKS = {"Probe"}  # something under way, no value
 PAIRS = [("PuzzelChat", "AsyncPuzzelChat"), ("Session", "AsyncSession"), ("Conversation", "AsyncConversation")]
@@ -124,7 +124,7 @@ def test_one_word_for_one_time() -> None:
         for name, found in public_functions(module):
             for word in taking.keys() & inspect.signature(found).parameters:
                 taking[word].add(name.rpartition(".")[2])
-    assert taking["wait"] == {"start", "wait_for_agent", "allocation_updates"}
+    assert taking["wait"] == {"start", "wait_for_agent", "allocation_updates", "add"}
     assert taking["timeout"].isdisjoint(taking["wait"])
     assert taking["within"] == set()
 
@@ -206,7 +206,7 @@ def test_what_waits_is_awaited(blocking: str, awaited: str) -> None:
         "conversations",
         "sessions",
     }
-    plain |= {"transcript", "proxies", "visitor_id", "__init__"}
+    plain |= {"transcript", "history_left_out", "proxies", "visitor_id", "__init__"}
     for member in members(getattr(puzzel_chat, blocking)).values():
         assert not inspect.iscoroutinefunction(function(member))
     for name, member in members(getattr(puzzel_chat, awaited)).items():
