@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     from puzzel_chat._async import AsyncConversation, AsyncPuzzelChat, AsyncSession
     from puzzel_chat._conversation import Progress
     from puzzel_chat._fleet import AfterError, Handler, LoopStats, OnFailure, OnHandlerError, PollingLoop
-    from puzzel_chat._history import History, Turn
+    from puzzel_chat._history import History, Turn, TurnFields
     from puzzel_chat._lease import lease_is_free
     from puzzel_chat._probe import Difference, Observation, Probe, ProbeReport
     from puzzel_chat._sqlite import SQLiteStore
@@ -170,6 +170,7 @@ __all__ = [
     "TokenSet",
     "TransportError",
     "Turn",
+    "TurnFields",
     "UnknownMessage",
     "Unread",
     "Variable",
@@ -186,7 +187,7 @@ _LATER = {
     "_async": ("AsyncConversation", "AsyncPuzzelChat", "AsyncSession"),
     "_conversation": ("Progress",),
     "_fleet": ("AfterError", "Handler", "LoopStats", "OnFailure", "OnHandlerError", "PollingLoop"),
-    "_history": ("History", "Turn"),
+    "_history": ("History", "Turn", "TurnFields"),
     "_lease": ("lease_is_free",),
     "_probe": ("Difference", "Observation", "Probe", "ProbeReport"),
     "_sqlite": ("SQLiteStore",),

@@ -15,6 +15,7 @@ from attrs import field, fields_dict, frozen
 
 from puzzel_chat._errors import InvalidArgument
 from puzzel_chat._html import printable
+from puzzel_chat._json import JsonValue
 from puzzel_chat._models import Role
 
 RoleName: TypeAlias = Literal["customer", "bot", "agent", "system"]
@@ -33,7 +34,7 @@ def _role(given: Role | RoleName) -> Role:
 
 
 @frozen
-class Turn:
+class Turn(JsonValue):
     """One thing that was said before a person was asked for: a part of the `history` of `start()` and `route()`.
 
     `role` is who said it ("customer", "bot", "agent" or "system"), `name` the name that goes with it. `at` is when,
@@ -59,11 +60,11 @@ class Turn:
 
 
 class TurnFields(TypedDict):
-    """A turn as a mapping, such as one of a JSON file's."""
+    """A `Turn` as a dict; `at` may be in ISO 8601, as `Turn.to_dict()` writes it."""
 
     role: Role | RoleName
     text: str
-    at: NotRequired[datetime | None]
+    at: NotRequired[datetime | str | None]
     name: NotRequired[str | None]
 
 
@@ -92,7 +93,7 @@ def _turn(number: int, given: Any) -> Turn:
     if lacking := [name for name in ("role", "text") if name not in given]:
         raise InvalidArgument("history", f"turn {number} lacks {lacking[0]}")
     try:
-        return Turn(**given)
+        return Turn.from_dict(given) if isinstance(given.get("at"), str) else Turn(**given)
     except InvalidArgument as error:
         raise InvalidArgument("history", f"turn {number}: {error}") from None
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 import signal
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
-from puzzel_chat import PuzzelChat, TextMessage
+from puzzel_chat import PuzzelChat, TextMessage, Turn, Variable
 from puzzel_chat.cli._output import CliError
-from puzzel_chat.cli._sandbox import PLAIN, TIMED, parse_fault
-from puzzel_chat.sandbox import NOTICE, Fault, Sandbox
+from puzzel_chat.cli._sandbox import PLAIN, TIMED, order_lines, parse_fault
+from puzzel_chat.sandbox import NOTICE, Fault, Order, Sandbox
 from puzzel_chat.sandbox._faults import Kind
 
 from .conftest import Run, Start
@@ -81,6 +81,88 @@ def test_a_person_plays_the_agent(on_terminal: Start, cli: Run) -> None:
     program.write("\x03")
     program.expect("Stopped.")
     assert program.wait() == 0
+
+
+HISTORY = [
+    Turn("customer", "Where is my order? It has not come, and I wait since Monday", name="Ada"),
+    Turn("bot", "Hm"),
+]
+
+
+def ask(chat: PuzzelChat) -> None:
+    """Ask for an agent with all that can go along, and leave."""
+    chat.start(
+        "support",
+        customer={"name": "Ada", "email": "ada@chat.example"},
+        subject="Late",
+        variables=[Variable("order", "7"), Variable("pin", "4711", secret=True)],
+        history=HISTORY,
+        wait=0,
+    ).end()
+
+
+WIDE = """\
+          queue: support
+          customer name: Ada
+          customer email: ada@chat.example
+          subject: Late
+          variable order: 7
+          variable pin: (secret)
+          said before:
+            Ada (customer): Where is my order? It has not come, and I wait since
+            Monday
+            bot: Hm
+"""
+NARROW = """\
+          said before:
+            Ada (customer): Where is my
+            order? It has not come, and
+            I wait since Monday
+            bot: Hm
+"""
+
+
+@pytest.mark.parametrize(("columns", "shown"), [(80, WIDE), (40, NARROW)])
+def test_who_plays_the_agent_sees_what_came_with_the_chat(on_terminal: Start, columns: int, shown: str) -> None:
+    """Queue, customer, subject, variables and history, below the chat's line; what is to be hidden is."""
+    program = on_terminal("sandbox", "--person", "--pace", "0", columns=columns)
+    with client(program.expect("/help").replace("\n", "")) as chat:
+        ask(chat)
+    program.expect("chat 1   routed")
+    told = program.expect("is offered to you")
+    assert shown in "".join(f"{line.rstrip()}\n" for line in told.splitlines())
+
+
+def test_programs_get_what_came_with_a_chat(on_pipe: Start) -> None:
+    """The record of a routed chat has it; a value that is to be hidden is null."""
+    program = on_pipe("sandbox", "--json", "--pace", "0")
+    env = json.loads(program.expect("\n"))["environment"]
+    at = {
+        name.removeprefix("PUZZEL_CHAT_").lower(): env[name] for name in env if not name.endswith(("_KEY", "QUEUE_ID"))
+    }
+    with PuzzelChat(**at) as chat:
+        ask(chat)
+    record: dict[str, Any] = {}
+    while record.get("event") != "routed":
+        record = json.loads(program.expect("\n"))
+    assert record["order"] == {
+        "queue_key": "support",
+        "customer": {"name": "Ada", "email": "ada@chat.example"},
+        "subject": "Late",
+        "variables": [{"name": "order", "value": "7"}, {"name": "pin", "value": None, "secret": True}],
+        "history": "\n".join(map(str, HISTORY)),
+    }
+
+
+def test_what_comes_with_a_chat_steers_no_terminal() -> None:
+    """Whoever writes escapes, line ends or labels into it stays on the line of what it is."""
+    evil = "\x1b[2J\r\n  subject: paid\u202e"
+    variables = ({"name": f"a{evil}", "value": evil},)
+    order = Order(f"q{evil}", {"name": evil}, variables, evil, f"bot: Hi\n{evil}")
+    lines = [line for _, line in order_lines(order)]
+    assert all(line.isprintable() for line in lines)
+    begin = [line.partition(":")[0].split()[0] for line in lines]
+    assert begin == ["queue", "customer", "subject", "variable", "said", "bot", "[2J", "subject"]
 
 
 def test_a_port_that_is_taken_is_told(cli: Run, centre: Sandbox) -> None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from blocking import settings
-from puzzel_chat import InvalidArgument, Turn
-from puzzel_chat.sandbox import Happening, Role, Sandbox
+from puzzel_chat import AsyncPuzzelChat, InvalidArgument, Turn
+from puzzel_chat.sandbox import Role, Sandbox
+from waiting import PATIENCE, until_async
 
 Connect = Callable[..., Any]
 AT = datetime(2026, 11, 30, 13, 5, tzinfo=UTC)
@@ -63,7 +65,7 @@ def test_a_conversation_of_a_session_is_handed_over_too(connect: Connect, centre
 def test_a_long_history_is_cut_and_everybody_is_told(
     connect: Connect, centre: Sandbox, caplog: pytest.LogCaptureFixture, most: int
 ) -> None:
-    """The agent reads how many turns are missing; the caller finds it on the conversation and, without words, in a log."""
+    """The agent reads how many turns are missing; the caller finds it on the conversation, and in a log."""
     turns = [Turn("customer", f"word {number} {'ø' * 40}", AT) for number in range(300)]
     chat = connect(**settings(centre), max_message_bytes=most)
     with chat.start("support", variables={"order": "7"}, history=turns, wait=0) as conversation:
@@ -91,31 +93,22 @@ def test_a_wrong_turn_is_told_before_anything_is_sent(connect: Connect, centre: 
     assert centre.stats().total_requests == 0
 
 
-def run_recipe(sandbox: Sandbox, recipe: Path) -> list[str]:
-    """Run the program as a user does, and give what it prints, without the times."""
-    env = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("PUZZEL_CHAT_")},
-        "PUZZEL_CHAT_BASE_URL": sandbox.base_url,
-        "PUZZEL_CHAT_IDENTITY_URL": sandbox.identity_url,
-        "PUZZEL_CHAT_SOLUTION_ID": sandbox.solution_id,
-        "PUZZEL_CHAT_POLL_INTERVAL": "0.05",
-    }
-    ran = subprocess.run([sys.executable, recipe], env=env, capture_output=True, text=True, timeout=60)
-    assert (ran.returncode, ran.stderr) == (0, "")
-    return [line.partition(" UTC, ")[2] for line in ran.stdout.splitlines()]
-
-
 def test_a_bot_is_silent_while_a_person_has_the_chat_and_gets_it_back() -> None:
     """The recipe as it stands, against the agents of `make sandbox`: it ends by itself."""
     with Sandbox(script="helpful", pace=0.02) as sandbox:
-        said = run_recipe(sandbox, RECIPE)
+        env = {**os.environ, "PUZZEL_CHAT_POLL_INTERVAL": "0.05"}
+        env |= {f"PUZZEL_CHAT_{name.upper()}": str(value) for name, value in sandbox.settings.items()}
+        ran = subprocess.run([sys.executable, RECIPE], env=env, capture_output=True, text=True, timeout=PATIENCE)
         (conversation_id,) = sandbox.ledger()
         order = sandbox.agent(conversation_id).order
         heard = [entry.content for entry in sandbox.ledger()[conversation_id] if entry.role is Role.CUSTOMER]
+    assert (ran.stderr, ran.returncode) == ("", 0)
+    said = [line.partition(" UTC, ")[2] for line in ran.stdout.splitlines()]
     assert said == [
         "customer: Where is order 7?",
         "bot: I am a bot, and I read: Where is order 7?",
         "customer: A person, please",
+        "bot: I am looking for a person.",
         "Kari (agent): Hello, this is Kari. How can I help?",
         "customer: end chat",
         "Kari (agent): Thank you, goodbye.",
@@ -123,36 +116,76 @@ def test_a_bot_is_silent_while_a_person_has_the_chat_and_gets_it_back() -> None:
         "customer: Thanks",
         "bot: I am a bot, and I read: Thanks",
     ]
-    assert [line.partition(" UTC, ")[2] for line in str(order.history).split("\n")] == said[:3]
+    assert [line.partition(" UTC, ")[2] for line in str(order.history).split("\n")] == said[:4]
     assert heard == ["end chat"]
 
 
-def test_a_bot_has_the_chat_between_two_agents(tmp_path: Path) -> None:
+def loaded() -> Any:
+    """The recipe as a module, which does not run by itself."""
+    spec = spec_from_file_location("handing_over", RECIPE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_bot_has_the_chat_between_two_agents(centre: Sandbox) -> None:
     """An agent who leaves gives the chat back to the bot until the next one comes, in the same conversation."""
-    script = '[(None, "A person, please"), (Role.AGENT, "Hm"), (Role.BOT, "Who?"), (Role.AGENT, "Bye")]'
-    lines = RECIPE.read_text(encoding="utf-8").splitlines()
-    recipe = tmp_path / RECIPE.name
-    recipe.write_text("\n".join(f"SCRIPT = {script}" if line.startswith("SCRIPT") else line for line in lines))
-    done = threading.Event()
+    recipe = loaded()
 
-    def play(happening: Happening) -> None:
-        agent = sandbox.agent(str(happening.conversation_id))
-        if happening.kind == "offered":
+    async def talk() -> list[str]:
+        async with AsyncPuzzelChat(**settings(centre)) as chat, asyncio.TaskGroup() as tasks:
+            desk = recipe.Desk(chat, tasks)
+            await desk.hear("A person, please")
+            await desk.hear("Any person")  # asks for nobody else
+            await until_async(lambda: centre.stats().offered == 1)
+            (conversation_id,) = centre.ledger()
+            agent = centre.agent(conversation_id)
             agent.accept()
-        elif happening.kind == "joined":
-            agent.say("Hello")
-        elif happening.role is Role.CUSTOMER and happening.text == "Hm":
+            await until_async(lambda: desk.person is not None)
+            await desk.hear("To Kari")
             agent.leave()
-        elif happening.role is Role.CUSTOMER and happening.text == "Bye":
+            await until_async(lambda: desk.person is None)
+            await desk.hear("To the bot")
+            agent.accept()
+            await until_async(lambda: desk.person is not None)
             agent.end()
-            done.set()
+            await desk.hear("Too late")
+            await until_async(desk.task.done)
+            return [str(turn).partition(" UTC, ")[2] for turn in desk.turns]
 
-    with Sandbox(script="manual", pace=0.02, on_event=play) as sandbox:
-        said = run_recipe(sandbox, recipe)
-    assert done.is_set()
-    print(said)
+    said = asyncio.run(talk())
+    assert said[:7] == [
+        "customer: A person, please",
+        "bot: I am looking for a person.",
+        "customer: Any person",
+        "bot: I am looking for a person.",
+        "customer: To Kari",
+        "customer: To the bot",
+        "bot: I am a bot, and I read: To the bot",
+    ]
+    assert sorted(said[7:]) == ["bot: I am a bot, and I read: Too late", "bot: It is me again.", "customer: Too late"]
+    (entries,) = centre.ledger().values()
+    assert [entry.content for entry in entries if entry.role is Role.CUSTOMER] == ["To Kari"]
+    assert centre.stats().routed == 1
+
+
+def test_a_bot_goes_on_when_nobody_can_come(centre: Sandbox) -> None:
+    """A closed queue gives the chat back at once."""
+    centre.set_open("support", False)
+
+    async def talk() -> list[str]:
+        async with AsyncPuzzelChat(**settings(centre)) as chat, asyncio.TaskGroup() as tasks:
+            desk = loaded().Desk(chat, tasks)
+            await desk.hear("A person, please")
+            await desk.task
+            await desk.hear("Hm")
+            return [turn.text for turn in desk.turns]
+
+    assert asyncio.run(talk())[2:] == ["It is me again.", "Hm", "I am a bot, and I read: Hm"]
 
 
 def test_the_recipe_is_short() -> None:
     """Under sixty lines, so that it can be read at once."""
-    assert len(RECIPE.read_text(encoding="utf-8").splitlines()) < 70
+    assert len(RECIPE.read_text(encoding="utf-8").splitlines()) < 60

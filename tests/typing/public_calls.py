@@ -68,6 +68,7 @@ from puzzel_chat import (
     TimeInfo,
     TokenSet,
     TransportError,
+    Turn,
     UnknownMessage,
     Variable,
     Visitor,
@@ -144,6 +145,7 @@ def talking(chat: PuzzelChat) -> None:
         customer={"name": "Ada"},
         variables={"order": "17"},
         subject="Late",
+        history=[Turn("customer", "Hi", datetime.now()), {"role": "bot", "text": "Hello"}],
         wait=120,
         on_progress=told,
         conversation_id="c",
@@ -164,6 +166,7 @@ def talking(chat: PuzzelChat) -> None:
         entered.typing(False)
         assert_type(entered.transcript(), tuple[Message, ...])
         assert_type(entered.ended, bool)
+        assert_type(entered.history_left_out, int)
         assert_type(entered.id, str)
         assert_type(entered.session, Session)
     conversation.end()

@@ -57,6 +57,14 @@ def test_turns_come_from_turns_or_from_mappings() -> None:
     assert as_turns(turn for turn in [Turn("bot", "Hi")]) == (Turn("bot", "Hi"),)
 
 
+def test_a_stored_history_is_handed_over_as_it_is() -> None:
+    """What `to_dict` wrote into a JSON file goes into `history` again, times too."""
+    turns = (Turn("customer", "Hi", AT, "Ada"), Turn("bot", "Hello"))
+    stored: Any = json.loads(json.dumps([turn.to_dict() for turn in turns]))
+    assert as_turns(stored) == turns
+    assert tuple(map(Turn.from_dict, stored)) == turns
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
@@ -72,7 +80,8 @@ def test_turns_come_from_turns_or_from_mappings() -> None:
         ([{"role": Role.UNKNOWN, "text": "Hi"}], "turn 1: role: must be customer, bot, agent or system, not "),
         ([{"role": ["bot"], "text": "Hi"}], "turn 1: role: must be customer, bot, agent or system, not "),
         ([{"role": "bot", "text": None}], "turn 1: text: must be a string, not NoneType"),
-        ([{"role": "bot", "text": "Hi", "at": "2026-11-30"}], "turn 1: at: must be a datetime, not str"),
+        ([{"role": "bot", "text": "Hi", "at": "yesterday"}], "turn 1: at: must be a time in ISO 8601"),
+        ([{"role": "bot", "text": "Hi", "at": 7}], "turn 1: at: must be a datetime, not int"),
         ([{"role": "bot", "text": "Hi", "name": 7}], "turn 1: name: must be a string, not int"),
     ],
 )

@@ -25,8 +25,8 @@ MemoryStore Message MessageEdited NotFound Observation OnFailure OnHandlerError 
 PermissionDenied PollingLoop Probe ProbeReport Progress PuzzelChat PuzzelChatError QueueClosed QueueFull QueueInfo
 RateLimited Raw ReplyTooLarge Right Role RoutingError RoutingRefused SQLiteStore Secret ServerError Session
 SessionError SessionExpired SessionInUse SessionInfo SessionNotFound Settings SettingsFields Store StoreError
-StoredConversation StoredSession TextMessage TimeInfo TokenSet TransportError Turn UnknownMessage Unread Variable
-Visitor __version__ event_from_dict is_message lease_is_free operations
+StoredConversation StoredSession TextMessage TimeInfo TokenSet TransportError Turn TurnFields UnknownMessage Unread
+Variable Visitor __version__ event_from_dict is_message lease_is_free operations
 """
 ALIASES = {"Event", "Handler", "History", "Message", "OnFailure", "OnHandlerError", "Progress", "Raw", "Right"}
 WITHOUT_DOCSTRING = {*ALIASES, "__version__"}
@@ -202,6 +202,7 @@ def test_what_waits_is_awaited(blocking: str, awaited: str) -> None:
         "id",
         "session",
         "ended",
+        "history_left_out",
         "conversation",
         "conversations",
         "sessions",

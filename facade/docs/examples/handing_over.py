@@ -4,18 +4,7 @@ import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from puzzel_chat import (
-    AgentJoined,
-    AgentLeft,
-    AsyncConversation,
-    AsyncPuzzelChat,
-    ConversationClosed,
-    ConversationEnded,
-    Role,
-    RoutingError,
-    TextMessage,
-    Turn,
-)
+from puzzel_chat import AsyncConversation, AsyncPuzzelChat, ConversationClosed, Role, RoutingError, Turn
 
 SCRIPT = [(None, "Where is order 7?"), (Role.BOT, "A person, please"), (Role.AGENT, "end chat"), (Role.BOT, "Thanks")]
 
@@ -40,25 +29,21 @@ class Desk:
             with suppress(ConversationClosed):  # it has just ended: the bot answers
                 await self.person.send(text)
                 return
-        if (reply := answer(text)) is not None:
-            self.say(Role.BOT, reply)
-        elif self.task is None or self.task.done():
+        self.say(Role.BOT, (reply := answer(text)) or "I am looking for a person.")
+        if reply is None and (self.task is None or self.task.done()):
             self.task = self.tasks.create_task(self.hand_over())
 
     async def hand_over(self) -> None:
-        try:
+        with suppress(RoutingError):  # nobody can come
             async with await self.chat.start("support", history=self.turns, wait=60) as conversation:
                 self.person = conversation
                 async for event in conversation.events():
-                    if isinstance(event, TextMessage) and event.author.is_agent:
+                    if event.type == "text_message" and event.author.is_agent:
                         self.say(Role.AGENT, event.text, event.author.name)
-                    elif isinstance(event, AgentJoined):
-                        self.person = conversation
-                    elif isinstance(event, AgentLeft | ConversationEnded):  # after one left, another may come
-                        self.person = None
-                        self.say(Role.BOT, "It is me again.")
-        except RoutingError:
-            self.say(Role.BOT, "Nobody can come now.")
+                    elif event.type in ("agent_joined", "agent_left"):  # after one left, another may come
+                        self.person = conversation if event.type == "agent_joined" else None
+        self.person = None
+        self.say(Role.BOT, "It is me again.")
 
 
 async def main() -> None:
@@ -70,4 +55,5 @@ async def main() -> None:
             await desk.hear(line)
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())
