@@ -35,7 +35,7 @@ class Desk:
 
     async def hand_over(self) -> None:
         with suppress(RoutingError):  # nobody can come
-            async with await self.chat.start("support", history=self.turns, wait=60) as conversation:
+            async with self.chat.start("support", history=self.turns, wait=60) as conversation:
                 self.person = conversation
                 async for event in conversation.events():
                     if event.type == "text_message" and event.author.is_agent:
