@@ -71,6 +71,7 @@ from puzzel_chat._models import (
     is_message,
 )
 from puzzel_chat._settings import Settings, SettingsFields
+from puzzel_chat._version import __version__
 
 if TYPE_CHECKING:
     from puzzel_chat._async import AsyncConversation, AsyncPuzzelChat, AsyncSession
@@ -84,8 +85,6 @@ if TYPE_CHECKING:
     from puzzel_chat._sync import Conversation, PuzzelChat, Session
     from puzzel_chat._tokens import TokenSet
     from puzzel_chat._wire.operations import OperationInfo, operations
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AfterError",

@@ -225,6 +225,7 @@ class AsyncConversation:
         variables: Iterable[Variable] | Mapping[str, str] | None = None,
         subject: str | None = None,
         history: History | None = None,
+        timeout: float | None = None,
     ) -> Allocation:
         """Ask the contact centre to find an agent in that queue. May be repeated safely: the conversation's id is ours.
 
@@ -236,14 +237,18 @@ class AsyncConversation:
 
         Raises `QueueClosed`, `QueueFull`, `RoutingRefused`, `NotFound` for an unknown queue, `ConversationClosed`,
         `TransportError` when it could not even be found out whether the request arrived, `StoreError` before that.
-        Interrupted or cancelled, it leaves the queue first, within five seconds.
+        Interrupted or cancelled, it leaves the queue first, within five seconds. `timeout` as in `send`; when it has
+        passed, the chat may be in the queue.
         """
         order = customer, variables, subject, history = masked(customer, variables, subject, history)
-        return await self._run(self._state.route(queue_key, order))
+        return await self._run(self._state.route(queue_key, order, timeout))
 
-    async def allocation(self) -> Allocation:
-        """Ask once how the search for an agent goes. Raises `NotFound` when nothing was routed."""
-        return await self._run(self._state.allocation())
+    async def allocation(self, *, timeout: float | None = None) -> Allocation:
+        """Ask once how the search for an agent goes; `timeout` as in `send`.
+
+        Raises `NotFound` when nothing was routed.
+        """
+        return await self._run(self._state.allocation(timeout))
 
     async def wait_for_agent(self, wait: float = 120.0, on_progress: Progress | None = None) -> Allocation:
         """Wait until an agent has the chat, for at most `wait` seconds; `on_progress` is called at each change.
@@ -282,24 +287,31 @@ class AsyncConversation:
         """Yield the messages of all sides, own ones included, until the chat ends. As `events()` otherwise."""
         return AsyncEvents(self, self._runner, self._state.messages(timeout))
 
-    async def send(self, text: str) -> TextMessage:
+    async def send(self, text: str, *, timeout: float | None = None) -> TextMessage:
         """Send a line of plain text, at most once.
 
-        When no usable reply comes, the message is looked for in the polls that follow. Raises `DeliveryUnknown` when it
-        is not found there, `ConversationClosed` when the chat is over (also when its last events are not read yet),
+        When no usable reply comes, the message is looked for in the polls that follow. `timeout` bounds all of that in
+        seconds; unless given, each request has the time of the settings. Raises `DeliveryUnknown` when it is not found
+        there, `ConversationClosed` when the chat is over (also when its last events are not read yet),
         `InvalidArgument` for an empty text or one with control characters (tabs and line ends may be), `TransportError`
         when it was certainly not sent, or `ApiError`.
         """
         text = checked_text(text)
-        return await self._run(self._state.send(text))
+        return await self._run(self._state.send(text, timeout))
 
-    async def typing(self, is_typing: bool = True) -> None:
-        """Tell the agent that the customer began or stopped typing. Raises `ConversationClosed`."""
-        await self._run(self._state.typing(is_typing))
+    async def typing(self, is_typing: bool = True, *, timeout: float | None = None) -> None:
+        """Tell the agent that the customer began or stopped typing; `timeout` as in `send`.
 
-    async def end(self) -> None:
-        """End the chat, or leave the queue; nothing is sent when it is over already, or was never routed."""
-        await self._run(self._state.end())
+        Raises `ConversationClosed`.
+        """
+        await self._run(self._state.typing(is_typing, timeout))
+
+    async def end(self, *, timeout: float | None = None) -> None:
+        """End the chat, or leave the queue; nothing is sent when it is over already, or was never routed.
+
+        `timeout` as in `send`; when it has passed, the chat may go on, and it may be called again.
+        """
+        await self._run(self._state.end(timeout))
 
     def transcript(self) -> tuple[Message, ...]:
         """Return the messages seen by this process, edits applied, in the order of the service's times."""
@@ -347,15 +359,22 @@ class AsyncSession:
         """
         return tuple(self.conversation(conversation_id) for conversation_id in self._state.conversations)
 
-    async def queue_info(self, visual_queue_id: str | int) -> QueueInfo:
-        """Ask for a queue's opening hours and load, by its visual queue id. Raises `NotFound` for an unknown queue."""
-        return replies.queue_info(
-            await self._run(self._state.call(QUEUE, queue_request(visual_queue_id))), replies.now()
-        )
+    async def queue_info(self, visual_queue_id: str | int, *, timeout: float | None = None) -> QueueInfo:
+        """Ask for a queue's opening hours and load, by its visual queue id. Raises `NotFound` for an unknown queue.
 
-    async def time_info(self, time_id: str) -> TimeInfo:
-        """Ask which exit of a time module (opening hours) is in force. Raises `NotFound` for an unknown one."""
-        return replies.time_info(await self._run(self._state.call(TIME, time_request(time_id))), replies.now())
+        `timeout` bounds the call in seconds, further attempts included; unless given, each request has the time of the
+        settings.
+        """
+        asked = self._state.call(QUEUE, queue_request(visual_queue_id), timeout=timeout)
+        return replies.queue_info(await self._run(asked), replies.now())
+
+    async def time_info(self, time_id: str, *, timeout: float | None = None) -> TimeInfo:
+        """Ask which exit of a time module (opening hours) is in force. Raises `NotFound` for an unknown one.
+
+        `timeout` as in `queue_info`.
+        """
+        asked = self._state.call(TIME, time_request(time_id), timeout=timeout)
+        return replies.time_info(await self._run(asked), replies.now())
 
     def conversation(self, conversation_id: str | None = None) -> AsyncConversation:
         """Return a conversation of this session; without an id, a new one of a random id. Nothing is sent yet."""
@@ -394,6 +413,12 @@ class AsyncPuzzelChat(Application[AsyncTransport, Runner]):
 
     `store` keeps sessions (a `MemoryStore` unless given); the other arguments are the settings of `Settings`, times in
     seconds. Raises `ConfigurationError` naming the setting that is missing or wrong. Nothing is sent yet.
+
+    `http_client`, an `httpx.AsyncClient` of your own, sends in place of ours and is never closed here. Its connections,
+    proxy, TLS, limits and event hooks apply; its base address, headers, cookies, authentication, timeout and redirects
+    do not, though its jar takes cookies in. Our bounds hold. What threads, event loops and forks may do with it is as
+    httpx says, and an interrupt may spoil a connection. A `PollingLoop` polls over it too. At the program's exit only a
+    blocking one is used.
     """
 
     @opening
@@ -479,12 +504,12 @@ class AsyncPuzzelChat(Application[AsyncTransport, Runner]):
         await self.aclose()
 
     @classmethod
-    def _new_parts(cls, settings: Settings, store: Store, clock: Clock) -> Parts:
-        return Parts(settings, store, clock, asyncio.Event, asyncio.current_task)
+    def _new_parts(cls, settings: Settings, store: Store, clock: Clock, http_client: object) -> Parts:
+        return Parts(settings, store, clock, asyncio.Event, asyncio.current_task, http_client)
 
     @classmethod
-    def _new_transport(cls, settings: Settings) -> AsyncTransport:
-        return AsyncTransport(settings)
+    def _new_transport(cls, settings: Settings, http_client: object) -> AsyncTransport:
+        return AsyncTransport(settings, http_client)
 
     def _runner(self) -> Runner:
         return Runner(self._transport, self._parts.clock)

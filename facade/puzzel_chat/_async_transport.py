@@ -4,7 +4,8 @@
     settling()   it takes a connection or gives one back, waits for nobody, and must not be cancelled
 
 The HTTP library survives a cancellation only while it waits for the network. Cancelled while it finds a connection for
-a request or gives one back, it keeps one that nobody can use (encode/httpcore#1093).
+a request or gives one back, it keeps one that nobody can use (encode/httpcore#1093). A client of the application's own
+need not tell what it does: a request of it that settles for longer than a moment is cancelled all the same.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import os
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import aclosing
+from ssl import SSLContext
 from typing import Any
 
 import httpx
@@ -25,18 +27,25 @@ from puzzel_chat._failures import closed_meanwhile, overdue
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._settings import Address, HostName, Settings
 from puzzel_chat._transport import (
+    GIVEN_CLOSED,
     LIBRARY,
     MAX_CONNECTIONS,
-    Body,
+    body_of,
     built,
+    common_headers,
+    given_client,
     limits,
     new_client,
     our_request,
     outcome,
+    own_tls,
     reachable,
     reply_of,
     timeouts,
 )
+
+SETTLED = 0.1
+"""Seconds after which a request of the application's own client counts as settled."""
 
 
 @define(eq=False)
@@ -84,10 +93,14 @@ class Flight:
 
 
 class Flights:
-    """The connections of one event loop and the requests on them, at most `MAX_CONNECTIONS` at once."""
+    """The connections of one event loop and the requests on them, at most `MAX_CONNECTIONS` at once.
 
-    def __init__(self, ways: Collection[Way]) -> None:
-        self.client = new_client(httpx.AsyncClient, ways)
+    One that is not `own` has a client of the application's.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, own: bool) -> None:
+        self.client = client
+        self._own = own
         self.under_way: set[Flight] = set()
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
         self._closed = False
@@ -112,8 +125,7 @@ class Flights:
         try:
             await asyncio.wait({task})
         except BaseException:
-            flight.abandon()
-            await asyncio.wait({task})
+            await self._abandon([flight])
             raise
         if task.cancelled():
             raise closed_meanwhile(flight.way, "maybe" if flight.sent else "no")
@@ -122,11 +134,20 @@ class Flights:
     async def aclose(self) -> None:
         """Abandon the requests under way, wait until they have ended, and close the connections."""
         self._closed = True
-        for flight in self.under_way:
+        await self._abandon(list(self.under_way))
+        if self._own:
+            await self.client.aclose()
+
+    async def _abandon(self, flights: list[Flight]) -> None:
+        for flight in flights:
             flight.abandon()
-        if tasks := [flight.task for flight in self.under_way if flight.task is not None]:
+        tasks = [flight.task for flight in flights if flight.task is not None]
+        if tasks and not self._own:
+            _, unsettled = await asyncio.wait(tasks, timeout=SETTLED)
+            for task in unsettled:
+                task.cancel()
+        if tasks:
             await asyncio.wait(tasks)
-        await self.client.aclose()
 
     def _landed(self, flight: Flight, task: asyncio.Task[Reply]) -> None:
         self.under_way.discard(flight)
@@ -138,9 +159,11 @@ class Flights:
 class AsyncTransport:
     """Sends requests of one application over one pool for each event loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, http_client: object = None) -> None:
         self._settings = settings
-        self._ways = reachable(settings)
+        self._given = given_client(httpx.AsyncClient, http_client, settings)
+        self._ways = reachable(settings, self._given)
+        self._common = common_headers(settings)
         self._closed = False
         self._pools: dict[tuple[int, AbstractEventLoop], Flights] = {}
 
@@ -151,12 +174,12 @@ class AsyncTransport:
         reply that is larger than 8 MiB or in an encoding that was not asked for. Cancelled, it closes its connection
         and waits for nothing else.
         """
-        timeout, whole = limits(self._settings, within)
+        timeout, whole = limits(self._settings, request, within)
         pool, way = self._pool(), self._ways[request.host]
         flight, before = Flight(way), our_request.set(True)
 
         async def go() -> Reply:
-            message = built(way.address, request, access, timeout=timeouts(timeout), trace=flight.trace)
+            message = built(self._common, way.address, request, access, timeout=timeouts(timeout), trace=flight.trace)
             return await _exchange(pool.client, way.address, request, message, flight)
 
         try:
@@ -181,24 +204,36 @@ class AsyncTransport:
         """The proxies on the ways to the two hosts."""
         return proxies(self._ways)
 
+    def tls_context(self) -> SSLContext:
+        """Return the TLS that is spoken; raise `ConfigurationError` where that is up to another."""
+        return own_tls(self._settings, self._given)
+
     def _pool(self) -> Flights:
         if self._closed:
             raise SessionError(CLIENT_CLOSED)
+        if self._given is not None and self._given.is_closed:
+            raise SessionError(GIVEN_CLOSED)
         if (here := process_and_loop()) not in self._pools:
             for gone in [key for key in list(self._pools) if key[1].is_closed()]:
                 del self._pools[gone]
-            self._pools[here] = Flights(self._ways.values())
+            self._pools[here] = self._new_flights()
         return self._pools[here]
+
+    def _new_flights(self) -> Flights:
+        if self._given is None:
+            return Flights(new_client(httpx.AsyncClient, self._ways.values(), self._settings), own=True)
+        return Flights(self._given, own=False)
 
 
 async def _exchange(
     client: httpx.AsyncClient, address: Address, request: Request, message: httpx.Request, flight: Flight
 ) -> Reply:
     try:
-        async with aclosing(await client.send(message, stream=True)) as response:
-            body = Body(request, response.headers.get("content-encoding", ""))
-            async for piece in response.aiter_raw():
-                body.add(piece)
+        async with aclosing(await client.send(message, stream=True, auth=None, follow_redirects=False)) as response:
+            body = body_of(request, response)
+            if not response.is_stream_consumed:
+                async for piece in response.aiter_raw():
+                    body.add(piece)
     except BaseException:
         # Cancelled in a TLS handshake, the library would leave the socket open.
         for stream in flight.streams:

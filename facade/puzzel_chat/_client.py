@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Generic, Protocol, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar, Unpack
 from weakref import WeakKeyDictionary
 
-from attrs import evolve
+from attrs import evolve, fields_dict
 
 from puzzel_chat._clock import Clock
 from puzzel_chat._errors import ConfigurationError
 from puzzel_chat._models import secret_or_none
 from puzzel_chat._session import SessionState
-from puzzel_chat._settings import ADDRESS_SETTINGS, HostName, Region, Settings, SettingsFields
+from puzzel_chat._settings import ADDRESS_SETTINGS, HostName, Region, Settings, SettingsFields, Trust, hidden, kept
 from puzzel_chat._steps import Parts
 from puzzel_chat._store import MemoryStore, Store
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+_SETTINGS = tuple(fields_dict(Settings))
+_OF_CONNECTIONS = frozenset({*ADDRESS_SETTINGS, "timeout", "allow_insecure_http", "proxy", "verify", "headers"})
 
 
 class Travelling(Protocol):
@@ -23,6 +29,10 @@ class Travelling(Protocol):
     @property
     def proxies(self) -> Mapping[HostName, str]:
         """The proxies on the ways to the two hosts."""
+        ...
+
+    def tls_context(self) -> SSLContext:
+        """Return the TLS that is spoken."""
         ...
 
 
@@ -48,40 +58,38 @@ class Application(Generic[TransportT, RunnerT]):
         token_fields: Mapping[str, str] | None = None,
         timeout: float = 10.0,
         poll_interval: float = 1.0,
+        max_retries: int = 2,
         max_message_bytes: int = 65_536,
+        proxy: str | None = None,
+        verify: Trust = True,
+        headers: Mapping[str, str] | None = None,
         allow_insecure_http: bool = False,
         store: Store | None = None,
+        http_client: object | None = None,
     ) -> None:
-        client_secret = secret_or_none(client_secret)
-        settings = Settings.checked(
-            solution_id=solution_id,
-            region=region,
-            base_url="" if base_url is None else base_url,
-            identity_url="" if identity_url is None else identity_url,
-            grant_type=grant_type,
-            client_id=client_id,
-            tenant_id=tenant_id,
-            client_secret=client_secret,
-            scope=scope,
-            token_fields=token_fields or {},
-            timeout=timeout,
-            poll_interval=poll_interval,
-            max_message_bytes=max_message_bytes,
-            allow_insecure_http=allow_insecure_http,
-        )
-        self._assemble(self._new_parts(settings, _checked(store), Clock()), self._new_transport(settings))
+        client_secret, proxy = secret_or_none(client_secret), secret_or_none(proxy)
+        token_fields, headers = kept(token_fields or {}), kept(headers or {})
+        base_url, identity_url = base_url or "", identity_url or ""
+        given = locals()
+        settings = Settings.checked(**{name: given[name] for name in _SETTINGS})
+        self._assemble(*self._new_assembly(settings, store, http_client))
 
     @classmethod
-    def from_env(cls, *, store: Store | None = None, **settings: Unpack[SettingsFields]) -> Self:
+    def from_env(
+        cls, *, store: Store | None = None, http_client: object | None = None, **settings: Unpack[SettingsFields]
+    ) -> Self:
         """Make a client from `PUZZEL_CHAT_*` variables; a setting given here wins over its variable.
 
         Raises `ConfigurationError` naming the setting and its variable.
         """
-        return cls._of(Settings.from_env(**settings), store)
+        given = hidden(settings)
+        del settings
+        return cls._made(*cls._new_assembly(Settings.from_env(**given), store, http_client))
 
     @classmethod
-    def _of(cls, settings: Settings, store: Store | None) -> Self:
-        return cls._made(cls._new_parts(settings, _checked(store), Clock()), cls._new_transport(settings))
+    def _new_assembly(cls, settings: Settings, store: Store | None, http_client: object) -> tuple[Parts, TransportT]:
+        parts = cls._new_parts(settings, _checked(store), Clock(), http_client)
+        return parts, cls._new_transport(settings, http_client)
 
     @classmethod
     def _made(
@@ -114,25 +122,38 @@ class Application(Generic[TransportT, RunnerT]):
 
     @property
     def proxies(self) -> Mapping[HostName, str]:
-        """The proxy on the way to "identity" and "communication", with the variable that names it; {} without any."""
+        """The proxy on the way to "identity" and "communication", and what names it; {} without any.
+
+        That is the setting `proxy` or a variable. What a client of your own does is not known here.
+        """
         return self._transport.proxies
+
+    def tls_context(self) -> SSLContext:
+        """Return the TLS of this client: it trusts whom `verify` or the environment names, or the HTTP library's own.
+
+        Raises `ConfigurationError` for an `http_client` of your own, which has its own TLS.
+        """
+        return self._transport.tls_context()
 
     def with_options(self, **settings: Unpack[SettingsFields]) -> Self:
         """Return a client with some settings changed, on the same connections and store; close only the first one.
 
-        Addresses and `timeout` belong to the connections: with one of them changed, the new client has its own.
+        Addresses, `timeout`, `proxy`, `verify` and `headers` belong to the connections: with one of them changed, the
+        new client has its own.
         """
-        changed = self._parts.settings.replace(**settings)
-        own = bool({*ADDRESS_SETTINGS, "timeout", "allow_insecure_http"} & set(settings))
-        transport = self._new_transport(changed) if own else self._transport
+        given = hidden(settings)
+        del settings
+        changed = self._parts.settings.replace(**given)
+        own = bool(_OF_CONNECTIONS & set(given))
+        transport = self._new_transport(changed, self._parts.http_client) if own else self._transport
         return self._made(evolve(self._parts, settings=changed), transport, own, None if own else self._sessions)
 
     @classmethod
-    def _new_parts(cls, settings: Settings, store: Store, clock: Clock) -> Parts:
-        return Parts(settings, store, clock)
+    def _new_parts(cls, settings: Settings, store: Store, clock: Clock, http_client: object) -> Parts:
+        return Parts(settings, store, clock, http_client=http_client)
 
     @classmethod
-    def _new_transport(cls, settings: Settings) -> TransportT:
+    def _new_transport(cls, settings: Settings, http_client: object) -> TransportT:
         raise NotImplementedError
 
 

@@ -41,7 +41,7 @@ from puzzel_chat._models import (
     Variable,
     secret_or_none,
 )
-from puzzel_chat._retry import LEAVE_PAUSE, LEAVE_WITHIN, MAX_ATTEMPTS, RECONCILE_WITHIN, unknown_outcome
+from puzzel_chat._retry import LEAVE_PAUSE, LEAVE_WITHIN, RECONCILE_WITHIN, unknown_outcome
 from puzzel_chat._routing import AgentWait, check_hours, checked_seconds, must_leave, unknown_hours
 from puzzel_chat._session import EventReader, Search, SessionState
 from puzzel_chat._settings import Settings
@@ -173,8 +173,9 @@ class ConversationState:
             yield from self.session.shut(min(by, self.leave_by()))
             raise
 
-    def route(self, queue_key: str, order: Order) -> Steps[Allocation]:
+    def route(self, queue_key: str, order: Order, timeout: float | None = None) -> Steps[Allocation]:
         """Ask for an agent; a request without a clear answer is looked for before it is made again."""
+        by = self.session.deadline(timeout)
         request, left_out = order.request(self.id, queue_key, self.session.parts.settings.max_message_bytes)
         self.inbox.check_open()
         self.history_left_out = left_out
@@ -182,11 +183,12 @@ class ConversationState:
             told = "conversation %s: %d of %d turns of its history had no room"
             log.warning(told, self.id, left_out, len(order.history))
         with self._searching():
-            return (yield from self._learning(self._unless_stopped(self._route(request))))
+            return (yield from self._learning(self._unless_stopped(self._route(request, by, timeout))))
 
-    def allocation(self) -> Steps[Allocation]:
+    def allocation(self, timeout: float | None = None) -> Steps[Allocation]:
         """Ask once how the search goes."""
-        return (yield from self._look(self.session.call))
+        by = self.session.deadline(timeout)
+        return (yield from self._look(partial(self.session.call, by=by, timeout=timeout)))
 
     def wait_for_agent(self, wait: float, on_progress: Progress | None) -> Steps[Allocation]:
         """Wait until an agent has the chat, for at most `wait` seconds; whatever stops that leaves the queue."""
@@ -230,18 +232,18 @@ class ConversationState:
             if not unknown_hours(error):
                 raise
 
-    def _route(self, request: Request) -> Steps[Allocation]:
-        session = self.session
+    def _route(self, request: Request, by: float, timeout: float | None) -> Steps[Allocation]:
+        session, most = self.session, 1 + self.session.parts.settings.max_retries
         fresh = yield from patiently(partial(session.asked, self.id), session.parts.clock)
         attempt = 0
         while True:
             attempt += 1
             try:
-                reply = yield from session.call(ROUTE, request)
+                reply = yield from session.call(ROUTE, request, by, timeout)
                 allocation, request_id = replies.routed(reply, replies.now())
             except PuzzelChatError as error:
-                found = yield from self._found_routed(error, fresh and attempt == 1)
-                if found is None and (attempt == MAX_ATTEMPTS or isinstance(error, Conflict)):
+                found = yield from self._found_routed(error, fresh and attempt == 1, by)
+                if found is None and (attempt == most or isinstance(error, Conflict)):
                     raise
             else:
                 session.routed(self.id, request_id)
@@ -250,7 +252,7 @@ class ConversationState:
                 session.routed(self.id, None)
                 return found
 
-    def _found_routed(self, error: PuzzelChatError, fresh: bool) -> Steps[Allocation | None]:
+    def _found_routed(self, error: PuzzelChatError, fresh: bool, by: float) -> Steps[Allocation | None]:
         """Find out whether a request without a clear answer was taken, or an earlier one (409); None when neither was.
 
         `fresh`: no request before this one can have been taken.
@@ -258,7 +260,7 @@ class ConversationState:
         unknown = unknown_outcome(error)
         try:
             if unknown or isinstance(error, Conflict):
-                return (yield from self.allocation())
+                return (yield from self._look(partial(self.session.call, by=by)))
         except NotFound:
             pass
         except PuzzelChatError:
@@ -309,30 +311,31 @@ class ConversationState:
 
     # Talking.
 
-    def send(self, text: str) -> Steps[TextMessage]:
+    def send(self, text: str, timeout: float | None = None) -> Steps[TextMessage]:
         """Send a line of text, at most once; without a usable reply it is looked for in the polls that follow."""
+        by = self.session.deadline(timeout)
         self.inbox.check_open()
         with self.inbox.sends.expecting(str(uuid4()), text) as expected:
             try:
                 request = send_request(self.id, text, expected.client_id)
                 check_size("text", request, self.session.parts.settings.max_message_bytes)
-                reply = yield from self._learning(self.session.call(SEND, request))
+                reply = yield from self._learning(self.session.call(SEND, request, by, timeout))
                 message = replies.sent_message(reply, self.id, expected.client_id, text)
             except PuzzelChatError as error:
                 if not unknown_outcome(error):
                     raise
-                return (yield from self._reconciled(expected, error))
+                return (yield from self._reconciled(expected, error, by))
             self.inbox.sent(message)
             return message
 
-    def typing(self, is_typing: bool) -> Steps[None]:
+    def typing(self, is_typing: bool, timeout: float | None = None) -> Steps[None]:
         """Tell the agent that the customer began or stopped typing."""
         self.inbox.check_open()
-        yield from self._learning(self.session.call(TYPING, typing_request(self.id, is_typing)))
+        yield from self._learning(self.session.call(TYPING, typing_request(self.id, is_typing), timeout=timeout))
 
-    def _reconciled(self, expected: Expected, error: PuzzelChatError) -> Steps[TextMessage]:
+    def _reconciled(self, expected: Expected, error: PuzzelChatError, by: float) -> Steps[TextMessage]:
         clock = self.session.parts.clock
-        expected.unanswered, deadline = True, clock.monotonic() + RECONCILE_WITHIN
+        expected.unanswered, deadline = True, min(by, clock.monotonic() + RECONCILE_WITHIN)
         while (found := self.inbox.sends.found(expected)) is None:
             if clock.monotonic() >= deadline or not self.session.may_bring(self.inbox):
                 raise delivery_unknown(expected) from error
@@ -342,9 +345,9 @@ class ConversationState:
 
     # Ending.
 
-    def end(self) -> Steps[None]:
+    def end(self, timeout: float | None = None) -> Steps[None]:
         """End the chat, or leave the queue; nothing is sent when it is over already, or was never routed."""
-        yield from self._unless_stopped(self._end(inf))
+        yield from self._unless_stopped(self._end(self.session.deadline(timeout), timeout))
 
     def leave_block(self, error: BaseException | None) -> Steps[None]:
         """End the chat at the end of its `with` block, which that error has left."""
@@ -435,21 +438,21 @@ class ConversationState:
             yield from self.leave()
             raise
 
-    def _end(self, by: float) -> Steps[None]:
+    def _end(self, by: float, timeout: float | None = None) -> Steps[None]:
         """End the chat; while a request for an agent is in flight, until the service knows the conversation."""
         clock = self.session.parts.clock
         late = min(by, clock.monotonic() + LEAVE_WITHIN)
         while not self.inbox.life.over and self.session.may_be_routed(self.id):
-            known = (yield from self._tell_end(by)) or self.session.is_routed(self.id)
+            known = (yield from self._tell_end(by, timeout)) or self.session.is_routed(self.id)
             if known or clock.monotonic() + LEAVE_PAUSE >= late:
                 self.session.ended(self.id)
                 return
             yield Sleep(LEAVE_PAUSE)
 
-    def _tell_end(self, by: float) -> Steps[bool]:
+    def _tell_end(self, by: float, timeout: float | None) -> Steps[bool]:
         """Send the end; return whether the service knows the conversation, ended or not."""
         try:
-            yield from self.session.call(END, end_request(self.id), by)
+            yield from self.session.call(END, end_request(self.id), by, timeout)
         except ApiError as error:
             if error.retryable or error.status not in (404, 409, 410):
                 raise

@@ -1,8 +1,8 @@
-"""What the environment says of the way to a service: the proxy on it, and whose certificates are trusted.
+"""What settings and environment say of the way to a service: the proxy on it, and whose certificates are trusted.
 
-It is read when a client is made, for the addresses of that client alone, and the HTTP libraries read none of it
-themselves. So both go the same way, and a variable that is not used cannot hurt. One that is used and wrong raises a
-`ConfigurationError` that names it.
+The settings `proxy` and `verify` win. The environment is read when a client is made, for the addresses of that client
+alone, and the HTTP libraries read none of it themselves. So both go the same way, and a variable that is not used
+cannot hurt. What is used and wrong raises a `ConfigurationError` that names the setting or variable.
 
     HTTPS_PROXY, HTTP_PROXY, ALL_PROXY   the proxy, never for a service on this machine; lower case wins
     NO_PROXY                             hosts reached without it: names (and all below them), IP addresses, networks
@@ -17,9 +17,10 @@ import os
 import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -27,7 +28,7 @@ from attrs import field, frozen
 
 from puzzel_chat._errors import ConfigurationError
 from puzzel_chat._models import Secret
-from puzzel_chat._settings import Address, HostName, host_and_port, is_loopback
+from puzzel_chat._settings import Address, HostName, Settings, host_and_port
 
 SOCKS = ("socks5", "socks5h")
 SCHEMES = ("http", "https", *SOCKS)
@@ -38,10 +39,10 @@ _AN_EXAMPLE = "write it as http://host:port, or unset it"
 
 @frozen
 class Proxy:
-    """A proxy, and the variable that names it; its address may hold a password."""
+    """A proxy, and the setting or variable that names it; its address may hold a password."""
 
     url: str = field(repr=False)
-    variable: str
+    named_by: str
 
     @property
     def scheme(self) -> str:
@@ -49,7 +50,7 @@ class Proxy:
         return urlsplit(self.url).scheme
 
     def __str__(self) -> str:
-        return f"{host_and_port(self.url)} ({self.variable})"
+        return f"{host_and_port(self.url)} ({self.named_by})"
 
 
 @frozen
@@ -67,16 +68,21 @@ class Way:
     @property
     def again(self) -> str:
         """What to do about a failure that may pass."""
-        return f"try again, and check the network{f' and {self.proxy.variable}' if self.proxy else ''} if it goes on"
+        return f"try again, and check the network{f' and {self.proxy.named_by}' if self.proxy else ''} if it goes on"
 
     def __str__(self) -> str:
         return f"{self.address} through the proxy {self.proxy}" if self.proxy else str(self.address)
 
 
-def way_to(address: Address) -> Way:
-    """Return the way to an address; raise `ConfigurationError` naming the variable when its proxy cannot be used."""
+def way_to(address: Address, proxy: str | None = None) -> Way:
+    """Return the way to an address, through that proxy or the environment's.
+
+    Raises `ConfigurationError` naming the setting or variable when the proxy cannot be used.
+    """
+    if proxy is not None:
+        return Way(address, _checked("proxy", Secret(proxy.strip())))
     scheme, host = urlsplit(address.url).scheme, address.host
-    if is_loopback(host):
+    if address.is_here:
         return Way(address)
     named = {kind: Secret(value.strip()) for kind, value in getproxies().items()}
     kind = next((one for one in (scheme, "all") if named.get(one)), None)
@@ -126,18 +132,18 @@ def _plain(name: str) -> str:
     return name.strip(".").lower()
 
 
-def _checked(variable: str, value: Secret) -> Proxy:
+def _checked(named_by: str, value: Secret) -> Proxy:
     url = Secret(value if "://" in value else f"http://{value}")
     scheme, host = _scheme_and_host(url)
     if not host:
-        raise ConfigurationError(variable, f"{_shown(value)} is no address of a proxy; {_AN_EXAMPLE}")
+        raise ConfigurationError(named_by, f"{_shown(value)} is no address of a proxy; {_AN_EXAMPLE}")
     if scheme not in SCHEMES:
         step = "for SOCKS write socks5://" if scheme.startswith("socks") else _AN_EXAMPLE
-        raise ConfigurationError(variable, f"{_shown(value)} is no proxy of a kind that is supported; {step}")
+        raise ConfigurationError(named_by, f"{_shown(value)} is no proxy of a kind that is supported; {step}")
     if scheme in SOCKS and find_spec("socksio") is None:
         told = f"{_shown(value)} needs a package for SOCKS: pip install 'httpx[socks]'; or name an http:// proxy"
-        raise ConfigurationError(variable, told)
-    return Proxy(url, variable)
+        raise ConfigurationError(named_by, told)
+    return Proxy(url, named_by)
 
 
 def _scheme_and_host(url: str) -> tuple[str, str]:
@@ -153,13 +159,13 @@ def _scheme_and_host(url: str) -> tuple[str, str]:
 
 
 def proxies(ways: Mapping[HostName, Way]) -> Mapping[HostName, str]:
-    """Return where the proxies on the ways are, without their passwords, and which variables name them."""
+    """Return where the proxies on the ways are, without their passwords, and what names them."""
     return {name: str(way.proxy) for name, way in ways.items() if way.proxy is not None}
 
 
 def refused_proxy(proxy: Proxy) -> ConfigurationError:
     """Return the error for a proxy whose address the HTTP library does not take."""
-    return ConfigurationError(proxy.variable, f"{_shown(proxy.url)} is no address of a proxy; {_AN_EXAMPLE}")
+    return ConfigurationError(proxy.named_by, f"{_shown(proxy.url)} is no address of a proxy; {_AN_EXAMPLE}")
 
 
 def _shown(value: str) -> str:
@@ -177,31 +183,55 @@ def _clean(text: str) -> str:
     return line if len(line) <= 80 else f"{line[:79]}…"
 
 
-def tls_is_named() -> bool:
-    """Return whether the environment has a word in how TLS is set up, and so may be wrong."""
-    return any(os.environ.get(name) for name in (*TRUST, KEY_LOG, "OPENSSL_CONF"))
+def tls_is_named(settings: Settings) -> bool:
+    """Return whether a setting or the environment has a word in how TLS is set up, and so may be wrong."""
+    return settings.verify is not True or any(os.environ.get(name) for name in (*TRUST, KEY_LOG, "OPENSSL_CONF"))
 
 
-def tls_context(usual: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-    """Return TLS that trusts whom the environment names, or else the usual ones.
+def tls_context(settings: Settings, usual: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """Return TLS that trusts whom the settings name, or else the environment, or else the usual ones.
 
-    Raises `ConfigurationError` naming the variable that is wrong.
+    Raises `ConfigurationError` naming the setting or variable that is wrong.
     """
+    if isinstance(settings.verify, ssl.SSLContext):
+        return settings.verify
+    own = None if isinstance(settings.verify, bool) else os.fspath(settings.verify)
     file, directory, key_log = (os.environ.get(name) for name in (*TRUST, KEY_LOG))
     with _blaming("OPENSSL_CONF", "have it name a good configuration of OpenSSL, or unset it"):
         trial = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if file:
+    if file and not own:
         with _blaming(TRUST[0], "name a file of certificates in PEM, or unset it"):
             trial.load_verify_locations(cafile=file)
-    elif directory and not any(map(os.path.isdir, directory.split(os.pathsep))):
+    elif directory and not own and not any(map(os.path.isdir, directory.split(os.pathsep))):
         raise ConfigurationError(TRUST[1], f"{_clean(directory)!r} is no directory; correct it, or unset it")
     if key_log:
         with _blaming(KEY_LOG, "name a file that can be written, or unset it"):
             trial.keylog_filename = key_log
     with _blaming("OPENSSL_CONF", "TLS could not be set up; have this name a good configuration, or unset it"):
+        if own:
+            return _trusting(own)
         if file or directory:
             return ssl.create_default_context(cafile=file or None, capath=directory or None)
         return usual()
+
+
+def _trusting(path: str) -> ssl.SSLContext:
+    """Return TLS that trusts the certificates of a file, or of those files of a folder that hold some."""
+    trial, good = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), []
+    try:
+        for file in sorted(map(str, Path(path).iterdir())) if os.path.isdir(path) else [path]:
+            with suppress(ssl.SSLError, IsADirectoryError):
+                trial.load_verify_locations(cafile=file)
+                good.append(file)
+    except OSError as error:
+        raise ConfigurationError("verify", f"{_clean(path)!r} cannot be used ({error.strerror})") from None
+    if not good:
+        told = f"{_clean(path)!r} holds no certificate; name a file of certificates in PEM, or a folder of such files"
+        raise ConfigurationError("verify", told)
+    context = ssl.create_default_context(cafile=good[0])
+    for file in good[1:]:
+        context.load_verify_locations(cafile=file)
+    return context
 
 
 @contextmanager

@@ -30,17 +30,17 @@ in_child(SESSIONS.clear)
 def leave() -> None:
     """End the chats that nobody can take up again, and let refreshes land; five seconds in all."""
     by = time.monotonic() + LEAVE_WITHIN
-    transports: dict[str, Transport] = {}
+    transports: dict[int, Transport] = {}
     for state in list(SESSIONS):
         if isinstance(state.parts.store, MemoryStore) and (left := state.going_on()):
-            settings = state.parts.settings
+            parts = state.parts
             try:
-                if settings.base_url not in transports:
-                    transports[settings.base_url] = Transport(settings)
+                if id(parts) not in transports:
+                    transports[id(parts)] = Transport(parts.settings, parts.http_client)
             except PuzzelChatError as error:
                 log.warning("%d conversations could not be ended at exit: %s", len(left), error)
                 continue
-            _end(state, left, transports[settings.base_url], by)
+            _end(state, left, transports[id(parts)], by)
     for transport in transports.values():
         transport.close()
     for flight in list(FLIGHTS):

@@ -15,11 +15,10 @@ from socket import gaierror
 
 from puzzel_chat._environment import Way
 from puzzel_chat._errors import Sent, TransportError
-from puzzel_chat._settings import is_loopback
 
 # What is wrong with a certificate, by OpenSSL's number, and what to do about it.
 EXPIRED, EARLY, SELF_SIGNED, UNKNOWN_SIGNER, OTHER_NAME, OTHER_ADDRESS = 10, 9, 18, 20, 62, 64
-_TRUST = "if that is as it should be, name the certificate of who signed it in SSL_CERT_FILE"
+_TRUST = "if that is as it should be, name the certificate of who signed it in verify or SSL_CERT_FILE"
 _OTHER = "is for another host", "correct the host in {setting}"
 _UNKNOWN = "is signed by nobody who is trusted here", _TRUST
 CERTIFICATES: dict[int, tuple[str, str]] = {
@@ -67,9 +66,9 @@ def unconnected(way: Way, cause: Exception, timeout: float) -> TransportError:
         why, lasting = _tls(way, cause)
         return no_reply(way, why, "no", cause, lasting=lasting)
     peer = f"the proxy {way.proxy} on the way to {way.address}" if way.proxy else str(way.address)
-    setting = way.proxy.variable if way.proxy else "that setting"
-    direct = way.proxy is None and not is_loopback(way.address.host)
-    network = "the network and its firewall" + (", and set HTTPS_PROXY if a proxy is needed" if direct else "")
+    setting = way.proxy.named_by if way.proxy else "that setting"
+    direct = way.proxy is None and not way.address.is_here
+    network = "the network and its firewall" + (", and set proxy or HTTPS_PROXY if one is needed" if direct else "")
     number = cause.errno if isinstance(cause, OSError) else None
     if isinstance(cause, gaierror):
         why = f"its name is not known here ({cause.strerror}); check {setting}, this machine's DNS, {network}"
@@ -89,7 +88,7 @@ def _tls(way: Way, cause: Exception) -> tuple[str, bool]:
     host, setting = str(way), way.address.setting
     if way.proxy and way.proxy.scheme == "https":
         host = f"{way.address}, or with the proxy {way.proxy} on the way to it,"
-        setting = f"{setting} or {way.proxy.variable}"
+        setting = f"{setting} or {way.proxy.named_by}"
     begin = f"TLS with {host} failed: "
     if isinstance(cause, ssl.SSLCertVerificationError):
         unknown = f"is not accepted ({cause.verify_message})", "check that this is the right host"
@@ -112,15 +111,16 @@ def _tls(way: Way, cause: Exception) -> tuple[str, bool]:
 
 def proxy_refused(way: Way, status: int | None) -> TransportError:
     """Return the error for a proxy that opens no way to the host; `status` is its answer, if it is known."""
-    variable = way.proxy.variable if way.proxy else "the proxy"
+    setting = way.proxy.named_by if way.proxy else "the proxy"
     phrase = next((one.phrase for one in HTTPStatus if one == status), "")
     told = f" with {status} {phrase}".rstrip() if status else ""
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        step = f"write user and password into {variable}, as in http://user:password@host:port"
+        step = f"write user and password into {setting}, as in http://user:password@host:port"
     elif status is not None and status < 500:
-        step = "ask who runs it to allow that host, or name the host in NO_PROXY"
+        step = "ask who runs it to allow that host"
+        step += "" if setting == "proxy" else ", or name the host in NO_PROXY"
     else:
-        step = f"try again, check {variable}, or ask who runs the proxy"
+        step = f"try again, check {setting}, or ask who runs the proxy"
     why = f"the proxy {way.proxy} on the way to {way.address} refused to connect{told}; {step}"
     cause = ConnectionError(f"{status or 'the proxy refused'} {phrase}".rstrip())
     return no_reply(way, why, "no", cause, lasting=status is not None and status < 500)

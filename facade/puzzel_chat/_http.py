@@ -13,7 +13,10 @@ from puzzel_chat._settings import Address, HostName
 
 @frozen(kw_only=True)
 class Request:
-    """One HTTP request without its token; `operation` is the operationId, `host` is one of the two services."""
+    """One HTTP request without its token; `operation` is the operationId, `host` is one of the two services.
+
+    `timeout` is what the caller allows, in seconds, in place of the setting.
+    """
 
     operation: str
     host: HostName = "communication"
@@ -22,6 +25,7 @@ class Request:
     query: str = ""
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
+    timeout: float | None = None
 
 
 @frozen(kw_only=True)

@@ -1,8 +1,8 @@
 """Pure: which failed requests are sent again, and when.
 
-Single calls (token, queue, time, allocation, end, and a route that was surely not taken) get up to three attempts with
-full jitter. Polling and waiting for an agent keep their own pace and do not retry here, so that retries never
-multiply. A message is sent again only when it cannot have arrived.
+Single calls (token, queue, time, allocation, end, and a route that was surely not taken) are tried again with full
+jitter, as often as the setting `max_retries` says. Polling and waiting for an agent keep their own pace and do not
+retry here, so that retries never multiply. A message is sent again only when it cannot have arrived.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from puzzel_chat._errors import (
     ApiError,
     ConfigurationError,
     ContractError,
+    InvalidArgument,
     PuzzelChatError,
     RateLimited,
     ReplyTooLarge,
@@ -26,7 +27,6 @@ from puzzel_chat._settings import ADDRESS_SETTINGS, Address
 
 Uniform = Callable[[float, float], float]
 
-MAX_ATTEMPTS = 3
 LONGEST_RETRY_AFTER = 120.0
 """Seconds; polling, and waiting for an agent, cut a longer `Retry-After` to this."""
 LONGEST_WAIT_IN_A_CALL = 10.0
@@ -83,12 +83,14 @@ def unknown_outcome(error: BaseException) -> bool:
     return isinstance(error, TransportError | ServerError | ContractError) and not not_taken(error)
 
 
-def again(error: PuzzelChatError, attempts: int, *, repeatable: bool, uniform: Uniform) -> Again | None:
+def again(
+    error: PuzzelChatError, attempts: int, *, most_retries: int, repeatable: bool, uniform: Uniform
+) -> Again | None:
     """Return when to send a failed request again, or None to raise its error.
 
     `attempts` is the number of requests made so far; `repeatable` says that the operation may run twice.
     """
-    if attempts >= MAX_ATTEMPTS or not error.retryable or not (repeatable or not_taken(error)):
+    if attempts > most_retries or not error.retryable or not (repeatable or not_taken(error)):
         return None
     if isinstance(error, ContractError):
         return None
@@ -105,6 +107,13 @@ def within(by: float, now: float, address: Address) -> float | None:
     if by <= now:
         raise late(address)
     return by - now
+
+
+def checked_bound(timeout: object) -> float:
+    """Return the seconds that a caller allows for a call; raises `InvalidArgument`."""
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
+        raise InvalidArgument("timeout", f"must be a finite number of seconds above 0, not {timeout!r}")
+    return float(timeout)
 
 
 def late(address: Address) -> TransportError:

@@ -34,7 +34,7 @@ from puzzel_chat._lease import PollLease, damaged
 from puzzel_chat._models import ConversationEnded, Event, Life, Secret, Visitor
 from puzzel_chat._polling import Pace
 from puzzel_chat._refresh import Keeper, Turns, checked_tokens
-from puzzel_chat._retry import LAST_WORDS_WITHIN, LEAVE_WITHIN, again, retry_after, within
+from puzzel_chat._retry import LAST_WORDS_WITHIN, LEAVE_WITHIN, again, checked_bound, retry_after, within
 from puzzel_chat._settings import Settings
 from puzzel_chat._steps import LOOK_AGAIN, Flag, Parts, Send, Sleep, Steps, Wait, followed, patiently
 from puzzel_chat._store import Store, StoredConversation, StoredSession, Unread
@@ -212,12 +212,20 @@ class SessionState:
 
     # One call.
 
-    def call(self, operation: AnyOperation, request: Request, by: float = inf) -> Steps[Reply]:
-        """Send, again when that is safe; all of it by that monotonic time."""
+    def call(
+        self, operation: AnyOperation, request: Request, by: float = inf, timeout: float | None = None
+    ) -> Steps[Reply]:
+        """Send, again when that is safe; all of it by that monotonic time, and within `timeout` seconds if given."""
+        if timeout is not None:
+            request, by = evolve(request, timeout=timeout), min(by, self.deadline(timeout))
         once = partial(self.once, operation, request, by)
         # An end goes on while the session closes, at its own pace.
         wake = None if operation is END else self.closing
-        return (yield from _repeated(once, self.parts.clock, operation.repeatable, by, wake))
+        return (yield from _repeated(once, self.parts, operation.repeatable, by, wake))
+
+    def deadline(self, timeout: float | None) -> float:
+        """Return the monotonic deadline of a call for which a caller allows so many seconds."""
+        return inf if timeout is None else self.parts.clock.monotonic() + checked_bound(timeout)
 
     def once(self, operation: AnyOperation, request: Request, by: float = inf) -> Steps[Reply]:
         """Send once, when the session is open."""
@@ -630,17 +638,17 @@ class EventReader(Reader, Generic[_T]):
 
 
 def _repeated(
-    once: Callable[[], Steps[_T]], clock: Clock, repeatable: bool, by: float = inf, wake: Flag | None = None
+    once: Callable[[], Steps[_T]], parts: Parts, repeatable: bool, by: float = inf, wake: Flag | None = None
 ) -> Steps[_T]:
     """Do it once, and again when that is safe; all of it by that monotonic time. `wake` ends a pause."""
-    attempts = 0
+    attempts, clock, most = 0, parts.clock, parts.settings.max_retries
     while True:
         attempts += 1
         try:
             return (yield from once())
         except PuzzelChatError as error:
             error.attempts = attempts
-            decision = again(error, attempts, repeatable=repeatable, uniform=clock.uniform)
+            decision = again(error, attempts, most_retries=most, repeatable=repeatable, uniform=clock.uniform)
             if decision is None or clock.monotonic() + decision.delay >= by:
                 raise
         yield Sleep(decision.delay, wake)
@@ -655,7 +663,7 @@ def opened(parts: Parts, visitor: Visitor | None) -> Steps[SessionState]:
         raise InvalidArgument("visitor", "must be a Visitor, such as Visitor(access_token=…)")
     # A token that nobody received opened a session that nobody uses: asking again harms nothing. A visitor signs in
     # anew, for what identifies one may be good for one token only.
-    tokens, asked = yield from _repeated(partial(_granted, parts, visitor), parts.clock, repeatable=True)
+    tokens, asked = yield from _repeated(partial(_granted, parts, visitor), parts, repeatable=True)
     return (yield from patiently(partial(SessionState.opened, str(uuid4()), parts, tokens, asked), parts.clock))
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
@@ -15,8 +16,14 @@ from attrs import evolve, field, frozen
 from puzzel_chat._errors import ConfigurationError
 from puzzel_chat._models import Secret, secret_or_none
 
+if TYPE_CHECKING:
+    from ssl import SSLContext
+else:
+    SSLContext = object  # importing it takes 5 ms, and few need it
+
 Region: TypeAlias = Literal["opo", "uk"]
 HostName: TypeAlias = Literal["identity", "communication"]
+Trust: TypeAlias = Literal[True] | str | os.PathLike[str] | SSLContext
 
 ENV_PREFIX = "PUZZEL_CHAT_"
 REGIONS: Mapping[Region, Mapping[HostName, str]] = {
@@ -40,6 +47,16 @@ LARGEST_MESSAGE = 2**20
 _TEXTS = ("grant_type", "client_id", "tenant_id", "client_secret", "scope")
 # Set by hand, these would break the token refresh.
 _OWN_FIELDS = frozenset({*_TEXTS, "refresh_token"})
+_PAIRS = ("token_fields", "headers")
+_SECRETS = ("client_secret", "proxy")
+MOST_RETRIES = 10
+# What a request needs for itself, or for its connection (RFC 9110 section 7.6.1).
+_OWN_HEADER = re.compile(
+    "accept(-encoding)?|authorization|connection|content-(encoding|length|type)|cookie|expect|host|keep-alive"
+    "|proxy-(authorization|connection)|te|trailer|transfer-encoding|upgrade",
+    re.IGNORECASE,
+)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 
 
 def env_name(setting: str) -> str:
@@ -67,13 +84,18 @@ def host_and_port(url: str) -> str:
     return f"[{host}]:{port_of(url)}" if ":" in host else f"{host}:{port_of(url)}"
 
 
-def _kept(fields: Mapping[str, str]) -> Mapping[str, str]:
+def kept(fields: Mapping[str, str]) -> Mapping[str, str]:
     """Return a read-only copy with masked values; anything but a mapping is refused later."""
     if not isinstance(fields, Mapping):
         return fields
-    return MappingProxyType(
-        {name: Secret(value) if isinstance(value, str) else value for name, value in fields.items()}
-    )
+    masked = {name: Secret(value) if isinstance(value, str) else value for name, value in fields.items()}
+    return MappingProxyType(masked)
+
+
+def hidden(values: Mapping[str, object]) -> dict[str, Any]:
+    """Return settings as given, with masks on what may hold a secret, for a traceback with locals shows it all."""
+    masks: dict[str, Callable[[Any], Any]] = {**dict.fromkeys(_SECRETS, secret_or_none), **dict.fromkeys(_PAIRS, kept)}
+    return {name: masks[name](value) if name in masks else value for name, value in values.items()}
 
 
 @frozen
@@ -94,6 +116,11 @@ class Address:
         """The port, also where the address does not name it."""
         return port_of(self.url)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it is this machine's own."""
+        return is_loopback(self.host)
+
     def __str__(self) -> str:
         return f"{host_and_port(self.url)} ({self.setting})"
 
@@ -113,42 +140,76 @@ class SettingsFields(TypedDict, total=False):
     token_fields: Mapping[str, str] | None
     timeout: float
     poll_interval: float
+    max_retries: int
     max_message_bytes: int
+    proxy: str | None
+    verify: Trust
+    headers: Mapping[str, str] | None
     allow_insecure_http: bool
 
 
 @frozen(kw_only=True)
 class Settings:
-    """The settings of a contact centre.
-
-    `solution_id` is the tenant's id. Set either `region` ("opo" or "uk"), for the vendor's two hosts there, or
-    `base_url`, the address of the communication service, and `identity_url`, that of the identity service (default:
-    `base_url`). Plain http to another machine needs `allow_insecure_http`.
-
-    A token request sends `grant_type`, `client_id`, `tenant_id` (default: `solution_id`), `client_secret` and `scope`
-    if set, and every field of `token_fields`. If the service expects the data of a signed-in visitor in other fields,
-    put `{user_info_id}` and `{code_verifier}` into values of `token_fields`.
-
-    `timeout` limits connecting, each read and each write; `poll_interval` is the time between two polls. Both are in
-    seconds. `max_message_bytes` bounds the JSON of one `send` or `route`, because what is sent comes back in polls.
+    """The settings of a contact centre: `solution_id`, and either `region` or the addresses of its hosts.
 
     Raises `ConfigurationError`, which names the setting, when one is missing or wrong.
+
+    The environment has a word too, unless a setting says it, and never for a service on this machine: `HTTPS_PROXY`,
+    `HTTP_PROXY` and `ALL_PROXY` name a proxy, and `NO_PROXY` the hosts that are reached without it. `SSL_CERT_FILE` and
+    `SSL_CERT_DIR` name whom to trust, instead of the authorities that the HTTP library brings. They are read when a
+    client is made.
     """
 
     solution_id: str
+    """The tenant's id, a short number."""
     region: Region | None = None
+    """The vendor's region, "opo" or "uk", which names both hosts."""
     base_url: str = ""
+    """The address of the communication service, instead of a region: https, or http to this machine."""
     identity_url: str = ""
+    """The address of the identity service; `base_url` unless given."""
     grant_type: str = "visitor"
+    """The grant that a token request names (observed)."""
     client_id: str = DEFAULT_CLIENT_ID
+    """The client id in a token request (observed)."""
     tenant_id: str | None = None
+    """The tenant id in a token request; `solution_id` unless given."""
     client_secret: str | None = field(default=None, converter=secret_or_none)
+    """The client secret in a token request, if your credentials have one; masked in a repr."""
     scope: str | None = None
-    token_fields: Mapping[str, str] = field(factory=dict, converter=_kept)
+    """The scope in a token request, if your credentials have one."""
+    token_fields: Mapping[str, str] = field(factory=dict, converter=kept)
+    """More form fields of a token request, masked in a repr.
+
+    If the service expects the data of a signed-in visitor in other fields, put `{user_info_id}` and `{code_verifier}`
+    into their values.
+    """
     timeout: float = 10.0
+    """Seconds for connecting, for each read and for each write; a whole request may take three times as long."""
     poll_interval: float = 1.0
+    """Seconds between two polls of a session."""
+    max_retries: int = 2
+    """How often a call is tried again after a failure that may pass, where that is safe; 0 is never, 10 the most.
+
+    Polls, the wait for an agent and token refreshes go on by themselves, each at its own pace.
+    """
     max_message_bytes: int = 65_536
+    """The most bytes that one `send` or `route` may take, as JSON, because what is sent comes back in polls."""
+    proxy: str | None = field(default=None, converter=secret_or_none)
+    """A proxy for both hosts, as `http://user:password@host:port`, https, socks5 or socks5h; masked in a repr.
+
+    It wins over the environment's proxies and `NO_PROXY`, also for a service on this machine.
+    """
+    verify: Trust = True
+    """Whom to trust: the path of a file of certificates in PEM or of a folder of such files, or an `ssl.SSLContext`.
+
+    It wins over `SSL_CERT_FILE` and `SSL_CERT_DIR`. The polls of a `PollingLoop` over `[fleet]` trust the system's
+    authorities beside those of a path; with a context they go over the client's own connections.
+    """
+    headers: Mapping[str, str] = field(factory=dict, converter=kept)
+    """Headers for every request to both hosts, such as a gateway's key; values are masked in a repr."""
     allow_insecure_http: bool = False
+    """Whether plain http to another machine is allowed, where tokens and chats can be read on the way."""
 
     def __attrs_post_init__(self) -> None:
         _check_text("solution_id", self.solution_id)
@@ -157,8 +218,15 @@ class Settings:
                 _check_text(name, getattr(self, name))
         _check_seconds("timeout", self.timeout, 0.1, 300)
         _check_seconds("poll_interval", self.poll_interval, 0.05, 300)
-        _check_bytes("max_message_bytes", self.max_message_bytes, LARGEST_MESSAGE)
+        _check_whole("max_retries", self.max_retries, 0, MOST_RETRIES, "")
+        _check_whole("max_message_bytes", self.max_message_bytes, 1, LARGEST_MESSAGE, " of bytes")
+        if self.proxy is not None:
+            _check_text("proxy", self.proxy)
+        _check_trust(self.verify)
+        _check_pairs("token_fields", self.token_fields, "form field names")
         _check_token_fields(self.token_fields)
+        _check_pairs("headers", self.headers, "header names")
+        _check_headers(self.headers)
         if not isinstance(self.allow_insecure_http, bool):
             told = f"must be True or False, not {type(self.allow_insecure_http).__name__}"
             raise ConfigurationError("allow_insecure_http", told)
@@ -193,10 +261,11 @@ class Settings:
         """Return settings from `PUZZEL_CHAT_*` variables; a keyword that is not None overrides its variable.
 
         A `region` keyword also overrides addresses in the environment, and a `base_url` keyword a region there.
-        `PUZZEL_CHAT_TOKEN_FIELDS` is a list such as `audience=chat,tenant=7`. Raises `ConfigurationError`, which names
-        the setting, when one is missing or wrong.
+        `PUZZEL_CHAT_TOKEN_FIELDS` and `PUZZEL_CHAT_HEADERS` are lists such as `audience=chat,tenant=7`. Raises
+        `ConfigurationError`, which names the setting, when one is missing or wrong.
         """
-        given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
+        given = hidden({name: value for name, value in overrides.items() if value is not None})
+        del overrides
         values: dict[str, Any] = {
             name: _from_text(name, text)
             for name in cls.__annotations__
@@ -207,10 +276,12 @@ class Settings:
     @classmethod
     def checked(cls, **values: Unpack[SettingsFields]) -> Settings:
         """Return settings from keywords; raise `ConfigurationError` for a missing or misspelt one."""
-        _check_names(values)
-        if values.get("solution_id") in (None, ""):
+        given = hidden(values)
+        del values
+        _check_names(given)
+        if given.get("solution_id") in (None, ""):
             raise ConfigurationError("solution_id", f"is missing; pass it or set {env_name('solution_id')}")
-        return cls(**values)  # type: ignore[arg-type]  # each value is checked in __attrs_post_init__
+        return cls(**given)  # each value is checked in __attrs_post_init__
 
     def replace(self, **changes: Unpack[SettingsFields]) -> Settings:
         """Return a copy with some settings changed, and check it again.
@@ -218,11 +289,13 @@ class Settings:
         A new `region` replaces both addresses. A new `base_url` replaces a region; the identity service moves along
         unless `identity_url` names another one. Raises `ConfigurationError` when a setting is wrong.
         """
-        _check_names(changes)
-        reset: dict[str, Any] = {name: None if name == "region" else "" for name in _overruled(changes)}
-        if "base_url" in changes and self.address("identity").setting != "identity_url":
+        given = hidden(changes)
+        del changes
+        _check_names(given)
+        reset: dict[str, Any] = {name: None if name == "region" else "" for name in _overruled(given)}
+        if "base_url" in given and self.address("identity").setting != "identity_url":
             reset["identity_url"] = ""
-        return evolve(self, **{**reset, **changes})
+        return evolve(self, **{**reset, **given})
 
 
 _NO_HOST = (
@@ -260,21 +333,23 @@ def _from_text(name: str, text: str) -> object:
             return float(text)
         except ValueError:
             raise ConfigurationError(name, f"{env_name(name)} is {text!r}, not a number of seconds") from None
-    if name == "max_message_bytes":
+    if name in ("max_message_bytes", "max_retries"):
         try:
             return int(text)
         except ValueError:
-            raise ConfigurationError(name, f"{env_name(name)} is {text!r}, not a whole number of bytes") from None
+            raise ConfigurationError(name, f"{env_name(name)} is {text!r}, not a whole number") from None
     if name == "allow_insecure_http":
         if text.lower() not in _TRUE | _FALSE:
             raise ConfigurationError(name, f"{env_name(name)} is {text!r}; use true or false")
         return text.lower() in _TRUE
-    if name == "token_fields":
+    if name == "verify" and text.lower() in _TRUE | _FALSE:
+        return text.lower() in _TRUE
+    if name in _PAIRS:
         pairs = [part.partition("=") for part in text.split(",") if part.strip()]
         if not all(key.strip() and separator for key, separator, _ in pairs):
             raise ConfigurationError(name, f"{env_name(name)} must be name=value pairs, separated by commas")
         return {key.strip(): Secret(value.strip()) for key, _, value in pairs}
-    return Secret(text) if name == "client_secret" else text
+    return Secret(text) if name in _SECRETS else text
 
 
 def _check_text(setting: str, value: object) -> None:
@@ -291,21 +366,58 @@ def _check_seconds(setting: str, value: object, low: float, high: float) -> None
         raise ConfigurationError(setting, f"must be between {low:g} and {high:g} seconds, not {value:g}")
 
 
-def _check_bytes(setting: str, value: object, high: int) -> None:
+def _check_whole(setting: str, value: object, low: int, high: int, unit: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigurationError(setting, f"must be a whole number of bytes, not {type(value).__name__}")
-    if not 1 <= value <= high:
-        raise ConfigurationError(setting, f"must be between 1 and {high:,} bytes, not {value:,}")
+        raise ConfigurationError(setting, f"must be a whole number{unit}, not {type(value).__name__}")
+    if not low <= value <= high:
+        raise ConfigurationError(setting, f"must be a whole number{unit} between {low} and {high:,}, not {value:,}")
 
 
-def _check_token_fields(fields: object) -> None:
-    if not isinstance(fields, Mapping):
-        raise ConfigurationError("token_fields", "must be a mapping of form field names to strings")
-    for key, value in fields.items():
-        if not isinstance(key, str) or not isinstance(value, str):
-            raise ConfigurationError("token_fields", "every name and value must be a string")
-        if key in _OWN_FIELDS:
-            raise ConfigurationError("token_fields", f"{key!r} is set by the library; use its own setting")
+def _check_trust(verify: object) -> None:
+    path = os.fspath(verify) if isinstance(verify, os.PathLike) else verify
+    if isinstance(path, str):
+        _check_text("verify", path)
+    if verify is True or isinstance(path, str):
+        return
+    if verify is False:
+        told = "cannot be turned off: TLS is always verified. Name your own authority: the path of its certificate"
+        raise ConfigurationError("verify", told)
+    import ssl
+
+    if not isinstance(verify, ssl.SSLContext):
+        told = f"must be the path of a file or folder of certificates, or an ssl.SSLContext, not {type(path).__name__}"
+        raise ConfigurationError("verify", told)
+    if verify.verify_mode == ssl.CERT_NONE or not verify.check_hostname:
+        told = "the context checks no certificate, or not whose it is; TLS is always verified: name your authority"
+        raise ConfigurationError("verify", told)
+
+
+def _check_pairs(setting: str, pairs: object, names: str) -> None:
+    if not isinstance(pairs, Mapping):
+        raise ConfigurationError(setting, f"must be a mapping of {names} to strings")
+    if not all(isinstance(one, str) for pair in pairs.items() for one in pair):
+        raise ConfigurationError(setting, "every name and value must be a string")
+
+
+def _check_token_fields(fields: Mapping[str, str]) -> None:
+    for name in fields:
+        if name in _OWN_FIELDS:
+            raise ConfigurationError("token_fields", f"{name!r} is set by the library; use its own setting")
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    known: set[str] = set()
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ConfigurationError("headers", f"{name!r} is no name of a header")
+        if _OWN_HEADER.fullmatch(name):
+            raise ConfigurationError("headers", f"{name!r} is set by the library, and cannot be set here")
+        if name.lower() in known:
+            raise ConfigurationError("headers", f"{name!r} is there twice")
+        if not (value.isascii() and value.isprintable() and value == value.strip()):
+            told = f"the value of {name!r} must be printable ASCII on one line, without blanks around it"
+            raise ConfigurationError("headers", told)
+        known.add(name.lower())
 
 
 def _checked_url(setting: str, url: object, allow_insecure_http: bool) -> str:

@@ -150,7 +150,8 @@ def patiently(work: Callable[[], _T], clock: Clock) -> Steps[_T]:
 class Parts:
     """What all sessions of an application share, beside the transport.
 
-    `flag` makes an event of the shell's kind, `caller` names the thread or task that asks.
+    `flag` makes an event of the shell's kind, `caller` names the thread or task that asks. `http_client` is the
+    application's own, if it gave one.
     """
 
     settings: Settings
@@ -158,6 +159,7 @@ class Parts:
     clock: Clock
     flag: Callable[[], Flag] = ThreadFlag
     caller: Callable[[], object] = threading.current_thread
+    http_client: object = None
 
 
 def followed(

@@ -178,6 +178,7 @@ class Conversation:
         variables: Iterable[Variable] | Mapping[str, str] | None = None,
         subject: str | None = None,
         history: History | None = None,
+        timeout: float | None = None,
     ) -> Allocation:
         """Ask the contact centre to find an agent in that queue. May be repeated safely: the conversation's id is ours.
 
@@ -189,14 +190,18 @@ class Conversation:
 
         Raises `QueueClosed`, `QueueFull`, `RoutingRefused`, `NotFound` for an unknown queue, `ConversationClosed`,
         `TransportError` when it could not even be found out whether the request arrived, `StoreError` before that.
-        Interrupted or cancelled, it leaves the queue first, within five seconds.
+        Interrupted or cancelled, it leaves the queue first, within five seconds. `timeout` as in `send`; when it has
+        passed, the chat may be in the queue.
         """
         order = customer, variables, subject, history = masked(customer, variables, subject, history)
-        return self._run(self._state.route(queue_key, order))
+        return self._run(self._state.route(queue_key, order, timeout))
 
-    def allocation(self) -> Allocation:
-        """Ask once how the search for an agent goes. Raises `NotFound` when nothing was routed."""
-        return self._run(self._state.allocation())
+    def allocation(self, *, timeout: float | None = None) -> Allocation:
+        """Ask once how the search for an agent goes; `timeout` as in `send`.
+
+        Raises `NotFound` when nothing was routed.
+        """
+        return self._run(self._state.allocation(timeout))
 
     def wait_for_agent(self, wait: float = 120.0, on_progress: Progress | None = None) -> Allocation:
         """Wait until an agent has the chat, for at most `wait` seconds; `on_progress` is called at each change.
@@ -235,24 +240,31 @@ class Conversation:
         """Yield the messages of all sides, own ones included, until the chat ends. As `events()` otherwise."""
         return Events(self, self._runner, self._state.messages(timeout))
 
-    def send(self, text: str) -> TextMessage:
+    def send(self, text: str, *, timeout: float | None = None) -> TextMessage:
         """Send a line of plain text, at most once.
 
-        When no usable reply comes, the message is looked for in the polls that follow. Raises `DeliveryUnknown` when it
-        is not found there, `ConversationClosed` when the chat is over (also when its last events are not read yet),
+        When no usable reply comes, the message is looked for in the polls that follow. `timeout` bounds all of that in
+        seconds; unless given, each request has the time of the settings. Raises `DeliveryUnknown` when it is not found
+        there, `ConversationClosed` when the chat is over (also when its last events are not read yet),
         `InvalidArgument` for an empty text or one with control characters (tabs and line ends may be), `TransportError`
         when it was certainly not sent, or `ApiError`.
         """
         text = checked_text(text)
-        return self._run(self._state.send(text))
+        return self._run(self._state.send(text, timeout))
 
-    def typing(self, is_typing: bool = True) -> None:
-        """Tell the agent that the customer began or stopped typing. Raises `ConversationClosed`."""
-        self._run(self._state.typing(is_typing))
+    def typing(self, is_typing: bool = True, *, timeout: float | None = None) -> None:
+        """Tell the agent that the customer began or stopped typing; `timeout` as in `send`.
 
-    def end(self) -> None:
-        """End the chat, or leave the queue; nothing is sent when it is over already, or was never routed."""
-        self._run(self._state.end())
+        Raises `ConversationClosed`.
+        """
+        self._run(self._state.typing(is_typing, timeout))
+
+    def end(self, *, timeout: float | None = None) -> None:
+        """End the chat, or leave the queue; nothing is sent when it is over already, or was never routed.
+
+        `timeout` as in `send`; when it has passed, the chat may go on, and it may be called again.
+        """
+        self._run(self._state.end(timeout))
 
     def transcript(self) -> tuple[Message, ...]:
         """Return the messages seen by this process, edits applied, in the order of the service's times."""
@@ -300,13 +312,22 @@ class Session:
         """
         return tuple(self.conversation(conversation_id) for conversation_id in self._state.conversations)
 
-    def queue_info(self, visual_queue_id: str | int) -> QueueInfo:
-        """Ask for a queue's opening hours and load, by its visual queue id. Raises `NotFound` for an unknown queue."""
-        return replies.queue_info(self._run(self._state.call(QUEUE, queue_request(visual_queue_id))), replies.now())
+    def queue_info(self, visual_queue_id: str | int, *, timeout: float | None = None) -> QueueInfo:
+        """Ask for a queue's opening hours and load, by its visual queue id. Raises `NotFound` for an unknown queue.
 
-    def time_info(self, time_id: str) -> TimeInfo:
-        """Ask which exit of a time module (opening hours) is in force. Raises `NotFound` for an unknown one."""
-        return replies.time_info(self._run(self._state.call(TIME, time_request(time_id))), replies.now())
+        `timeout` bounds the call in seconds, further attempts included; unless given, each request has the time of the
+        settings.
+        """
+        asked = self._state.call(QUEUE, queue_request(visual_queue_id), timeout=timeout)
+        return replies.queue_info(self._run(asked), replies.now())
+
+    def time_info(self, time_id: str, *, timeout: float | None = None) -> TimeInfo:
+        """Ask which exit of a time module (opening hours) is in force. Raises `NotFound` for an unknown one.
+
+        `timeout` as in `queue_info`.
+        """
+        asked = self._state.call(TIME, time_request(time_id), timeout=timeout)
+        return replies.time_info(self._run(asked), replies.now())
 
     def conversation(self, conversation_id: str | None = None) -> Conversation:
         """Return a conversation of this session; without an id, a new one of a random id. Nothing is sent yet."""
@@ -340,6 +361,12 @@ class PuzzelChat(Application[Transport, Runner]):
 
     `store` keeps sessions (a `MemoryStore` unless given); the other arguments are the settings of `Settings`, times in
     seconds. Raises `ConfigurationError` naming the setting that is missing or wrong. Nothing is sent yet.
+
+    `http_client`, an `httpx.Client` of your own, sends in place of ours and is never closed here. Its connections,
+    proxy, TLS, limits and event hooks apply; its base address, headers, cookies, authentication, timeout and redirects
+    do not, though its jar takes cookies in. Our bounds hold. What threads, event loops and forks may do with it is as
+    httpx says, and an interrupt may spoil a connection. A `PollingLoop` polls over it too. At the program's exit only a
+    blocking one is used.
     """
 
     def connect(self, *, visitor: Visitor | None = None) -> Session:
@@ -423,8 +450,8 @@ class PuzzelChat(Application[Transport, Runner]):
         self.close()
 
     @classmethod
-    def _new_transport(cls, settings: Settings) -> Transport:
-        return Transport(settings)
+    def _new_transport(cls, settings: Settings, http_client: object) -> Transport:
+        return Transport(settings, http_client)
 
     def _runner(self) -> Runner:
         return Runner(self._transport, self._parts.clock)

@@ -2,7 +2,8 @@
 
 Redirects are never followed here, cookies are never kept (a shared jar once gave one customer another's session:
 BerriAI/litellm#36149), and TLS is verified. `_environment` says which proxy is used and who is trusted, and the library
-reads nothing of that itself. `_failures` says why no reply came.
+reads nothing of that itself. `_failures` says why no reply came. A client of the application's own takes the place of
+ours for all that is below a request: proxy, TLS, connections, threads and forks are then up to it.
 
 A request as a whole has a time, and so has each read. Not bounded in the blocking transport: a reply's head that drips
 byte by byte, each in time, and interim replies without end. The HTTP library bounds the size of a head.
@@ -19,6 +20,7 @@ from __future__ import annotations
 import logging
 import os
 import ssl
+import sys
 import threading
 import zlib
 from collections.abc import Collection, Mapping
@@ -50,6 +52,7 @@ from puzzel_chat._failures import anew, no_reply, overdue, proxy_refused, unconn
 from puzzel_chat._fork import in_child
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._settings import Address, HostName, Settings
+from puzzel_chat._version import __version__
 
 LARGEST_REPLY = 8 * 2**20
 """Bytes of a reply's body, decoded, that are read: a poll that repeats a whole chat of 16 000 messages of 500 bytes."""
@@ -69,8 +72,9 @@ polled 94 times a second in all with 100 of them, and 575 times with 20 (`make b
 COMMON_HEADERS = {
     "Accept": "application/json, application/problem+json",
     "Accept-Encoding": "gzip",
-    "User-Agent": "puzzel-chat-python",
+    "User-Agent": f"puzzel-chat/{__version__} python/{sys.version_info.major}.{sys.version_info.minor}",
 }
+GIVEN_CLOSED = "The http_client was closed. Close it after this client, or give another one."
 
 # For a SOCKS proxy httpx needs one more package, whose errors it lets through.
 _OF_SOCKS: tuple[type[Exception], ...] = (import_module("socksio").SOCKSError,) if find_spec("socksio") else ()
@@ -161,8 +165,7 @@ class Body:
     def __init__(self, request: Request, encoding: str) -> None:
         self._request = request
         self.content = bytearray()
-        named = (one.strip() for one in encoding.lower().split(","))
-        codings = [one for one in named if one not in ("", "identity")]
+        codings = _codings(encoding) if encoding else []
         if codings not in ([], ["gzip"], ["x-gzip"]):
             raise self._refused("the reply has an encoding that was not asked for (only gzip is)")
         self._gzip = zlib.decompressobj(zlib.MAX_WBITS | 16) if codings else None
@@ -186,26 +189,47 @@ class Body:
         return error
 
 
+def _codings(encoding: str) -> list[str]:
+    named = (one.strip() for one in encoding.lower().split(","))
+    return [one for one in named if one not in ("", "identity")]
+
+
+def body_of(request: Request, response: httpx.Response) -> Body:
+    """Return a body to be collected; it is there already, decoded, where a client of the application's has read it."""
+    if not response.is_stream_consumed:
+        return Body(request, response.headers.get("content-encoding", ""))
+    body = Body(request, "")
+    body.add(response.content)
+    return body
+
+
 def reply_of(address: Address, response: httpx.Response, body: Body) -> Reply:
     """Return the whole reply."""
     headers = dict(response.headers)
     return Reply(status=response.status_code, address=address, headers=headers, body=bytes(body.content))
 
 
-def limits(settings: Settings, within: float | None) -> tuple[float, float]:
+def limits(settings: Settings, request: Request, within: float | None) -> tuple[float, float]:
     """Return the seconds for connecting, each read and each write, and those for everything together."""
-    whole = WHOLE * settings.timeout
-    return min(within or inf, settings.timeout), min(within or inf, whole)
+    part = request.timeout or settings.timeout
+    return min(within or inf, part), min(within or inf, WHOLE * part)
 
 
 # Parsing an address costs as much as everything else that is done to a request here, and a session uses few.
 _url = lru_cache(maxsize=1024)(httpx.URL)
 
 
-def headers(request: Request, access: str | None) -> httpx.Headers:
+def common_headers(settings: Settings) -> Mapping[str, str]:
+    """Return the headers of every request: ours, and those of the settings."""
+    named = {name.lower() for name in settings.headers}
+    ours = {name: value for name, value in COMMON_HEADERS.items() if name.lower() not in named}
+    return {**ours, **settings.headers}
+
+
+def headers(common: Mapping[str, str], request: Request, access: str | None) -> httpx.Headers:
     """Return a request's headers, with the token if there is one."""
     # The library's own type, because its repr masks the token.
-    given = httpx.Headers({**COMMON_HEADERS, **request.headers})
+    given = httpx.Headers({**common, **request.headers})
     if access is not None:
         given["Authorization"] = f"Bearer {access}"
     return given
@@ -216,18 +240,23 @@ def timeouts(seconds: float) -> dict[str, float]:
     return dict.fromkeys(("connect", "read", "write", "pool"), seconds)
 
 
-def built(address: Address, request: Request, access: str | None, **extensions: Any) -> httpx.Request:
-    """Return the library's request with these extensions."""
+def built(
+    common: Mapping[str, str], address: Address, request: Request, access: str | None, **extensions: Any
+) -> httpx.Request:
+    """Return the library's request with these extensions, and the headers that all have in common."""
     query = f"?{request.query}" if request.query else ""
     url = _url(f"{address.url}{request.path}{query}")
     return httpx.Request(
-        request.method, url, headers=headers(request, access), content=request.body, extensions=extensions
+        request.method, url, headers=headers(common, request, access), content=request.body, extensions=extensions
     )
 
 
-def reachable(settings: Settings) -> dict[HostName, Way]:
-    """Return the ways to the two hosts; raise `ConfigurationError` for one that cannot be gone as it is set up."""
-    ways = {name: way_to(settings.address(name)) for name in get_args(HostName)}
+def reachable(settings: Settings, given: object = None) -> dict[HostName, Way]:
+    """Return the ways to the two hosts; raise `ConfigurationError` for one that cannot be gone as it is set up.
+
+    With a client of the application's `given`, proxies and TLS are up to that.
+    """
+    ways = {name: _way(settings, name, given) for name in get_args(HostName)}
     for way in ways.values():
         try:
             # Both find impossible names that the settings let through; the second is what looks up a name.
@@ -237,14 +266,26 @@ def reachable(settings: Settings) -> dict[HostName, Way]:
             raise ConfigurationError(way.address.setting, "is not an address that can be reached") from None
         if way.proxy is not None:
             _proxy(way.proxy)
-    if tls_is_named() and any(way.encrypted for way in ways.values()):
-        tls()
+    if given is None and tls_is_named(settings) and any(way.encrypted for way in ways.values()):
+        tls(settings)
     return ways
 
 
-def tls() -> ssl.SSLContext:
-    """Return TLS as the environment wants it, or else with the authorities that the library brings."""
-    return tls_context(lambda: httpx.create_ssl_context(trust_env=False))
+def _way(settings: Settings, name: HostName, given: object) -> Way:
+    address = settings.address(name)
+    return way_to(address, settings.proxy) if given is None else Way(address)
+
+
+def tls(settings: Settings) -> ssl.SSLContext:
+    """Return TLS as settings and environment want it, or else with the authorities that the library brings."""
+    return tls_context(settings, lambda: httpx.create_ssl_context(trust_env=False))
+
+
+def own_tls(settings: Settings, given: object) -> ssl.SSLContext:
+    """Return our TLS; raise `ConfigurationError` when a client of the application's has its own."""
+    if given is not None:
+        raise ConfigurationError("http_client", "has TLS of its own, which is not known here")
+    return tls(settings)
 
 
 def _proxy(proxy: Proxy, context: ssl.SSLContext | None = None) -> httpx.Proxy:
@@ -260,11 +301,23 @@ _Client = TypeVar("_Client", httpx.Client, httpx.AsyncClient)
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS, keepalive_expiry=IDLE)
 
 
-def new_client(kind: type[_Client], ways: Collection[Way]) -> _Client:
+def given_client(kind: type[_Client], client: object, settings: Settings) -> _Client | None:
+    """Return the application's own client if there is one; raise `ConfigurationError` if it cannot be used."""
+    if client is None:
+        return None
+    if not isinstance(client, kind):
+        raise ConfigurationError("http_client", f"must be an httpx.{kind.__name__} here, not {type(client).__name__}")
+    for name, usual in (("proxy", None), ("verify", True)):
+        if getattr(settings, name) is not usual:
+            raise ConfigurationError(name, "belongs to the http_client that you gave; set it there, not here")
+    return client
+
+
+def new_client(kind: type[_Client], ways: Collection[Way], settings: Settings) -> _Client:
     """Return a client of the library that keeps no cookie, follows no redirect and queues no request."""
     encrypted = any(way.encrypted for way in ways)
     # Loading certificates costs 30 ms. Without TLS none are needed, and this context trusts nobody.
-    context = tls() if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = tls(settings) if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     transport: Any = httpx.HTTPTransport if kind is httpx.Client else httpx.AsyncHTTPTransport
     mounts = {
         f"all://{httpx.URL(way.address.url).netloc.decode()}": transport(
@@ -297,10 +350,14 @@ in_child(_close_copies)
 
 
 class Pool:
-    """The connections of a process's main thread, or of its other threads; at most `MAX_CONNECTIONS` in use at once."""
+    """The connections of a process's main thread, or of its other threads; at most `MAX_CONNECTIONS` in use at once.
 
-    def __init__(self, ways: Collection[Way]) -> None:
-        self.client = new_client(httpx.Client, ways)
+    One that is not `own` has a client of the application's.
+    """
+
+    def __init__(self, client: httpx.Client, own: bool) -> None:
+        self.client = client
+        self.own = own
         # No semaphore: a Ctrl-C between two lines of Python's own would keep its lock for good.
         self.slots: SimpleQueue[None] = SimpleQueue()
         for _ in range(MAX_CONNECTIONS):
@@ -310,9 +367,11 @@ class Pool:
 class Transport:
     """Sends requests of one application; usable from several threads, of which the main one has its own connections."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, http_client: object = None) -> None:
         self._settings = settings
-        self._ways = reachable(settings)
+        self._given = given_client(httpx.Client, http_client, settings)
+        self._ways = reachable(settings, self._given)
+        self._common = common_headers(settings)
         self._closed = False
         self._pools: dict[tuple[int, bool], Pool] = {}
         # A client that was dropped without `close` leaves no socket behind. At the interpreter's exit they close by
@@ -325,7 +384,7 @@ class Transport:
         Raises `TransportError`, also after three times the timeout or after `within` seconds, and `ContractError` for a
         reply that is larger than 8 MiB or in an encoding that was not asked for.
         """
-        timeout, whole = limits(self._settings, within)
+        timeout, whole = limits(self._settings, request, within)
         pool, way = self._pool(), self._ways[request.host]
         due, before = monotonic() + whole, our_request.set(True)
         try:
@@ -346,12 +405,23 @@ class Transport:
         """The proxies on the ways to the two hosts."""
         return proxies(self._ways)
 
+    def tls_context(self) -> ssl.SSLContext:
+        """Return the TLS that is spoken; raise `ConfigurationError` where that is up to another."""
+        return own_tls(self._settings, self._given)
+
     def _pool(self) -> Pool:
         if self._closed:
             raise SessionError(CLIENT_CLOSED)
+        if self._given is not None and self._given.is_closed:
+            raise SessionError(GIVEN_CLOSED)
         # No lock, which a fork could leave locked; of two pools made at once one is dropped before it connects.
         here = _process_and_kind()
-        return self._pools.get(here) or self._pools.setdefault(here, Pool(self._ways.values()))
+        return self._pools.get(here) or self._pools.setdefault(here, self._new_pool())
+
+    def _new_pool(self) -> Pool:
+        if self._given is None:
+            return Pool(new_client(httpx.Client, self._ways.values(), self._settings), own=True)
+        return Pool(self._given, own=False)
 
     def _lent(
         self,
@@ -368,7 +438,7 @@ class Transport:
         except Empty:
             raise httpx.PoolTimeout("") from None
         try:
-            return self._exchange(pool.client, address, request, access, timeout, due, hurried)
+            return self._exchange(pool, address, request, access, timeout, due, hurried)
         except Exception:
             raise
         except BaseException:
@@ -381,7 +451,7 @@ class Transport:
 
     def _exchange(
         self,
-        client: httpx.Client,
+        pool: Pool,
         address: Address,
         request: Request,
         access: str | None,
@@ -400,12 +470,13 @@ class Transport:
                     bounds.update(dict.fromkeys(bounds, min(timeout, left)))
 
             extensions["trace"] = trace
-        message = built(address, request, access, **extensions)
-        with closing(client.send(message, stream=True)) as response:
-            if (stream := response.extensions.get("network_stream")) is not None:  # a cassette has none
+        message = built(self._common, address, request, access, **extensions)
+        with closing(pool.client.send(message, stream=True, auth=None, follow_redirects=False)) as response:
+            # A cassette has none.
+            if pool.own and (stream := response.extensions.get("network_stream")) is not None:
                 _streams.add(stream)
-            body = Body(request, response.headers.get("content-encoding", ""))
-            for piece in response.iter_raw():
+            body = body_of(request, response)
+            for piece in () if response.is_stream_consumed else response.iter_raw():
                 body.add(piece)
                 if monotonic() >= due:
                     raise httpx.ReadTimeout("")
@@ -419,5 +490,5 @@ def _process_and_kind() -> tuple[int, bool]:
 
 def _close_own(pools: Mapping[tuple[int, bool], Pool]) -> None:
     for (process, _), pool in list(pools.items()):
-        if process == os.getpid():  # a parent's pools are the parent's
+        if process == os.getpid() and pool.own:  # a parent's pools are the parent's
             pool.client.close()

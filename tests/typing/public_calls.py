@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncGenerator, Iterator
 from datetime import datetime
 from pathlib import Path
+from ssl import SSLContext, create_default_context
 from typing import Any, Literal, assert_never, assert_type
 
 from puzzel_chat import (
@@ -108,9 +109,18 @@ def making() -> PuzzelChat:
         token_fields={"audience": "chat"},
         timeout=5,
         poll_interval=0.5,
+        max_retries=0,
+        proxy="http://p.example:3128",
+        verify=Path("/etc/ca.pem"),
+        headers={"X-Gateway-Key": "sesam"},
         allow_insecure_http=False,
         store=store,
     )
+    chat = PuzzelChat(solution_id="7", region="uk", verify="/etc/ca.pem")
+    chat = PuzzelChat(solution_id="7", region="uk", verify=create_default_context())
+    chat = PuzzelChat(solution_id="7", region="uk", http_client=object())
+    PuzzelChat(solution_id="7", region="uk", verify=False)  # type: ignore[arg-type]  # TLS is always verified
+    assert_type(chat.tls_context(), SSLContext)
     assert_type(PuzzelChat.from_env(store=store, timeout=5.0), PuzzelChat)
     assert_type(chat.with_options(poll_interval=2), PuzzelChat)
     assert_type(Settings.from_env(timeout=3), Settings)
@@ -159,17 +169,17 @@ def talking(chat: PuzzelChat) -> None:
     chat.start("q_support", customer=ada)
     with conversation as entered:
         assert_type(entered, Conversation)
-        assert_type(entered.send("Hello"), TextMessage)
+        assert_type(entered.send("Hello", timeout=3), TextMessage)
         assert_type(entered.messages(), Iterator[Message])
         assert_type(entered.events(), Iterator[Event])
         entered.typing()
-        entered.typing(False)
+        entered.typing(False, timeout=3.5)
         assert_type(entered.transcript(), tuple[Message, ...])
         assert_type(entered.ended, bool)
         assert_type(entered.history_left_out, int)
         assert_type(entered.id, str)
         assert_type(entered.session, Session)
-    conversation.end()
+    conversation.end(timeout=3)
     chat.close()
 
 
@@ -181,15 +191,15 @@ def routing(session: Session) -> None:
     assert_type(session.visitor_id, str | None)
     assert_type(session.conversations, tuple[Conversation, ...])
     assert_type(session.poll(), list[Event])
-    info = session.queue_info("27504")
+    info = session.queue_info("27504", timeout=3)
     assert_type(info, QueueInfo)
     assert_type(info.is_open, bool | None)
     assert_type(info.opens_at, datetime | None)
-    assert_type(session.time_info("office"), TimeInfo)
+    assert_type(session.time_info("office", timeout=3), TimeInfo)
     conversation = session.conversation()
     assert_type(session.conversation("c"), Conversation)
-    assert_type(conversation.route("q_support", customer=Customer(email="ada@chat.example")), Allocation)
-    assert_type(conversation.allocation(), Allocation)
+    assert_type(conversation.route("q_support", timeout=3, customer=Customer(email="ada@chat.example")), Allocation)
+    assert_type(conversation.allocation(timeout=3), Allocation)
     assert_type(conversation.wait_for_agent(60, print), Allocation)
     assert_type(conversation.allocation_updates(wait=60), Iterator[Allocation])
     session.close()
@@ -220,7 +230,7 @@ async def talking_async(chat: AsyncPuzzelChat) -> None:
     assert_type(await asyncio.wait_for(chat.start("q_support", on_progress=told_later), 10), AsyncConversation)
     async with conversation as entered:
         assert_type(entered, AsyncConversation)
-        assert_type(await entered.send("Hello"), TextMessage)
+        assert_type(await entered.send("Hello", timeout=3), TextMessage)
         assert_type(entered.events(), AsyncGenerator[Event])
         assert_type(entered.messages(), AsyncGenerator[Message])
         await entered.typing(False)
@@ -309,10 +319,10 @@ async def routing_async(session: AsyncSession) -> None:
     assert_type(session.visitor_id, str | None)
     assert_type(await session.poll(), list[Event])
     assert_type(await session.queue_info(27504), QueueInfo)
-    assert_type(await session.time_info("office"), TimeInfo)
+    assert_type(await session.time_info("office", timeout=3), TimeInfo)
     conversation = session.conversation("c")
     assert_type(await conversation.route("q_support"), Allocation)
-    assert_type(await conversation.allocation(), Allocation)
+    assert_type(await conversation.allocation(timeout=3), Allocation)
     assert_type(await conversation.wait_for_agent(60, on_progress=told), Allocation)
     async for allocation in conversation.allocation_updates():
         told(allocation)

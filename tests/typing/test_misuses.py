@@ -57,6 +57,16 @@ ARGUMENTS = """\
 MISUSES = """\
 PuzzelChat.from_env(timeut=3)
 
+PuzzelChat.from_env(verify=False)
+
+PuzzelChat.from_env(proxy=3128)
+
+PuzzelChat.from_env(headers=["X-Key"])
+
+conversation.send("Hello", timeout="3")
+
+conversation.send("Hello", 3)
+
 AsyncPuzzelChat.from_env(timeout="3")
 
 chat.with_options(poll_intervall=1)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from puzzel_chat import (
     PuzzelChat,
     PuzzelChatError,
     TransportError,
+    __version__,
     _exit,
 )
 from puzzel_chat import _environment as environment
@@ -300,6 +302,130 @@ def test_a_client_tells_its_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     assert PASSWORD not in repr([vars(chat._transport) for chat in made])
 
 
+# The settings that say the same.
+
+
+@pytest.mark.parametrize("setting", ["http://127.0.0.1:PORT", "127.0.0.1:PORT", " http://ada:pw@127.0.0.1:PORT "])
+def test_the_proxy_of_the_settings_is_used(monkeypatch: pytest.MonkeyPatch, send: Send, setting: str) -> None:
+    """It wins over the environment's and over NO_PROXY, also for a service on this machine."""
+    heard: list[str] = []
+    with server(says(OK), heard) as address, server(says("HTTP/1.1 500 X\n\n")) as wrong:
+        monkeypatch.setenv("ALL_PROXY", wrong)
+        monkeypatch.setenv("NO_PROXY", "*")
+        proxy = setting.replace("PORT", address.rpartition(":")[2])
+        assert send("http://127.0.0.1:1/eu", POLL, proxy=proxy, timeout=5).status == 200
+    assert heard[0].startswith("GET http://127.0.0.1:1/eu/api/conversation HTTP/1.1")
+    assert ("roxy-authorization: basic" in heard[0].lower()) == ("@" in setting)
+
+
+def test_both_settings_hold_in_a_tunnel(monkeypatch: pytest.MonkeyPatch, send: Send) -> None:
+    """Through the proxy of the settings the host is trusted whom they name."""
+    monkeypatch.setenv("SSL_CERT_FILE", "nowhere.pem")
+    monkeypatch.setenv("HTTPS_PROXY", "nonsense://")
+    with tunnel("chat.pem") as (address, heard):
+        given = {"proxy": address.replace("//", f"//ada:{PASSWORD}@"), "verify": AUTHORITY}
+        assert send("https://chat.example", POLL, timeout=5, **given).body == b"{}"
+    assert "proxy-authorization: basic ywrhonbhntv3mhjk" in heard[0].lower()
+
+
+@pytest.mark.parametrize("wrong", [key for key in WRONG if next(iter(WRONG[key][0])).lower().endswith("_proxy")])
+@pytest.mark.parametrize("maker", MAKERS)
+def test_a_proxy_of_the_settings_that_is_wrong_is_told(maker: str, wrong: str) -> None:
+    """As that of a variable is, by the name of the setting and without its password."""
+    ((variable, proxy),) = WRONG[wrong][0].items()
+    told = WRONG[wrong][1].replace(variable, "proxy")
+    with pytest.raises(ConfigurationError, match=f"^{told}") as raised:
+        MAKERS[maker](base_url="http://127.0.0.1:1", solution_id="7", proxy=proxy)
+    assert raised.value.setting == "proxy"
+    assert PASSWORD not in told_by(raised.value)
+
+
+def test_a_proxy_of_the_settings_is_named_in_failures(send: Send) -> None:
+    """With the setting to change; NO_PROXY would not help."""
+    with server(says("HTTP/1.1 403 Forbidden\nContent-Length: 0\n\n")) as address:
+        with pytest.raises(TransportError, match=r"the proxy 127\.0\.0\.1:\d+ \(proxy\)") as raised:
+            send("https://chat.example", POLL, proxy=address, timeout=5)
+        assert "NO_PROXY" not in str(raised.value)
+
+
+TRUSTED: dict[str, Callable[[Path], Any]] = {
+    "file": lambda folder: folder / "authority.pem",
+    "text": lambda folder: str(folder / "authority.pem"),
+    "folder": lambda folder: folder,
+}
+
+
+@pytest.mark.parametrize("trusted", TRUSTED)
+def test_the_authority_of_the_settings_is_trusted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, send: Send, trusted: str
+) -> None:
+    """A file, or each file of a folder that holds some, whatever it is called; the environment is not asked."""
+    monkeypatch.setenv("SSL_CERT_FILE", "nowhere.pem")
+    (tmp_path / "authority.pem").write_bytes(Path(AUTHORITY).read_bytes())
+    (tmp_path / "README").write_text("no certificate")
+    (tmp_path / "inner").mkdir()
+    with talking(CERTIFICATES / "chat.pem") as address:
+        assert send(address, POLL, verify=TRUSTED[trusted](tmp_path)).body == b"{}"
+
+
+@pytest.mark.parametrize("send", ["sync", "async"], indirect=True)
+def test_nobody_else_is_trusted_then(monkeypatch: pytest.MonkeyPatch, send: Send) -> None:
+    """Neither whom the environment names, nor an authority beside it; polls over [fleet] trust the system's too."""
+    monkeypatch.setenv("SSL_CERT_FILE", AUTHORITY)
+    with talking(CERTIFICATES / "chat.pem") as address:
+        with pytest.raises(TransportError, match="name the certificate of who signed it in verify or SSL_CERT_FILE"):
+            send(address, POLL, verify=str(CERTIFICATES / "issuer.pem"))
+        context = ssl.create_default_context(cafile=CERTIFICATES / "issuer.pem")
+        with pytest.raises(TransportError, match="certificate"):
+            send(address, POLL, verify=context)
+        assert send(address, POLL, verify=ssl.create_default_context(cafile=AUTHORITY)).body == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("nowhere.pem", r"'nowhere\.pem' cannot be used \(No such file"),
+        (__file__, r".* holds no certificate; name a file"),
+        (str(Path(__file__).parents[1] / "cli"), r".* holds no certificate; name a file"),
+    ],
+)
+@pytest.mark.parametrize("maker", MAKERS)
+def test_an_authority_that_cannot_be_read_is_told(maker: str, path: str, told: str) -> None:
+    """When the client is made, by the name of the setting."""
+    with pytest.raises(ConfigurationError, match=f"^verify: {told}") as raised:
+        MAKERS[maker](base_url="https://chat.example", solution_id="7", verify=path)
+    assert raised.value.setting == "verify"
+
+
+def test_headers_of_the_settings_go_with_each_request(send: Send) -> None:
+    """To each host, beside ours and the token; a User-Agent takes the place of ours."""
+    with Service(lambda asked: Said()) as service:
+        send(service.base_url, POLL, POLL, headers={"X-Gateway-Key": "sesam", "user-agent": "mine/1"})
+        send(service.base_url, POLL)
+    first, second, plain = (asked.headers for asked in service.asked)
+    assert (first["x-gateway-key"], second["x-gateway-key"], first["user-agent"]) == ("sesam", "sesam", "mine/1")
+    assert first["authorization"].startswith("Bearer ")
+    assert first["accept"].startswith("application/json")
+    assert plain["user-agent"] == f"puzzel-chat/{__version__} python/{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def test_a_client_sends_its_headers_to_both_hosts(connect: Callable[..., Any]) -> None:
+    """The request for a token has them too."""
+    with Service(answer) as identity, Service(answer) as service:
+        urls = {"base_url": service.base_url, "identity_url": identity.base_url}
+        chat = connect(**urls, solution_id="7", headers={"X-Gateway-Key": "sesam"})
+        chat.connect().queue_info("1")
+    assert [asked.headers["x-gateway-key"] for asked in identity.asked + service.asked] == ["sesam", "sesam"]
+
+
+def test_a_client_gives_its_tls() -> None:
+    """That of its settings, for connections of one's own to the same hosts."""
+    context = ssl.create_default_context()
+    for kind in (PuzzelChat, AsyncPuzzelChat):
+        assert kind(CHAT, "7", verify=context).tls_context() is context
+        assert len(kind(CHAT, "7", verify=AUTHORITY).tls_context().get_ca_certs()) == 1
+
+
 def test_the_environment_is_read_when_a_client_is_made(monkeypatch: pytest.MonkeyPatch, send: Send) -> None:
     """And not again with each request."""
     with PuzzelChat("https://chat.invalid", "7") as chat:
@@ -313,7 +439,8 @@ def test_the_environment_is_read_when_a_client_is_made(monkeypatch: pytest.Monke
 
 def test_unused_connections_are_kept_as_long_over_each_library() -> None:
     """Less than the least patient servers keep theirs."""
-    client = new_client(httpx.Client, reachable(Settings(base_url="http://127.0.0.1:1", solution_id="7")).values())
+    settings = Settings(base_url="http://127.0.0.1:1", solution_id="7")
+    client = new_client(httpx.Client, reachable(settings).values(), settings)
     assert client._transport._pool._keepalive_expiry == 4.0  # type: ignore[attr-defined]
 
 
@@ -488,7 +615,9 @@ def test_the_exit_tells_what_went_wrong_meanwhile(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, variable: str
 ) -> None:
     """A program that ends with a chat going on, and can no longer reach its service, logs that and ends."""
-    parts = SimpleNamespace(store=MemoryStore(), settings=Settings(base_url="https://chat.invalid", solution_id="7"))
+    parts = SimpleNamespace(
+        store=MemoryStore(), settings=Settings(base_url="https://chat.invalid", solution_id="7"), http_client=None
+    )
     monkeypatch.setattr(_exit, "SESSIONS", [SimpleNamespace(parts=parts, going_on=lambda: ["c"])])
     monkeypatch.setenv(variable, f"socks://ada:{PASSWORD}@/nowhere/x")
     _exit.leave()

@@ -207,7 +207,7 @@ def test_what_waits_is_awaited(blocking: str, awaited: str) -> None:
         "conversations",
         "sessions",
     }
-    plain |= {"transcript", "history_left_out", "proxies", "visitor_id", "__init__"}
+    plain |= {"transcript", "history_left_out", "proxies", "tls_context", "visitor_id", "__init__"}
     for member in members(getattr(puzzel_chat, blocking)).values():
         assert not inspect.iscoroutinefunction(function(member))
     for name, member in members(getattr(puzzel_chat, awaited)).items():
@@ -238,11 +238,12 @@ def test_the_client_takes_every_setting() -> None:
     for kind in (puzzel_chat.PuzzelChat, puzzel_chat.AsyncPuzzelChat):
         parameters = inspect.signature(kind).parameters
         by_place = ["base_url", "solution_id"]
-        assert list(parameters) == [*by_place, *(name for name in ours if name not in by_place), "store"]
+        others = [name for name in ours if name not in by_place]
+        assert list(parameters) == [*by_place, *others, "store", "http_client"]
         kinds = {name: parameter.kind for name, parameter in parameters.items()}
         assert [name for name in parameters if kinds[name] is inspect.Parameter.POSITIONAL_OR_KEYWORD] == by_place
         for field in attrs.fields(puzzel_chat.Settings):
-            if field.name in ("base_url", "identity_url", "solution_id", "token_fields"):
+            if field.name in ("base_url", "identity_url", "solution_id", "token_fields", "headers"):
                 assert parameters[field.name].default is None
             else:
                 assert parameters[field.name].default == field.default

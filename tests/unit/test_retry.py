@@ -83,33 +83,34 @@ def test_each_failure_says_whether_the_service_acted(
 )
 def test_only_what_is_safe_is_sent_again(error: PuzzelChatError, repeatable: bool, sent_again: bool) -> None:
     """A request that may have arrived is repeated only when doing it twice is the same as once."""
-    assert (again(error, 1, repeatable=repeatable, uniform=highest) is not None) is sent_again
+    assert (again(error, 1, most_retries=2, repeatable=repeatable, uniform=highest) is not None) is sent_again
 
 
-def test_three_attempts_are_all() -> None:
-    """After the third failure the error is the caller's."""
-    assert again(UNSENT, 2, repeatable=True, uniform=highest) is not None
-    assert again(UNSENT, 3, repeatable=True, uniform=highest) is None
+@pytest.mark.parametrize("most", [0, 1, 2, 10])
+def test_so_many_retries_are_all(most: int) -> None:
+    """After the last of them, which may be the first attempt, the error is the caller's."""
+    made = [again(UNSENT, n, most_retries=most, repeatable=True, uniform=highest) is not None for n in range(1, 15)]
+    assert made == [n <= most for n in range(1, 15)]
 
 
 def test_the_pauses_between_attempts_have_full_jitter() -> None:
     """Anything from 0 up to a bound that doubles."""
-    assert again(UNSENT, 1, repeatable=True, uniform=highest) == Again(1.0)
-    assert again(UNSENT, 2, repeatable=True, uniform=highest) == Again(2.0)
-    assert again(UNSENT, 2, repeatable=True, uniform=lambda low, high: low) == Again(0.0)
+    assert again(UNSENT, 1, most_retries=2, repeatable=True, uniform=highest) == Again(1.0)
+    assert again(UNSENT, 2, most_retries=2, repeatable=True, uniform=highest) == Again(2.0)
+    assert again(UNSENT, 2, most_retries=2, repeatable=True, uniform=lambda low, high: low) == Again(0.0)
 
 
 @pytest.mark.parametrize(("asked", "pause"), [(0.0, 0.0), (10.0, 10.0)])
 def test_a_short_retry_after_is_waited_for(asked: float, pause: float) -> None:
     """Up to ten seconds the service's wish is kept to the letter."""
     error = RateLimited("429", status=429, retry_after=asked)
-    assert again(error, 1, repeatable=False, uniform=highest) == Again(pause)
+    assert again(error, 1, most_retries=2, repeatable=False, uniform=highest) == Again(pause)
 
 
 def test_a_long_retry_after_is_the_callers_to_wait_for() -> None:
     """A single call does not hang for it; the error tells the seconds."""
     error = RateLimited("429", status=429, retry_after=10.1)
-    assert again(error, 1, repeatable=True, uniform=highest) is None
+    assert again(error, 1, most_retries=2, repeatable=True, uniform=highest) is None
     assert error.retry_after == 10.1
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import re
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,7 +81,14 @@ def test_leave_for_plain_http_must_be_a_boolean(value: object) -> None:
 
 def test_a_variable_that_is_wrong_is_named_with_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error's `setting` is the setting, and its message names the variable."""
-    for setting, text in (("timeout", "ten"), ("allow_insecure_http", "maybe"), ("token_fields", "=abc")):
+    wrong = {
+        "timeout": "ten",
+        "allow_insecure_http": "maybe",
+        "token_fields": "=abc",
+        "headers": "a",
+        "max_retries": "x",
+    }
+    for setting, text in wrong.items():
         monkeypatch.setenv(env_name(setting), text)
         with pytest.raises(ConfigurationError, match=env_name(setting)) as raised:
             Settings.from_env(**GOOD)
@@ -204,7 +216,11 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
         "token_fields": " audience = chat , tenant=7,note=a=b",
         "timeout": "2.5",
         "poll_interval": "0.5",
+        "max_retries": "0",
         "max_message_bytes": "1000",
+        "proxy": "http://ada:pw@p.example:3128",
+        "verify": "/etc/ca.pem",
+        "headers": " X-Gateway-Key = sesam , X-Tag=a=b",
         "allow_insecure_http": "Yes",
     }
     assert {*texts, "region"} == set(Settings.__annotations__)
@@ -222,7 +238,11 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
         token_fields={"audience": "chat", "tenant": "7", "note": "a=b"},
         timeout=2.5,
         poll_interval=0.5,
+        max_retries=0,
         max_message_bytes=1000,
+        proxy="http://ada:pw@p.example:3128",
+        verify="/etc/ca.pem",
+        headers={"X-Gateway-Key": "sesam", "X-Tag": "a=b"},
         allow_insecure_http=True,
     )
     for name in ("base_url", "identity_url"):
@@ -422,9 +442,112 @@ def test_other_options_for_the_hosts_have_connections_of_their_own() -> None:
 
 
 def test_no_secret_is_in_the_repr_of_settings() -> None:
-    """The client's secret and added fields are masked, in the settings and in the client."""
-    given = {**GOOD, "client_secret": "gr4n1te", "token_fields": {"audience": "b4s4lt"}}
+    """The client's secret, added fields, headers and a proxy's password are masked, in settings and client."""
+    given: dict[str, Any] = {
+        **GOOD,
+        "client_secret": "gr4n1te",
+        "token_fields": {"audience": "gr4n1te"},
+        "headers": {"X-Key": "gr4n1te"},
+        "proxy": "http://ada:gr4n1te@p.example:1",
+    }
     with PuzzelChat(**given) as chat:
-        for shown in (repr(Settings(**given)), repr(chat), repr(chat._parts)):
+        for shown in (repr(Settings(**given)), repr(chat), repr(chat._parts), repr(vars(chat._transport))):
             assert "gr4n1te" not in shown
-            assert "b4s4lt" not in shown
+
+
+def test_every_setting_says_what_it_is() -> None:
+    """A sentence stands under each, where tools that write references look for it."""
+    source = ast.parse(Path(inspect.getfile(Settings)).read_text(encoding="utf-8"))
+    (made,) = [node for node in source.body if isinstance(node, ast.ClassDef) and node.name == "Settings"]
+    told = {
+        ast.unparse(one.target): ast.literal_eval(below.value)
+        for one, below in zip(made.body, made.body[1:], strict=False)
+        if isinstance(one, ast.AnnAssign) and isinstance(below, ast.Expr)
+    }
+    assert list(told) == list(Settings.__annotations__)
+    assert [name for name, text in told.items() if not re.match(r"[A-Z].*\.$", text, re.MULTILINE)] == []
+
+
+# Connections
+
+
+@pytest.mark.parametrize("value", [False, 0, None, 7, "", "  ", "a\x00b", b"/ca.pem", Path("a\nb"), ["/ca.pem"]])
+def test_whom_to_trust_is_a_path_or_a_context(value: object) -> None:
+    """Nothing turns the check of certificates off."""
+    assert ("always verified" in refused("verify", verify=value)) == (value is False)
+
+
+def test_a_word_for_no_does_not_turn_verification_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a variable, yes is the usual and no is refused; anything else is a path."""
+    for text in ("true", "Yes", "1"):
+        monkeypatch.setenv("PUZZEL_CHAT_VERIFY", text)
+        assert Settings.from_env(**GOOD).verify is True
+    for text in ("false", "0", "NO", "off"):
+        monkeypatch.setenv("PUZZEL_CHAT_VERIFY", text)
+        with pytest.raises(ConfigurationError, match=r"^verify: .*always verified. Name your own authority"):
+            Settings.from_env(**GOOD)
+
+
+def test_a_context_must_verify() -> None:
+    """One that checks no certificate, or not whose it is, is refused."""
+    context = ssl.create_default_context()
+    assert Settings(**GOOD, verify=context).verify is context
+    context.check_hostname = False
+    assert "TLS is always verified" in refused("verify", verify=context)
+    context.verify_mode = ssl.CERT_NONE
+    assert "TLS is always verified" in refused("verify", verify=context)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Authorization", "authorization", "HOST", "Content-Length", "Content-Type", "Cookie", "Accept", "TE", "Upgrade"],
+)
+def test_a_header_of_ours_cannot_be_set(name: str) -> None:
+    """In any case of letters."""
+    assert f"{name!r} is set by the library" in refused("headers", headers={name: "s3same"})
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "a=b",
+        ["a"],
+        {"X": 1},
+        {1: "a"},
+        {"": "a"},
+        {"X Y": "a"},
+        {"X:": "a"},
+        {"X\n": "a"},
+        {"\u00c6": "a"},
+        {"X": "s3same\r\nY: a"},
+        {"X": "s3same\x00"},
+        {"X": "s3same\t"},
+        {"X": " s3same"},
+        {"X": "s3same \u00e6"},
+        {"X-A": "1", "x-a": "2"},
+    ],
+)
+def test_a_header_that_cannot_be_sent_is_refused(headers: object) -> None:
+    """Control characters, blanks around it, letters beyond ASCII, the same name twice; no value is shown."""
+    assert "s3same" not in refused("headers", headers=headers)
+
+
+@pytest.mark.parametrize("value", [-1, 11, 1.5, "2", True, None])
+def test_retries_are_a_small_whole_number(value: object) -> None:
+    """From 0, which is never, to ten."""
+    assert "whole number" in refused("max_retries", max_retries=value)
+
+
+@pytest.mark.parametrize("value", [7, "", "  ", "http://p.example\n", b"http://p.example"])
+def test_a_proxy_is_a_text_of_one_line(value: object) -> None:
+    """What stands in it is checked when a client is made."""
+    refused("proxy", proxy=value)
+
+
+def test_a_change_of_what_connections_are_made_of_makes_others() -> None:
+    """A client with another proxy, trust or headers never sends over the connections of the first."""
+    changes: list[dict[str, Any]] = [{"proxy": "http://p.example:1"}, {"verify": ssl.create_default_context()}]
+    with PuzzelChat(**GOOD) as chat:
+        for given in [*changes, {"headers": {}}]:
+            with chat.with_options(**given) as other:
+                assert other._transport is not chat._transport

@@ -33,7 +33,7 @@ from puzzel_chat._errors import ConfigurationError, ContractError, Sent, Transpo
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._models import Visitor
 from puzzel_chat._settings import HostName, Settings
-from puzzel_chat._transport import LARGEST_REPLY, OUTCOMES, Transport, headers, outcome
+from puzzel_chat._transport import COMMON_HEADERS, LARGEST_REPLY, OUTCOMES, Transport, headers, outcome
 from puzzel_chat._wire.operations import (
     OPERATIONS,
     authenticate_request,
@@ -351,12 +351,12 @@ def test_the_request_carries_what_it_should(send: Send) -> None:
 
 def test_without_a_token_none_is_sent() -> None:
     """The token request goes out without an Authorization header."""
-    assert "authorization" not in headers(POLL, None)
+    assert "authorization" not in headers(COMMON_HEADERS, POLL, None)
 
 
 def test_the_token_is_not_in_the_repr_of_the_headers() -> None:
     """A debugger, a log or a traceback that shows the headers shows no token."""
-    given = headers(POLL, SECRET)
+    given = headers(COMMON_HEADERS, POLL, SECRET)
     assert given["Authorization"] == f"Bearer {SECRET}"
     assert SECRET not in repr(given)
 

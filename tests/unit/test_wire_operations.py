@@ -20,7 +20,7 @@ from puzzel_chat import operations
 from puzzel_chat._errors import InvalidArgument
 from puzzel_chat._http import Request
 from puzzel_chat._models import Customer, Variable, Visitor
-from puzzel_chat._transport import headers
+from puzzel_chat._transport import COMMON_HEADERS, headers
 from puzzel_chat._wire.operations import (
     LONGEST_ID,
     OPERATIONS,
@@ -395,7 +395,7 @@ def test_a_query_is_spelled_as_json_spells_its_values(params: dict[str, Any], qu
 def test_headers_and_cookies_are_sent() -> None:
     """What the document demands in a header or a cookie goes out, beside the common headers and the token."""
     request = built(headers={"X-Channel": "web", "X-Trace": True}, cookies={"lang": "nb no", "n": 1})
-    sent = headers(request, "t0k3n")
+    sent = headers(COMMON_HEADERS, request, "t0k3n")
     assert (sent["x-channel"], sent["x-trace"]) == ("web", "true")
     assert sent["cookie"] == "lang=nb%20no; n=1"
     assert sent["authorization"] == "Bearer t0k3n"

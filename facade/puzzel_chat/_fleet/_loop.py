@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from math import inf
+from os import PathLike
 
 from puzzel_chat._async import AsyncConversation, Run, inner
 from puzzel_chat._clock import Clock
@@ -153,9 +154,10 @@ class PollingLoop:
     one: go on with the next event (unless given), try this one again, or stop polling for the conversation.
 
     `fast`: polls go over the extra `[fleet]` when it is installed (None), always (True), or never (False); everything
-    else goes over the client's own connections. `connections` bounds the polls in flight at once per service: 10 000
-    chats that are polled each second need 1060 at a latency of 0.1 s. Raises `ConfigurationError`
-    naming the argument that is wrong, or the extra that is missing.
+    else goes over the client's own connections. So do polls of a client with an `http_client` of your own or an
+    `ssl.SSLContext` as `verify`, which that extra cannot take over; with `fast=True`, `add` refuses its chats.
+    `connections` bounds the polls in flight at once per service: 10 000 chats that are polled each second need 1060 at
+    a latency of 0.1 s. Raises `ConfigurationError` naming the argument that is wrong, or the extra that is missing.
 
     Two settings are up to the application. Python's garbage collector now and then stops the loop, for about 0.2 s at
     5000 chats: `gc.set_threshold(50_000, 20, 50)` makes that rarer. And the event loop may be uvloop's. `make bench
@@ -180,9 +182,9 @@ class PollingLoop:
             raise ConfigurationError("on_handler_error", "must be an AfterError, or a function that returns one")
         if fast:
             check_fleet()
-        self._fast = fleet_installed() if fast is None else fast
+        self._fast, self._insists = fleet_installed() if fast is None else fast, bool(fast)
         self._connections = connections
-        self._services: dict[tuple[str, str, float], Service] = {}
+        self._services: dict[Hashable, Service] = {}
         self._identities: dict[str, Host] = {}
         self._sessions: dict[SessionState, PolledSession] = {}
         self._counters = Counters()
@@ -322,23 +324,41 @@ class PollingLoop:
         self._scheduler.plan(polled)
         if service.transport is None and service.host.sessions > PLAIN_SESSIONS and not self._told:
             self._told = True
-            told = (
-                "more than %d sessions are polled over httpx, which may not keep pace: pip install 'puzzel-chat[fleet]'"
-            )
-            log.warning(told, PLAIN_SESSIONS)
+            step = "the extra [fleet] cannot take them over" if self._fast else "pip install 'puzzel-chat[fleet]'"
+            told = "more than %d sessions are polled over httpx, which may not keep pace: %s"
+            log.warning(told, PLAIN_SESSIONS, step)
         return polled
 
     def _service(self, session: SessionState) -> Service:
-        settings = session.parts.settings
-        key = settings.base_url, settings.identity_url, settings.timeout
+        settings, http_client = session.parts.settings, session.parts.http_client
+        # All that a transport of ours is made of.
+        key = (
+            settings.base_url,
+            settings.identity_url,
+            settings.timeout,
+            settings.proxy,
+            settings.verify,
+            frozenset(settings.headers.items()),
+            http_client,
+        )
         if key not in self._services:
-            transport = fleet_transport(settings, self._connections) if self._fast else None
-            most = self._connections if self._fast else min(self._connections, PLAIN_PLACES)
+            fast = self._fast and self._can_be_fast(session)
+            transport = fleet_transport(settings, self._connections) if fast else None
+            most = self._connections if fast else min(self._connections, PLAIN_PLACES)
             host = Host(most)
             one = settings.identity_url == settings.base_url
             identity = host if one else self._identities.setdefault(settings.identity_url, Host(most))
             self._services[key] = Service(host, identity, transport)
         return self._services[key]
+
+    def _can_be_fast(self, session: SessionState) -> bool:
+        own_context = not isinstance(session.parts.settings.verify, bool | str | PathLike)
+        if session.parts.http_client is None and not own_context:
+            return True
+        if self._insists:
+            what = "a verify that is an ssl.SSLContext" if own_context else "an http_client of your own"
+            raise ConfigurationError("fast", f"polls over [fleet] cannot use {what}; make the loop without fast=True")
+        return False
 
     def _let_go(self, polled: PolledSession, subscription: Subscription) -> None:
         subscription.leave()

@@ -3,8 +3,9 @@
 It is imported only through `_extra`, because it needs the `[fleet]` extra. A poll costs about a quarter of what it
 costs over httpx. What differs from the other transports:
 
-- Besides whom httpx trusts, which is its own store unless SSL_CERT_FILE or SSL_CERT_DIR names another, it trusts the
-  system's store then. Its client begins each chat over httpx, so that both have to trust the service.
+- Besides whom httpx trusts, which is its own store unless the setting `verify`, SSL_CERT_FILE or SSL_CERT_DIR names
+  another, it trusts the system's store then. Its client begins each chat over httpx, so that both have to trust the
+  service.
 - The library goes on with a request whose caller was cancelled: it keeps its connection and its slot until its reply
   begins or its time is up, also after the client is closed. A reply that comes while the interpreter shuts down may
   abort the process: let requests end, cancel few.
@@ -50,7 +51,7 @@ from puzzel_chat._failures import (
 )
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._settings import Settings
-from puzzel_chat._transport import COMMON_HEADERS, IDLE, Body, BrokenGzip, limits, reachable, tls
+from puzzel_chat._transport import IDLE, Body, BrokenGzip, common_headers, limits, reachable, tls
 
 LAST_MOMENT = 0.05
 """Seconds that the library's threads get to end: of programs that exited at once, 3 in 160 were aborted."""
@@ -209,7 +210,7 @@ class FleetTransport:
             raise SessionError(_ELSEWHERE)
 
     async def _exchange(self, request: Request, access: str | None, within: float | None) -> Reply:
-        _, whole = limits(self._settings, within)
+        _, whole = limits(self._settings, request, within)
         way = self._ways[request.host]
         began = monotonic()
         try:
@@ -251,7 +252,7 @@ def _new_client(settings: Settings, way: Way, connections: int) -> Client:
     timeout = timedelta(seconds=settings.timeout)
     builder = (
         ClientBuilder()
-        .default_headers(COMMON_HEADERS)
+        .default_headers(common_headers(settings))
         .default_cookie_store(False)
         .follow_redirects(False)
         .referer(False)
@@ -268,15 +269,15 @@ def _new_client(settings: Settings, way: Way, connections: int) -> Client:
         .connect_timeout(timeout * CONNECTING)
         .read_timeout(timeout)
     )
-    return _set_up(builder.no_proxy(), way)
+    return _set_up(builder.no_proxy(), way, settings)
 
 
-def _set_up(builder: ClientBuilder, way: Way) -> Client:
+def _set_up(builder: ClientBuilder, way: Way, settings: Settings) -> Client:
     """Return the client that goes this way; the library would read the environment in a manner of its own."""
     if way.proxy is not None:
         builder = builder.proxy(_proxy(way.proxy))
     if way.encrypted:
-        for certificate in tls().get_ca_certs(binary_form=True):
+        for certificate in tls(settings).get_ca_certs(binary_form=True):
             builder = builder.add_root_certificate_der(certificate)
     else:
         # Plain http knows no certificate. This only keeps the library from loading some, which a wrong variable breaks.
@@ -285,7 +286,8 @@ def _set_up(builder: ClientBuilder, way: Way) -> Client:
         return builder.build()
     except library.PyreqwestError:
         told = "polls cannot use these certificates; name others, in PEM, or make the loop with fast=False"
-        raise ConfigurationError("SSL_CERT_FILE or SSL_CERT_DIR", told) from None
+        named_by = "SSL_CERT_FILE or SSL_CERT_DIR" if settings.verify is True else "verify"
+        raise ConfigurationError(named_by, told) from None
 
 
 def _proxy(proxy: Proxy) -> ProxyBuilder:

@@ -168,12 +168,15 @@ def sandbox(
 def doctor(
     service: ServiceOptions,
     queue: Annotated[str | None, _visual_queue_id("--queue", "Ask for the hours of this queue, too.")] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show every setting, and why we are how sure of each operation.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Check settings and hosts."""
     from puzzel_chat.cli._doctor import run_doctor
 
-    raise typer.Exit(run_doctor(service, queue, Output(json)))
+    raise typer.Exit(run_doctor(service, queue, verbose, Output(json)))
 
 
 @app.command(help=PROBE, short_help="Find out which assumptions hold at a tenant.", epilog=EPILOG)

@@ -1,4 +1,4 @@
-"""`puzzel-chat doctor`: the settings, the way to both hosts, and how sure each operation is."""
+"""`puzzel-chat doctor`: how sure each operation is, the settings, and last what was found on the way to both hosts."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ import socket
 import ssl
 import textwrap
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any, Literal
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from puzzel_chat import PuzzelChat, PuzzelChatError, Settings, operations
 from puzzel_chat.cli._options import PREFIX, SERVICE_OPTIONS, ServiceOptions
 from puzzel_chat.cli._output import DOCTOR_HINT, Exit, Output, error_text, exit_code, one_line
 from puzzel_chat.cli._queue import STATES
 
-SECRETS = frozenset({"client_secret", "token_fields"})
+SECRETS = frozenset({"client_secret", "token_fields", "headers"})
 ADDRESSES = frozenset({"base_url", "identity_url"})
 DEFAULTS = {
     "identity_url": "the base URL",
@@ -31,7 +32,9 @@ DEFAULTS = {
     "tenant_id": "the solution id",
     "timeout": "10",
     "poll_interval": "1",
+    "max_retries": "2",
     "max_message_bytes": "65536",
+    "verify": "the usual authorities",
     "allow_insecure_http": "no",
 }
 RESULTS = {True: "ok", False: "FAILED", None: "--"}
@@ -57,7 +60,8 @@ class Host:
     url: str
     name: str
     setting: str
-    proxy: str | None = None
+    network: str
+    direct: bool
 
 
 @frozen
@@ -69,18 +73,51 @@ class Check:
     text: str
 
 
-def run_doctor(service: ServiceOptions, visual_queue_id: str | None, output: Output) -> Exit:
-    """Print settings, checks and operations; return the exit code of the first failed check."""
-    output.say("Settings", "bold")
-    for row in shown_settings(service, os.environ):
+def run_doctor(service: ServiceOptions, visual_queue_id: str | None, verbose: bool, output: Output) -> Exit:
+    """Print operations, settings and findings; return the exit code of the first failed check."""
+    _show_operations(verbose, output)
+    output.say("\nSettings", "bold")
+    _show_settings(shown_settings(service, os.environ), verbose, output)
+    output.say("\nFindings", "bold")
+    findings = Findings(output)
+    code = _check_service(service, visual_queue_id, findings)
+    findings.sum_up()
+    return code
+
+
+@define
+class Findings:
+    """Shows each check, and what failed."""
+
+    output: Output
+    failed: list[str] = field(factory=list, init=False)
+
+    def show(self, check: Check, host: Host | None = None) -> None:
+        """Show a check, on one line."""
+        if check.ok is False:
+            self.failed.append(check.name)
+        record = {"step": check.name, "fine": check.ok, "told": check.text, **(_host_record(host) if host else {})}
+        self.output.show(record, f"  {RESULTS[check.ok]:7} {check.name:12} {check.text}", STYLES[check.ok])
+
+    def sum_up(self) -> None:
+        """Say in the last line how it went."""
+        told = f"Failed: {', '.join(self.failed)}." if self.failed else "Nothing failed."
+        self.output.show({"step": "result", "failed": self.failed}, told, "bold")
+
+
+def _show_settings(rows: list[Shown], verbose: bool, output: Output) -> None:
+    for row in rows:
         source = "" if row.source == "default" else f"  ({row.source})"
         record = {"setting": row.name, "value": row.value, "source": row.source}
-        output.show(record, f"  {row.name:20} {row.value}{source}")
-    output.say("\nService", "bold")
-    code = _check_service(service, visual_queue_id, output)
-    output.say("\nOperations, and how sure we are of each", "bold")
-    _show_operations(output)
-    return code
+        if verbose or output.json or source:
+            output.show(record, f"  {row.name:20} {row.value}{source}")
+    usual = ", ".join(f"{row.name}: {row.value}" for row in rows if row.source == "default")
+    if not verbose:
+        output.say(_wrapped(f"  {'the rest':20} ", usual), "dim")
+
+
+def _wrapped(begin: str, text: str) -> str:
+    return textwrap.fill(text, 79, initial_indent=begin, subsequent_indent=" " * len(begin), break_long_words=False)
 
 
 def shown_settings(service: Mapping[str, object], env: Mapping[str, str]) -> list[Shown]:
@@ -108,6 +145,10 @@ def _overruled(name: str, service: Mapping[str, object]) -> str | None:
 
 
 def _masked(name: str, value: str) -> str:
+    if name == "proxy":
+        scheme, separator, rest = value.rpartition("://")
+        place = re.match(r"(\[[^]]*\]|[^:/?#]*)(:\d+)?", rest.rpartition("@")[2])
+        return f"{scheme}{separator}{place[0] if place else ''}"
     if name in ADDRESSES:
         # An address with a password or a query is refused; it is still shown here.
         scheme, _, rest = value.partition("://")
@@ -116,83 +157,98 @@ def _masked(name: str, value: str) -> str:
     return "set" if name in SECRETS else value
 
 
-def _check_service(service: ServiceOptions, visual_queue_id: str | None, output: Output) -> Exit:
+def _check_service(service: ServiceOptions, visual_queue_id: str | None, findings: Findings) -> Exit:
     try:
         settings = Settings.from_env(**service)
         # It finds the proxies and certificates of the environment, too.
         chat = PuzzelChat.from_env(store=None, **service)
     except PuzzelChatError as error:
-        _show(Check("settings", False, error_text(error)), None, output)
+        findings.show(Check("settings", False, error_text(error)))
         return exit_code(error) or Exit.USAGE
     with chat:
         hosts = _hosts(settings, chat.proxies)
-        reached = [_check_host(host, settings.timeout, output) for host in hosts]
+        encrypted = any(host.url.startswith("https:") for host in hosts)
+        findings.show(Check("certificates", None, _trust(settings, os.environ) if encrypted else "not used: no TLS"))
+        reached = [_check_host(host, settings.timeout, chat.tls_context, findings) for host in hosts]
         code = Exit.OK if all(reached) else Exit.FAILED
         if not reached[-1]:
             return code
-        return _check_calls(chat, hosts, visual_queue_id if reached[0] else None, output) or code
+        return _check_calls(chat, hosts, visual_queue_id if reached[0] else None, findings) or code
+
+
+def _trust(settings: Settings, env: Mapping[str, str]) -> str:
+    """Say who is trusted, and what names them."""
+    named = [("verify", None if settings.verify is True else settings.verify)]
+    named += [(name, env.get(name)) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")]
+    found = next((f"those of {one_line(str(path))} ({name})" for name, path in named if path), None)
+    return found or "the authorities that httpx brings; verify or SSL_CERT_FILE would name others"
 
 
 def _hosts(settings: Settings, proxies: Mapping[Any, str]) -> list[Host]:
     """Return the communication host and the identity host, or the one that is both."""
     found = [settings.address("communication"), settings.address("identity")]
     both = _host_and_port(found[0].url) == _host_and_port(found[1].url)
-    return [
-        Host("both" if both else one.name, one.url, one.host, one.setting, proxies.get(one.name))
-        for one in found[: 1 if both else 2]
-    ]
+    hosts: list[Host] = []
+    for one in found[: 1 if both else 2]:
+        proxy = proxies.get(one.name)
+        network = f"through the proxy {proxy}" if proxy else f"directly: {_why_directly(one.url, one.is_here)}"
+        hosts.append(Host("both" if both else one.name, one.url, one.host, one.setting, network, proxy is None))
+    return hosts
 
 
-def _check_host(host: Host, timeout: float, output: Output) -> bool:
+def _why_directly(url: str, here: bool) -> str:
+    if here:
+        return "it is on this machine"
+    scheme, named = urlsplit(url).scheme, getproxies()
+    return "NO_PROXY names it" if named.get(scheme) or named.get("all") else "no proxy is named"
+
+
+def _check_host(host: Host, timeout: float, tls: Callable[[], ssl.SSLContext], findings: Findings) -> bool:
     role = "communication and identity" if host.role == "both" else host.role
-    output.say(f"  {role} host: {host.name}, set by {host.setting}")
-    if host.proxy is not None:
-        _show(Check("network", None, f"goes through the proxy {host.proxy}"), host, output)
+    findings.output.say(f"  {role} host: {host.name}, set by {host.setting}")
+    findings.show(Check("network", None, host.network), host)
+    if not host.direct:
         return True
-    checks = _reach(host.url, timeout)
+    context = tls() if host.url.startswith("https:") else None
+    checks = _reach(host.url, timeout, context)
     for check in checks:
-        _show(check, host, output)
+        findings.show(check, host)
     if checks[-1].ok is False:
         return False
-    notice = _simulator_notice(host.url, timeout)
+    notice = _simulator_notice(host.url, timeout, context)
     if notice is not None:
         record = {"step": "simulator", "fine": None, "told": notice, **_host_record(host)}
-        output.show(record, f"  note    this is the {notice}", "bold")
+        findings.output.show(record, f"  {'note':7} {'simulator':12} this is the {notice}", "bold")
     return True
 
 
-def _check_calls(chat: PuzzelChat, hosts: list[Host], visual_queue_id: str | None, output: Output) -> Exit:
+def _check_calls(chat: PuzzelChat, hosts: list[Host], visual_queue_id: str | None, findings: Findings) -> Exit:
     """Open a session, and ask for the queue if one is named."""
     name, host = "token", hosts[-1]
     try:
         with chat.connect() as session:
-            _show(Check(name, True, f"a session was opened at {host.name}"), host, output)
+            findings.show(Check(name, True, f"a session was opened at {host.name}"), host)
             if visual_queue_id is not None:
                 name, host = "queue", hosts[0]
                 state = STATES[session.queue_info(visual_queue_id).is_open]
-                _show(Check(name, True, f"{visual_queue_id} is {state}"), host, output)
+                findings.show(Check(name, True, f"{visual_queue_id} is {state}"), host)
     except PuzzelChatError as error:
-        _show(Check(name, False, error_text(error).removesuffix(DOCTOR_HINT)), host, output)
+        findings.show(Check(name, False, error_text(error).removesuffix(DOCTOR_HINT)), host)
         return exit_code(error) or Exit.FAILED
     return Exit.OK
-
-
-def _show(check: Check, host: Host | None, output: Output) -> None:
-    text = f"\n{'':21}".join(textwrap.wrap(check.text, 59))
-    record = {"step": check.name, "fine": check.ok, "told": check.text, **(_host_record(host) if host else {})}
-    output.show(record, f"  {RESULTS[check.ok]:7} {check.name:10} {text}", STYLES[check.ok])
 
 
 def _host_record(host: Host) -> dict[str, object]:
     return {"host": host.role, "address": host.name, "setting": host.setting}
 
 
-def _reach(address: str, timeout: float) -> list[Check]:
+def _reach(address: str, timeout: float, context: ssl.SSLContext | None) -> list[Check]:
     """Resolve, connect and shake hands, up to the first failure."""
-    url, (host, port) = urlsplit(address), _host_and_port(address)
+    host, port = _host_and_port(address)
     checks: list[Check] = []
-    for name, attempt in (("address", _resolve), ("connection", _connect), ("TLS", _tls)):
-        if name == "TLS" and url.scheme != "https":
+    shake_hands = partial(_tls, context) if context else None
+    for name, attempt in (("address", _resolve), ("connection", _connect), ("TLS", shake_hands)):
+        if attempt is None:
             checks.append(Check(name, None, "not used: the address is plain http"))
         else:
             checks.append(_timed(name, attempt, host, port, timeout))
@@ -226,8 +282,7 @@ def _connect(host: str, port: int, timeout: float) -> str:
         return f"port {port} answers"
 
 
-def _tls(host: str, port: int, timeout: float) -> str:
-    context = ssl.create_default_context()
+def _tls(context: ssl.SSLContext, host: str, port: int, timeout: float) -> str:
     with (
         socket.create_connection((host, port), timeout) as plain,
         context.wrap_socket(plain, server_hostname=host) as tls,
@@ -235,10 +290,10 @@ def _tls(host: str, port: int, timeout: float) -> str:
         return f"{tls.version()}, the certificate is good"
 
 
-def _simulator_notice(address: str, timeout: float) -> str | None:
+def _simulator_notice(address: str, timeout: float, context: ssl.SSLContext | None) -> str | None:
     """Return the notice of the bundled simulator, None for any other service."""
     url = urlsplit(address)
-    kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
+    kind = partial(HTTPSConnection, context=context) if context else HTTPConnection
     try:
         with closing(kind(url.hostname or "", url.port, timeout=timeout)) as connection:
             connection.request("HEAD", url.path or "/")
@@ -247,9 +302,14 @@ def _simulator_notice(address: str, timeout: float) -> str | None:
         return None
 
 
-def _show_operations(output: Output) -> None:
+def _show_operations(verbose: bool, output: Output) -> None:
     rows = operations()
-    for row in rows:
+    names = {mark: [row.name for row in rows if row.provenance == mark] for mark in PROVENANCE}
+    counts = {mark: len(found) for mark, found in names.items()}
+    text = ", ".join(f"{count} {mark}" for mark, count in counts.items())
+    hint = "" if verbose else "; --verbose has the reasons"
+    output.show({"step": "summary", "operations": len(rows), **counts}, f"{len(rows)} operations: {text}{hint}", "bold")
+    for row in rows if verbose or output.json else ():
         record = {
             "operation": row.name,
             "method": row.method,
@@ -261,8 +321,7 @@ def _show_operations(output: Output) -> None:
         }
         output.show(record, f"  {row.provenance:10}  {row.method:4} {row.path}")
         output.say(f"{'':14}{row.host} host, {row.used_by}")
-        output.say(textwrap.fill(row.note, 78, initial_indent=" " * 14, subsequent_indent=" " * 14), "dim")
-    counted = Counter[str](row.provenance for row in rows)
-    counts = {mark: counted[mark] for mark in PROVENANCE}
-    text = ", ".join(f"{count} {mark}" for mark, count in counts.items())
-    output.show({"step": "summary", "operations": len(rows), **counts}, f"\n{len(rows)} operations: {text}", "bold")
+        output.say(_wrapped(" " * 14, row.note), "dim")
+    for mark, found in names.items() if not verbose else ():
+        if found:
+            output.say(_wrapped(f"  {mark:10}  ", ", ".join(found)))

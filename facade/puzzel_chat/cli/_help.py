@@ -43,7 +43,11 @@ Every setting has an environment variable; an option wins over it:
   PUZZEL_CHAT_TOKEN_FIELDS         more token form fields: a=1,b=2
   PUZZEL_CHAT_TIMEOUT              seconds to connect, and for each read
   PUZZEL_CHAT_POLL_INTERVAL        seconds between two polls
+  PUZZEL_CHAT_MAX_RETRIES          how often a call is tried again; 2
   PUZZEL_CHAT_MAX_MESSAGE_BYTES    most bytes of one message, as JSON
+  PUZZEL_CHAT_PROXY                proxy for both hosts: http://host:port
+  PUZZEL_CHAT_VERIFY               file or folder of trusted certificates
+  PUZZEL_CHAT_HEADERS              headers of each request: a=1,b=2
   PUZZEL_CHAT_ALLOW_INSECURE_HTTP  true allows plain http to other machines
 
 \b
@@ -139,17 +143,26 @@ It reads no settings from the environment.
 """
 
 DOCTOR = """\
-Check the settings and the way to the service, and list how sure we are of each operation.
+List how sure we are of each operation, and check the settings and the way to the service.
 
-Shows where each setting comes from (of a secret only whether it is set). Then it tries to reach both hosts of the
-service (address, connection, TLS) and shows which setting chose each. It asks the identity host for a token and, with
---queue, the other host for a queue's hours, and says if the service is the bundled simulator. At the end it lists each
-operation of the API: its host, the method of the library that uses it, and whether it is documented by the vendor,
-observed in public code, assumed, or confirmed.
+Each operation of the API is documented by the vendor, observed in public code, assumed, or confirmed. Then it shows
+where each setting comes from (of a secret only whether it is set). What it finds comes last, a line each: whose
+certificates are trusted, the way to both hosts (proxy, address, connection, TLS) and which setting chose each, whether
+the identity host gives a token and, with --queue, what the other host says of a queue, and if the service is the
+bundled simulator.
+
+\b
+The environment has a word, unless the setting in brackets says it:
+  HTTPS_PROXY, HTTP_PROXY, ALL_PROXY  the proxy on the way (proxy)
+  NO_PROXY                            hosts reached without it (proxy)
+  SSL_CERT_FILE, SSL_CERT_DIR         whom to trust (verify)
+
+A service on this machine is reached without a proxy, unless the setting names one.
 
 \b
 Examples:
   puzzel-chat doctor
+  puzzel-chat doctor --verbose
   puzzel-chat doctor --region uk --solution-id 12345
   puzzel-chat doctor --queue 27504 --json
 
