@@ -79,6 +79,17 @@ class PuzzelChatError(Exception):
         self.request_id = request_id
         self.attempts = attempts
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a dict that `json.dumps` takes: the class's name as `error`, the `message`, and every attribute.
+
+        This is the data, as of an event: the text of an unconfirmed message is in it.
+        """
+        from puzzel_chat._json import written  # that imports this module
+
+        public = {name: written(value) for name, value in vars(self).items() if not name.startswith("_")}
+        told = {"type": "error", "error": type(self).__name__, "message": str(self)}
+        return {**told, "retryable": self.retryable, "host": self.host, **public}
+
     def __reduce__(self) -> tuple[Callable[..., PuzzelChatError], tuple[type[PuzzelChatError], str, dict[str, object]]]:
         # The constructors differ, so pickling (worker pools) and copying need one way to make any of them.
         return _remade, (type(self), str(self), dict(self.__dict__))

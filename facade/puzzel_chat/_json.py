@@ -30,8 +30,8 @@ class JsonValue:
         This is the data, so nothing is hidden in it: names, words, secret variables and tokens are there.
         """
         kind: Any = type(self)
-        written = {} if (tag := _tag(kind)) is None else {"type": tag}
-        return written | {name: _written(getattr(self, name)) for name in _types(kind)}
+        told = {} if (tag := _tag(kind)) is None else {"type": tag}
+        return told | {name: written(getattr(self, name)) for name in _types(kind)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -62,7 +62,8 @@ def _types(kind: Any) -> dict[str, Any]:
     return {one.name: hints[one.name] for one in fields(kind)}
 
 
-def _written(value: object) -> Any:
+def written(value: object) -> Any:
+    """Return a value of a field as JSON has it."""
     if isinstance(value, JsonValue):
         return value.to_dict()
     if isinstance(value, Enum):
@@ -70,7 +71,7 @@ def _written(value: object) -> Any:
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
     if isinstance(value, tuple):
-        return list(map(_written, value))
+        return list(map(written, value))
     if isinstance(value, str):
         return str(value)  # of a secret, what it is
     return dict(value) if isinstance(value, Mapping) else value

@@ -6,15 +6,24 @@ import html
 import json
 import signal
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 
+from puzzel_chat import (
+    AgentJoined,
+    AllocationChanged,
+    ConversationEnded,
+    OptionsMessage,
+    TextMessage,
+    event_from_dict,
+)
 from puzzel_chat.cli._chat import parse_variables
 from puzzel_chat.cli._output import CliError
 from puzzel_chat.sandbox import AgentHandle, Fault, Role, Sandbox, Status
 from quick import quick_only
 
-from .conftest import Run, Start, eventually
+from .conftest import Run, Start, eventually, one_error
 
 
 @pytest.fixture
@@ -129,12 +138,56 @@ def test_lines_of_a_pipe_are_sent_one_after_the_other(cli: Run, centre: Sandbox)
 
 
 def test_a_chat_for_programs(cli: Run, centre: Sandbox) -> None:
-    """With --json every line is an object, and the last event is the end."""
+    """With --json every line is an event as data, of this chat, nothing else, and the last one is the end."""
     ran = cli("chat", "support", "--json", at=centre, typed="options\nend chat\n")
     records = [json.loads(text) for text in ran.out.splitlines()]
-    kinds = [record["event"] for record in records if record["event"] != "Notice"]
-    assert {"Allocation", "AgentJoined", "TextMessage", "ConversationEnded"} <= set(kinds)
-    assert (ran.code, kinds[-1]) == (0, "ConversationEnded")
+    events = [event_from_dict(record) for record in records]
+    assert [event.to_dict() for event in events] == records
+    assert {event.conversation_id for event in events} == set(centre.ledger())
+    assert {AllocationChanged, AgentJoined, TextMessage, OptionsMessage} <= set(map(type, events))
+    assert (ran.code, type(events[-1])) == (0, ConversationEnded)
+
+
+def test_an_error_for_programs(cli: Run, centre: Sandbox) -> None:
+    """With --json an error is a line as well, with its attributes and the chat's id; people read it on stderr."""
+    ran = cli("chat", "closed", "--json", at=centre)
+    told = json.loads(ran.out.splitlines()[-1])
+    assert (told["type"], told["error"]) == ("error", "QueueClosed")
+    assert datetime.fromisoformat(told["opens_at"]).tzinfo is not None
+    assert told["conversation_id"]
+    assert told["message"]
+    assert "queue is closed" in one_error(ran)
+    assert ran.code == 3
+
+
+def test_settings_that_are_wrong_for_programs(cli: Run) -> None:
+    """Also what goes wrong before the first request is a line."""
+    ran = cli("chat", "support", "--json", env={"PUZZEL_CHAT_SOLUTION_ID": "7", "PUZZEL_CHAT_REGION": "moon"})
+    (told,) = map(json.loads, ran.out.splitlines())
+    assert (told["error"], told["setting"], ran.code) == ("ConfigurationError", "region", 2)
+
+
+def test_a_line_that_may_be_lost_is_told_to_programs(
+    cli: Run, centre: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chat goes on; the object has the text, so that a program can ask the agent."""
+    monkeypatch.setattr("puzzel_chat._conversation.RECONCILE_WITHIN", 0.3)
+    centre.faults(Fault.drop("sendMessage", times=1))
+    ran = cli("chat", "support", "--json", at=centre, typed="once\n")
+    told = [json.loads(text) for text in ran.out.splitlines()]
+    (lost,) = [one for one in told if one["type"] == "error"]
+    assert (lost["error"], lost["text"]) == ("DeliveryUnknown", "once")
+    assert lost["conversation_id"] in centre.ledger()
+    assert (told[-1]["type"], ran.code) == ("conversation_ended", 4)
+    assert "this line may not have arrived" in ran.err
+
+
+def test_notices_for_people_are_not_for_programs(cli: Run) -> None:
+    """That it is the simulator, and how it ended, goes to standard error."""
+    ran = cli("chat", "--sandbox", "--json", typed="hello\n")
+    assert all(json.loads(text)["type"] for text in ran.out.splitlines())
+    assert "-- you ended the chat" in ran.err.splitlines()
+    assert "simulator" in ran.err
 
 
 def test_a_chat_with_the_sandbox_needs_no_settings(cli: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import json
 import pickle
 import re
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from datetime import UTC, datetime
 import pytest
 
 import puzzel_chat
-from puzzel_chat import _errors
+from puzzel_chat import Allocation, AllocationStage, _errors
 from puzzel_chat._errors import (
     AgentWaitTimeout,
     ApiError,
@@ -179,3 +180,22 @@ def test_every_error_can_cross_a_process_border(error: PuzzelChatError) -> None:
         assert type(twin) is type(error)
         assert str(twin) == str(error)
         assert vars(twin) == vars(error)
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_every_error_is_data_too(error: PuzzelChatError) -> None:
+    """Its class, its message and every attribute as JSON; notes and other inner things are left out."""
+    error = copy.copy(error)
+    error.add_note("a note")
+    told = json.loads(json.dumps(error.to_dict(), allow_nan=False))
+    assert (told["type"], told["error"], told["message"]) == ("error", type(error).__name__, str(error))
+    public = {name for name in vars(error) if not name.startswith("_")}
+    assert set(told) == {"type", "error", "message", "retryable", "host", *public}
+
+
+def test_what_an_error_has_is_written_as_in_an_event() -> None:
+    """Moments as ISO 8601, an allocation as its own dict, the text of an unconfirmed message as it is."""
+    assert QueueClosed("Closed.", opens_at=WHEN).to_dict()["opens_at"] == "2026-11-24T08:00:00+00:00"
+    last = Allocation(stage=AllocationStage.QUEUED, queue_position=2, fetched_at=WHEN)
+    assert AgentWaitTimeout("Late.", last=last).to_dict()["last"] == last.to_dict()
+    assert DeliveryUnknown("Unknown.", text="Hello", client_id="c").to_dict()["text"] == "Hello"

@@ -27,16 +27,25 @@ from puzzel_chat import (
     OptionsMessage,
     QueueInfo,
     Role,
+    Secret,
+    StoredConversation,
     TextMessage,
     TimeInfo,
+    TokenSet,
+    Turn,
+    Unread,
     Variable,
     event_from_dict,
 )
 from puzzel_chat._models import EventBase, Raw
 
 EVENTS: tuple[type[Any], ...] = get_args(Event)
-KINDS: list[type[Any]] = [*EVENTS, Allocation, QueueInfo, TimeInfo, Agent, Author, Option, Customer, Variable]
+VALUES = (Allocation, QueueInfo, TimeInfo, Agent, Author, Option, Customer, Variable, Turn)
+STORED = (TokenSet, StoredConversation, Unread)
+KINDS: list[type[Any]] = [*EVENTS, *VALUES, *STORED]
 WHEN = datetime(2026, 11, 23, 9, tzinfo=UTC)
+# Half a surrogate pair, which JSON can hold, is a letter too.
+WORDS = st.text(st.characters(exclude_categories=()))
 RAW = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
@@ -44,7 +53,8 @@ RAW = st.recursive(
 )
 ZONES = st.integers(-720, 840).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 SINGLE: dict[Any, st.SearchStrategy[Any]] = {
-    str: st.text(),
+    str: WORDS,
+    Secret: WORDS,
     int: st.integers(),
     float: st.floats(allow_nan=False, allow_infinity=False) | st.integers(0, 9),
     bool: st.booleans(),
@@ -62,6 +72,8 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
         return st.one_of(*map(values, get_args(kind)))
     if get_origin(kind) is tuple:
         return st.lists(values(get_args(kind)[0]), max_size=3).map(tuple)
+    if kind is Turn:
+        return st.builds(Turn, st.sampled_from([one for one in Role if one is not Role.UNKNOWN]), WORDS)
     if attrs.has(kind):
         hints = get_type_hints(kind)
         return st.builds(kind, **{field.name: values(hints[field.name]) for field in attrs.fields(kind)})

@@ -145,6 +145,14 @@ def tokens() -> TokenSet:
     return TokenSet(access=Secret(TOKEN), refresh=Secret(f"r-{TOKEN}"), obtained=0.0, visitor_id=Secret(f"v-{TOKEN}"))
 
 
+def test_tokens_made_from_plain_strings_hide_themselves() -> None:
+    """As a store of one's own makes them: not only the whole is masked, but each token wherever it goes on to."""
+    found = TokenSet(access=TOKEN, refresh=TOKEN, obtained=0.0, visitor_id=TOKEN)
+    for one in (found, TokenSet.from_dict(json.loads(json.dumps(found.to_dict())))):
+        assert TOKEN not in repr((one, attrs.asdict(one), one.access, one.refresh, one.visitor_id))
+        assert one.to_dict()["access"] == TOKEN
+
+
 def settings() -> Settings:
     """Settings with secrets."""
     return Settings(

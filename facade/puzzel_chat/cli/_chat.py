@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack, aclosing, suppress
+from uuid import uuid4
 
 from attrs import define, field, frozen
 
@@ -59,14 +60,18 @@ def parse_variables(texts: Iterable[str]) -> dict[str, str]:
 
 def run_chat(service: ServiceOptions | None, options: ChatOptions, output: Output) -> Exit:
     """Chat with an agent of the service; of a simulated contact centre when `service` is None."""
-    ui: UI = TerminalUI(output) if on_a_terminal() and not output.json else PlainUI(output)
+    chosen = str(uuid4())
+    ui: UI = TerminalUI(output) if on_a_terminal() and not output.json else PlainUI(output, chosen)
     try:
-        return asyncio.run(_run(service, options, ui))
+        return asyncio.run(_run(service, options, chosen, ui))
     except asyncio.CancelledError:
         return Exit.INTERRUPTED
+    except (PuzzelChatError, CliError) as error:
+        ui.show_error(error)
+        raise
 
 
-async def _run(service: ServiceOptions | None, options: ChatOptions, ui: UI) -> Exit:
+async def _run(service: ServiceOptions | None, options: ChatOptions, conversation_id: str, ui: UI) -> Exit:
     _cancel_on_signals()
     async with AsyncExitStack() as stack:
         if service is not None:
@@ -76,7 +81,7 @@ async def _run(service: ServiceOptions | None, options: ChatOptions, ui: UI) -> 
             ui.say(f'{NOTICE}; write "help" to the agent')
             chat = AsyncPuzzelChat(**sandbox.settings, poll_interval=0.5)
         await stack.enter_async_context(chat)
-        return await _converse(chat, options, ui)
+        return await _converse(chat, options, conversation_id, ui)
 
 
 def _cancel_on_signals() -> None:
@@ -88,10 +93,15 @@ def _cancel_on_signals() -> None:
                 asyncio.get_running_loop().add_signal_handler(getattr(signal, name), task.cancel)
 
 
-async def _converse(chat: AsyncPuzzelChat, options: ChatOptions, ui: UI) -> Exit:
+async def _converse(chat: AsyncPuzzelChat, options: ChatOptions, conversation_id: str, ui: UI) -> Exit:
     """Wait for an agent and chat; whatever happens, the queue is left or the chat is ended."""
     conversation = await chat.start(
-        options.queue_key, options.visual_queue_id, customer=options.customer, variables=options.variables, wait=0
+        options.queue_key,
+        options.visual_queue_id,
+        customer=options.customer,
+        variables=options.variables,
+        wait=0,
+        conversation_id=conversation_id,
     )
     assigned = False
     try:
@@ -200,4 +210,5 @@ class ChatLoop:
             if not (self.ui.interactive or isinstance(error, DeliveryUnknown)):
                 raise
             self.worst = exit_code(error) or Exit.FAILED
+            self.ui.show_error(error)
             self.ui.say(f"this line may not have arrived: {error_text(error)}")

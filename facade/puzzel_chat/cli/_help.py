@@ -87,12 +87,18 @@ With --visual-queue-id the opening hours are checked first; without it, a closed
 
 Without a terminal, lines of standard input are sent one after the other, and at the end of input the chat is ended.
 
+With --json, each line of standard output is an object: an event, as its `to_dict()` gives it and `event_from_dict()`
+reads it. `type` says which, `conversation_id` of which chat. The search for an agent comes as "allocation_changed", an
+error as "error", with its class as `error`, its `message`, and its attributes. What is for people goes to standard
+error.
+
 \b
 Examples:
   puzzel-chat chat --sandbox
   puzzel-chat chat q_support --name Ada --variable order=1234
   puzzel-chat chat q_support --visual-queue-id 27504
   echo "Where is my order?" | puzzel-chat chat q_support --linger 30
+  puzzel-chat chat q_support --json | jq -r .type
 
 The options below, or their environment variables, say where the service is; a region and a solution id are enough.
 """

@@ -54,6 +54,13 @@ class Output:
             console = Console(highlight=False, markup=False, emoji=False)
             console.print(Padding.indent(text, indent) if indent else text, soft_wrap=not console.is_terminal)
 
+    def notice(self, line: str) -> None:
+        """Print a line of the command itself for people; with `--json` on standard error."""
+        if self.json:
+            print(printable(line), file=sys.stderr, flush=True)
+        else:
+            self.say(line, "dim")
+
     def record(self, record: Mapping[str, object]) -> None:
         """Print an object for programs; nothing without `--json`."""
         if self.json:
@@ -136,6 +143,10 @@ class CliError(Exception):
     def __init__(self, message: str, code: Exit = Exit.USAGE) -> None:
         super().__init__(message)
         self.code = code
+
+    def to_dict(self) -> dict[str, object]:
+        """Return it as an error of the library does."""
+        return {"type": "error", "error": type(self).__name__, "message": str(self)}
 
 
 # The first match decides, so a subclass stands before its base.

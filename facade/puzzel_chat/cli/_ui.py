@@ -25,6 +25,7 @@ from puzzel_chat import (
     AgentLeft,
     AgentTyping,
     Allocation,
+    AllocationChanged,
     AllocationStage,
     Author,
     ConnectionDegraded,
@@ -35,10 +36,11 @@ from puzzel_chat import (
     Message,
     MessageEdited,
     OptionsMessage,
+    PuzzelChatError,
     Role,
     TextMessage,
 )
-from puzzel_chat.cli._output import Output, duration, one_line, printable
+from puzzel_chat.cli._output import CliError, Output, duration, one_line, printable
 
 REFRESH_INTERVAL = 0.5
 TOOLBAR = "/end ends the chat, /help shows more"
@@ -73,15 +75,19 @@ class UI(Protocol):
     def show(self, event: Event) -> None:
         """Show an event."""
 
+    def show_error(self, error: PuzzelChatError | CliError) -> None:
+        """Tell a program of an error; a person hears of it elsewhere."""
+
     def say(self, text: str) -> None:
         """Show a message of the command itself."""
 
 
 @define
 class PlainUI:
-    """Lines in, lines out; with `--json`, one object for each event."""
+    """Lines in, lines out; with `--json`, one object for each event, and what is for people on standard error."""
 
     output: Output
+    conversation_id: str
     interactive: bool = False
     began: float = 0.0
 
@@ -93,8 +99,10 @@ class PlainUI:
     def show_allocation(self, allocation: Allocation) -> None:
         """Print a change."""
         elapsed = time.monotonic() - self.began
-        line = f"-- {allocation_text(allocation)} ({elapsed:.0f} s elapsed)"
-        self.output.show(allocation_record(allocation, elapsed), line, "dim")
+        self.output.say(f"-- {allocation_text(allocation)} ({elapsed:.0f} s elapsed)", "dim")
+        cid = self.conversation_id
+        changed = AllocationChanged(conversation_id=cid, id=f"{cid}:allocation", allocation=allocation)
+        self.output.record(changed.to_dict())
 
     def lines(self) -> AsyncGenerator[str]:
         """Yield the lines of standard input."""
@@ -102,14 +110,18 @@ class PlainUI:
 
     def show(self, event: Event) -> None:
         """Print an event; typing only for programs."""
-        self.output.record(event_record(event))
+        self.output.record(event.to_dict())
         text = event_text(event)
         if text is not None:
             self.output.say(text)
 
+    def show_error(self, error: PuzzelChatError | CliError) -> None:
+        """Print it for programs."""
+        self.output.record({**error.to_dict(), "conversation_id": self.conversation_id})
+
     def say(self, text: str) -> None:
         """Print a notice."""
-        self.output.show({"event": "Notice", "text": text}, f"-- {text}", "dim")
+        self.output.notice(f"-- {text}")
 
 
 @define
@@ -165,9 +177,12 @@ class TerminalUI:
         if text is not None and not typed:
             self.output.say(text)
 
+    def show_error(self, error: PuzzelChatError | CliError) -> None:
+        """Leave it to those who print errors."""
+
     def say(self, text: str) -> None:
         """Print a notice."""
-        self.output.say(f"-- {text}", "dim")
+        self.output.notice(f"-- {text}")
 
     def _update_toolbar(self, event: Event) -> None:
         if isinstance(event, AgentTyping):
@@ -283,25 +298,6 @@ def _notice(event: Event) -> str | None:
     return None
 
 
-def event_record(event: Event) -> dict[str, object]:
-    """Return an event for programs; `raw` is the item that the service sent."""
-    record: dict[str, object] = {
-        "event": type(event).__name__,
-        "id": event.id,
-        "version": event.version,
-        "sent_at": event.sent_at.isoformat() if event.sent_at else None,
-        "role": event.author.role.value,
-        "author": event.author.name,
-        "raw": event.raw,
-    }
-    message = event.message if isinstance(event, MessageEdited) else event
-    if isinstance(message, TextMessage | OptionsMessage):
-        record["text"] = message.text
-    if isinstance(event, ConversationEnded):
-        record["by"] = event.by.value
-    return record
-
-
 def allocation_text(allocation: Allocation) -> str:
     """Return stage, position and estimated wait on one line."""
     text = {
@@ -315,14 +311,3 @@ def allocation_text(allocation: Allocation) -> str:
     if allocation.estimated_wait is not None:
         text += f", about {duration(allocation.estimated_wait)}"
     return text
-
-
-def allocation_record(allocation: Allocation, elapsed: float) -> dict[str, object]:
-    """Return an allocation for programs."""
-    return {
-        "event": "Allocation",
-        "stage": allocation.stage.value,
-        "position": allocation.queue_position,
-        "estimated_wait": allocation.estimated_wait,
-        "elapsed": round(elapsed, 3),
-    }
