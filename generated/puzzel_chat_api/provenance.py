@@ -158,6 +158,20 @@ OPERATIONS: dict[str, OperationProvenance] = {
         reply={},
         required=(),
     ),
+    "downloadFile": OperationProvenance(
+        operation_id="downloadFile",
+        method="GET",
+        path="/api/file/{id}",
+        provenance="assumed",
+        note="Assumed: that a file stays at the file service, under such a path, and takes the bearer token of the chat. A client follows the address in the file's message, whatever that is.",
+        servers=(
+            "https://app-contentupload.puzzel.com",
+            "https://uk-contentupload.puzzel.com",
+        ),
+        statuses=(200, 401, 403, 404, 429, 500, 503),
+        reply={},
+        required=(),
+    ),
     "getQueueInfo": OperationProvenance(
         operation_id="getQueueInfo",
         method="GET",
@@ -195,6 +209,20 @@ OPERATIONS: dict[str, OperationProvenance] = {
         },
         required=("/id",),
     ),
+    "uploadFile": OperationProvenance(
+        operation_id="uploadFile",
+        method="POST",
+        path="/api/upload",
+        provenance="assumed",
+        note="Observed (helsingborg-stad/Municipio, library/Chat/js, commit 756d609): the name of the host, region OPO. Everything else is assumed: the host of region UK by analogy, method, path, query, body and reply, and that the bearer token is the chat's.",
+        servers=(
+            "https://app-contentupload.puzzel.com",
+            "https://uk-contentupload.puzzel.com",
+        ),
+        statuses=(200, 400, 401, 403, 413, 429, 500, 503),
+        reply={"/id": "string", "/url": "string or null"},
+        required=("/id",),
+    ),
     "connectToken": OperationProvenance(
         operation_id="connectToken",
         method="POST",
@@ -229,6 +257,8 @@ class Host:
     send_message: Final = "communication"
     route_conversation: Final = "communication"
     send_typing: Final = "communication"
+    download_file: Final = "upload"
     get_queue_info: Final = "communication"
     get_time_info: Final = "communication"
+    upload_file: Final = "upload"
     connect_token: Final = "identity"

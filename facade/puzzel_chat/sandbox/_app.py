@@ -88,6 +88,8 @@ async def _read(request: Request) -> Call:
         queue_key=str(path.get("queueKey", "")),
         provider_id=request.query_params.get("providerId"),
         after=request.query_params.get("after"),
+        file_name=request.query_params.get("fileName"),
+        file_type=request.query_params.get("contentType"),
         content_type=request.headers.get("content-type", ""),
         authorization=request.headers.get("authorization", ""),
         body=await request.body(),

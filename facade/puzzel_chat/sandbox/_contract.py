@@ -27,6 +27,8 @@ ROUTES: Mapping[str, str] = {
     "sendTyping": "POST /api/conversation/{id}/typing",
     "endConversation": "POST /api/conversation/{id}/end",
     "getTimeInfo": "GET /api/time/{id}",
+    "uploadFile": "POST /api/upload",
+    "downloadFile": "GET /api/file/{id}",
 }
 IDENTITY = frozenset({"connectToken", "authenticateVisitor"})
 """Operations of the identity host; all others belong to the communication host."""
@@ -40,6 +42,8 @@ class Call:
     queue_key: str = ""
     provider_id: str | None = None
     after: str | None = None
+    file_name: str | None = field(default=None, repr=False)
+    file_type: str | None = None
     content_type: str = ""
     authorization: str = field(default="", repr=False)
     body: bytes = field(default=b"", repr=False)
@@ -58,12 +62,13 @@ class Call:
 
 @frozen
 class Reply:
-    """The reply of an operation: a status, with JSON or without a body."""
+    """The reply of an operation: a status, with JSON, with the bytes of a file, or without a body."""
 
     status: int
     body: Json | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(factory=dict[str, str])
     media_type: str = "application/json"
+    data: bytes | None = field(default=None, repr=False)
 
 
 def problem(status: int, code: str, detail: str, extra: Json | None = None) -> Reply:
@@ -122,11 +127,23 @@ def read_sign_in(call: Call) -> SignIn:
     return SignIn(challenge, given[0], _provider_id(call.provider_id))
 
 
-def read_message(call: Call) -> tuple[str, str | None]:
-    """Read a SendMessageRequest: its content and client id."""
-    body = _object(call, ("content", "clientMessageId"))
+def read_message(call: Call) -> tuple[str, str | None, str | None]:
+    """Read a SendMessageRequest: its content, its client id, and the id of its file."""
+    body = _object(call, ("content", "clientMessageId", "fileId"))
     content = _text(body, "content", required=True)
-    return content or "", _text(body, "clientMessageId")
+    return content or "", _text(body, "clientMessageId"), _text(body, "fileId")
+
+
+def read_upload(call: Call) -> tuple[str, str]:
+    """Read what an uploaded file is called, and its media type."""
+    if call.media_type != "application/octet-stream":
+        raise _bad_request("the body must be application/octet-stream")
+    name, media_type = call.file_name, call.file_type or "application/octet-stream"
+    if not name or re.search(r"[/\\\x00-\x1f\x7f]", name):
+        raise _bad_request("fileName must be a name without a path")
+    if not re.fullmatch(r"[\w.+-]+/[\w.+-]+", media_type, re.ASCII):
+        raise _bad_request("contentType must be a media type")
+    return name, media_type
 
 
 def read_typing(call: Call) -> bool:

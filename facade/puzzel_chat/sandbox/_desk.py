@@ -18,6 +18,7 @@ from ._contract import (
     read_order,
     read_sign_in,
     read_typing,
+    read_upload,
 )
 from ._sessions import Session
 from ._values import Answer, Happening, Refusal, TokenRefusal, Watcher
@@ -122,8 +123,19 @@ def _poll(world: World, call: Call, now: float) -> Reply:
 
 def _send(world: World, call: Call, now: float) -> Reply:
     session = _session(world, call, now)
-    content, client_id = read_message(call)
-    return Reply(200, world.send(session, call.id, content, client_id, now))
+    content, client_id, file_id = read_message(call)
+    return Reply(200, world.send(session, call.id, content, client_id, now, file_id))
+
+
+def _upload(world: World, call: Call, now: float) -> Reply:
+    session = _session(world, call, now)
+    stored = world.files.add(session, *read_upload(call), call.body)
+    return Reply(200, {"id": stored.id, "url": stored.url})
+
+
+def _download(world: World, call: Call, now: float) -> Reply:
+    stored = world.files.get(_session(world, call, now), call.id)
+    return Reply(200, media_type=stored.content_type, data=stored.data)
 
 
 def _typing(world: World, call: Call, now: float) -> Reply:
@@ -147,4 +159,6 @@ HANDLERS: Mapping[str, Handler] = {
     "sendTyping": _typing,
     "endConversation": _end,
     "getTimeInfo": _time_info,
+    "uploadFile": _upload,
+    "downloadFile": _download,
 }

@@ -12,6 +12,7 @@ from itertools import count
 
 from attrs import frozen
 
+from ._files import Files
 from ._ledger import Ledger
 from ._queues import Agent, Conversation, Queue, Status
 from ._scripts import Answer, Scene, Script, Step
@@ -33,9 +34,9 @@ class FloorSettings:
 class Floor:
     """Moves conversations through queues and agents."""
 
-    def __init__(self, settings: FloorSettings, script: Script, agenda: Agenda, ledger: Ledger) -> None:
+    def __init__(self, settings: FloorSettings, script: Script, agenda: Agenda, ledger: Ledger, files: Files) -> None:
         self.settings, self.script = settings, script
-        self._agenda, self._ledger = agenda, ledger
+        self._agenda, self._ledger, self._files = agenda, ledger, files
 
     def enter(self, conversation: Conversation, now: float) -> None:
         """Put a new request at the end of the line, behind `ahead` simulated customers."""
@@ -189,12 +190,19 @@ class Floor:
             self._ledger.event(conversation, "AgentTyping", now, agent=conversation.agent, isTyping=True)
         elif step.act == "send":
             self._ledger.send(conversation, step.type, step.text, step.fields, now)
+        elif step.act == "file":
+            self.send_file(conversation, step.text, step.type, step.data, now)
         elif step.act == "leave":
             self.leave(conversation, step.text or "left", now)
         elif step.act == "end":
             self.end(conversation, Role.AGENT, now)
         elif step.act == "quiet":
             conversation.quiet = True
+
+    def send_file(self, conversation: Conversation, name: str, content_type: str, data: bytes, now: float) -> str:
+        """Send a file from the agent and return the id of its message."""
+        stored = self._files.add(conversation.session, name, content_type, data)
+        return self._ledger.send(conversation, "File", "", stored.wire(), now).id
 
     def _scene(self, conversation: Conversation, text: str) -> Scene:
         name = conversation.agent.name if conversation.agent else ""

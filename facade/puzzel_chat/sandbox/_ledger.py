@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from itertools import count
 
+from ._files import StoredFile
 from ._queues import Agent, Conversation
 from ._values import Entry, Happening, Json, Role, Tally, is_object, iso, moment
 
@@ -43,13 +44,22 @@ class Ledger:
         self._tally.add(_COUNTED.get(happening.kind, happening.kind))
         self._watch(happening)
 
-    def hear(self, conversation: Conversation, content: str, client_id: str | None, now: float) -> Entry:
-        """Store a message from the customer."""
+    def hear(
+        self,
+        conversation: Conversation,
+        content: str,
+        client_id: str | None,
+        now: float,
+        stored: StoredFile | None = None,
+    ) -> Entry:
+        """Store a message from the customer: a text or a file."""
         author = {
             "role": int(Role.CUSTOMER),
             "id": None,
             "displayName": (conversation.order.customer or {}).get("name"),
         }
+        if stored is not None:
+            return self._add(conversation, "File", stored.wire(), author, now, client_id)
         return self._add(conversation, "Text", {"content": content}, author, now, client_id)
 
     def say(self, conversation: Conversation, content: str, now: float) -> Entry:

@@ -82,6 +82,8 @@ async def after_effect(desk: Desk, faults: tuple[Fault, ...], reply: Reply) -> R
 
 def encode(reply: Reply) -> Response:
     """Return a reply as an HTTP response."""
+    if reply.data is not None:
+        return Response(reply.data, reply.status, dict(reply.headers), reply.media_type)
     if reply.body is None:
         return Response(status_code=reply.status, headers=dict(reply.headers))
     return Response(written(reply.body), reply.status, dict(reply.headers), reply.media_type)
@@ -126,8 +128,10 @@ def _faulty(desk: Desk, fault: Fault, reply: Reply) -> Response:
         return _error(desk, fault)
     if fault.kind in _WITHOUT_REPLY:
         return _WITHOUT_REPLY[fault.kind]()
-    if reply.body is None:
+    if reply.body is None and reply.data is None:
         return Dropped() if fault.kind in ("truncate", "half_sent", "head_only") else encode(reply)
+    if fault.kind in SPOILS and reply.data is not None:
+        return encode(reply)
     if fault.kind in SPOILS:
         body = spoil(fault.kind, reply.body)
         return Response(json.dumps(body), reply.status, dict(reply.headers), reply.media_type)

@@ -136,6 +136,8 @@ class Sandbox:
 
             server = Server(*self._ports)
             self._ports = server.ports
+            with self._desk.world() as (world, _now):
+                world.files.origin = self.base_url
             server.start(make_app(self._desk, self._choose, self._differs, (self._ports[0], self._ports[-1])))
             self._server = server
         return self
@@ -394,6 +396,22 @@ class AgentHandle:
         with self._desk.world() as (world, now):
             conversation = self._joined(world)
             world.ledger.event(conversation, "AgentTyping", now, agent=conversation.agent, isTyping=is_typing)
+
+    def send_file(self, data: bytes, name: str, content_type: str = "application/octet-stream") -> str:
+        """Send a file and return the id of its message."""
+        with self._desk.world() as (world, now):
+            return world.floor.send_file(self._joined(world), name, content_type, data, now)
+
+    def file(self, message_id: str) -> bytes:
+        """Return the bytes of a file that either side has sent, by the id of its message.
+
+        Raises:
+            LookupError: there is no such message, or it is no file.
+
+        """
+        with self._desk.world() as (world, _now):
+            sent = [entry for entry in self._conversation(world).entries if entry.id == message_id]
+            return world.files.at(sent[-1].wire.get("url") if sent else None).data
 
     def send_raw(self, message: dict[str, object]) -> str:
         """Send a message of any type and shape and return its id; missing base fields are filled in."""

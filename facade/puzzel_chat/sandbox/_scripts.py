@@ -12,12 +12,15 @@ from typing import Literal
 from attrs import field, frozen
 
 Answer = Literal["accept", "decline", "ignore", "wait"]
-Act = Literal["say", "edit", "typing", "send", "leave", "end", "quiet"]
+Act = Literal["say", "edit", "typing", "send", "file", "leave", "end", "quiet"]
 
 
 @frozen
 class Step:
-    """One thing an agent does, `delay` paces (plus `seconds`) after the step before."""
+    """One thing an agent does, `delay` paces (plus `seconds`) after the step before.
+
+    A file is called `text`, is of the media type `type`, and consists of `data`.
+    """
 
     act: Act
     text: str = field(default="", repr=False)
@@ -25,6 +28,7 @@ class Step:
     seconds: float = 0.0
     type: str = ""
     fields: Mapping[str, object] = field(factory=dict[str, object], repr=False)
+    data: bytes = field(default=b"", repr=False)
 
 
 @frozen
@@ -88,8 +92,7 @@ def _options(scene: Scene) -> Iterator[Step]:
 
 
 def _file(scene: Scene) -> Iterator[Step]:
-    fields = {"fileName": "receipt.pdf", "url": "https://files.example/receipt.pdf"}
-    yield Step("send", type="File", fields={**fields, "contentType": "application/pdf", "size": 20480})
+    yield Step("file", "receipt.txt", type="text/plain", data=b"One order, 199.00. From the simulator, not Puzzel.\n")
 
 
 def _unknown(scene: Scene) -> Iterator[Step]:

@@ -12,6 +12,7 @@ from random import Random
 
 from attrs import field, frozen
 
+from ._files import Files
 from ._floor import Agenda, Floor, FloorSettings
 from ._ledger import Ledger
 from ._queues import Allocation, Conversation, Queue, Status, default_queues
@@ -67,7 +68,8 @@ class World:
         self.ledger = Ledger(self.tally, watch)
         self.visitors = VisitorBook(settings.tokens.tenant_id, settings.tokens.visitor_fields, random, self._note)
         self.tokens = TokenBook(settings.tokens, self.visitors, random, self._note)
-        self.floor = Floor(settings.floor, known_script(settings.script), self.agenda, self.ledger)
+        self.files = Files()
+        self.floor = Floor(settings.floor, known_script(settings.script), self.agenda, self.ledger, self.files)
         self.queues = default_queues(settings.agents, settings.capacity, settings.waiting, settings.chats_per_agent)
         self.conversations: dict[str, Conversation] = {}
         self._by_request: dict[str, Conversation] = {}
@@ -169,15 +171,18 @@ class World:
         messages, cursor, new = session.log.poll(self.semantics, after)
         return {"messages": messages, "cursor": cursor} if new or not self._no_content else None
 
-    def send(self, session: Session, key: str, content: str, client_id: str | None, now: float) -> dict[str, object]:
-        """Answer sendMessage."""
+    def send(
+        self, session: Session, key: str, content: str, client_id: str | None, now: float, file_id: str | None = None
+    ) -> dict[str, object]:
+        """Answer sendMessage: a text, or a file that was uploaded before."""
         now = self.advance(now)
         conversation = self._open_conversation(session, key, unknown=(409, "NotRouted"))
         if conversation.allocation.failed:
             raise Refusal(409, "NotRouted", "the search for an agent failed; route again")
-        if not content.strip():
+        stored = None if file_id is None else self.files.get(session, file_id)
+        if stored is None and not content.strip():
             raise Refusal(400, "EmptyMessage", "content is empty")
-        entry = self.ledger.hear(conversation, content, client_id, now)
+        entry = self.ledger.hear(conversation, content, client_id, now, stored)
         self.floor.hear(conversation, content, now)
         return {"id": entry.id, "sentAt": iso(now), "clientMessageId": client_id}
 

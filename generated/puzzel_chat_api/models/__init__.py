@@ -27,6 +27,7 @@ from .time_info import TimeInfo
 from .token_error import TokenError
 from .token_reply import TokenReply
 from .typing_request import TypingRequest
+from .upload_reply import UploadReply
 from .variable import Variable
 
 __all__ = (
@@ -56,5 +57,6 @@ __all__ = (
     "TokenError",
     "TokenReply",
     "TypingRequest",
+    "UploadReply",
     "Variable",
 )

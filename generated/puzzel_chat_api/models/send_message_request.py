@@ -17,10 +17,12 @@ class SendMessageRequest:
     Attributes:
         content (str):
         client_message_id (None | str | Unset):
+        file_id (None | str | Unset):
     """
 
     content: str
     client_message_id: None | str | Unset = UNSET
+    file_id: None | str | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
         content = self.content
@@ -31,6 +33,12 @@ class SendMessageRequest:
         else:
             client_message_id = self.client_message_id
 
+        file_id: None | str | Unset
+        if isinstance(self.file_id, Unset):
+            file_id = UNSET
+        else:
+            file_id = self.file_id
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -40,6 +48,8 @@ class SendMessageRequest:
         )
         if client_message_id is not UNSET:
             field_dict["clientMessageId"] = client_message_id
+        if file_id is not UNSET:
+            field_dict["fileId"] = file_id
 
         return field_dict
 
@@ -57,9 +67,19 @@ class SendMessageRequest:
 
         client_message_id = _parse_client_message_id(d.pop("clientMessageId", UNSET))
 
+        def _parse_file_id(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        file_id = _parse_file_id(d.pop("fileId", UNSET))
+
         send_message_request = cls(
             content=content,
             client_message_id=client_message_id,
+            file_id=file_id,
         )
 
         return send_message_request
