@@ -144,12 +144,12 @@ Start = Callable[..., Program]
 
 @pytest.fixture
 def on_terminal() -> Iterator[Start]:
-    """Start a command on a pseudo-terminal of 80 columns."""
+    """Start a command on a pseudo-terminal, of 80 columns unless told otherwise."""
     started: list[Program] = []
 
-    def start(*args: str, at: Sandbox | None = None) -> Program:
+    def start(*args: str, at: Sandbox | None = None, columns: int = 80) -> Program:
         ours, theirs = pty.openpty()
-        env = {"COLUMNS": "80", "LINES": "24", "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
+        env = {"COLUMNS": str(columns), "LINES": "24", "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
         process = _popen(args, at, env, stdin=theirs, stdout=theirs, stderr=theirs)
         os.close(theirs)
         started.append(Program(process, ours))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, aclosing, suppress
 
 from attrs import define, field, frozen
@@ -16,11 +16,12 @@ from puzzel_chat import (
     ConversationEnded,
     Customer,
     DeliveryUnknown,
+    InvalidArgument,
     PuzzelChatError,
     Role,
 )
 from puzzel_chat.cli._options import ServiceOptions
-from puzzel_chat.cli._output import CliError, Exit, Output, error_text, exit_code, on_a_terminal
+from puzzel_chat.cli._output import Exit, Output, error_text, exit_code, on_a_terminal
 from puzzel_chat.cli._sandbox import start_sandbox
 from puzzel_chat.cli._ui import UI, InputClosed, Interrupted, PlainUI, TerminalUI
 from puzzel_chat.sandbox import NOTICE, Sandbox
@@ -44,17 +45,7 @@ class ChatOptions:
     linger: float
     customer: Customer = field(repr=False)
     variables: Mapping[str, str] = field(repr=False)
-
-
-def parse_variables(texts: Iterable[str]) -> dict[str, str]:
-    """Read the NAME=VALUE of each `--variable`."""
-    variables = {}
-    for text in texts:
-        name, separator, value = text.partition("=")
-        if not separator or not name.strip():
-            raise CliError(f"--variable {text}: write name=value")
-        variables[name.strip()] = value
-    return variables
+    subject: str | None = field(repr=False)
 
 
 def run_chat(service: ServiceOptions | None, options: ChatOptions, output: Output) -> Exit:
@@ -91,7 +82,12 @@ def _cancel_on_signals() -> None:
 async def _converse(chat: AsyncPuzzelChat, options: ChatOptions, ui: UI) -> Exit:
     """Wait for an agent and chat; whatever happens, the queue is left or the chat is ended."""
     conversation = await chat.start(
-        options.queue_key, options.visual_queue_id, customer=options.customer, variables=options.variables, wait=0
+        options.queue_key,
+        options.visual_queue_id,
+        customer=options.customer,
+        variables=options.variables,
+        subject=options.subject,
+        wait=0,
     )
     assigned = False
     try:
@@ -200,4 +196,5 @@ class ChatLoop:
             if not (self.ui.interactive or isinstance(error, DeliveryUnknown)):
                 raise
             self.worst = exit_code(error) or Exit.FAILED
-            self.ui.say(f"this line may not have arrived: {error_text(error)}")
+            failed = "was not sent" if isinstance(error, InvalidArgument) else "may not have arrived"
+            self.ui.say(f"this line {failed}: {error_text(error)}")
