@@ -144,7 +144,7 @@ Start = Callable[..., Program]
 
 @pytest.fixture
 def on_terminal() -> Iterator[Start]:
-    """Start a command on a pseudo-terminal, of 80 columns unless said."""
+    """Start a command on a pseudo-terminal, of 80 columns unless told otherwise."""
     started: list[Program] = []
 
     def start(*args: str, at: Sandbox | None = None, columns: int = 80) -> Program:

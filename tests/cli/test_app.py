@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from puzzel_chat import Settings
-from puzzel_chat.cli._options import SERVICE_OPTIONS
+from puzzel_chat.cli._options import SERVICE_OPTIONS, SETTINGS
 from puzzel_chat.cli._output import EXIT_CODES
 from puzzel_chat.sandbox import SCRIPTS, Sandbox, Semantics
 
@@ -33,6 +33,49 @@ def test_every_help_is_complete_and_fits(cli: Run, command: str) -> None:
             assert f"[PUZZEL_CHAT_{setting.upper()}]" in ran.out
 
 
+def test_every_setting_has_an_option() -> None:
+    """A new setting gets one by itself; what stands for its value, and what it is, must be told in the table."""
+    assert SERVICE_OPTIONS.keys() == Settings.__annotations__.keys()
+    assert SETTINGS.keys() == Settings.__annotations__.keys()
+
+
+def test_options_reach_the_service(cli: Run) -> None:
+    """Each kind of option: texts, numbers, pairs that may be repeated; they win over the environment."""
+    with Sandbox(pace=0, grant_type="client_credentials", client_id="ada", client_secret="open sesame") as centre:
+        said = ("--grant-type", "client_credentials", "--client-id", "ada", "--client-secret", "open sesame")
+        more = ("--scope", "chat", "--token-field", "a=1", "--token-field", "b=2=3", "--max-message-bytes", "100")
+        times = ("--timeout", "5", "--poll-interval", "0.2")
+        assert cli("queue", "27501", *said, *more, *times, at=centre, env={"PUZZEL_CHAT_CLIENT_ID": "eve"}).code == 0
+        shown = cli("doctor", *said, *more, *times, "--json", at=centre)
+    records = [json.loads(line) for line in shown.out.splitlines()]
+    sources = {record["setting"]: (record["value"], record["source"]) for record in records if "source" in record}
+    assert sources["token_fields"] == ("set", "option --token-field")
+    assert sources["poll_interval"] == ("0.2", "option --poll-interval")
+
+
+def test_a_pair_without_a_value_is_wrong_usage(cli: Run) -> None:
+    """It may hold a secret, so it is not repeated."""
+    ran = cli("queue", "27501", "--token-field", "s3cret")
+    assert (ran.code, "--token-field: write NAME=VALUE" in one_error(ran)) == (2, True)
+    assert "s3cret" not in ran.err
+
+
+@pytest.mark.parametrize("command", ["", "demo", "chat", "queue", "sandbox", "doctor", "probe"])
+def test_no_word_is_broken_on_a_narrow_terminal(cli: Run, command: str) -> None:
+    """The help is the same, word by word, on 40, 60 and 80 columns, and no line is wider."""
+    helps = {width: cli(*command.split(), "--help", env={"COLUMNS": str(width)}).out for width in (40, 60, 80)}
+    for width, text in helps.items():
+        assert max(map(len, text.splitlines())) <= width
+        assert text.split() == helps[80].split()
+
+
+def test_without_a_command_the_help_is_shown(cli: Run) -> None:
+    """On stderr, since nothing was done, with the exit code of wrong usage."""
+    ran = cli()
+    assert (ran.code, ran.out) == (2, "")
+    assert "puzzel-chat demo" in ran.err
+
+
 def test_the_main_help_names_every_setting(cli: Run) -> None:
     """Every setting of the library has its variable there; the scripts and semantics are in the sandbox's."""
     main = cli("--help").out
@@ -46,11 +89,9 @@ def test_the_main_help_names_every_setting(cli: Run) -> None:
 
 @pytest.mark.parametrize("args", [("nonsense",), ("queue",), ("queue", "x", "--nonsense"), ("sandbox", "--pace", "x")])
 def test_wrong_usage_is_exit_code_2(cli: Run, args: tuple[str, ...]) -> None:
-    """Said in words, without a traceback."""
+    """Said in one line, without a traceback, and where to look."""
     ran = cli(*args)
-    assert ran.code == 2
-    assert "Traceback" not in ran.err
-    assert ran.err
+    assert (ran.code, "--help` shows" in one_error(ran)) == (2, True)
 
 
 def test_a_chat_needs_a_queue(cli: Run) -> None:

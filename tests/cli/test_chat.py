@@ -18,8 +18,6 @@ from puzzel_chat import (
     TextMessage,
     event_from_dict,
 )
-from puzzel_chat.cli._chat import parse_variables
-from puzzel_chat.cli._output import CliError
 from puzzel_chat.sandbox import AgentHandle, Fault, Role, Sandbox, Status
 from quick import quick_only
 
@@ -249,8 +247,30 @@ def test_a_failed_poll_is_shown_and_ends_nothing(on_pipe: Start, manual: Sandbox
     assert program.wait() == 0
 
 
-def test_variables_are_names_and_values() -> None:
-    """A value may hold an equals sign; a pair without one is a usage error."""
-    assert parse_variables(["order=1", "query=a=b"]) == {"order": "1", "query": "a=b"}
-    with pytest.raises(CliError, match="name=value"):
-        parse_variables(["order"])
+def test_what_the_customer_says_of_herself_goes_along(cli: Run, centre: Sandbox) -> None:
+    """Name, addresses, id, subject and variables reach the agent; a value may hold an equals sign."""
+    told = (
+        "--name",
+        "Ada",
+        "--email",
+        "ada@chat.example",
+        "--phone",
+        "+47 5",
+        "--customer-id",
+        "7",
+        "--subject",
+        "Order",
+    )
+    variables = ("--variable", "order=1", "--variable", "query=a=b")
+    assert cli("chat", "support", *told, *variables, "--linger", "1", at=centre, typed="end chat\n").code == 0
+    (order,) = [centre.agent(conversation_id).order for conversation_id in centre.ledger()]
+    assert order.customer == {"id": "7", "name": "Ada", "email": "ada@chat.example", "phone": "+47 5"}
+    assert order.subject == "Order"
+    assert [(one["name"], one["value"]) for one in order.variables] == [("order", "1"), ("query", "a=b")]
+
+
+def test_a_variable_needs_a_name_and_a_value(cli: Run) -> None:
+    """A pair without either is a usage error, which does not repeat what was typed."""
+    for wrong in ("order", "=7"):
+        ran = cli("chat", "--sandbox", "--variable", wrong)
+        assert (ran.code, "--variable: write NAME=VALUE" in one_error(ran)) == (2, True)

@@ -12,7 +12,7 @@ from puzzel_chat import DeliveryUnknown, InvalidArgument, ServerError, SessionEx
 from puzzel_chat.cli._output import Exit, clock_time, duration, exit_code
 from puzzel_chat.sandbox import Fault, Sandbox
 
-from .conftest import Run, one_error
+from .conftest import Run, Start, one_error
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,17 @@ def test_plain_http_to_another_machine_is_refused(cli: Run) -> None:
     assert "--allow-insecure-http" in one_error(ran)
 
 
+@pytest.mark.parametrize("args", [("queue", "27501", "--solution-id", "1"), ("queue", "27501", "--wait", "5")])
+def test_no_word_of_an_error_is_broken_on_a_narrow_terminal(
+    on_terminal: Start, cli: Run, args: tuple[str, ...]
+) -> None:
+    """Settings and usage: what is one line for a program is folded between words for a person."""
+    program = on_terminal(*args, columns=40)
+    assert program.wait() == 2
+    assert max(map(len, program.seen.splitlines())) <= 40
+    assert program.seen.split() == cli(*args).err.split()
+
+
 def test_a_missing_setting_names_option_and_variable(cli: Run) -> None:
     """Both ways to set it, once."""
     ran = cli("queue", "27501", env={"PUZZEL_CHAT_BASE_URL": "https://chat.example"})
@@ -90,12 +101,12 @@ def test_a_missing_address_names_every_way_to_give_it(cli: Run) -> None:
     [
         ({"REGION": "mars"}, "must be one of opo, uk, not 'mars' (--region, PUZZEL_CHAT_REGION)"),
         ({"REGION": "uk", "BASE_URL": "https://chat.example"}, "names both hosts"),
-        ({"REGION": "uk", "GRANT_TYPE": " "}, "(PUZZEL_CHAT_GRANT_TYPE)"),
+        ({"REGION": "uk", "GRANT_TYPE": " "}, "(--grant-type, PUZZEL_CHAT_GRANT_TYPE)"),
         ({"BASE_URL": "https://chat.example", "IDENTITY_URL": "http://id.example"}, "pass --allow-insecure-http"),
     ],
 )
 def test_a_wrong_setting_is_told_in_words_of_the_command_line(cli: Run, env: dict[str, str], words: str) -> None:
-    """The option and the variable; of a setting that has no option, the variable."""
+    """The option and the variable."""
     env = {"PUZZEL_CHAT_SOLUTION_ID": "1", **{f"PUZZEL_CHAT_{name}": text for name, text in env.items()}}
     ran = cli("queue", "27501", env=env)
     assert (ran.code, words in one_error(ran)) == (2, True)

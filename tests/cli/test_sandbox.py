@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import signal
@@ -11,11 +12,20 @@ import pytest
 
 from puzzel_chat import PuzzelChat, TextMessage, Turn, Variable
 from puzzel_chat.cli._output import CliError
-from puzzel_chat.cli._sandbox import PLAIN, TIMED, order_lines, parse_fault
-from puzzel_chat.sandbox import NOTICE, Fault, Order, Sandbox
+from puzzel_chat.cli._sandbox import order_lines
+from puzzel_chat.cli._sandbox_options import (
+    ABOUT,
+    FOR_PYTHON,
+    PLAIN,
+    SANDBOX_OPTIONS,
+    TIMED,
+    parse_differences,
+    parse_fault,
+)
+from puzzel_chat.sandbox import NOTICE, Differences, Fault, Order, Sandbox
 from puzzel_chat.sandbox._faults import Kind
 
-from .conftest import Run, Start
+from .conftest import Run, Start, one_error
 
 
 def client(head: str) -> PuzzelChat:
@@ -191,8 +201,8 @@ def test_a_fault_rule_says_what_it_means(rule: str, fault: Fault) -> None:
 
 def test_every_kind_of_fault_has_a_word() -> None:
     """What the simulator can do wrong can be asked for on the command line."""
-    plain = {make("*").kind for make in PLAIN.values()}
-    timed = {make(1.0, "*").kind for make in TIMED.values()}
+    plain = {make("*").kind for make, _ in PLAIN.values()}
+    timed = {make(1.0, "*").kind for make, _ in TIMED.values()}
     assert plain | timed | {"status"} == set(get_args(Kind))
 
 
@@ -201,3 +211,70 @@ def test_a_wrong_fault_rule_names_what_is_possible(rule: str) -> None:
     """A mistyped rule is a usage error that quotes the rule."""
     with pytest.raises(CliError, match="--fault"):
         parse_fault(rule)
+
+
+VALUES: dict[str | None, tuple[list[str], Any]] = {
+    "SECONDS": (["2.5"], 2.5),
+    "NUMBER": (["7"], 7),
+    "ID": (["x"], "x"),
+    "NAME": (["drain"], "drain"),
+    "SECRET": (["x"], "x"),
+    "NAME NAME": (["a", "b"], ("a", "b")),
+}
+RULES: dict[str, tuple[list[str], Any]] = {
+    "faults": (
+        ["poll:503", "--fault", "send:drop:x1"],
+        (Fault.status(503, "pollConversation"), parse_fault("send:drop:x1")),
+    ),
+    "differs": (["cursor=text"], Differences(cursor="text")),
+    "rotation": ([], False),
+    "no_content": ([], True),
+}
+
+
+def test_what_the_sandbox_takes_is_an_option(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that Python can tell the simulator in words can be told on the command line."""
+    assert SANDBOX_OPTIONS.keys() == inspect.signature(Sandbox).parameters.keys() - FOR_PYTHON
+    assert SANDBOX_OPTIONS.keys() == ABOUT.keys()
+    told: dict[str, Any] = {}
+
+    def make(**arguments: Any) -> Sandbox:
+        told.update(arguments)
+        raise ValueError("seen")
+
+    monkeypatch.setattr("puzzel_chat.cli._sandbox.Sandbox", make)
+    for name, option in SANDBOX_OPTIONS.items():
+        words, value = RULES[name] if name in RULES else VALUES[option.metavar]
+        assert (
+            one_error(cli("sandbox", "--no-rotation" if name == "rotation" else option.flag, *words)) == "error: seen"
+        )
+        assert told.pop(name) == value, name
+        assert told.keys() <= {"on_event"}
+
+
+def test_a_client_is_told_the_credentials_too(on_pipe: Start, cli: Run) -> None:
+    """What was asked for on the command line stands in the environment that is printed."""
+    options = ("--client-id", "ada", "--client-secret", "open sesame", "--solution-id", "7", "--capacity", "1")
+    environment = json.loads(on_pipe("sandbox", "--json", *options).expect("\n"))["environment"]
+    assert cli("queue", env=environment).code == 0
+    assert cli("queue", env={**environment, "PUZZEL_CHAT_CLIENT_SECRET": "wrong"}).code == 2
+
+
+def test_differences_say_what_they_mean() -> None:
+    """The compact syntax makes the same differences as Python does."""
+    rules = ["cursor=text", "drop=sentAt", "drop=version", "name=content:text", "path=sendTyping:PUT /typing/{id}"]
+    assert parse_differences("--differ", rules) == Differences(
+        paths={"sendTyping": "PUT /typing/{id}"},
+        names={"content": "text"},
+        cursor="text",
+        drop=frozenset({"sentAt", "version"}),
+    )
+
+
+@pytest.mark.parametrize(
+    "rule", ["", "cursor", "cursor=x", "drop=", "name=content", "path=x:GET /x", "path=sendTyping:PUT /x"]
+)
+def test_a_wrong_difference_names_what_is_possible(rule: str) -> None:
+    """A mistyped rule is a usage error."""
+    with pytest.raises(CliError, match="--differ"):
+        parse_differences("--differ", [rule])

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bare import Customer
 from hostile import Asked, Said, Service
-from puzzel_chat import PuzzelChat
 from puzzel_chat._wire.replies import event
 from puzzel_chat.cli._output import Output, one_line, printable
 from puzzel_chat.cli._sandbox import HappeningPrinter
@@ -138,9 +138,10 @@ def test_what_a_client_writes_does_not_steer_the_simulators_terminal() -> None:
             second.print(happening)
 
         with Sandbox(pace=0, on_event=watch) as sandbox:
-            chat = PuzzelChat(**sandbox.settings, poll_interval=0.05)
-            with chat, chat.start("support", customer={"name": EVIL}, wait=20) as conversation:
-                conversation.send(f"Hi{EVIL}")
+            client = Customer(sandbox)  # ours sends no control characters
+            client.route(items=[{"name": "customerName", "value": EVIL, "secret": False}])
+            client.say(f"Hi{EVIL}")
+            client.close()
     assert "Hi" in out.getvalue()
     assert safe(out.getvalue()), ascii(out.getvalue())
 

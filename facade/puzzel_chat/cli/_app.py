@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from puzzel_chat import Customer, __version__
-from puzzel_chat.cli._help import CHAT, DEMO, DOCTOR, PROBE, QUEUE, ROOT, sandbox_help
-from puzzel_chat.cli._options import PREFIX, ServiceOptions, with_service_options
+from puzzel_chat.cli._help import CHAT, DEMO, DOCTOR, PROBE, QUEUE, root_help, sandbox_help
+from puzzel_chat.cli._layout import Command, Group
+from puzzel_chat.cli._options import PREFIX, SERVICE_OPTIONS, ServiceOptions, pairs, with_options
 from puzzel_chat.cli._output import EXIT_CODES, CliError, Exit, Output, exit_code, print_error
-from puzzel_chat.sandbox import Semantics
+from puzzel_chat.cli._sandbox_options import SANDBOX_OPTIONS
 
 EPILOG = "\b\n" + EXIT_CODES
+WRONG_USAGE: Any = typer.BadParameter.__mro__[2]  # Click's base of all errors; Typer has no name for it
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one object a line.")]
 
 app = typer.Typer(
+    cls=Group,
     pretty_exceptions_enable=False,
-    no_args_is_help=True,
     rich_markup_mode=None,
-    context_settings={"max_content_width": 80, "help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -40,16 +44,20 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(help=ROOT, epilog=EPILOG)
+@app.callback(help=root_help(), epilog=EPILOG, invoke_without_command=True)
 def root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Take the options before a command."""
+    """Take the options before a command; without one, show the help."""
+    if context.invoked_subcommand is None:
+        print(context.get_help(), file=sys.stderr)
+        raise typer.Exit(Exit.USAGE)
 
 
-@app.command(help=DEMO, short_help="Hold one whole chat against the bundled simulator.", epilog=EPILOG)
+@app.command(cls=Command, help=DEMO, short_help="Hold one whole chat against the bundled simulator.", epilog=EPILOG)
 def demo(json: Json = False) -> None:
     """Hold the demo's chat."""
     from puzzel_chat.cli._demo import run_demo
@@ -57,8 +65,8 @@ def demo(json: Json = False) -> None:
     raise typer.Exit(run_demo(Output(json)))
 
 
-@app.command(help=CHAT, short_help="Hold a chat with an agent.", epilog=EPILOG)
-@with_service_options
+@app.command(cls=Command, help=CHAT, short_help="Hold a chat with an agent.", epilog=EPILOG)
+@with_options("service", SERVICE_OPTIONS)
 def chat(
     context: typer.Context,
     service: ServiceOptions,
@@ -72,6 +80,9 @@ def chat(
     wait: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for an agent.", min=0)] = 120.0,
     name: Annotated[str | None, typer.Option("--name", metavar="TEXT", help="Your name, for the agent.")] = None,
     email: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Your e-mail address, for the agent.")] = None,
+    phone: Annotated[str | None, typer.Option(metavar="NUMBER", help="Your telephone number, for the agent.")] = None,
+    customer_id: Annotated[str | None, typer.Option(metavar="ID", help="Your id at the company.")] = None,
+    subject: Annotated[str | None, typer.Option(metavar="TEXT", help="What the chat is about.")] = None,
     variable: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A value for the agent; may be repeated.")
     ] = None,
@@ -84,7 +95,7 @@ def chat(
     json: Json = False,
 ) -> None:
     """Hold a chat."""
-    from puzzel_chat.cli._chat import ChatOptions, parse_variables, run_chat
+    from puzzel_chat.cli._chat import ChatOptions, run_chat
 
     if sandbox:
         # A queue in the environment belongs to the real service.
@@ -92,8 +103,9 @@ def chat(
         visual_queue_id = visual_queue_id if _typed(context, "visual_queue_id") else None
     if queue_key is None:
         raise CliError(f"name a queue: puzzel-chat chat QUEUE_KEY, or {PREFIX}QUEUE_KEY; or try --sandbox")
-    customer = Customer(name=name or None, email=email or None)
-    options = ChatOptions(queue_key, visual_queue_id, wait, linger, customer, parse_variables(variable or []))
+    customer = Customer(id=customer_id or None, name=name or None, email=email or None, phone=phone or None)
+    variables = pairs("--variable", variable or [])
+    options = ChatOptions(queue_key, visual_queue_id, wait, linger, customer, variables, subject or None)
     raise typer.Exit(run_chat(None if sandbox else service, options, Output(json)))
 
 
@@ -102,8 +114,8 @@ def _typed(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-@app.command(help=QUEUE, short_help="Show the opening hours and load of a queue.", epilog=EPILOG)
-@with_service_options
+@app.command(cls=Command, help=QUEUE, short_help="Show the opening hours and load of a queue.", epilog=EPILOG)
+@with_options("service", SERVICE_OPTIONS)
 def queue(
     service: ServiceOptions,
     visual_queue_id: Annotated[
@@ -118,53 +130,28 @@ def queue(
     show_queue(service, visual_queue_id, Output(json))
 
 
-@app.command(help=sandbox_help(), short_help="Start a simulated contact centre (not Puzzel).", epilog=EPILOG)
+@app.command(
+    cls=Command, help=sandbox_help(), short_help="Start a simulated contact centre (not Puzzel).", epilog=EPILOG
+)
+@with_options("arguments", SANDBOX_OPTIONS)
 def sandbox(
-    script: Annotated[str, typer.Option(metavar="NAME", help="How the agents behave; see above.")] = "helpful",
-    semantics: Annotated[
-        Semantics,
-        typer.Option(
-            metavar="NAME",
-            help="What a poll returns: history (all), cursor (what follows it) or drain (what was not read yet).",
-        ),
-    ] = "cursor",
-    no_content: Annotated[
-        bool, typer.Option("--no-content", help="Answer a poll that has nothing new with 204, without a body.")
-    ] = False,
-    port: Annotated[
-        int, typer.Option(metavar="NUMBER", help="Port on loopback; 0 takes a free one.", min=0, max=65535)
-    ] = 0,
-    identity_port: Annotated[
-        int, typer.Option(metavar="NUMBER", help="Port of the identity host; 0 takes a free one.", min=0, max=65535)
-    ] = 0,
+    arguments: Mapping[str, Any],
     one_port: Annotated[bool, typer.Option("--one-port", help="Serve both hosts on one port.")] = False,
-    token_life: Annotated[
-        float, typer.Option(metavar="SECONDS", help="How long an access token lives.", min=0.1)
-    ] = 900.0,
-    pace: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Time between the steps of the simulation.", min=0)
-    ] = 0.3,
-    ahead: Annotated[
-        int, typer.Option(metavar="NUMBER", help="Simulated customers before each caller.", min=0, max=99)
-    ] = 0,
-    fault: Annotated[
-        list[str] | None, typer.Option(metavar="RULE", help="What goes wrong; see above; may be repeated.")
-    ] = None,
     person: Annotated[bool, typer.Option("--person", help="You play the agent at this terminal.")] = False,
     json: Json = False,
 ) -> None:
     """Start a contact centre."""
-    from puzzel_chat.cli._sandbox import SandboxOptions, run_sandbox
+    from puzzel_chat.cli._sandbox import run_sandbox
 
-    if one_port and identity_port:
-        raise CliError("use --one-port or --identity-port, not both")
-    ports = (port, None if one_port else identity_port)
-    options = SandboxOptions(script, semantics, no_content, *ports, token_life, pace, ahead, tuple(fault or ()), person)
-    raise typer.Exit(run_sandbox(options, Output(json)))
+    if one_port:
+        if "identity_port" in arguments:
+            raise CliError("use --one-port or --identity-port, not both")
+        arguments = {**arguments, "identity_port": None}
+    raise typer.Exit(run_sandbox(arguments, person, Output(json)))
 
 
-@app.command(help=DOCTOR, short_help="Check the settings and the way to the service.", epilog=EPILOG)
-@with_service_options
+@app.command(cls=Command, help=DOCTOR, short_help="Check the settings and the way to the service.", epilog=EPILOG)
+@with_options("service", SERVICE_OPTIONS)
 def doctor(
     service: ServiceOptions,
     queue: Annotated[str | None, _visual_queue_id("--queue", "Ask for the hours of this queue, too.")] = None,
@@ -179,8 +166,8 @@ def doctor(
     raise typer.Exit(run_doctor(service, queue, verbose, Output(json)))
 
 
-@app.command(help=PROBE, short_help="Find out which assumptions hold at a tenant.", epilog=EPILOG)
-@with_service_options
+@app.command(cls=Command, help=PROBE, short_help="Find out which assumptions hold at a tenant.", epilog=EPILOG)
+@with_options("service", SERVICE_OPTIONS)
 def probe(
     service: ServiceOptions,
     visual_queue_id: Annotated[
@@ -204,11 +191,19 @@ def probe(
 def run() -> int:
     """Run the command of `sys.argv` and return its exit code."""
     try:
-        app(prog_name="puzzel-chat")
+        return app(prog_name="puzzel-chat", standalone_mode=False) or Exit.OK
+    except WRONG_USAGE as error:
+        print_error(usage_error(error))
+        return Exit.USAGE
     except (Exception, KeyboardInterrupt) as error:
         code = exit_code(error)
         if code is None:
             raise
         print_error(error)
         return code
-    return Exit.OK
+
+
+def usage_error(error: Any) -> CliError:
+    """Return an error of Typer's as one of ours, which says where to look."""
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "puzzel-chat"
+    return CliError(f"{error.format_message().rstrip('.')}. `{command} --help` shows what there is.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, aclosing, suppress
 from uuid import uuid4
 
@@ -17,6 +17,7 @@ from puzzel_chat import (
     ConversationEnded,
     Customer,
     DeliveryUnknown,
+    InvalidArgument,
     PuzzelChatError,
     Role,
 )
@@ -45,17 +46,7 @@ class ChatOptions:
     linger: float
     customer: Customer = field(repr=False)
     variables: Mapping[str, str] = field(repr=False)
-
-
-def parse_variables(texts: Iterable[str]) -> dict[str, str]:
-    """Read the NAME=VALUE of each `--variable`."""
-    variables = {}
-    for text in texts:
-        name, separator, value = text.partition("=")
-        if not separator or not name.strip():
-            raise CliError(f"--variable {text}: write name=value")
-        variables[name.strip()] = value
-    return variables
+    subject: str | None = field(repr=False)
 
 
 def run_chat(service: ServiceOptions | None, options: ChatOptions, output: Output) -> Exit:
@@ -100,6 +91,7 @@ async def _converse(chat: AsyncPuzzelChat, options: ChatOptions, conversation_id
         options.visual_queue_id,
         customer=options.customer,
         variables=options.variables,
+        subject=options.subject,
         wait=0,
         conversation_id=conversation_id,
     )
@@ -211,4 +203,5 @@ class ChatLoop:
                 raise
             self.worst = exit_code(error) or Exit.FAILED
             self.ui.show_error(error)
-            self.ui.say(f"this line may not have arrived: {error_text(error)}")
+            failed = "was not sent" if isinstance(error, InvalidArgument) else "may not have arrived"
+            self.ui.say(f"this line {failed}: {error_text(error)}")

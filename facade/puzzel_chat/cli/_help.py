@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
-
+from puzzel_chat.cli._options import PREFIX, SERVICE_OPTIONS, SETTINGS
+from puzzel_chat.cli._sandbox_options import OPERATIONS, PLAIN, TIMED
 from puzzel_chat.sandbox import SCRIPTS
 
-ROOT = """\
+_ROOT = """\
 Talk to a Puzzel contact centre: hold a chat, look at a queue, check the way to the service, find out how the service
 really answers, or start a simulated contact centre to try it all with.
 
@@ -31,30 +31,12 @@ There are three ids; ask the administrator of the contact centre for them:
 
 \b
 Every setting has an environment variable; an option wins over it:
-  PUZZEL_CHAT_REGION               opo or uk; tells where both hosts are
-  PUZZEL_CHAT_BASE_URL             address, instead of a region
-  PUZZEL_CHAT_IDENTITY_URL         address of the identity host, if another
-  PUZZEL_CHAT_SOLUTION_ID          id of the solution (the tenant)
-  PUZZEL_CHAT_GRANT_TYPE           grant type; visitor unless set
-  PUZZEL_CHAT_CLIENT_ID            oneplatform_engage unless set
-  PUZZEL_CHAT_TENANT_ID            the solution id unless set
-  PUZZEL_CHAT_CLIENT_SECRET        client secret, if there is one
-  PUZZEL_CHAT_SCOPE                scope to ask for
-  PUZZEL_CHAT_TOKEN_FIELDS         more token form fields: a=1,b=2
-  PUZZEL_CHAT_TIMEOUT              seconds to connect, and for each read
-  PUZZEL_CHAT_POLL_INTERVAL        seconds between two polls
-  PUZZEL_CHAT_MAX_RETRIES          how often a call is tried again; 2
-  PUZZEL_CHAT_MAX_MESSAGE_BYTES    most bytes of one message, as JSON
-  PUZZEL_CHAT_PROXY                proxy for both hosts: http://host:port
-  PUZZEL_CHAT_VERIFY               file or folder of trusted certificates
-  PUZZEL_CHAT_HEADERS              headers of each request: a=1,b=2
-  PUZZEL_CHAT_ALLOW_INSECURE_HTTP  true allows plain http to other machines
+{settings}
 
 \b
 These are defaults of arguments:
   PUZZEL_CHAT_QUEUE_KEY            the queue of `chat`
-  PUZZEL_CHAT_VISUAL_QUEUE_ID      the queue of `queue`, `doctor`, `probe`,
-                                   and the opening hours of `chat`
+  PUZZEL_CHAT_VISUAL_QUEUE_ID      the queue of `queue`, `doctor`, `probe`, and for the opening hours of `chat`
 
 This is not a product of Puzzel. `puzzel-chat doctor` lists which parts of the API are documented, observed or assumed;
 `puzzel-chat probe` finds out whether the assumptions hold at a tenant.
@@ -136,14 +118,21 @@ Scripts:
 {scripts}
 
 \b
-Faults are OPERATION:WHAT[=SECONDS][:RATE][:xTIMES], with
-  OPERATION  any, token, visitor, queue, route, status, poll, send,
-             typing, end, time
-  WHAT       an HTTP status (429=3 asks to retry after 3 s), latency=SECONDS,
-             slow=SECONDS, drop, lost (done, but no reply), html, truncate,
-             bad-json, wrong-types, unknown-enum, bad-item, nulls, revoked
+A fault is OPERATION:WHAT, then =SECONDS, :RATE and :xTIMES if need be, as in poll:503:0.05
+  OPERATION  {operations}
   RATE       share of the requests that it hits, such as 0.05
   xTIMES     how often at most, such as x1
+
+\b
+WHAT is an HTTP status (429=3 asks to retry after 3 s), or
+{faults}
+
+\b
+Differences from what is assumed of the service, for tests of a client:
+  cursor=WHAT                 a poll's cursor: integer, text or none
+  drop=NAME                   leave a member out of every reply
+  name=OURS:THEIRS            call a member otherwise
+  path=OPERATION:METHOD PATH  such as path=sendMessage:PUT /messages/{{id}}
 
 It reads no settings from the environment.
 """
@@ -212,10 +201,18 @@ others on this machine can read those):
 """
 
 
+def root_help() -> str:
+    """Return the help of the command itself, which lists the settings."""
+    rows = [f"  {PREFIX + name.upper():31}  {SETTINGS[name][1]}" for name in SERVICE_OPTIONS if name in SETTINGS]
+    return _ROOT.format(settings="\n".join(rows))
+
+
 def sandbox_help() -> str:
-    """Return the help of `sandbox`, which lists the scripts."""
-    rows = [
-        textwrap.fill(script.about, 76, initial_indent=f"  {script.name:10} ", subsequent_indent=" " * 13)
-        for script in SCRIPTS.values()
-    ]
-    return _SANDBOX.format(scripts="\n".join(rows))
+    """Return the help of `sandbox`, which lists scripts and faults."""
+    timed = [f"  {name + '=SECONDS':16} {about}" for name, (_, about) in TIMED.items()]
+    plain = [f"  {name:16} {about}" for name, (_, about) in PLAIN.items()]
+    return _SANDBOX.format(
+        scripts="\n".join(f"  {script.name:10} {script.about}" for script in SCRIPTS.values()),
+        operations=", ".join(OPERATIONS),
+        faults="\n".join(timed + plain),
+    )

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import IntEnum
+from shutil import get_terminal_size
 from unicodedata import category
 
 from attrs import frozen
@@ -25,9 +26,9 @@ from puzzel_chat import (
     QueueClosed,
     RoutingError,
     SessionExpired,
-    Settings,
     TransportError,
 )
+from puzzel_chat.cli._fold import folded
 from puzzel_chat.cli._options import PREFIX, SERVICE_OPTIONS
 
 _KEPT = frozenset("\n\t\u200c\u200d")
@@ -199,12 +200,9 @@ def error_text(error: BaseException) -> str:
 
 def _with_option(text: str, setting: str) -> str:
     """Name the option and the environment variable of a setting."""
-    if setting not in Settings.__annotations__:
-        return text
-    variable = f"{PREFIX}{setting.upper()}"
     if setting not in SERVICE_OPTIONS:
-        return text if variable in text else f"{text} ({variable})"
-    flag = SERVICE_OPTIONS[setting].flag
+        return text
+    variable, flag = f"{PREFIX}{setting.upper()}", SERVICE_OPTIONS[setting].flag
     reworded = text.replace("pass it or", f"pass {flag} or")
     for argument, option in REWORDED:
         reworded = reworded.replace(argument, option)
@@ -212,7 +210,7 @@ def _with_option(text: str, setting: str) -> str:
 
 
 def print_error(error: BaseException) -> None:
-    """Print an error on stderr, on one line; nothing for Ctrl-C."""
-    text = error_text(error)
-    if text:
-        print(f"error: {text}", file=sys.stderr, flush=True)
+    """Print an error on stderr, on one line, which a terminal gets folded; nothing for Ctrl-C."""
+    if text := error_text(error):
+        lines = folded(f"error: {text}", get_terminal_size().columns) if sys.stderr.isatty() else [f"error: {text}"]
+        print("\n".join(lines), file=sys.stderr, flush=True)

@@ -8,11 +8,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field
 
+from puzzel_chat.cli._options import PREFIX
 from puzzel_chat.cli._output import CliError, Exit, Output, on_a_terminal, one_line
-from puzzel_chat.sandbox import NOTICE, AgentHandle, Fault, Happening, Order, Sandbox, Semantics
+from puzzel_chat.sandbox import NOTICE, AgentHandle, Happening, Order, Sandbox
 
 TICK = 0.2
 MARGIN = 10
@@ -32,91 +34,25 @@ You are the agent. What you write goes to the current chat.
    /leave       put the customer back   /end         end the chat
    /use N       switch to chat N        /help        show this
    Ctrl-C       stop the contact centre"""
-OPERATIONS: Mapping[str, str] = {
-    "any": "*",
-    "token": "connectToken",
-    "visitor": "authenticateVisitor",
-    "queue": "getQueueInfo",
-    "route": "routeConversation",
-    "status": "getRequestStatus",
-    "poll": "pollConversation",
-    "send": "sendMessage",
-    "typing": "sendTyping",
-    "end": "endConversation",
-    "time": "getTimeInfo",
-}
-PLAIN: Mapping[str, Callable[[str], Fault]] = {
-    "drop": Fault.drop,
-    "lost": lambda operation: Fault.drop(operation, after=True),
-    "reset": Fault.reset,
-    "reset-late": lambda operation: Fault.reset(operation, after=True),
-    "half-read": Fault.half_read,
-    "half-sent": Fault.half_sent,
-    "head-only": Fault.head_only,
-    "truncate": Fault.truncate,
-    "hang": Fault.hang,
-    "big": Fault.big,
-    "bomb": Fault.bomb,
-    "html": Fault.html_page,
-    "bad-json": Fault.bad_json,
-    "wrong-types": Fault.wrong_types,
-    "unknown-enum": Fault.unknown_enum,
-    "bad-item": Fault.bad_item,
-    "nulls": Fault.nulls,
-    "no-client-id": Fault.no_client_id,
-    "lost-end": lambda _: Fault.lost_end(),
-    "revoked": Fault.revoked,
-}
-TIMED: Mapping[str, Callable[[float, str], Fault]] = {
-    "latency": Fault.latency,
-    "slow": Fault.slow_body,
-    "endless": Fault.endless,
-}
+CREDENTIALS = ("grant_type", "client_id", "client_secret")
+"""What a client must be told, too, where the sandbox is."""
 
 
-@frozen
-class SandboxOptions:
-    """The options of `sandbox`; times in seconds."""
-
-    script: str
-    semantics: Semantics
-    no_content: bool
-    port: int
-    identity_port: int | None
-    token_life: float
-    pace: float
-    ahead: int
-    faults: tuple[str, ...]
-    person: bool
-
-
-def run_sandbox(options: SandboxOptions, output: Output) -> Exit:
+def run_sandbox(arguments: Mapping[str, Any], person: bool, output: Output) -> Exit:
     """Serve until Ctrl-C or SIGTERM, the usual ways to stop it."""
     printer = HappeningPrinter(output)
-    agent = ManualAgent(output, printer.number) if options.person else None
+    agent = ManualAgent(output, printer.number) if person else None
 
     def watch(happening: Happening) -> None:
         printer.print(happening)
         if agent is not None:
             agent.follow(happening)
 
-    faults = tuple(map(parse_fault, options.faults))
-    sandbox = start_sandbox(
-        lambda: Sandbox(
-            "manual" if options.person else options.script,
-            semantics=options.semantics,
-            no_content=options.no_content,
-            port=options.port,
-            identity_port=options.identity_port,
-            token_life=options.token_life,
-            pace=options.pace,
-            ahead=options.ahead,
-            faults=faults,
-            on_event=watch,
-        )
-    )
+    if person:
+        arguments = {**arguments, "script": "manual"}
+    sandbox = start_sandbox(lambda: Sandbox(**arguments, on_event=watch))
     try:
-        _print_introduction(sandbox, output)
+        _print_introduction(sandbox, arguments, output)
         _serve_until_stopped(sandbox, agent)
     finally:
         sandbox.close()
@@ -155,7 +91,7 @@ def _tick(sandbox: Sandbox, stop: threading.Event) -> None:
         sandbox.stats()
 
 
-def _print_introduction(sandbox: Sandbox, output: Output) -> None:
+def _print_introduction(sandbox: Sandbox, arguments: Mapping[str, Any], output: Output) -> None:
     queues = dict(sandbox.queues())
     exports = {
         "PUZZEL_CHAT_BASE_URL": sandbox.base_url,
@@ -163,6 +99,7 @@ def _print_introduction(sandbox: Sandbox, output: Output) -> None:
         "PUZZEL_CHAT_SOLUTION_ID": sandbox.solution_id,
         "PUZZEL_CHAT_QUEUE_KEY": sandbox.queue_key,
         "PUZZEL_CHAT_VISUAL_QUEUE_ID": sandbox.visual_queue_id,
+        **{f"{PREFIX}{name.upper()}": arguments[name] for name in CREDENTIALS if name in arguments},
     }
     output.record(
         {"event": "listening", "notice": NOTICE, **sandbox.settings, "queues": queues, "environment": exports}
@@ -337,45 +274,3 @@ def _prompted_lines() -> Iterator[str]:
                 yield prompt.prompt()
             except EOFError:
                 return
-
-
-def parse_fault(rule: str) -> Fault:
-    """Read OPERATION:WHAT[=SECONDS][:RATE][:xTIMES]. Raise `CliError`, which lists what is possible."""
-    operation, _, rest = rule.partition(":")
-    what, *limits = rest.split(":")
-    if operation not in OPERATIONS:
-        raise CliError(f"--fault {rule}: no operation {operation!r}; there are {', '.join(OPERATIONS)}")
-    fault = _fault(rule, what, OPERATIONS[operation])
-    for limit in limits:
-        fault = _limited(rule, fault, limit)
-    return fault
-
-
-def _fault(rule: str, what: str, operation: str) -> Fault:
-    name, separator, number = what.partition("=")
-    seconds = _number(rule, number, 3600) if separator else None
-    if name in TIMED and seconds is not None:
-        return TIMED[name](seconds, operation)
-    if name.isdecimal() and 300 <= int(name) <= 599:
-        return Fault.status(int(name), operation, retry_after=seconds)
-    if name in PLAIN and not separator:
-        return PLAIN[name](operation)
-    names = ", ".join([*(f"{timed}=SECONDS" for timed in TIMED), *PLAIN])
-    possible = f"an HTTP status (429=3 asks to retry after 3 s), {names}"
-    raise CliError(f"--fault {rule}: no fault {what!r}; there are {possible}")
-
-
-def _limited(rule: str, fault: Fault, limit: str) -> Fault:
-    if limit.startswith("x") and limit[1:].isdecimal():
-        return evolve(fault, times=int(limit[1:]))
-    return evolve(fault, rate=_number(rule, limit, 1))
-
-
-def _number(rule: str, text: str, maximum: float) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= maximum:
-        raise CliError(f"--fault {rule}: {text!r} is not a number from 0 to {maximum:g}")
-    return number
