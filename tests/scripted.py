@@ -10,9 +10,9 @@ from puzzel_chat._session import SessionState
 
 def blocking(state: SessionState, transport: Any) -> Session:
     """A blocking session that sends over that transport."""
-    return Session(state, _sync.Runner(transport, state.parts.clock))
+    return Session(state, _sync.Runner(transport, state.parts))
 
 
 def awaiting(state: SessionState, transport: Any) -> AsyncSession:
     """An awaiting session that sends over that transport."""
-    return AsyncSession(state, _async.Runner(transport, state.parts.clock))
+    return AsyncSession(state, _async.Runner(transport, state.parts))

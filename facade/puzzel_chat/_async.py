@@ -10,6 +10,7 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import suppress
 from functools import partial, wraps
+from logging import DEBUG
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 from uuid import uuid4
 from weakref import finalize
@@ -21,7 +22,7 @@ from puzzel_chat._clock import Clock
 from puzzel_chat._conversation import Beginning, ConversationState, Progress, masked
 from puzzel_chat._errors import InvalidArgument
 from puzzel_chat._history import History
-from puzzel_chat._http import AsyncCarrier
+from puzzel_chat._http import AsyncCarrier, Reply
 from puzzel_chat._listing import listed
 from puzzel_chat._models import (
     Allocation,
@@ -35,6 +36,7 @@ from puzzel_chat._models import (
     Variable,
     Visitor,
 )
+from puzzel_chat._observing import Watch, http_log
 from puzzel_chat._retry import LEAVE_WITHIN
 from puzzel_chat._session import EventReader, SessionState, opened, restored
 from puzzel_chat._settings import Settings
@@ -59,9 +61,10 @@ class Run(Protocol):
 class Runner:
     """Does what the workflows of one session ask, by awaiting."""
 
-    def __init__(self, transport: AsyncTransport, clock: Clock) -> None:
+    def __init__(self, transport: AsyncTransport, parts: Parts) -> None:
         self._transport = transport
-        self._clock = clock
+        self._parts = parts
+        self._clock = parts.clock
         self._started: set[asyncio.Task[None]] = set()
 
     async def run(self, steps: Steps[_T], carrier: AsyncCarrier | None = None) -> _T:
@@ -74,7 +77,11 @@ class Runner:
                     ask = steps.send(answer) if failure is None else steps.throw(failure)
                     answer, failure = None, None
                     if isinstance(ask, Send):
-                        answer = await (carrier or self._transport).send(ask.request, ask.access, ask.within)
+                        over = carrier or self._transport
+                        if self._parts.watch.observe is not None or http_log.isEnabledFor(DEBUG):
+                            answer = await self._send_watched(ask, over)
+                        else:
+                            answer = await over.send(ask.request, ask.access, ask.within)
                     else:
                         answer = await self._do(ask)
                 except BaseException as error:
@@ -107,6 +114,11 @@ class Runner:
                 if inspect.isawaitable(result := ask.function(ask.argument)):
                     await result
         return None
+
+    async def _send_watched(self, ask: Send, over: AsyncCarrier) -> Reply:
+        with self._parts.watched(ask) as seen:
+            seen.reply = await over.send(ask.request, ask.access, ask.within)
+        return seen.reply
 
     @staticmethod
     def check(on_progress: Progress | None) -> None:
@@ -335,7 +347,7 @@ class AsyncSession:
         self._runner = runner
         self._run = runner.run
         # A session that nobody holds any more is closed: an ended one is forgotten, one that goes on stays for resume.
-        finalize(self, state.close)
+        finalize(self, state.close, dropped=True)
         _exit.SESSIONS.add(state)
 
     def __repr__(self) -> str:
@@ -476,7 +488,7 @@ class AsyncPuzzelChat(Application[AsyncTransport, Runner]):
         order = customer, variables, subject, history = masked(customer, variables, subject, history)
         beginning = Beginning.checked(self._parts.settings, queue_key, visual_queue_id, conversation_id, order, wait)
         runner = self._runner()
-        session = await runner.run(opened(self._parts, visitor))
+        session = await runner.run(opened(self._parts, visitor, beginning.conversation_id))
         conversation = ConversationState(session, beginning.conversation_id)
         opened_here = self._session(session, runner)
         await runner.run(conversation.begin(beginning, on_progress))
@@ -504,15 +516,15 @@ class AsyncPuzzelChat(Application[AsyncTransport, Runner]):
         await self.aclose()
 
     @classmethod
-    def _new_parts(cls, settings: Settings, store: Store, clock: Clock, http_client: object) -> Parts:
-        return Parts(settings, store, clock, asyncio.Event, asyncio.current_task, http_client)
+    def _new_parts(cls, settings: Settings, store: Store, clock: Clock, http_client: object, watch: Watch) -> Parts:
+        return Parts(settings, store, clock, asyncio.Event, asyncio.current_task, http_client, watch)
 
     @classmethod
     def _new_transport(cls, settings: Settings, http_client: object) -> AsyncTransport:
         return AsyncTransport(settings, http_client)
 
     def _runner(self) -> Runner:
-        return Runner(self._transport, self._parts.clock)
+        return Runner(self._transport, self._parts)
 
     def _session(self, state: SessionState, runner: Runner) -> AsyncSession:
         self._sessions[state] = runner

@@ -9,8 +9,10 @@ from weakref import WeakKeyDictionary
 from attrs import evolve, fields_dict
 
 from puzzel_chat._clock import Clock
+from puzzel_chat._conversation import is_async
 from puzzel_chat._errors import ConfigurationError
 from puzzel_chat._models import secret_or_none
+from puzzel_chat._observing import Observer, Watch
 from puzzel_chat._session import SessionState
 from puzzel_chat._settings import ADDRESS_SETTINGS, HostName, Region, Settings, SettingsFields, Trust, hidden, kept
 from puzzel_chat._steps import Parts
@@ -66,17 +68,23 @@ class Application(Generic[TransportT, RunnerT]):
         allow_insecure_http: bool = False,
         store: Store | None = None,
         http_client: object | None = None,
+        observe: Observer | None = None,
     ) -> None:
         client_secret, proxy = secret_or_none(client_secret), secret_or_none(proxy)
         token_fields, headers = kept(token_fields or {}), kept(headers or {})
         base_url, identity_url = base_url or "", identity_url or ""
         given = locals()
         settings = Settings.checked(**{name: given[name] for name in _SETTINGS})
-        self._assemble(*self._new_assembly(settings, store, http_client))
+        self._assemble(*self._new_assembly(settings, store, http_client, observe))
 
     @classmethod
     def from_env(
-        cls, *, store: Store | None = None, http_client: object | None = None, **settings: Unpack[SettingsFields]
+        cls,
+        *,
+        store: Store | None = None,
+        http_client: object | None = None,
+        observe: Observer | None = None,
+        **settings: Unpack[SettingsFields],
     ) -> Self:
         """Make a client from `PUZZEL_CHAT_*` variables; a setting given here wins over its variable.
 
@@ -84,11 +92,13 @@ class Application(Generic[TransportT, RunnerT]):
         """
         given = hidden(settings)
         del settings
-        return cls._made(*cls._new_assembly(Settings.from_env(**given), store, http_client))
+        return cls._made(*cls._new_assembly(Settings.from_env(**given), store, http_client, observe))
 
     @classmethod
-    def _new_assembly(cls, settings: Settings, store: Store | None, http_client: object) -> tuple[Parts, TransportT]:
-        parts = cls._new_parts(settings, _checked(store), Clock(), http_client)
+    def _new_assembly(
+        cls, settings: Settings, store: Store | None, http_client: object, observe: Observer | None
+    ) -> tuple[Parts, TransportT]:
+        parts = cls._new_parts(settings, _checked(store), Clock(), http_client, _watch(observe))
         return parts, cls._new_transport(settings, http_client)
 
     @classmethod
@@ -149,12 +159,18 @@ class Application(Generic[TransportT, RunnerT]):
         return self._made(evolve(self._parts, settings=changed), transport, own, None if own else self._sessions)
 
     @classmethod
-    def _new_parts(cls, settings: Settings, store: Store, clock: Clock, http_client: object) -> Parts:
-        return Parts(settings, store, clock, http_client=http_client)
+    def _new_parts(cls, settings: Settings, store: Store, clock: Clock, http_client: object, watch: Watch) -> Parts:
+        return Parts(settings, store, clock, http_client=http_client, watch=watch)
 
     @classmethod
     def _new_transport(cls, settings: Settings, http_client: object) -> TransportT:
         raise NotImplementedError
+
+
+def _watch(observe: Observer | None) -> Watch:
+    if observe is not None and (not callable(observe) or is_async(observe)):
+        raise ConfigurationError("observe", "must be a plain function, which is called with what happens")
+    return Watch(observe)
 
 
 def _checked(store: Store | None) -> Store:

@@ -41,6 +41,7 @@ from puzzel_chat._models import (
     Variable,
     secret_or_none,
 )
+from puzzel_chat._observing import AgentSearchEnded, MessageSent
 from puzzel_chat._retry import LEAVE_PAUSE, LEAVE_WITHIN, RECONCILE_WITHIN, unknown_outcome
 from puzzel_chat._routing import AgentWait, check_hours, checked_seconds, must_leave, unknown_hours
 from puzzel_chat._session import EventReader, Search, SessionState
@@ -71,6 +72,7 @@ log = logging.getLogger("puzzel_chat")
 Progress: TypeAlias = Callable[[Allocation], object]
 """Called at each change of a search; what it returns is awaited where it can be."""
 _NOT_ENDED = "The chat could not be ended at the service; closing the session, or end(), tries it again."
+_LEFT = "left"
 _T = TypeVar("_T")
 
 
@@ -170,6 +172,7 @@ class ConversationState:
         except BaseException as error:
             by = self.leave_by()
             yield from self.leave_after(error)
+            self.session.chat_ended(self.id, error=type(error).__name__)
             yield from self.session.shut(min(by, self.leave_by()))
             raise
 
@@ -209,8 +212,20 @@ class ConversationState:
         """Look for an agent for at most `wait` seconds within this block."""
         self.inbox.check_open()
         bounded = AgentWait(self.session.parts.clock.monotonic(), checked_seconds("wait", wait))
-        with self._searching() as search:
-            yield AgentSearch(self, bounded, search)
+        outcome = _LEFT
+        try:
+            with self._searching() as search:
+                yield AgentSearch(self, bounded, search)
+            outcome = "assigned" if bounded.done else _LEFT
+        except BaseException as error:
+            outcome = _LEFT if isinstance(error, GeneratorExit) else type(error).__name__
+            raise
+        finally:
+            seconds = self.session.parts.clock.monotonic() - bounded.began
+            told = AgentSearchEnded(
+                session_id=self.session.id, conversation_id=self.id, seconds=seconds, outcome=outcome
+            )
+            self.session.parts.watch.tell(told)
 
     @contextmanager
     def _searching(self) -> Iterator[Search]:
@@ -277,11 +292,11 @@ class ConversationState:
         """Ask by the conversation's id, and where nothing is known under it, by the id that routing gave."""
         request_id = self.session.request_id(self.id)
         try:
-            return self._seen((yield from call(STATUS, status_request(self._status_id or self.id))))
+            return self._seen((yield from call(STATUS, status_request(self.id, self._status_id))))
         except NotFound:
             if request_id is None or self._status_id == request_id:
                 raise
-        found = self._seen((yield from call(STATUS, status_request(request_id))))
+        found = self._seen((yield from call(STATUS, status_request(self.id, request_id))))
         self._status_id = request_id
         return found
 
@@ -313,7 +328,7 @@ class ConversationState:
 
     def send(self, text: str, timeout: float | None = None) -> Steps[TextMessage]:
         """Send a line of text, at most once; without a usable reply it is looked for in the polls that follow."""
-        by = self.session.deadline(timeout)
+        by, began, found = self.session.deadline(timeout), self.session.parts.clock.monotonic(), False
         self.inbox.check_open()
         with self.inbox.sends.expecting(str(uuid4()), text) as expected:
             try:
@@ -324,9 +339,16 @@ class ConversationState:
             except PuzzelChatError as error:
                 if not unknown_outcome(error):
                     raise
-                return (yield from self._reconciled(expected, error, by))
-            self.inbox.sent(message)
+                message, found = (yield from self._reconciled(expected, error, by)), True
+            else:
+                self.inbox.sent(message)
+            self._tell_sent(began, found)
             return message
+
+    def _tell_sent(self, began: float, found: bool) -> None:
+        parts = self.session.parts
+        seconds = parts.clock.monotonic() - began
+        parts.watch.tell(MessageSent(session_id=self.session.id, conversation_id=self.id, seconds=seconds, found=found))
 
     def typing(self, is_typing: bool, timeout: float | None = None) -> Steps[None]:
         """Tell the agent that the customer began or stopped typing."""

@@ -16,7 +16,7 @@ from puzzel_chat._fork import in_child
 from puzzel_chat._refresh import FLIGHTS
 from puzzel_chat._retry import LEAVE_WITHIN, within
 from puzzel_chat._session import SessionState, log
-from puzzel_chat._steps import ThreadFlag
+from puzzel_chat._steps import Send, ThreadFlag
 from puzzel_chat._store import MemoryStore
 from puzzel_chat._transport import Transport
 from puzzel_chat._wire.operations import end_request
@@ -57,6 +57,9 @@ def _end(state: SessionState, left: list[str], transport: Transport, by: float) 
         try:
             # Once, with the token at hand and on a connection of its own: no thread can be started any more,
             # and no event loop runs.
-            transport.send(end_request(conversation_id), state.keeper.life.tokens.access, within(by, now, address))
+            allowed = within(by, now, address)
+            ask = Send(end_request(conversation_id), state.keeper.life.tokens.access, allowed, state.id)
+            with state.parts.watched(ask) as seen:
+                seen.reply = transport.send(ask.request, ask.access, ask.within)
         except PuzzelChatError as error:
             log.warning("conversation %s could not be ended at exit: %s", conversation_id, type(error).__name__)

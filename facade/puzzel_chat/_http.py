@@ -15,7 +15,8 @@ from puzzel_chat._settings import Address, HostName
 class Request:
     """One HTTP request without its token; `operation` is the operationId, `host` is one of the two services.
 
-    `timeout` is what the caller allows, in seconds, in place of the setting.
+    `timeout` is what the caller allows, in seconds, in place of the setting. `attempt` counts the requests of a call,
+    `conversation_id` names the conversation that it is about.
     """
 
     operation: str
@@ -26,6 +27,8 @@ class Request:
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
     timeout: float | None = None
+    attempt: int = 1
+    conversation_id: str | None = None
 
 
 @frozen(kw_only=True)

@@ -39,6 +39,10 @@ class Pace:
             self._next = now + uniform(0.0, self.period)
         return max(0.0, self._next - now)
 
+    def late(self, now: float) -> float:
+        """Return for how many seconds the next poll has been due."""
+        return 0.0 if self._next is None else max(0.0, now - self._next)
+
     def take_place(self, now: float, share: float, rate: float) -> None:
         """Plan the next poll at `share` (0 to 1) of the coming period, on a grid that divides it.
 

@@ -431,6 +431,7 @@ class Probe:
     on_observation: Callable[[Observation], object] | None = None
     clock: Clock = field(factory=Clock)
     _recorder: Recorder = field(init=False, repr=False)
+    _parts: Parts = field(init=False, repr=False)
     _runner: Runner = field(init=False, repr=False)
     _session: SessionState = field(init=False, repr=False)
     _told: dict[str, Observation] = field(factory=dict, init=False, repr=False)
@@ -441,7 +442,8 @@ class Probe:
         if self.on_observation is not None and (not callable(self.on_observation) or is_async(self.on_observation)):
             raise InvalidArgument("on_observation", "must be a plain function")
         self._recorder = Recorder(self.settings)
-        self._runner = Runner(self._recorder, self.clock)
+        self._parts = Parts(self.settings, MemoryStore(), self.clock)
+        self._runner = Runner(self._recorder, self._parts)
 
     @property
     def simulator(self) -> bool:
@@ -462,7 +464,7 @@ class Probe:
         it ends the test chat and raises the interrupt; what was told until then stays true.
         """
         try:
-            self._walk(Parts(self.settings, MemoryStore(), self.clock))
+            self._walk(self._parts)
         finally:
             self._recorder.close()
         for row in operations():

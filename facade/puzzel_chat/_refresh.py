@@ -23,6 +23,7 @@ from puzzel_chat._errors import PuzzelChatError, SessionExpired, StoreError
 from puzzel_chat._fork import in_child
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._lease import PATIENCE, acquired, damaged, owner_name
+from puzzel_chat._observing import RefreshEnded
 from puzzel_chat._retry import late, within
 from puzzel_chat._steps import LOOK_AGAIN, Flag, Parts, Send, Sleep, Start, Steps, Stop, Wait, followed, patiently
 from puzzel_chat._store import Store
@@ -182,7 +183,9 @@ class Keeper:
     def adopt(self, tokens: TokenSet, asked: Now) -> None:
         """Put newer tokens in the place of the present ones; `asked` is a moment on both clocks to judge their age."""
         self.life.succeeded(tokens, asked, self.parts.clock.uniform(0, 1))
-        log.debug("session %s has token generation %d", self.session_id, tokens.generation)
+        self.parts.watch.tell(
+            RefreshEnded(session_id=self.session_id, generation=self.life.tokens.generation, error=None)
+        )
 
 
 @define(eq=False)
@@ -230,6 +233,10 @@ class Refresh:
             now = keeper.parts.clock.now()
             keeper.life.failed(known, now, counts=isinstance(came, Exception))
             log.warning("session %s could not refresh its token: %s", keeper.session_id, type(came).__name__)
+            failed = RefreshEnded(
+                session_id=keeper.session_id, generation=keeper.life.tokens.generation, error=type(came).__name__
+            )
+            keeper.parts.watch.tell(failed)
             if keeper.turns is not None:
                 keeper.turns.told(now.monotonic, came)
         self.landed.set()
@@ -252,13 +259,20 @@ class Refresh:
         while True:
             try:
                 by = clock.monotonic() + TRY_WITHIN
-                reply: Reply = yield Send(request, None, TRY_WITHIN)
-                _, reply = yield from followed(request, reply, None, clock, by, self.keeper.redirected)
+                sent = Send(request, None, TRY_WITHIN, self.keeper.session_id)
+                reply: Reply = yield sent
+                _, reply = yield from followed(sent, reply, clock, by, self.keeper.redirected)
                 return self.granted(reply)
             except PuzzelChatError as error:
                 if not self.again(error):
                     raise
+                request = self._sent_again(request, error)
             yield Sleep(RESEND_AFTER)
+
+    def _sent_again(self, request: Request, error: PuzzelChatError) -> Request:
+        again = evolve(request, attempt=request.attempt + 1)
+        self.keeper.parts.watch.retried(again, error, RESEND_AFTER, self.keeper.session_id)
+        return again
 
     def acquire(self) -> bool:
         """Take the right to refresh before any other process; false means: wait and try again."""

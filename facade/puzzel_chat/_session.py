@@ -7,8 +7,8 @@ import logging
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from math import inf
 from secrets import token_urlsafe
@@ -17,7 +17,6 @@ from uuid import uuid4
 
 from attrs import define, evolve, field
 
-from puzzel_chat._clock import Clock
 from puzzel_chat._errors import (
     ConfigurationError,
     EventTimeout,
@@ -31,7 +30,8 @@ from puzzel_chat._errors import (
 from puzzel_chat._http import REDIRECTS, Reply, Request
 from puzzel_chat._inbox import LONGEST_CURSOR, STRANGERS, Feed, Inbox, Reader
 from puzzel_chat._lease import PollLease, damaged
-from puzzel_chat._models import ConversationEnded, Event, Life, Secret, Visitor
+from puzzel_chat._models import ConversationEnded, Event, Life, Message, Role, Secret, Visitor
+from puzzel_chat._observing import ChatEnded, ChatStarted, MessageReceived, PollEnded, PollsDegraded, PollsRecovered
 from puzzel_chat._polling import Pace
 from puzzel_chat._refresh import Keeper, Turns, checked_tokens
 from puzzel_chat._retry import LAST_WORDS_WITHIN, LEAVE_WITHIN, again, checked_bound, retry_after, within
@@ -109,6 +109,7 @@ class SessionState:
     searches: list[Search] = field(factory=list)
     owed: list[Leaving] = field(factory=list)
     closed: bool = False
+    chats: set[str] = field(factory=set)
     host: Turns | None = None
     last: Poll | None = None
     process: int = field(factory=os.getpid)
@@ -138,6 +139,8 @@ class SessionState:
         for conversation in stored.conversations.values():
             inbox = state.feed.inbox(conversation.id)
             inbox.life = conversation.life if conversation.life.over else Life.OPEN
+            if inbox.life is not Life.READ:
+                state.chat_started(conversation.id, resumed=True)
         if not lease.mine:
             return state
         for conversation_id, marks in stored.seen.items():
@@ -177,14 +180,17 @@ class SessionState:
         finally:
             self.close()
 
-    def close(self) -> None:
+    def close(self, *, dropped: bool = False) -> None:
         """Forget the session, secrets included, once we ended each chat or its end was read; else keep it for `resume`.
 
-        That is for the owner of its lease to do; and a forked process leaves alone what is its parent's.
+        That is for the owner of its lease to do; and a forked process leaves alone what is its parent's. `dropped`:
+        nobody holds the session any more, and the garbage collector closes it.
         """
         if self.closed or not self.is_here:
             return
         self.closed = True
+        for conversation_id in list(self.chats):
+            self.chat_ended(conversation_id, later=dropped)
         try:
             self.lease.catch_up()
             # The store is asked too: another object may share the session and have routed a chat in it.
@@ -195,6 +201,26 @@ class SessionState:
             self.lease.give_back()
         except SessionError as error:
             log.warning("session %s could not be closed in the store: %s", self.id, type(error).__name__)
+
+    def chat_started(self, conversation_id: str, *, resumed: bool = False) -> None:
+        """Tell that a chat begins here, unless that was told."""
+        if self.parts.watch.observe is not None and conversation_id not in self.chats:
+            self.chats.add(conversation_id)
+            told = ChatStarted(session_id=self.id, conversation_id=conversation_id, resumed=resumed)
+            self.parts.watch.tell(told)
+
+    def chat_ended(
+        self, conversation_id: str, end: Event | None = None, *, error: str | None = None, later: bool = False
+    ) -> None:
+        """Tell that a chat is over here, once, by its end event, or by the session's end."""
+        if conversation_id not in self.chats:
+            return
+        self.chats.discard(conversation_id)
+        by = end.by if isinstance(end, ConversationEnded) else None
+        if by is None and self.inbox(conversation_id).life is Life.ENDING:
+            by = Role.CUSTOMER
+        tell = self.parts.watch.tell_later if later else self.parts.watch.tell
+        tell(ChatEnded(session_id=self.id, conversation_id=conversation_id, by=by, error=error))
 
     def refuse(self) -> NoReturn:
         """Raise for a call on a session that was closed here."""
@@ -218,10 +244,10 @@ class SessionState:
         """Send, again when that is safe; all of it by that monotonic time, and within `timeout` seconds if given."""
         if timeout is not None:
             request, by = evolve(request, timeout=timeout), min(by, self.deadline(timeout))
-        once = partial(self.once, operation, request, by)
+        once = partial(self.once, operation, by=by)
         # An end goes on while the session closes, at its own pace.
         wake = None if operation is END else self.closing
-        return (yield from _repeated(once, self.parts, operation.repeatable, by, wake))
+        return (yield from _repeated(once, request, self.parts, self.id, operation.repeatable, by, wake))
 
     def deadline(self, timeout: float | None) -> float:
         """Return the monotonic deadline of a call for which a caller allows so many seconds."""
@@ -247,15 +273,18 @@ class SessionState:
         """Send once; as long as the service refuses the token, send again with a newer one, up to three times."""
         clock = self.parts.clock
         tokens = yield from self.keeper.current(by)
-        reply: Reply = yield Send(request, tokens.access, None if by == inf else self._left(by, request))
+        sent = Send(request, tokens.access, None if by == inf else self._left(by, request), self.id)
+        reply: Reply = yield sent
         if reply.status in REDIRECTS:
-            request, reply = yield from followed(request, reply, tokens.access, clock, by, self.keeper.redirected)
+            request, reply = yield from followed(sent, reply, clock, by, self.keeper.redirected)
         for replays in range(REPLAYS):
             # A page is not the service's no: one newer token is enough to ask.
             if reply.status != 401 or (replays and is_page(reply)):
                 break
             tokens = yield from self.keeper.renewed(tokens.generation, by)
-            reply = yield Send(request, tokens.access, self._left(by, request))
+            request = evolve(request, attempt=request.attempt + 1)
+            self.parts.watch.retried(request, 401, 0.0, self.id)
+            reply = yield Send(request, tokens.access, self._left(by, request), self.id)
         if error := error_for(operation, reply):
             if operation is not POLL and (asked := retry_after(error)):
                 now = clock.monotonic()
@@ -376,27 +405,48 @@ class SessionState:
     def _poll(self) -> Steps[PuzzelChatError | None]:
         if self._next_request is None:
             self._next_request = poll_request(self.feed.cursor)
+        ended = None if self.parts.watch.observe is None else self._poll_begun()
         try:
             batch = poll((yield from self._exchange(POLL, self._next_request)), self.last, AT_ONCE)
         except PuzzelChatError as error:
             self.poll_failed(error)
+            if ended is not None:
+                ended(0, type(error).__name__)
             return error
+        events = 0
         try:
             while batch.left:
                 yield Sleep(ALMOST_NOW)  # an event loop has other chats
                 batch = batch.more(AT_ONCE)
         finally:
-            self.polled(batch.more(batch.left) if batch.left else batch)
+            try:
+                events = self.polled(batch.more(batch.left) if batch.left else batch)
+            finally:
+                if ended is not None:
+                    ended(events, None)
         return None
 
-    def polled(self, batch: Poll) -> None:
-        """Take a poll's result in: first into the journal's order, then to the conversations.
+    def _poll_begun(self) -> Callable[[int, str | None], None]:
+        """Return what tells of this poll when it has ended, with so many events or an error."""
+        watch, monotonic = self.parts.watch, self.parts.clock.monotonic
+        began = monotonic()
+        late = self.pace.late(began)
+
+        def ended(events: int, error: str | None) -> None:
+            seconds = monotonic() - began
+            watch.tell(PollEnded(session_id=self.id, late=late, seconds=seconds, events=events, error=error))
+
+        return ended
+
+    def polled(self, batch: Poll) -> int:
+        """Take a poll's result in: first into the journal's order, then to the conversations; count what is new.
 
         Raises `SessionInUse` when another owner has the lease by now; then nothing of it is given to anybody.
         """
         failed_for = self.pace.succeeded(self.parts.clock.monotonic())
         if failed_for is not None:
             self.feed.recovered(failed_for)
+            self.parts.watch.tell(PollsRecovered(session_id=self.id, seconds=failed_for))
         before = self.feed.cursor
         self.last = batch
         entries = self.feed.accept(batch.events, batch.cursor, len(batch.items))
@@ -407,6 +457,15 @@ class SessionState:
             self._next_request = None
             unread = [Unread(seq=e.seq, raw=e.event.raw) for e in entries if e.seq is not None and e.event.raw]
             self.lease.journal(self.feed.cursor, unread)
+            if self.parts.watch.observe is not None:
+                self._tell_received([one.event for one in entries])
+        return len(entries)
+
+    def _tell_received(self, events: list[Event]) -> None:
+        for one in events:
+            if isinstance(one, Message) and one.author.role is not Role.CUSTOMER:
+                told = MessageReceived(session_id=self.id, conversation_id=one.conversation_id, role=one.author.role)
+                self.parts.watch.tell(told)
 
     def poll_failed(self, error: PuzzelChatError) -> None:
         """Take a failed poll in: wait longer, and tell the conversations; or end them with the error."""
@@ -418,7 +477,7 @@ class SessionState:
             self.feed.failed(fatal)
             return
         if first:
-            log.info("polls of session %s fail for now: %s", self.id, type(error).__name__)
+            self.parts.watch.tell(PollsDegraded(session_id=self.id, error=type(error).__name__))
             self.feed.degraded(str(error))
         if clock.monotonic() - max(self.pace.failing_since or 0.0, self._last_ending) >= LAST_WORDS_WITHIN:
             self.feed.end_all_over()
@@ -452,6 +511,8 @@ class SessionState:
         entry = inbox.hand()
         if entry is None and inbox.failure is not None:
             raise twin(inbox.failure)
+        if self.chats and inbox.life is Life.READ:
+            self.chat_ended(inbox.conversation_id, entry.event if entry else None)
         return entry.event if entry else None
 
     def take_all(self) -> list[Event]:
@@ -463,6 +524,8 @@ class SessionState:
         for inbox in list(self.feed.inboxes.values()):
             while (entry := inbox.hand()) is not None:
                 taken.append(entry.event)
+                if self.chats and inbox.life is Life.READ:
+                    self.chat_ended(inbox.conversation_id, entry.event)
         if not taken and self.feed.failure is not None:
             raise twin(self.feed.failure)
         return taken
@@ -505,6 +568,7 @@ class SessionState:
         A process that is killed right after the request leaves a chat that the next one can find, and end. Raises
         `StoreError`.
         """
+        self.chat_started(conversation_id)
         if conversation_id in self.conversations:
             return False
         known = stored_conversations(self.parts.store, self.id).get(conversation_id)
@@ -638,46 +702,80 @@ class EventReader(Reader, Generic[_T]):
 
 
 def _repeated(
-    once: Callable[[], Steps[_T]], parts: Parts, repeatable: bool, by: float = inf, wake: Flag | None = None
+    once: Callable[[Request], Steps[_T]],
+    request: Request,
+    parts: Parts,
+    session_id: str,
+    repeatable: bool,
+    by: float = inf,
+    wake: Flag | None = None,
 ) -> Steps[_T]:
     """Do it once, and again when that is safe; all of it by that monotonic time. `wake` ends a pause."""
     attempts, clock, most = 0, parts.clock, parts.settings.max_retries
     while True:
         attempts += 1
         try:
-            return (yield from once())
+            return (yield from once(request))
         except PuzzelChatError as error:
             error.attempts = attempts
             decision = again(error, attempts, most_retries=most, repeatable=repeatable, uniform=clock.uniform)
             if decision is None or clock.monotonic() + decision.delay >= by:
                 raise
+            request = evolve(request, attempt=request.attempt + 1)
+            parts.watch.retried(request, error, decision.delay, session_id)
         yield Sleep(decision.delay, wake)
 
 
 # How a session begins, and is resumed.
 
 
-def opened(parts: Parts, visitor: Visitor | None) -> Steps[SessionState]:
-    """Open a session: ask for a token, for an unknown visitor or for one who is signed in elsewhere."""
+def opened(parts: Parts, visitor: Visitor | None, chat: str | None = None) -> Steps[SessionState]:
+    """Open a session: ask for a token, for an unknown visitor or for one who is signed in elsewhere.
+
+    `chat` is the id of the conversation that begins with it.
+    """
     if visitor is not None and not isinstance(visitor, Visitor):
         raise InvalidArgument("visitor", "must be a Visitor, such as Visitor(access_token=…)")
     # A token that nobody received opened a session that nobody uses: asking again harms nothing. A visitor signs in
     # anew, for what identifies one may be good for one token only.
-    tokens, asked = yield from _repeated(partial(_granted, parts, visitor), parts, repeatable=True)
-    return (yield from patiently(partial(SessionState.opened, str(uuid4()), parts, tokens, asked), parts.clock))
+    session_id, chats = str(uuid4()), set[str]()
+    once = partial(_granted, parts, visitor, session_id)
+    with _begun(parts, session_id, chat, chats):
+        first = token_request(connect_fields(parts.settings))
+        tokens, asked = yield from _repeated(once, first, parts, session_id, repeatable=True)
+        state = yield from patiently(partial(SessionState.opened, session_id, parts, tokens, asked), parts.clock)
+    state.chats |= chats
+    return state
 
 
-def _granted(parts: Parts, visitor: Visitor | None) -> Steps[tuple[TokenSet, Now]]:
+@contextmanager
+def _begun(parts: Parts, session_id: str, chat: str | None, chats: set[str]) -> Iterator[None]:
+    """Tell that a chat begins with this block, and if it fails, that the chat is over."""
+    if chat is None or parts.watch.observe is None:
+        yield
+        return
+    parts.watch.tell(ChatStarted(session_id=session_id, conversation_id=chat))
+    try:
+        yield
+    except BaseException as error:
+        name = type(error).__name__
+        parts.watch.tell(ChatEnded(session_id=session_id, conversation_id=chat, by=None, error=name))
+        raise
+    chats.add(chat)
+
+
+def _granted(parts: Parts, visitor: Visitor | None, session_id: str, first: Request) -> Steps[tuple[TokenSet, Now]]:
     settings = parts.settings
     identified: Mapping[str, str] = NOBODY
     if visitor is not None:
         # PKCE ties the token request to this one.
         verifier = Secret(token_urlsafe(32))
-        reply = yield from _ask(AUTHENTICATE, sign_in_request(settings, visitor, verifier), parts.clock)
+        reply = yield from _ask(AUTHENTICATE, sign_in_request(settings, visitor, verifier), parts, session_id, first)
         identified = dict(zip(VISITOR_FIELDS, (signed_in(reply), verifier), strict=True))
     asked = parts.clock.now()
     try:
-        reply = yield from _ask(TOKEN, token_request(connect_fields(settings, identified)), parts.clock)
+        asking = token_request(connect_fields(settings, identified))
+        reply = yield from _ask(TOKEN, asking, parts, session_id, first)
     except ConfigurationError as refused:
         raise suspected(refused, settings) from None
     return grant(reply, asked.wall), asked
@@ -688,9 +786,10 @@ def sign_in_request(settings: Settings, visitor: Visitor, verifier: str) -> Requ
     return authenticate_request(settings.solution_id, visitor, challenge(verifier))
 
 
-def _ask(operation: AnyOperation, request: Request, clock: Clock) -> Steps[Reply]:
-    reply: Reply = yield Send(request)
-    _, reply = yield from followed(request, reply, None, clock, inf, set())
+def _ask(operation: AnyOperation, request: Request, parts: Parts, session_id: str, first: Request) -> Steps[Reply]:
+    sent = Send(evolve(request, attempt=first.attempt), session_id=session_id)
+    reply: Reply = yield sent
+    _, reply = yield from followed(sent, reply, parts.clock, inf, set())
     if error := error_for(operation, reply):
         raise error
     return reply

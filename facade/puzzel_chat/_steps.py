@@ -18,18 +18,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Generator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from math import inf
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from puzzel_chat._clock import Clock
 from puzzel_chat._errors import StoreError
 from puzzel_chat._http import Reply, Request, moved
 from puzzel_chat._lease import PATIENCE
+from puzzel_chat._observing import Seen, Watch
 from puzzel_chat._retry import within
 from puzzel_chat._settings import Settings
 from puzzel_chat._store import Store
@@ -87,11 +88,12 @@ class ThreadFlag:
 
 @frozen
 class Send:
-    """One request with that access token; `within` bounds it in seconds, None leaves it its usual time."""
+    """One request of a session with that access token; `within` bounds it in seconds, None leaves it its usual time."""
 
     request: Request
     access: str | None = field(default=None, repr=False)
     within: float | None = None
+    session_id: str | None = None
 
 
 @frozen
@@ -151,7 +153,7 @@ class Parts:
     """What all sessions of an application share, beside the transport.
 
     `flag` makes an event of the shell's kind, `caller` names the thread or task that asks. `http_client` is the
-    application's own, if it gave one.
+    application's own, if it gave one, `watch` hears what happens.
     """
 
     settings: Settings
@@ -160,20 +162,26 @@ class Parts:
     flag: Callable[[], Flag] = ThreadFlag
     caller: Callable[[], object] = threading.current_thread
     http_client: object = None
+    watch: Watch = field(factory=Watch)
+
+    def watched(self, ask: Send) -> AbstractContextManager[Seen]:
+        """Tell of the request that is made within this block."""
+        base_url = self.settings.address(ask.request.host).url
+        return self.watch.request(ask.request, base_url, ask.session_id, self.clock.monotonic)
 
 
-def followed(
-    request: Request, reply: Reply, access: str | None, clock: Clock, by: float, told: set[str]
-) -> Steps[tuple[Request, Reply]]:
+def followed(sent: Send, reply: Reply, clock: Clock, by: float, told: set[str]) -> Steps[tuple[Request, Reply]]:
     """Follow redirects that only write the path in another way, by that monotonic time.
 
     Returns the last request and its reply. `told` collects the operations whose redirect was logged.
     """
+    request = sent.request
     for _ in range(MOST_REDIRECTS):
         if reply.address is None or (again := moved(request, reply)) is None:
             break
         if request.operation not in told:
             told.add(request.operation)
             log.warning("%s redirects %s to another path; correct that address", reply.address, request.operation)
-        request, reply = again, (yield Send(again, access, within(by, clock.monotonic(), reply.address)))
+        left = within(by, clock.monotonic(), reply.address)
+        request, reply = again, (yield evolve(sent, request=again, within=left))
     return request, reply

@@ -10,16 +10,17 @@ import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
+from logging import DEBUG
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 from weakref import finalize
 
 from puzzel_chat import _exit
 from puzzel_chat._client import Application
-from puzzel_chat._clock import Clock
 from puzzel_chat._conversation import Beginning, ConversationState, Progress, is_async, masked
 from puzzel_chat._errors import InvalidArgument
 from puzzel_chat._history import History
+from puzzel_chat._http import Reply
 from puzzel_chat._listing import listed
 from puzzel_chat._models import (
     Allocation,
@@ -33,10 +34,11 @@ from puzzel_chat._models import (
     Variable,
     Visitor,
 )
+from puzzel_chat._observing import http_log
 from puzzel_chat._retry import LEAVE_WITHIN
 from puzzel_chat._session import EventReader, SessionState, opened, restored
 from puzzel_chat._settings import Settings
-from puzzel_chat._steps import Ask, Call, Send, Sleep, Start, Steps, ThreadFlag, Wait
+from puzzel_chat._steps import Ask, Call, Parts, Send, Sleep, Start, Steps, ThreadFlag, Wait
 from puzzel_chat._store import SessionInfo
 from puzzel_chat._transport import Transport
 from puzzel_chat._wire import replies
@@ -52,9 +54,10 @@ class Runner:
     A workflow runs under a lock, its requests and waits do not.
     """
 
-    def __init__(self, transport: Transport, clock: Clock) -> None:
+    def __init__(self, transport: Transport, parts: Parts) -> None:
         self._transport = transport
-        self._clock = clock
+        self._parts = parts
+        self._clock = parts.clock
         # Reentrant, for a signal's handler may end a chat in the middle of a call.
         self._lock = threading.RLock()
         self._process = os.getpid()
@@ -85,6 +88,8 @@ class Runner:
 
     def _do(self, ask: Ask) -> object:
         match ask:
+            case Send() if self._parts.watch.observe is not None or http_log.isEnabledFor(DEBUG):
+                return self._send_watched(ask)
             case Send():
                 return self._transport.send(ask.request, ask.access, ask.within)
             case Sleep():
@@ -101,6 +106,11 @@ class Runner:
                         result.close()
                     raise InvalidArgument("on_progress", _NOT_AWAITED)
         return None
+
+    def _send_watched(self, ask: Send) -> Reply:
+        with self._parts.watched(ask) as seen:
+            seen.reply = self._transport.send(ask.request, ask.access, ask.within)
+        return seen.reply
 
     @staticmethod
     def check(on_progress: Progress | None) -> None:
@@ -288,7 +298,7 @@ class Session:
         self._runner = runner
         self._run = runner.run
         # A session that nobody holds any more is closed: an ended one is forgotten, one that goes on stays for resume.
-        finalize(self, state.close)
+        finalize(self, state.close, dropped=True)
         _exit.SESSIONS.add(state)
 
     def __repr__(self) -> str:
@@ -422,7 +432,7 @@ class PuzzelChat(Application[Transport, Runner]):
         order = customer, variables, subject, history = masked(customer, variables, subject, history)
         beginning = Beginning.checked(self._parts.settings, queue_key, visual_queue_id, conversation_id, order, wait)
         runner = self._runner()
-        session = runner.run(opened(self._parts, visitor))
+        session = runner.run(opened(self._parts, visitor, beginning.conversation_id))
         conversation = ConversationState(session, beginning.conversation_id)
         opened_here = self._session(session, runner)
         runner.run(conversation.begin(beginning, on_progress))
@@ -454,7 +464,7 @@ class PuzzelChat(Application[Transport, Runner]):
         return Transport(settings, http_client)
 
     def _runner(self) -> Runner:
-        return Runner(self._transport, self._parts.clock)
+        return Runner(self._transport, self._parts)
 
     def _session(self, state: SessionState, runner: Runner) -> Session:
         self._sessions[state] = runner

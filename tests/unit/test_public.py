@@ -17,18 +17,32 @@ import puzzel_chat.sandbox
 import puzzel_chat.testing
 
 NAMES = """
-AfterError Agent AgentJoined AgentLeft AgentTyping AgentWaitTimeout Allocation AllocationChanged AllocationStage
-ApiError AsyncConversation AsyncPuzzelChat AsyncSession AuthenticationError Author ConfigurationError Conflict
-ConnectionDegraded ConnectionRecovered ContractError Conversation ConversationClosed ConversationEnded Customer
-CustomerFields DeliveryUnknown Difference Event EventTimeout FileMessage Handler History InvalidArgument Life LoopStats
-MemoryStore Message MessageEdited NotFound Observation OnFailure OnHandlerError OperationInfo Option OptionsMessage
-PermissionDenied PollingLoop Probe ProbeReport Progress PuzzelChat PuzzelChatError QueueClosed QueueFull QueueInfo
-RateLimited Raw ReplyTooLarge Right Role RoutingError RoutingRefused SQLiteStore Secret ServerError Session
-SessionError SessionExpired SessionInUse SessionInfo SessionNotFound Settings SettingsFields Store StoreError
-StoredConversation StoredSession TextMessage TimeInfo TokenSet TransportError Turn TurnFields UnknownMessage Unread
-Variable Visitor __version__ event_from_dict is_message lease_is_free operations
+AfterError Agent AgentJoined AgentLeft AgentSearchEnded AgentTyping AgentWaitTimeout Allocation AllocationChanged
+AllocationStage ApiError AsyncConversation AsyncPuzzelChat AsyncSession AuthenticationError Author ChatEnded
+ChatStarted ConfigurationError Conflict ConnectionDegraded ConnectionRecovered ContractError Conversation
+ConversationClosed ConversationEnded Customer CustomerFields DeliveryUnknown Difference Event EventTimeout FileMessage
+Handler History InvalidArgument Life LoopStats MemoryStore Message MessageEdited MessageReceived MessageSent NotFound
+Observation Observer OnFailure OnHandlerError OperationInfo Option OptionsMessage PermissionDenied PollEnded
+PollingLoop PollsDegraded PollsRecovered Probe ProbeReport Progress PuzzelChat PuzzelChatError QueueClosed QueueFull
+QueueInfo RateLimited Raw RefreshEnded ReplyTooLarge RequestEnded RequestRetried Right Role RoutingError
+RoutingRefused SQLiteStore Secret ServerError Session SessionError SessionExpired SessionInUse SessionInfo
+SessionNotFound Settings SettingsFields Store StoreError StoredConversation StoredSession Telemetry TextMessage
+TimeInfo TokenSet TransportError Turn TurnFields UnknownMessage Unread Variable Visitor __version__ event_from_dict
+is_message lease_is_free operations
 """
-ALIASES = {"Event", "Handler", "History", "Message", "OnFailure", "OnHandlerError", "Progress", "Raw", "Right"}
+ALIASES = {
+    "Event",
+    "Handler",
+    "History",
+    "Message",
+    "OnFailure",
+    "Observer",
+    "OnHandlerError",
+    "Progress",
+    "Raw",
+    "Right",
+    "Telemetry",
+}
 WITHOUT_DOCSTRING = {*ALIASES, "__version__"}
 WALKS = {"Probe"}  # something under way, no value
 PAIRS = [("PuzzelChat", "AsyncPuzzelChat"), ("Session", "AsyncSession"), ("Conversation", "AsyncConversation")]
@@ -239,7 +253,7 @@ def test_the_client_takes_every_setting() -> None:
         parameters = inspect.signature(kind).parameters
         by_place = ["base_url", "solution_id"]
         others = [name for name in ours if name not in by_place]
-        assert list(parameters) == [*by_place, *others, "store", "http_client"]
+        assert list(parameters) == [*by_place, *others, "store", "http_client", "observe"]
         kinds = {name: parameter.kind for name, parameter in parameters.items()}
         assert [name for name in parameters if kinds[name] is inspect.Parameter.POSITIONAL_OR_KEYWORD] == by_place
         for field in attrs.fields(puzzel_chat.Settings):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, cast
 from urllib.parse import quote, urlencode
 
-from attrs import asdict, field, fields_dict, frozen
+from attrs import asdict, evolve, field, fields_dict, frozen
 
 from puzzel_chat._errors import InvalidArgument
 from puzzel_chat._history import HISTORY
@@ -160,13 +160,17 @@ def _request(operation: Operation[_P, object], *args: _P.args, **kwargs: _P.kwar
     return encoded(operation.name, operation.host, operation.build(*args, **kwargs))
 
 
+def _of(conversation_id: str, request: Request) -> Request:
+    return evolve(request, conversation_id=conversation_id)
+
+
 def checked_id(argument: str, value: object) -> str:
     """Return an id that is safe as one segment of a path; raises `InvalidArgument`."""
     if not isinstance(value, str):
         raise InvalidArgument(argument, f"must be a string, not {type(value).__name__}")
     if not value or len(value) > LONGEST_ID:
         raise InvalidArgument(argument, f"must have 1 to {LONGEST_ID} characters, not {len(value)}")
-    if value in (".", "..") or any(letter in "/\\" or not letter.isprintable() for letter in value):
+    if value in (".", "..") or "/" in value or "\\" in value or not value.isprintable():
         raise InvalidArgument(argument, "must not hold '/', '\\' or control characters, nor be '.' or '..'")
     return value
 
@@ -293,7 +297,7 @@ def route_request(
         told = f"{taken!r} is there already, from customer=, subject= or history=; say it once"
         raise InvalidArgument("variables", told)
     items = [models.Variable(name=v.name, value=v.value, secret=v.secret or UNSET) for v in (*own, *variables)]
-    return _request(ROUTE, conversation_id, checked_key(queue_key), body=items)
+    return _of(conversation_id, _request(ROUTE, conversation_id, checked_key(queue_key), body=items))
 
 
 def _about(customer: Customer | None, subject: str | None, history: str | None) -> Iterator[Variable]:
@@ -306,9 +310,9 @@ def _about(customer: Customer | None, subject: str | None, history: str | None) 
         yield Variable(HISTORY, history)
 
 
-def status_request(request_or_conversation_id: str) -> Request:
-    """Ask for the state of the search for an agent."""
-    return _request(STATUS, request_or_conversation_id)
+def status_request(conversation_id: str, request_id: str | None = None) -> Request:
+    """Ask for the state of the search for an agent, by the conversation's id or the one that its routing gave."""
+    return _of(conversation_id, _request(STATUS, request_id or conversation_id))
 
 
 def poll_request(cursor: str | None) -> Request:
@@ -319,19 +323,19 @@ def poll_request(cursor: str | None) -> Request:
 def send_request(conversation_id: str, text: str, client_id: str) -> Request:
     """Send a line of text under our own id."""
     body = models.SendMessageRequest(content=from_text(text), client_message_id=client_id)
-    return _request(SEND, conversation_id, body=body)
+    return _of(conversation_id, _request(SEND, conversation_id, body=body))
 
 
 def typing_request(conversation_id: str, is_typing: bool) -> Request:
     """Tell the agent that the customer is typing."""
     if not isinstance(is_typing, bool):
         raise InvalidArgument("is_typing", f"must be True or False, not {type(is_typing).__name__}")
-    return _request(TYPING, conversation_id, body=models.TypingRequest(is_typing=is_typing))
+    return _of(conversation_id, _request(TYPING, conversation_id, body=models.TypingRequest(is_typing=is_typing)))
 
 
 def end_request(conversation_id: str) -> Request:
     """End the conversation, or leave the queue."""
-    return _request(END, conversation_id)
+    return _of(conversation_id, _request(END, conversation_id))
 
 
 _KNOWN = {"method", "url", "params", "headers", "cookies", "json", "data", "content"}
