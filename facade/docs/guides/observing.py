@@ -1,4 +1,4 @@
-"""# Observing
+r"""# Observing
 
 Three ways to see what the library does, from a glance to a dashboard. None of them ever holds a token, a header, a body
 or what anybody wrote.
@@ -7,7 +7,7 @@ or what anybody wrote.
 
 | logger | level | tells |
 |---|---|---|
-| `puzzel_chat` | `WARNING`, `ERROR` | what to look at: a store that fails, a handler that raises, a chat that could not be ended |
+| `puzzel_chat` | `WARNING`, `ERROR` | a store that fails, a handler that raises, a chat that could not be ended |
 | `puzzel_chat` | `INFO` | what is sent again, tokens refreshed, polls that fail for now and succeed again |
 | `puzzel_chat.http` | `DEBUG` | each request: method, path, status or failure, milliseconds, attempt, request id |
 
@@ -47,7 +47,7 @@ def observe(what: Telemetry) -> None:
 
 with PuzzelChat.from_env(observe=observe) as chat, chat.start("support") as conversation:
     conversation.send("end chat")
-    print(*conversation.events(), sep="\\n")
+    print(*conversation.events(), sep="\n")
 print(statuses)
 ```
 
@@ -67,7 +67,7 @@ provider = TracerProvider()
 provider.add_span_processor(SimpleSpanProcessor(ConsoleSpanExporter()))
 with PuzzelChat.from_env(observe=OpenTelemetry(provider)) as chat, chat.start("support") as conversation:
     conversation.send("end chat")
-    print(*conversation.events(), sep="\\n")
+    print(*conversation.events(), sep="\n")
 ```
 
 `PollingLoop.stats()` says how a loop is doing: polls per second, how late they are, what is failing, slow handlers.
