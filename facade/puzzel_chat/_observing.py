@@ -10,6 +10,7 @@ Neither holds a token, a header, a query, a body or people's words. Warnings and
 from __future__ import annotations
 
 import logging
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,7 +25,7 @@ from puzzel_chat._settings import HostName
 
 log = logging.getLogger("puzzel_chat")
 http_log = logging.getLogger("puzzel_chat.http")
-LONGEST_REQUEST_ID = 128
+_AN_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 
 
 @frozen(kw_only=True)
@@ -252,7 +253,12 @@ class Watch:
 
     @contextmanager
     def request(
-        self, request: Request, base_url: str, session_id: str | None, monotonic: Callable[[], float]
+        self,
+        request: Request,
+        access: str | None,
+        base_url: str,
+        session_id: str | None,
+        monotonic: Callable[[], float],
     ) -> Iterator[Seen]:
         """Tell of the request that is made within this block."""
         seen, error, began = Seen(), None, monotonic()
@@ -273,7 +279,7 @@ class Watch:
                     error=error,
                     seconds=monotonic() - began,
                     attempt=request.attempt,
-                    request_id=_request_id(seen.reply),
+                    request_id=_request_id(request, access, seen.reply),
                     session_id=session_id,
                     conversation_id=request.conversation_id,
                 )
@@ -321,6 +327,10 @@ class Watch:
                 log.error(told, type(error).__name__, type(what).__name__, exc_info=error)
 
 
-def _request_id(reply: Reply | None) -> str | None:
+def _request_id(request: Request, access: str | None, reply: Reply | None) -> str | None:
+    """Return the id that the service gave a request; None for one that only repeats what may be secret."""
     found = reply.headers.get("x-request-id") if reply else None
-    return found if found and len(found) <= LONGEST_REQUEST_ID and found.isprintable() else None
+    if reply is None or not found or request.host == "identity" or not _AN_ID.fullmatch(found):
+        return None
+    said = found.encode()
+    return None if found in (access or "") or said in (request.body or b"") or said in reply.body else found

@@ -741,7 +741,7 @@ def opened(parts: Parts, visitor: Visitor | None, chat: str | None = None) -> St
     session_id, chats = str(uuid4()), set[str]()
     once = partial(_granted, parts, visitor, session_id)
     with _begun(parts, session_id, chat, chats):
-        first = token_request(connect_fields(parts.settings))
+        first = Request(operation=TOKEN.name, host=TOKEN.host, method="POST", path="")  # it stands for all attempts
         tokens, asked = yield from _repeated(once, first, parts, session_id, repeatable=True)
         state = yield from patiently(partial(SessionState.opened, session_id, parts, tokens, asked), parts.clock)
     state.chats |= chats

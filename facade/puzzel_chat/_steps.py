@@ -167,7 +167,7 @@ class Parts:
     def watched(self, ask: Send) -> AbstractContextManager[Seen]:
         """Tell of the request that is made within this block."""
         base_url = self.settings.address(ask.request.host).url
-        return self.watch.request(ask.request, base_url, ask.session_id, self.clock.monotonic)
+        return self.watch.request(ask.request, ask.access, base_url, ask.session_id, self.clock.monotonic)
 
 
 def followed(sent: Send, reply: Reply, clock: Clock, by: float, told: set[str]) -> Steps[tuple[Request, Reply]]:

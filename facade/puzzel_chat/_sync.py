@@ -377,6 +377,10 @@ class PuzzelChat(Application[Transport, Runner]):
     do not, though its jar takes cookies in. Our bounds hold. What threads, event loops and forks may do with it is as
     httpx says, and an interrupt may spoil a connection. A `PollingLoop` polls over it too. At the program's exit only a
     blocking one is used.
+
+    `observe` is called with what happens, a `Telemetry` each time; `print` shows it. It is called at once, in the
+    thread or task where it happens and now and then while the session is locked: let it return soon, and not call the
+    chat. What it raises is logged once.
     """
 
     def connect(self, *, visitor: Visitor | None = None) -> Session:
