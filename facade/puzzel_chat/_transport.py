@@ -261,7 +261,12 @@ def timeouts(seconds: float) -> dict[str, float]:
 
 
 def built(
-    common: Mapping[str, str], address: Address, request: Request, access: str | None, **extensions: Any
+    common: Mapping[str, str],
+    address: Address,
+    request: Request,
+    access: str | None,
+    due: float = inf,
+    **extensions: Any,
 ) -> httpx.Request:
     """Return the library's request with these extensions, and the headers that all have in common."""
     query = f"?{request.query}" if request.query else ""
@@ -270,20 +275,23 @@ def built(
     given = headers(common if address.name else COMMON_HEADERS, request, access)
     if request.content is not None:
         given["Content-Length"] = str(request.content.size)
-    built = httpx.Request(request.method, url, headers=given, content=request.body, extensions=extensions)
+    message = httpx.Request(request.method, url, headers=given, content=request.body, extensions=extensions)
     if request.content is not None:
-        built.stream = Streamed(request.content)
-    return built
+        message.stream = Streamed(request.content, due)
+    return message
 
 
 class Streamed(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A request's body that is read while it is sent."""
+    """A request's body that is read while it is sent; where threads wait, until a monotonic time."""
 
-    def __init__(self, content: Content) -> None:
+    def __init__(self, content: Content, due: float = inf) -> None:
         self._content = content
+        self._due = due
 
     def __iter__(self) -> Iterator[bytes]:
         for piece in self._content.pieces():
+            if monotonic() >= self._due:
+                raise httpx.WriteTimeout("")
             yield piece
             self._content.passed(piece)
 
@@ -551,7 +559,7 @@ class Transport:
                     bounds.update(dict.fromkeys(bounds, min(timeout, left)))
 
             extensions["trace"] = trace
-        message = built(self._common, address, request, access, **extensions)
+        message = built(self._common, address, request, access, due, **extensions)
         with closing(pool.client.send(message, stream=True, auth=None, follow_redirects=False)) as response:
             # A cassette has none.
             if pool.own and (stream := response.extensions.get("network_stream")) is not None:
