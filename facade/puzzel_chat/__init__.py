@@ -76,6 +76,7 @@ from puzzel_chat._version import __version__
 if TYPE_CHECKING:
     from puzzel_chat._async import AsyncConversation, AsyncPuzzelChat, AsyncSession
     from puzzel_chat._conversation import Progress
+    from puzzel_chat._files import FileProgress
     from puzzel_chat._fleet import AfterError, Handler, LoopStats, OnFailure, OnHandlerError, PollingLoop
     from puzzel_chat._history import History, Turn, TurnFields
     from puzzel_chat._lease import lease_is_free
@@ -135,6 +136,7 @@ __all__ = [
     "Event",
     "EventTimeout",
     "FileMessage",
+    "FileProgress",
     "Handler",
     "History",
     "InvalidArgument",
@@ -213,6 +215,7 @@ __all__ = [
 _LATER = {
     "_async": ("AsyncConversation", "AsyncPuzzelChat", "AsyncSession"),
     "_conversation": ("Progress",),
+    "_files": ("FileProgress",),
     "_fleet": ("AfterError", "Handler", "LoopStats", "OnFailure", "OnHandlerError", "PollingLoop"),
     "_history": ("History", "Turn", "TurnFields"),
     "_lease": ("lease_is_free",),

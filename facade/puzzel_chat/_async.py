@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import suppress
 from functools import partial, wraps
 from logging import DEBUG
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import IO, Any, Generic, ParamSpec, Protocol, TypeVar
 from uuid import uuid4
 from weakref import finalize
 
@@ -21,6 +22,7 @@ from puzzel_chat._client import Application
 from puzzel_chat._clock import Clock
 from puzzel_chat._conversation import Beginning, ConversationState, Progress, masked
 from puzzel_chat._errors import InvalidArgument
+from puzzel_chat._files import FileProgress, incoming, outgoing
 from puzzel_chat._history import History
 from puzzel_chat._http import AsyncCarrier, Reply
 from puzzel_chat._listing import listed
@@ -29,7 +31,9 @@ from puzzel_chat._models import (
     Customer,
     CustomerFields,
     Event,
+    FileMessage,
     Message,
+    Option,
     QueueInfo,
     TextMessage,
     TimeInfo,
@@ -121,7 +125,7 @@ class Runner:
         return seen.reply
 
     @staticmethod
-    def check(on_progress: Progress | None) -> None:
+    def check(on_progress: Callable[..., object] | None) -> None:
         """Raise `InvalidArgument` for what cannot be called."""
         if on_progress is not None and not callable(on_progress):
             raise InvalidArgument("on_progress", "must be a function or a coroutine function")
@@ -310,6 +314,63 @@ class AsyncConversation:
         """
         text = checked_text(text)
         return await self._run(self._state.send(text, timeout))
+
+    async def choose(self, option: Option | str, *, timeout: float | None = None) -> TextMessage:
+        """Answer the last `OptionsMessage` with one of its options: the `Option`, its id or its label. As `send`.
+
+        How the service wants an answer is not known: it is assumed that the label, sent as a text, is one. Raises
+        `InvalidArgument` for what is no choice, which lists the ids.
+        """
+        return await self._run(self._state.choose(option, timeout))
+
+    async def send_file(
+        self,
+        file: str | os.PathLike[str] | bytes,
+        *,
+        name: str | None = None,
+        content_type: str | None = None,
+        on_progress: FileProgress | None = None,
+        timeout: float | None = None,
+    ) -> FileMessage:
+        """Send a file, given by its path or as bytes, of `max_file_bytes` at most. How the service wants it is assumed.
+
+        `name` is what the agent sees, unless given the last part of the path; `content_type` is guessed from it. The
+        file is uploaded, again if need be, and then sent as a message, which is done at most once, as in `send`. It is
+        read while it goes out: 64 KiB of it are in memory. `on_progress(sent, total)` is called after each piece, and
+        begins anew with a new attempt. A slow line has `timeout`, or a second more for each 64 KiB. Raises
+        `InvalidArgument` for what cannot be read, is too large or has no usable name, and what `send` raises.
+        """
+        Runner.check(on_progress)
+        content = outgoing(file, name, content_type, self._state.max_file_bytes, on_progress)
+        del file  # a traceback with locals would show it
+        return await self._run(self._state.send_file(content, timeout))
+
+    async def download(
+        self,
+        message: FileMessage,
+        to: str | os.PathLike[str] | IO[bytes],
+        *,
+        overwrite: bool = False,
+        on_progress: FileProgress | None = None,
+        timeout: float | None = None,
+    ) -> int:
+        """Fetch the file of a message to a path, or into a file that is open for bytes; return its size in bytes.
+
+        It is in its place when it is there as a whole, else nothing is. A file that is there already stays, unless
+        `overwrite`; a link is replaced, not followed. Only its owner can read the new one. **Do not make a path of
+        `message.file_name`**: whoever sent the file chose it.
+
+        The address is the service's, and the request goes where that says: https only, and http to the service's own
+        hosts, or on this machine. Up to five redirects are followed. The token goes to the hosts of `base_url` and
+        `upload_url` alone, and no further once a redirect has left them; `headers` of the settings do likewise.
+
+        `on_progress(received, total)` is as in `send_file`; `total` is None where the service does not say. Raises
+        `InvalidArgument` for an address that is not followed and a place that cannot be written, `ReplyTooLarge` for
+        more than `max_file_bytes`, `NotFound`, `ContractError`, `TransportError` or another `ApiError`.
+        """
+        Runner.check(on_progress)
+        into = incoming(to, overwrite, self._state.max_file_bytes, on_progress)
+        return await self._run(self._state.download(message, into, timeout))
 
     async def typing(self, is_typing: bool = True, *, timeout: float | None = None) -> None:
         """Tell the agent that the customer began or stopped typing; `timeout` as in `send`.

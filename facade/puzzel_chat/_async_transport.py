@@ -15,6 +15,7 @@ import os
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import aclosing
+from inspect import isawaitable
 from ssl import SSLContext
 from typing import Any
 
@@ -42,6 +43,7 @@ from puzzel_chat._transport import (
     reachable,
     reply_of,
     timeouts,
+    way_to_place,
 )
 
 SETTLED = 0.1
@@ -95,12 +97,13 @@ class Flight:
 class Flights:
     """The connections of one event loop and the requests on them, at most `MAX_CONNECTIONS` at once.
 
-    One that is not `own` has a client of the application's.
+    One that is not `own` has a client of the application's; one that is `passing` is for one request.
     """
 
-    def __init__(self, client: httpx.AsyncClient, own: bool) -> None:
+    def __init__(self, client: httpx.AsyncClient, own: bool, passing: bool = False) -> None:
         self.client = client
-        self._own = own
+        self.own = own
+        self.passing = passing
         self.under_way: set[Flight] = set()
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
         self._closed = False
@@ -135,14 +138,14 @@ class Flights:
         """Abandon the requests under way, wait until they have ended, and close the connections."""
         self._closed = True
         await self._abandon(list(self.under_way))
-        if self._own:
+        if self.own:
             await self.client.aclose()
 
     async def _abandon(self, flights: list[Flight]) -> None:
         for flight in flights:
             flight.abandon()
         tasks = [flight.task for flight in flights if flight.task is not None]
-        if tasks and not self._own:
+        if tasks and not self.own:
             _, unsettled = await asyncio.wait(tasks, timeout=SETTLED)
             for task in unsettled:
                 task.cancel()
@@ -175,7 +178,11 @@ class AsyncTransport:
         and waits for nothing else.
         """
         timeout, whole = limits(self._settings, request, within)
-        pool, way = self._pool(), self._ways[request.host]
+        if request.place is None:
+            pool, way = self._pool(), self._ways[request.host]
+        else:
+            way = way_to_place(request.place, self._ways, self._settings, self._given)
+            pool = self._pool_to(way)
         flight, before = Flight(way), our_request.set(True)
 
         async def go() -> Reply:
@@ -191,6 +198,8 @@ class AsyncTransport:
             failed = outcome(error, way, timeout, whole)
         finally:
             our_request.reset(before)
+            if pool.passing:
+                await pool.aclose()
         raise failed
 
     async def aclose(self) -> None:
@@ -224,6 +233,13 @@ class AsyncTransport:
             return Flights(new_client(httpx.AsyncClient, self._ways.values(), self._settings), own=True)
         return Flights(self._given, own=False)
 
+    def _pool_to(self, way: Way) -> Flights:
+        """Return the connections to a place; those to somebody else's host are for one request."""
+        pool = self._pool()
+        if way.address.name or not pool.own:
+            return pool
+        return Flights(new_client(httpx.AsyncClient, [way], self._settings), own=True, passing=True)
+
 
 async def _exchange(
     client: httpx.AsyncClient, address: Address, request: Request, message: httpx.Request, flight: Flight
@@ -233,7 +249,9 @@ async def _exchange(
             body = body_of(request, response)
             if not response.is_stream_consumed:
                 async for piece in response.aiter_raw():
-                    body.add(piece)
+                    told = body.add(piece)
+                    if told is not None and isawaitable(told):
+                        await told
     except BaseException:
         # Cancelled in a TLS handshake, the library would leave the socket open.
         for stream in flight.streams:

@@ -52,6 +52,7 @@ class Application(Generic[TransportT, RunnerT]):
         *,
         region: Region | None = None,
         identity_url: str | None = None,
+        upload_url: str | None = None,
         grant_type: str = "visitor",
         client_id: str = "oneplatform_engage",
         tenant_id: str | None = None,
@@ -62,6 +63,7 @@ class Application(Generic[TransportT, RunnerT]):
         poll_interval: float = 1.0,
         max_retries: int = 2,
         max_message_bytes: int = 65_536,
+        max_file_bytes: int = 20 * 2**20,
         proxy: str | None = None,
         verify: Trust = True,
         headers: Mapping[str, str] | None = None,
@@ -72,7 +74,7 @@ class Application(Generic[TransportT, RunnerT]):
     ) -> None:
         client_secret, proxy = secret_or_none(client_secret), secret_or_none(proxy)
         token_fields, headers = kept(token_fields or {}), kept(headers or {})
-        base_url, identity_url = base_url or "", identity_url or ""
+        base_url, identity_url, upload_url = base_url or "", identity_url or "", upload_url or ""
         given = locals()
         settings = Settings.checked(**{name: given[name] for name in _SETTINGS})
         self._assemble(*self._new_assembly(settings, store, http_client, observe))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from math import inf
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 from uuid import uuid4
 
 from attrs import define, field, frozen
@@ -19,15 +19,17 @@ from puzzel_chat._errors import (
     ApiError,
     Conflict,
     ConversationClosed,
+    InvalidArgument,
     NotFound,
     PuzzelChatError,
     RoutingError,
     SessionError,
     StoreError,
 )
+from puzzel_chat._files import Incoming, Outgoing, fetch
 from puzzel_chat._history import LARGEST_HISTORY, History, Turn, as_turns, for_the_agent
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._inbox import Expected, Inbox, delivery_unknown
+from puzzel_chat._inbox import Expected, Inbox, Sent, delivery_unknown
 from puzzel_chat._models import (
     Allocation,
     AllocationStage,
@@ -35,8 +37,11 @@ from puzzel_chat._models import (
     CustomerFields,
     Event,
     EventBase,
+    FileMessage,
     Life,
     Message,
+    Option,
+    OptionsMessage,
     TextMessage,
     Variable,
     secret_or_none,
@@ -55,17 +60,21 @@ from puzzel_chat._wire.operations import (
     SEND,
     STATUS,
     TYPING,
+    UPLOAD,
     AnyOperation,
     as_customer,
     as_variables,
     check_size,
     checked_id,
+    checked_text,
     end_request,
+    file_request,
     queue_request,
     route_request,
     send_request,
     status_request,
     typing_request,
+    upload_request,
 )
 
 log = logging.getLogger("puzzel_chat")
@@ -115,6 +124,23 @@ def masked(
     return Order(as_customer(customer), as_variables(variables), secret_or_none(subject), as_turns(history))
 
 
+def chosen(option: object, questions: Sequence[OptionsMessage]) -> Option:
+    """Return an option of the last question, by itself, its id or its label; raises `InvalidArgument`.
+
+    Where no question is known, an `Option` is taken as it is: another process may have received the question.
+    """
+    known = questions[-1].options if questions else ()
+    if isinstance(option, Option) and (option in known or not questions):
+        return option
+    for found in known:
+        if option in (found.id, found.label):
+            return found
+    if not questions:
+        raise InvalidArgument("option", "there is no question with choices yet; pass the Option that you answer with")
+    told = f"is no choice of the last question, neither by id nor by label; its ids are {[one.id for one in known]}"
+    raise InvalidArgument("option", told)
+
+
 @frozen
 class Beginning:
     """The arguments of `start()`, checked before the first request."""
@@ -157,6 +183,11 @@ class ConversationState:
 
     def __attrs_post_init__(self) -> None:
         self.inbox = self.session.inbox(self.id)
+
+    @property
+    def max_file_bytes(self) -> int:
+        """The setting."""
+        return self.session.parts.settings.max_file_bytes
 
     # Asking for an agent.
 
@@ -328,22 +359,52 @@ class ConversationState:
 
     def send(self, text: str, timeout: float | None = None) -> Steps[TextMessage]:
         """Send a line of text, at most once; without a usable reply it is looked for in the polls that follow."""
-        by, began, found = self.session.deadline(timeout), self.session.parts.clock.monotonic(), False
+        by = self.session.deadline(timeout)
         self.inbox.check_open()
         with self.inbox.sends.expecting(str(uuid4()), text) as expected:
-            try:
-                request = send_request(self.id, text, expected.client_id)
-                check_size("text", request, self.session.parts.settings.max_message_bytes)
-                reply = yield from self._learning(self.session.call(SEND, request, by, timeout))
-                message = replies.sent_message(reply, self.id, expected.client_id, text)
-            except PuzzelChatError as error:
-                if not unknown_outcome(error):
-                    raise
-                message, found = (yield from self._reconciled(expected, error, by)), True
-            else:
-                self.inbox.sent(message)
-            self._tell_sent(began, found)
-            return message
+            request = send_request(self.id, text, expected.client_id)
+            check_size("text", request, self.session.parts.settings.max_message_bytes)
+            read = partial(replies.sent_message, conversation_id=self.id, client_id=expected.client_id, words=text)
+            return cast("TextMessage", (yield from self._say(expected, request, read, by, timeout)))
+
+    def choose(self, option: Option | str, timeout: float | None = None) -> Steps[TextMessage]:
+        """Answer the last question with choices, in the words of one of them."""
+        found = chosen(option, [one for one in self.inbox.transcript() if isinstance(one, OptionsMessage)])
+        return (yield from self.send(checked_text(found.label or found.id), timeout))
+
+    def send_file(self, file: Outgoing, timeout: float | None = None) -> Steps[FileMessage]:
+        """Upload a file, and send it, that at most once; nobody sees it before."""
+        by = self.session.deadline(timeout)
+        self.inbox.check_open()
+        with file:
+            upload = upload_request(self.id, file, file.name, file.content_type)
+            file_id, url = replies.uploaded((yield from self.session.call(UPLOAD, upload, by, timeout)))
+        with self.inbox.sends.expecting(str(uuid4()), file.name, url) as expected:
+            request = file_request(self.id, file_id, expected.client_id)
+            told = file.described(url)
+            read = partial(replies.sent_file, conversation_id=self.id, client_id=expected.client_id, **told)
+            return cast("FileMessage", (yield from self._say(expected, request, read, by, timeout)))
+
+    def download(self, message: FileMessage, into: Incoming, timeout: float | None = None) -> Steps[int]:
+        """Fetch the file of a message, and return its size in bytes."""
+        if not isinstance(message, FileMessage):
+            raise InvalidArgument("message", f"must be a FileMessage, not {type(message).__name__}")
+        return (yield from fetch(self.session, self.id, message, into, timeout))
+
+    def _say(
+        self, expected: Expected, request: Request, read: Callable[[Reply], Sent], by: float, timeout: float | None
+    ) -> Steps[Sent]:
+        began, found = self.session.parts.clock.monotonic(), False
+        try:
+            message = read((yield from self._learning(self.session.call(SEND, request, by, timeout))))
+        except PuzzelChatError as error:
+            if not unknown_outcome(error):
+                raise
+            message, found = (yield from self._reconciled(expected, error, by)), True
+        else:
+            self.inbox.sent(message)
+        self._tell_sent(began, found)
+        return message
 
     def _tell_sent(self, began: float, found: bool) -> None:
         parts = self.session.parts
@@ -355,7 +416,7 @@ class ConversationState:
         self.inbox.check_open()
         yield from self._learning(self.session.call(TYPING, typing_request(self.id, is_typing), timeout=timeout))
 
-    def _reconciled(self, expected: Expected, error: PuzzelChatError, by: float) -> Steps[TextMessage]:
+    def _reconciled(self, expected: Expected, error: PuzzelChatError, by: float) -> Steps[Sent]:
         clock = self.session.parts.clock
         expected.unanswered, deadline = True, min(by, clock.monotonic() + RECONCILE_WITHIN)
         while (found := self.inbox.sends.found(expected)) is None:

@@ -67,12 +67,12 @@ class PuzzelChatError(Exception):
     """Base class of all errors of this library.
 
     `retryable` is True when the same call may succeed later. `request_id` is the service's id for the request, if it
-    sent one. `attempts` is the number of requests made. `host` is the service that was asked, "identity" or
-    "communication"; None when the error is not about a request.
+    sent one. `attempts` is the number of requests made. `host` is the service that was asked, "identity",
+    "communication" or "upload"; None when the error is not about a request to one of these.
     """
 
     retryable = False
-    host: Literal["identity", "communication"] | None = None
+    host: Literal["identity", "communication", "upload"] | None = None
 
     def __init__(self, message: str, *, request_id: str | None = None, attempts: int = 1) -> None:
         super().__init__(message)

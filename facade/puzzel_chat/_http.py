@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -11,12 +11,44 @@ from attrs import evolve, field, frozen
 from puzzel_chat._settings import Address, HostName
 
 
+class Content(Protocol):
+    """The body of a request that is read piece by piece; `size` is in bytes."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        ...
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield all of it, from its beginning."""
+        ...
+
+    def passed(self, piece: bytes) -> object:
+        """Be told that a piece was sent; what this returns is awaited where it can be."""
+
+
+class Sink(Protocol):
+    """Where the body of a success goes piece by piece; `most` is in bytes."""
+
+    @property
+    def most(self) -> int:
+        """How many bytes it takes."""
+        ...
+
+    def begin(self, total: int | None) -> None:
+        """Begin anew; `total` is how many bytes will come, if that is known."""
+
+    def add(self, piece: bytes) -> object:
+        """Take a piece; what this returns is awaited where it can be."""
+
+
 @frozen(kw_only=True)
 class Request:
-    """One HTTP request without its token; `operation` is the operationId, `host` is one of the two services.
+    """One HTTP request without its token; `operation` is the operationId, `host` is one of the services.
 
     `timeout` is what the caller allows, in seconds, in place of the setting. `attempt` counts the requests of a call,
-    `conversation_id` names the conversation that it is about.
+    `conversation_id` names the conversation that it is about. A body is
+    in `body` or in `content`. `place` is the address below which the path is, when that is not the host's own.
     """
 
     operation: str
@@ -29,6 +61,9 @@ class Request:
     timeout: float | None = None
     attempt: int = 1
     conversation_id: str | None = None
+    content: Content | None = None
+    sink: Sink | None = None
+    place: Address | None = None
 
 
 @frozen(kw_only=True)
@@ -57,7 +92,7 @@ def moved(request: Request, reply: Reply) -> Request | None:
     base = reply.address.url
     try:
         to, own = urlsplit(urljoin(f"{base}{request.path}", reply.headers.get("location", ""))), urlsplit(base)
-        here = _origin(base) == _origin(to.geturl()) and "@" not in to.netloc
+        here = origin(base) == origin(to.geturl()) and "@" not in to.netloc
     except ValueError:
         return None
     path = to.path.removeprefix(own.path)
@@ -71,7 +106,8 @@ def moved(request: Request, reply: Reply) -> Request | None:
     return evolve(request, path=path) if path != request.path and _bare(path).endswith(_bare(request.path)) else None
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
+def origin(url: str) -> tuple[str, str | None, int | None]:
+    """Return what two addresses of one host have in common: scheme, host and port."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 

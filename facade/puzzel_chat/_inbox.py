@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from math import inf
 from operator import attrgetter
+from typing import TypeAlias
 from weakref import ReferenceType, ref
 
 from attrs import define, evolve, field, fields, frozen
@@ -42,6 +43,7 @@ from puzzel_chat._models import (
     ConnectionRecovered,
     ConversationEnded,
     Event,
+    FileMessage,
     Life,
     Message,
     MessageEdited,
@@ -66,6 +68,8 @@ _READ_ALREADY = (
     "The events of conversation {0} are read already: by another events() or messages(), by Session.poll(), or in a"
     " PollingLoop. Each event goes to one reader only; let that one stop first."
 )
+Sent: TypeAlias = TextMessage | FileMessage
+"""What a customer sends."""
 AWAIT_END = (Life.ENDING, Life.CLOSED)
 """Lives of a conversation that is over and whose end event has not come."""
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -347,7 +351,7 @@ class Inbox:
             event_id, _ = self.seen.popitem(last=False)
             self.sends.claimed.discard(event_id)
 
-    def sent(self, message: TextMessage) -> None:
+    def sent(self, message: Sent) -> None:
         """Note a message that the service took."""
         self.sends.claim(message.id)
         self.messages.setdefault(message.id, message)
@@ -445,21 +449,30 @@ def _edited(event: Message) -> MessageEdited:
 
 @define(eq=False)
 class Expected:
-    """A message of ours that the polls should bring back; `unanswered` once no clear answer can come any more."""
+    """A message of ours that the polls should bring back; `unanswered` once no clear answer can come any more.
+
+    Of a file, `text` is the name and `url` the address.
+    """
 
     client_id: str
     text: str = field(repr=False)
+    url: str | None = field(default=None, repr=False)
     unanswered: bool = False
 
-    def matches(self, echo: TextMessage) -> bool:
-        """Return whether the echo is that message: by our own id, else by the same words from the customer."""
+    def matches(self, echo: Sent) -> bool:
+        """Return whether the echo is that message: by our own id, else by the same words or file of the customer."""
         if echo.client_id:
             return echo.client_id == self.client_id
-        return echo.author.role is Role.CUSTOMER and bare(self.text) in (bare(echo.text), bare(echo.html))
+        if echo.author.role is not Role.CUSTOMER or isinstance(echo, FileMessage) is (self.url is None):
+            return False
+        if isinstance(echo, FileMessage):
+            return echo.url == self.url or bare(echo.file_name) == bare(self.text)
+        return bare(self.text) in (bare(echo.text), bare(echo.html))
 
     def disputed_by(self, other: Expected) -> bool:
         """Return whether an echo without an id may be the other's."""
-        return other is not self and not other.unanswered and bare(other.text) == bare(self.text)
+        same = bare(other.text) == bare(self.text) and (other.url is None) is (self.url is None)
+        return other is not self and not other.unanswered and same
 
 
 @define
@@ -470,13 +483,13 @@ class Sends:
     """
 
     expected: list[Expected] = field(factory=list)
-    echoes: dict[str, TextMessage] = field(factory=dict)
+    echoes: dict[str, Sent] = field(factory=dict)
     claimed: set[str] = field(factory=set)
 
     @contextmanager
-    def expecting(self, client_id: str, text: str) -> Iterator[Expected]:
+    def expecting(self, client_id: str, text: str, url: str | None = None) -> Iterator[Expected]:
         """Watch the polls for a message of ours, from before it is sent."""
-        expected = Expected(client_id, text)
+        expected = Expected(client_id, text, url)
         self.expected.append(expected)
         try:
             yield expected
@@ -487,7 +500,7 @@ class Sends:
 
     def note(self, event: Event) -> None:
         """Keep what a poll brought, when it may be an echo that a send looks for."""
-        if not isinstance(event, TextMessage) or event.id in self.claimed:
+        if not isinstance(event, Sent) or event.id in self.claimed:
             return
         if any(expected.matches(event) for expected in self.expected):
             self.echoes[event.id] = event
@@ -497,7 +510,7 @@ class Sends:
         self.claimed.add(message_id)
         self.echoes.pop(message_id, None)
 
-    def found(self, expected: Expected) -> TextMessage | None:
+    def found(self, expected: Expected) -> Sent | None:
         """Return the echo of a message, and claim it; None while there is none, or none that is certain."""
         disputed = any(expected.disputed_by(other) for other in self.expected)
         for echo in self.echoes.values():

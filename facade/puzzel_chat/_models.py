@@ -290,7 +290,7 @@ class Option(JsonValue):
 
 @frozen(kw_only=True)
 class OptionsMessage(EventBase):
-    """A question with choices; answer with `send(option.label)`."""
+    """A question with choices; answer with `choose(option)`."""
 
     type: ClassVar[Literal["options_message"]] = "options_message"
     text: str = _private("")
@@ -304,13 +304,14 @@ class OptionsMessage(EventBase):
 
 @frozen(kw_only=True)
 class FileMessage(EventBase):
-    """A shared file; `size` is in bytes."""
+    """A shared file; fetch it with `download()`. `size` is in bytes; `client_id` is set on files that you sent."""
 
     type: ClassVar[Literal["file_message"]] = "file_message"
     file_name: str = _private("")
     url: str = _private("")
     content_type: str | None = None
     size: int | None = None
+    client_id: str | None = None
 
     def __str__(self) -> str:
         size = "" if self.size is None else f", {self.size} bytes"

@@ -274,7 +274,7 @@ class Watch:
                     host=request.host,
                     base_url=base_url,
                     method=request.method,
-                    path=request.path,
+                    path=request.path if request.place is None else "/…",  # a file's may hold its name
                     status=seen.reply.status if seen.reply else None,
                     error=error,
                     seconds=monotonic() - began,

@@ -247,7 +247,7 @@ class SessionState:
         once = partial(self.once, operation, by=by)
         # An end goes on while the session closes, at its own pace.
         wake = None if operation is END else self.closing
-        return (yield from _repeated(once, request, self.parts, self.id, operation.repeatable, by, wake))
+        return (yield from repeated(once, request, self.parts, self.id, operation.repeatable, by, wake))
 
     def deadline(self, timeout: float | None) -> float:
         """Return the monotonic deadline of a call for which a caller allows so many seconds."""
@@ -701,7 +701,7 @@ class EventReader(Reader, Generic[_T]):
             yield from self.look()
 
 
-def _repeated(
+def repeated(
     once: Callable[[Request], Steps[_T]],
     request: Request,
     parts: Parts,
@@ -742,7 +742,7 @@ def opened(parts: Parts, visitor: Visitor | None, chat: str | None = None) -> St
     once = partial(_granted, parts, visitor, session_id)
     with _begun(parts, session_id, chat, chats):
         first = Request(operation=TOKEN.name, host=TOKEN.host, method="POST", path="")  # it stands for all attempts
-        tokens, asked = yield from _repeated(once, first, parts, session_id, repeatable=True)
+        tokens, asked = yield from repeated(once, first, parts, session_id, repeatable=True)
         state = yield from patiently(partial(SessionState.opened, session_id, parts, tokens, asked), parts.clock)
     state.chats |= chats
     return state

@@ -22,7 +22,7 @@ else:
     SSLContext = object  # importing it takes 5 ms, and few need it
 
 Region: TypeAlias = Literal["opo", "uk"]
-HostName: TypeAlias = Literal["identity", "communication"]
+HostName: TypeAlias = Literal["identity", "communication", "upload"]
 Trust: TypeAlias = Literal[True] | str | os.PathLike[str] | SSLContext
 
 ENV_PREFIX = "PUZZEL_CHAT_"
@@ -30,20 +30,27 @@ REGIONS: Mapping[Region, Mapping[HostName, str]] = {
     "opo": {
         "communication": "https://app-commsrv.puzzel.com",
         "identity": "https://app-consumeridp.puzzel.com",
+        "upload": "https://app-contentupload.puzzel.com",
     },
     "uk": {
         "communication": "https://uk-commsrv.puzzel.com",
         "identity": "https://uk-consumeridp.puzzel.com",
+        "upload": "https://uk-contentupload.puzzel.com",
     },
 }
-"""The vendor's two services in each region (help.puzzel.com/node/3665)."""
+"""The vendor's services in each region. Two are documented (help.puzzel.com/node/3665). That for files was observed in
+"opo" (helsingborg-stad/Municipio, library/Chat/js, commit 756d609); in "uk" it is assumed, by analogy."""
 DEFAULT_CLIENT_ID = "oneplatform_engage"
 PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
-ADDRESS_SETTINGS = ("region", "base_url", "identity_url")
+URLS: Mapping[HostName, str] = {"communication": "base_url", "identity": "identity_url", "upload": "upload_url"}
+"""The setting of each host's address."""
+ADDRESS_SETTINGS = ("region", *URLS.values())
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
 _SECONDS = ("timeout", "poll_interval")
 LARGEST_MESSAGE = 2**20
 """Bytes up to which `max_message_bytes` may be set: eight such messages fill the largest reply that is read."""
+LARGEST_FILE = 2**30
+"""Bytes up to which `max_file_bytes` may be set."""
 _TEXTS = ("grant_type", "client_id", "tenant_id", "client_secret", "scope")
 # Set by hand, these would break the token refresh.
 _OWN_FIELDS = frozenset({*_TEXTS, "refresh_token"})
@@ -100,9 +107,9 @@ def hidden(values: Mapping[str, object]) -> dict[str, Any]:
 
 @frozen
 class Address:
-    """The address of one of the two hosts, and the setting it comes from."""
+    """The address of one of the hosts, and the setting it comes from; `name` is None for somebody else's host."""
 
-    name: HostName
+    name: HostName | None
     url: str
     setting: str
 
@@ -132,6 +139,7 @@ class SettingsFields(TypedDict, total=False):
     solution_id: str | None
     region: Region | None
     identity_url: str | None
+    upload_url: str | None
     grant_type: str
     client_id: str
     tenant_id: str | None
@@ -142,6 +150,7 @@ class SettingsFields(TypedDict, total=False):
     poll_interval: float
     max_retries: int
     max_message_bytes: int
+    max_file_bytes: int
     proxy: str | None
     verify: Trust
     headers: Mapping[str, str] | None
@@ -163,11 +172,13 @@ class Settings:
     solution_id: str
     """The tenant's id, a short number."""
     region: Region | None = None
-    """The vendor's region, "opo" or "uk", which names both hosts."""
+    """The vendor's region, "opo" or "uk", which names the hosts; that for files in "uk" is assumed."""
     base_url: str = ""
     """The address of the communication service, instead of a region: https, or http to this machine."""
     identity_url: str = ""
     """The address of the identity service; `base_url` unless given."""
+    upload_url: str = ""
+    """The address of the service for files; the region's, or `base_url`, unless given."""
     grant_type: str = "visitor"
     """The grant that a token request names (observed)."""
     client_id: str = DEFAULT_CLIENT_ID
@@ -195,6 +206,8 @@ class Settings:
     """
     max_message_bytes: int = 65_536
     """The most bytes that one `send` or `route` may take, as JSON, because what is sent comes back in polls."""
+    max_file_bytes: int = 20 * 2**20
+    """The most bytes that a file may have, sent or fetched; 1 GiB at most."""
     proxy: str | None = field(default=None, converter=secret_or_none)
     """A proxy for both hosts, as `http://user:password@host:port`, https, socks5 or socks5h; masked in a repr.
 
@@ -220,6 +233,7 @@ class Settings:
         _check_seconds("poll_interval", self.poll_interval, 0.05, 300)
         _check_whole("max_retries", self.max_retries, 0, MOST_RETRIES, "")
         _check_whole("max_message_bytes", self.max_message_bytes, 1, LARGEST_MESSAGE, " of bytes")
+        _check_whole("max_file_bytes", self.max_file_bytes, 1, LARGEST_FILE, " of bytes")
         if self.proxy is not None:
             _check_text("proxy", self.proxy)
         _check_trust(self.verify)
@@ -233,28 +247,30 @@ class Settings:
         self._choose_hosts()
 
     def _choose_hosts(self) -> None:
-        region, base_url, identity_url = _of_region(self.region), self.base_url, self.identity_url
+        region = _of_region(self.region)
+        given = {setting: getattr(self, setting) for setting in URLS.values()}
         if region is not None:
-            hosts = REGIONS[region]
-            for name, given, known in (
-                ("base_url", base_url, hosts["communication"]),
-                ("identity_url", identity_url, hosts["identity"]),
-            ):
-                if given not in ("", known):
-                    raise ConfigurationError(name, f"the region {region!r} names both hosts; set one or the other")
-            base_url, identity_url = hosts["communication"], hosts["identity"]
-        elif not base_url:
-            raise ConfigurationError("base_url" if identity_url else "region", _NO_HOST)
-        base_url = _checked_url("base_url", base_url, self.allow_insecure_http)
-        identity_url = _checked_url("identity_url", identity_url or base_url, self.allow_insecure_http)
-        for name, value in zip(ADDRESS_SETTINGS, (region, base_url, identity_url), strict=True):
-            object.__setattr__(self, name, value)
+            hosts = {URLS[name]: url for name, url in REGIONS[region].items()}
+            for setting in ("base_url", "identity_url"):
+                if given[setting] not in ("", hosts[setting]):
+                    raise ConfigurationError(setting, f"the region {region!r} names both hosts; set one or the other")
+            given = {setting: url or hosts[setting] for setting, url in given.items()}
+        elif not given["base_url"]:
+            raise ConfigurationError("base_url" if given["identity_url"] else "region", _NO_HOST)
+        object.__setattr__(self, "region", region)
+        for setting, url in given.items():
+            checked = _checked_url(setting, url or given["base_url"], self.allow_insecure_http)
+            object.__setattr__(self, setting, checked)
 
     def address(self, name: HostName) -> Address:
         """Return a host's address, with the setting to change if it is wrong."""
-        url = self.identity_url if name == "identity" else self.base_url
-        own = "identity_url" if name == "identity" and url != self.base_url else "base_url"
-        return Address(name, url, own if self.region is None else "region")
+        setting = URLS[name]
+        url: str = getattr(self, setting)
+        if self.region is not None and url == REGIONS[self.region][name]:
+            setting = "region"
+        elif url == self.base_url:
+            setting = "base_url"
+        return Address(name, url, setting)
 
     @classmethod
     def from_env(cls, **overrides: Unpack[SettingsFields]) -> Settings:
@@ -286,15 +302,15 @@ class Settings:
     def replace(self, **changes: Unpack[SettingsFields]) -> Settings:
         """Return a copy with some settings changed, and check it again.
 
-        A new `region` replaces both addresses. A new `base_url` replaces a region; the identity service moves along
-        unless `identity_url` names another one. Raises `ConfigurationError` when a setting is wrong.
+        A new `region` replaces all addresses. A new `base_url` replaces a region; the other services move along unless
+        `identity_url` or `upload_url` names another one. Raises `ConfigurationError` when a setting is wrong.
         """
         given = hidden(changes)
         del changes
         _check_names(given)
         reset: dict[str, Any] = {name: None if name == "region" else "" for name in _overruled(given)}
-        if "base_url" in given and self.address("identity").setting != "identity_url":
-            reset["identity_url"] = ""
+        if "base_url" in given:
+            reset |= {setting: "" for name, setting in URLS.items() if self.address(name).setting != setting}
         return evolve(self, **{**reset, **given})
 
 
@@ -314,7 +330,7 @@ def _check_names(values: Mapping[str, object]) -> None:
 def _overruled(given: Mapping[str, object]) -> set[str]:
     """Return the address settings whose earlier values these replace."""
     if given.get("region"):
-        return {"base_url", "identity_url"} - given.keys()
+        return {*URLS.values()} - given.keys()
     return {"region"} - given.keys() if given.get("base_url") else set()
 
 
@@ -333,7 +349,7 @@ def _from_text(name: str, text: str) -> object:
             return float(text)
         except ValueError:
             raise ConfigurationError(name, f"{env_name(name)} is {text!r}, not a number of seconds") from None
-    if name in ("max_message_bytes", "max_retries"):
+    if name in ("max_message_bytes", "max_file_bytes", "max_retries"):
         try:
             return int(text)
         except ValueError:

@@ -166,7 +166,8 @@ class Parts:
 
     def watched(self, ask: Send) -> AbstractContextManager[Seen]:
         """Tell of the request that is made within this block."""
-        base_url = self.settings.address(ask.request.host).url
+        place = ask.request.place
+        base_url = self.settings.address(ask.request.host).url if place is None else place.url
         return self.watch.request(ask.request, ask.access, base_url, ask.session_id, self.clock.monotonic)
 
 

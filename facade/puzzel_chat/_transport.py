@@ -23,13 +23,14 @@ import ssl
 import sys
 import threading
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, suppress
 from contextvars import ContextVar
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import isawaitable
 from math import inf
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -37,6 +38,7 @@ from typing import Any, TypeVar, get_args
 from weakref import WeakSet, finalize
 
 import httpx
+from attrs import evolve
 
 from puzzel_chat._environment import Proxy, Way, proxies, refused_proxy, tls_context, tls_is_named, way_to
 from puzzel_chat._errors import (
@@ -50,7 +52,7 @@ from puzzel_chat._errors import (
 )
 from puzzel_chat._failures import anew, no_reply, overdue, proxy_refused, unconnected
 from puzzel_chat._fork import in_child
-from puzzel_chat._http import Reply, Request
+from puzzel_chat._http import Content, Reply, Request, Sink
 from puzzel_chat._settings import Address, HostName, Settings
 from puzzel_chat._version import __version__
 
@@ -69,6 +71,8 @@ polling loop, share theirs."""
 KEPT_CONNECTIONS = 20
 """Unused connections that stay open. The HTTP library looks at all of them for each request: a thousand sessions were
 polled 94 times a second in all with 100 of them, and 575 times with 20 (`make bench RUN=speed FULL=1`)."""
+SLOWEST = 64 * 1024
+"""Bytes per second of a file at which its request has not yet taken too long."""
 COMMON_HEADERS = {
     "Accept": "application/json, application/problem+json",
     "Accept-Encoding": "gzip",
@@ -156,32 +160,42 @@ class BrokenGzip(httpx.DecodingError):
 
 
 class Body:
-    """A reply's decoded body, collected piece by piece; raises `ContractError` for more than 8 MiB.
+    """A reply's decoded body, collected piece by piece, or poured into the request's sink when it is a success.
 
-    Also for an encoding that was not asked for: the service would send it again the next time. It is decoded here,
-    because the HTTP libraries do not agree on how gzip may be spelled: httpx takes "x-gzip" for nothing encoded.
+    Raises `ContractError` for more than 8 MiB, or than the sink takes. Also for an encoding that was not asked for: the
+    service would send it again the next time. It is decoded here, because the HTTP libraries do not agree on how gzip
+    may be spelled: httpx takes "x-gzip" for nothing encoded.
     """
 
-    def __init__(self, request: Request, encoding: str) -> None:
+    def __init__(self, request: Request, encoding: str, sink: Sink | None = None) -> None:
         self._request = request
+        self._sink = sink
+        self._most = LARGEST_REPLY if sink is None else sink.most
+        self._size = 0
         self.content = bytearray()
         codings = _codings(encoding) if encoding else []
         if codings not in ([], ["gzip"], ["x-gzip"]):
             raise self._refused("the reply has an encoding that was not asked for (only gzip is)")
         self._gzip = zlib.decompressobj(zlib.MAX_WBITS | 16) if codings else None
 
-    def add(self, piece: bytes) -> None:
-        """Add a piece as it was received; raise `BrokenGzip` if it cannot be unpacked."""
+    def add(self, piece: bytes) -> object:
+        """Add a piece as it was received, and return what the sink returns; raise `BrokenGzip` for broken gzip."""
         try:
             # One byte more than is read shows that there is more, and a bomb is unpacked no further.
-            room = LARGEST_REPLY + 1 - len(self.content)
+            room = self._most + 1 - self._size
             decoded = self._gzip.decompress(piece, room) if self._gzip else piece
         except zlib.error:
             raise BrokenGzip("") from None
-        if len(self.content) + len(decoded) > LARGEST_REPLY:
-            problem = f"the reply is larger than {LARGEST_REPLY // 2**20} MiB, the most that is read"
-            raise self._refused(problem, ReplyTooLarge)
+        self._size += len(decoded)
+        if self._size > self._most:
+            told = f"{self._most // 2**20} MiB, the most that is read"
+            if self._sink is not None:
+                told = f"the {self._most:,} bytes of the setting max_file_bytes"
+            raise self._refused(f"the reply is larger than {told}", ReplyTooLarge)
+        if self._sink is not None:
+            return self._sink.add(decoded)
         self.content += decoded
+        return None
 
     def _refused(self, problem: str, kind: type[ContractError] = ContractError) -> ContractError:
         error = kind(self._request.operation, "", problem, "(not shown)")
@@ -196,9 +210,14 @@ def _codings(encoding: str) -> list[str]:
 
 def body_of(request: Request, response: httpx.Response) -> Body:
     """Return a body to be collected; it is there already, decoded, where a client of the application's has read it."""
+    encoding = response.headers.get("content-encoding", "")
+    sink = request.sink if request.sink is not None and response.is_success else None
+    if sink is not None:
+        length = response.headers.get("content-length", "")
+        sink.begin(int(length) if length.isdecimal() and not encoding else None)
     if not response.is_stream_consumed:
-        return Body(request, response.headers.get("content-encoding", ""))
-    body = Body(request, "")
+        return Body(request, encoding, sink)
+    body = Body(request, "", sink)
     body.add(response.content)
     return body
 
@@ -212,7 +231,8 @@ def reply_of(address: Address, response: httpx.Response, body: Body) -> Reply:
 def limits(settings: Settings, request: Request, within: float | None) -> tuple[float, float]:
     """Return the seconds for connecting, each read and each write, and those for everything together."""
     part = request.timeout or settings.timeout
-    return min(within or inf, part), min(within or inf, WHOLE * part)
+    bulk = (request.content.size if request.content else 0) + (request.sink.most if request.sink else 0)
+    return min(within or inf, part), min(within or inf, WHOLE * part + bulk / SLOWEST)
 
 
 # Parsing an address costs as much as everything else that is done to a request here, and a session uses few.
@@ -241,14 +261,69 @@ def timeouts(seconds: float) -> dict[str, float]:
 
 
 def built(
-    common: Mapping[str, str], address: Address, request: Request, access: str | None, **extensions: Any
+    common: Mapping[str, str],
+    address: Address,
+    request: Request,
+    access: str | None,
+    due: float = inf,
+    **extensions: Any,
 ) -> httpx.Request:
     """Return the library's request with these extensions, and the headers that all have in common."""
     query = f"?{request.query}" if request.query else ""
     url = _url(f"{address.url}{request.path}{query}")
-    return httpx.Request(
-        request.method, url, headers=headers(common, request, access), content=request.body, extensions=extensions
-    )
+    # What a setting adds, such as a gateway's key, is for the service alone.
+    given = headers(common if address.name else COMMON_HEADERS, request, access)
+    if request.content is not None:
+        given["Content-Length"] = str(request.content.size)
+    message = httpx.Request(request.method, url, headers=given, content=request.body, extensions=extensions)
+    if request.content is not None:
+        message.stream = Streamed(request.content, due)
+    return message
+
+
+class Streamed(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A request's body that is read while it is sent; where threads wait, until a monotonic time."""
+
+    def __init__(self, content: Content, due: float = inf) -> None:
+        self._content = content
+        self._due = due
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._content.pieces():
+            if monotonic() >= self._due:
+                raise httpx.WriteTimeout("")
+            yield piece
+            self._content.passed(piece)
+
+    def __aiter__(self) -> Pieces:
+        return Pieces(self._content)
+
+
+class Pieces:
+    """The same for event loops; no generator, which somebody would have to close."""
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        self._left = content.pieces()
+        self._last: bytes | None = None
+
+    def __aiter__(self) -> Pieces:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._last is not None and isawaitable(told := self._content.passed(self._last)):
+            await told
+        self._last = next(self._left, None)
+        if self._last is None:
+            raise StopAsyncIteration
+        return self._last
+
+
+def way_to_place(place: Address, ways: Mapping[HostName, Way], settings: Settings, given: object) -> Way:
+    """Return the way to where a file is; `given` as in `reachable`."""
+    if place.name is not None:
+        return evolve(ways[place.name], address=place)
+    return Way(place) if given is not None else way_to(place, settings.proxy)
 
 
 def reachable(settings: Settings, given: object = None) -> dict[HostName, Way]:
@@ -352,12 +427,13 @@ in_child(_close_copies)
 class Pool:
     """The connections of a process's main thread, or of its other threads; at most `MAX_CONNECTIONS` in use at once.
 
-    One that is not `own` has a client of the application's.
+    One that is not `own` has a client of the application's; one that is `passing` is for one request.
     """
 
-    def __init__(self, client: httpx.Client, own: bool) -> None:
+    def __init__(self, client: httpx.Client, own: bool, passing: bool = False) -> None:
         self.client = client
         self.own = own
+        self.passing = passing
         # No semaphore: a Ctrl-C between two lines of Python's own would keep its lock for good.
         self.slots: SimpleQueue[None] = SimpleQueue()
         for _ in range(MAX_CONNECTIONS):
@@ -385,7 +461,11 @@ class Transport:
         reply that is larger than 8 MiB or in an encoding that was not asked for.
         """
         timeout, whole = limits(self._settings, request, within)
-        pool, way = self._pool(), self._ways[request.host]
+        if request.place is None:
+            pool, way = self._pool(), self._ways[request.host]
+        else:
+            way = way_to_place(request.place, self._ways, self._settings, self._given)
+            pool = self._pool_to(way)
         due, before = monotonic() + whole, our_request.set(True)
         try:
             return self._lent(pool, way.address, request, access, timeout, due, within is not None)
@@ -393,6 +473,8 @@ class Transport:
             failed = outcome(error, way, timeout, whole, late=monotonic() >= due)
         finally:
             our_request.reset(before)
+            if pool.passing:
+                pool.client.close()
         raise failed
 
     def close(self) -> None:
@@ -422,6 +504,13 @@ class Transport:
         if self._given is None:
             return Pool(new_client(httpx.Client, self._ways.values(), self._settings), own=True)
         return Pool(self._given, own=False)
+
+    def _pool_to(self, way: Way) -> Pool:
+        """Return the connections to a place; those to somebody else's host are for one request."""
+        pool = self._pool()
+        if way.address.name or not pool.own:
+            return pool
+        return Pool(new_client(httpx.Client, [way], self._settings), own=True, passing=True)
 
     def _lent(
         self,
@@ -470,7 +559,7 @@ class Transport:
                     bounds.update(dict.fromkeys(bounds, min(timeout, left)))
 
             extensions["trace"] = trace
-        message = built(self._common, address, request, access, **extensions)
+        message = built(self._common, address, request, access, due, **extensions)
         with closing(pool.client.send(message, stream=True, auth=None, follow_redirects=False)) as response:
             # A cassette has none.
             if pool.own and (stream := response.extensions.get("network_stream")) is not None:

@@ -248,7 +248,7 @@ OPERATIONS: dict[str, OperationProvenance] = {
 
 
 class Host:
-    """Which host answers each operation; a third one is called `elsewhere`."""
+    """Which host answers each operation; one that no correction names is called `elsewhere`."""
 
     get_request_status: Final = "communication"
     authenticate_visitor: Final = "identity"

@@ -45,7 +45,7 @@ OPERATIONS: dict[str, OperationProvenance] = {
 HOSTS = '''
 
 class Host:
-    """Which host answers each operation; a third one is called `elsewhere`."""
+    """Which host answers each operation; one that no correction names is called `elsewhere`."""
 
 '''
 HOST = "x-host"

@@ -133,13 +133,17 @@ def test_the_edited_facade_takes_the_document_in(that_day: Day) -> None:
     assert main(["--root", str(that_day.layout.root), "--check"]) == 0
     marks = {row.operation_id: row.provenance for row in marked(that_day)}
     assert (marks.pop("getTimeInfo"), marks.pop("connectToken")) == ("assumed", "documented")
+    assert (marks.pop("uploadFile"), marks.pop("downloadFile")) == ("assumed", "assumed")
     assert set(marks.values()) == {"confirmed"}
 
 
 def test_each_operation_keeps_its_host(that_day: Day) -> None:
-    """The identity host keeps its two operations, one by the document and one carried over; no other is told."""
-    identity = {row.operation_id for row in marked(that_day) if any("consumeridp" in one for one in row.servers)}
-    assert identity == {"connectToken", "authenticateVisitor"}
+    """The identity host keeps its two operations, one by the document and one carried over, and files keep theirs."""
+    for host, names in (
+        ("consumeridp", {"connectToken", "authenticateVisitor"}),
+        ("contentupload", {"uploadFile", "downloadFile"}),
+    ):
+        assert {row.operation_id for row in marked(that_day) if any(host in one for one in row.servers)} == names
     assert not [one for one in that_day.report["changes"] if "host" in one["text"] or "answered" in one["text"]]
 
 

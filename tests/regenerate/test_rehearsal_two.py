@@ -86,9 +86,10 @@ def test_the_edited_facade_takes_the_document_in(that_day: Day) -> None:
 
 
 def test_each_operation_of_the_facade_is_the_document_s(that_day: Day) -> None:
-    """Of the ten operations the vendor's document has nine, and only the token endpoint is carried over."""
+    """The vendor's document has all but the token endpoint and the calls for files, which are carried over."""
     marks = {row.operation_id: row.provenance for row in marked(that_day)}
     assert marks.pop("connectToken") == "documented"
+    assert (marks.pop("uploadFile"), marks.pop("downloadFile")) == ("assumed", "assumed")
     assert len(marks) > 9
     assert set(marks.values()) == {"confirmed"}
 
@@ -117,7 +118,7 @@ def test_a_poll_is_read_two_levels_deep(spoken: dict[str, Any]) -> None:
     assert no_object["problem"] == "the item is not an object"
     assert (choice["text"], choice["options"]) == ("Which?", ["This"])
     assert (document["file_name"], document["size"]) == ("bill.pdf", 2048)
-    assert (new["type"], new["problem"]) == ("Hologram", None)
+    assert (new["service_type"], new["problem"]) == ("Hologram", None)
     assert joined["agent"] == "Kari"
     assert (ended["by"], ended["author"]) == ("agent", "system None")
     assert spoken["cursor"] == "17"

@@ -459,7 +459,7 @@ def failing(chat: PuzzelChat) -> datetime | float | str | None:
         assert_type(error.retryable, bool)
         assert_type(error.request_id, str | None)
         assert_type(error.attempts, int)
-        assert_type(error.host, Literal["identity", "communication"] | None)
+        assert_type(error.host, Literal["identity", "communication", "upload"] | None)
     return None
 
 

@@ -297,7 +297,8 @@ def test_a_client_tells_its_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = [
         kind("https://chat.example", "7", identity_url="https://id.example") for kind in (PuzzelChat, AsyncPuzzelChat)
     ]
-    assert [chat.proxies for chat in made] == [{"communication": "p.example:3128 (HTTPS_PROXY)"}] * 2
+    named = dict.fromkeys(("communication", "upload"), "p.example:3128 (HTTPS_PROXY)")
+    assert [chat.proxies for chat in made] == [named] * 2
     assert PuzzelChat("http://127.0.0.1:1", "7").proxies == {}
     assert PASSWORD not in repr([vars(chat._transport) for chat in made])
 

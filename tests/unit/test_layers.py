@@ -30,7 +30,7 @@ LAYERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("steps", ("_steps",), (BASE, "cores", "clock", "stores", "observing")),
     (
         "workflows",
-        ("_refresh", "_session", "_listing", "_conversation", "_client"),
+        ("_refresh", "_session", "_listing", "_files", "_conversation", "_client"),
         (BASE, "cores", "clock", "wire", "stores", "steps", "observing"),
     ),
     ("exit", ("_exit",), (BASE, "cores", "wire", "transport", "stores", "steps", "workflows")),

@@ -21,17 +21,18 @@ AfterError Agent AgentJoined AgentLeft AgentSearchEnded AgentTyping AgentWaitTim
 AllocationStage ApiError AsyncConversation AsyncPuzzelChat AsyncSession AuthenticationError Author ChatEnded
 ChatStarted ConfigurationError Conflict ConnectionDegraded ConnectionRecovered ContractError Conversation
 ConversationClosed ConversationEnded Customer CustomerFields DeliveryUnknown Difference Event EventTimeout FileMessage
-Handler History InvalidArgument Life LoopStats MemoryStore Message MessageEdited MessageReceived MessageSent NotFound
-Observation Observer OnFailure OnHandlerError OperationInfo Option OptionsMessage PermissionDenied PollEnded
-PollingLoop PollsDegraded PollsRecovered Probe ProbeReport Progress PuzzelChat PuzzelChatError QueueClosed QueueFull
-QueueInfo RateLimited Raw RefreshEnded ReplyTooLarge RequestEnded RequestRetried Right Role RoutingError
-RoutingRefused SQLiteStore Secret ServerError Session SessionError SessionExpired SessionInUse SessionInfo
-SessionNotFound Settings SettingsFields Store StoreError StoredConversation StoredSession Telemetry TextMessage
-TimeInfo TokenSet TransportError Turn TurnFields UnknownMessage Unread Variable Visitor __version__ event_from_dict
-is_message lease_is_free operations
+FileProgress Handler History InvalidArgument Life LoopStats MemoryStore Message MessageEdited MessageReceived
+MessageSent NotFound Observation Observer OnFailure OnHandlerError OperationInfo Option OptionsMessage
+PermissionDenied PollEnded PollingLoop PollsDegraded PollsRecovered Probe ProbeReport Progress PuzzelChat
+PuzzelChatError QueueClosed QueueFull QueueInfo RateLimited Raw RefreshEnded ReplyTooLarge RequestEnded RequestRetried
+Right Role RoutingError RoutingRefused SQLiteStore Secret ServerError Session SessionError SessionExpired SessionInUse
+SessionInfo SessionNotFound Settings SettingsFields Store StoreError StoredConversation StoredSession Telemetry
+TextMessage TimeInfo TokenSet TransportError Turn TurnFields UnknownMessage Unread Variable Visitor __version__
+event_from_dict is_message lease_is_free operations
 """
 ALIASES = {
     "Event",
+    "FileProgress",
     "Handler",
     "History",
     "Message",
@@ -257,7 +258,7 @@ def test_the_client_takes_every_setting() -> None:
         kinds = {name: parameter.kind for name, parameter in parameters.items()}
         assert [name for name in parameters if kinds[name] is inspect.Parameter.POSITIONAL_OR_KEYWORD] == by_place
         for field in attrs.fields(puzzel_chat.Settings):
-            if field.name in ("base_url", "identity_url", "solution_id", "token_fields", "headers"):
+            if field.name.endswith("_url") or field.name in ("solution_id", "token_fields", "headers"):
                 assert parameters[field.name].default is None
             else:
                 assert parameters[field.name].default == field.default

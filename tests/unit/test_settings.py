@@ -207,6 +207,7 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
     texts = {
         "base_url": "http://chat.example",
         "identity_url": "http://id.example",
+        "upload_url": "http://files.example",
         "solution_id": "7",
         "grant_type": "client_credentials",
         "client_id": "c",
@@ -218,6 +219,7 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
         "poll_interval": "0.5",
         "max_retries": "0",
         "max_message_bytes": "1000",
+        "max_file_bytes": "2000",
         "proxy": "http://ada:pw@p.example:3128",
         "verify": "/etc/ca.pem",
         "headers": " X-Gateway-Key = sesam , X-Tag=a=b",
@@ -229,6 +231,7 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
     assert Settings.from_env() == Settings(
         base_url="http://chat.example",
         identity_url="http://id.example",
+        upload_url="http://files.example",
         solution_id="7",
         grant_type="client_credentials",
         client_id="c",
@@ -240,6 +243,7 @@ def test_every_setting_can_come_from_the_environment(monkeypatch: pytest.MonkeyP
         poll_interval=0.5,
         max_retries=0,
         max_message_bytes=1000,
+        max_file_bytes=2000,
         proxy="http://ada:pw@p.example:3128",
         verify="/etc/ca.pem",
         headers={"X-Gateway-Key": "sesam", "X-Tag": "a=b"},
@@ -331,6 +335,29 @@ def test_a_region_names_both_of_the_vendors_hosts(
     assert (settings.region, settings.base_url, settings.identity_url) == (region, communication, identity)
     assert [settings.address(name).url for name in ("communication", "identity")] == [communication, identity]
     assert [settings.address(name).setting for name in ("communication", "identity")] == ["region", "region"]
+
+
+@pytest.mark.parametrize(("region", "host"), [("opo", "app"), ("uk", "uk")])
+def test_a_region_names_a_host_for_files_that_may_be_another(region: Any, host: str) -> None:
+    """One was observed and the other is assumed, so either can be named beside the region; a new region has its own."""
+    settings = Settings(solution_id="7", region=region)
+    assert str(settings.address("upload")) == f"{host}-contentupload.puzzel.com:443 (region)"
+    own = Settings(solution_id="7", region=region, upload_url="https://files.example/")
+    assert str(own.address("upload")) == "files.example:443 (upload_url)"
+    assert own.address("communication") == settings.address("communication")
+    assert own.replace(timeout=3).upload_url == "https://files.example"
+    assert own.replace(region=region) == settings
+
+
+def test_files_are_where_everything_is_unless_an_address_says_otherwise() -> None:
+    """And they move along with `base_url`, unless they have a host of their own."""
+    one = Settings(**GOOD)
+    assert str(one.address("upload")) == "chat.example:443 (base_url)"
+    assert one.replace(base_url="https://new.example").upload_url == "https://new.example"
+    own = Settings(**GOOD, upload_url="https://files.example")
+    assert own.replace(base_url="https://new.example").upload_url == "https://files.example"
+    with pytest.raises(ConfigurationError, match=r"^upload_url: plain http to files.example"):
+        Settings(**GOOD, upload_url="http://files.example")
 
 
 @pytest.mark.parametrize("region", ["us", "", "  ", "uk2", "opo,uk", 7, True, ["uk"], b"uk"])

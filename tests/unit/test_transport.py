@@ -46,6 +46,7 @@ from puzzel_chat._wire.operations import (
     time_request,
     token_request,
     typing_request,
+    upload_request,
 )
 from puzzel_chat._wire.refusals import error_for
 from quick import quick_only
@@ -187,6 +188,19 @@ def test_a_broken_answer_may_have_been_acted_on(send: Send, reply: str) -> None:
     assert raised.value.sent == "maybe"
 
 
+class Picture:
+    """A file to be sent."""
+
+    size = 4
+
+    def pieces(self) -> Iterator[bytes]:
+        """In two pieces."""
+        yield from (b"\x89P", b"NG")
+
+    def passed(self, piece: bytes) -> None:
+        """Nobody is told."""
+
+
 REQUESTS = {
     "connectToken": token_request({"grant_type": "visitor", "client_secret": SECRET}),
     "authenticateVisitor": authenticate_request("7", Visitor(id_token=SECRET), "x"),
@@ -198,12 +212,13 @@ REQUESTS = {
     "sendMessage": send_request("c", "Hello", "m"),
     "sendTyping": typing_request("c", True),
     "endConversation": end_request("c"),
+    "uploadFile": upload_request("c", Picture(), "picture.png", "image/png"),
 }
 
 
 def test_every_operation_has_an_example() -> None:
-    """An operation that comes new is tested for redirects too."""
-    assert REQUESTS.keys() == OPERATIONS.keys()
+    """An operation that comes new is tested for redirects too; to a file they are followed (see test_files.py)."""
+    assert {*REQUESTS, "downloadFile"} == OPERATIONS.keys()
 
 
 @pytest.mark.parametrize("operation", quick_only(["connectToken", "sendMessage"], REQUESTS))

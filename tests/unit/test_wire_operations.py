@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +20,7 @@ from puzzel_chat import operations
 from puzzel_chat._errors import InvalidArgument
 from puzzel_chat._http import Request
 from puzzel_chat._models import Customer, Variable, Visitor
+from puzzel_chat._settings import Address
 from puzzel_chat._transport import COMMON_HEADERS, headers
 from puzzel_chat._wire.operations import (
     LONGEST_ID,
@@ -29,6 +30,7 @@ from puzzel_chat._wire.operations import (
     authenticate_request,
     checked_id,
     checked_text,
+    download_request,
     encoded,
     end_request,
     poll_request,
@@ -39,6 +41,7 @@ from puzzel_chat._wire.operations import (
     time_request,
     token_request,
     typing_request,
+    upload_request,
 )
 from puzzel_chat_api.provenance import OPERATIONS as THEIRS
 
@@ -56,6 +59,25 @@ TAKES_AN_ID: list[Callable[[str], Request]] = [
 ]
 
 
+class Nowhere:
+    """A file of nothing, and where nothing goes."""
+
+    size, most = 0, 0
+
+    def pieces(self) -> Iterator[bytes]:
+        """Nothing."""
+        return iter(())
+
+    def passed(self, piece: bytes) -> None:
+        """Nobody is told."""
+
+    def begin(self, total: int | None) -> None:
+        """Nothing comes."""
+
+    def add(self, piece: bytes) -> None:
+        """Nothing is kept."""
+
+
 def test_every_operation_builds_what_the_document_says() -> None:
     """Each row's request has the method, the path of the document, filled in, and goes to the host of its row."""
     built = {
@@ -71,6 +93,10 @@ def test_every_operation_builds_what_the_document_says() -> None:
             send_request("c", "Hello", "m"),
             typing_request("c", True),
             end_request("c"),
+            upload_request("c", Nowhere(), "receipt.pdf", "application/pdf"),
+            download_request(
+                "c", Address("upload", "https://files.example", "in the message"), "/api/file/q", "", Nowhere()
+            ),
         )
     }
     assert set(built) == set(OPERATIONS)
@@ -81,9 +107,12 @@ def test_every_operation_builds_what_the_document_says() -> None:
         assert request.host == OPERATIONS[name].host
 
 
-@pytest.mark.parametrize(("host", "kind"), [("identity", "consumeridp"), ("communication", "commsrv")])
+HOSTS = [("identity", "consumeridp"), ("communication", "commsrv"), ("upload", "contentupload")]
+
+
+@pytest.mark.parametrize(("host", "kind"), HOSTS)
 def test_each_row_goes_to_the_host_that_the_document_names(host: str, kind: str) -> None:
-    """The vendor's two identity hosts give tokens and identify visitors, its communication hosts do all else."""
+    """The identity hosts give tokens and identify visitors, those for files have files, the others do all else."""
     mine = {name for name, row in OPERATIONS.items() if row.host == host}
     theirs = {name for name, row in THEIRS.items() if all(f"-{kind}.puzzel.com" in server for server in row.servers)}
     assert mine == theirs
@@ -120,7 +149,7 @@ def test_what_we_know_of_each_operation_is_public() -> None:
 
 
 def test_repeatable_is_what_may_be_done_twice() -> None:
-    """Only looking, saying who one is, typing and ending are the same when done twice."""
+    """Only looking, saying who one is, typing, ending, and a file that nobody sees yet are the same when done twice."""
     assert {row.name for row in OPERATIONS.values() if row.repeatable} == {
         "authenticateVisitor",
         "getQueueInfo",
@@ -128,6 +157,8 @@ def test_repeatable_is_what_may_be_done_twice() -> None:
         "getRequestStatus",
         "sendTyping",
         "endConversation",
+        "uploadFile",
+        "downloadFile",
     }
 
 

@@ -46,6 +46,7 @@ from puzzel_chat._wire.operations import (
     TIME,
     TOKEN,
     TYPING,
+    UPLOAD,
     AnyOperation,
 )
 from puzzel_chat._wire.refusals import error_for, refresh_error, suspected, wait_asked
@@ -67,7 +68,7 @@ media |= st.sampled_from(["application/x-www-form-urlencoded", "application/octe
 @given(status=st.integers(200, 299))
 def test_a_success_is_no_error(status: int) -> None:
     """Any 2xx is taken; the converter judges what is in it."""
-    assert [error_for(operation, Reply(status=status)) for operation in OPERATIONS.values()] == [None] * 10
+    assert [error_for(operation, Reply(status=status)) for operation in OPERATIONS.values()] == [None] * len(OPERATIONS)
 
 
 @fixed
@@ -362,7 +363,7 @@ def test_a_redirect_names_the_host_that_redirects_and_its_setting(operation: Any
     assert found.host == operation.host
 
 
-@pytest.mark.parametrize("operation", [TOKEN, AUTHENTICATE, ROUTE, SEND], ids=lambda row: row.name)
+@pytest.mark.parametrize("operation", [TOKEN, AUTHENTICATE, ROUTE, SEND, UPLOAD], ids=lambda row: row.name)
 def test_a_redirect_of_what_people_wrote_names_only_the_documents_own_words(operation: AnyOperation) -> None:
     """A path can repeat the request; ours is known, and says whether a slash or a letter's case was wrong."""
     own = THEIRS[operation.name].path.replace("{", "").replace("}", "")
@@ -419,7 +420,7 @@ def test_a_page_says_nothing_about_ids_and_tokens(
         assert not not_taken(found)
         assert not ends_a_loop(found, 0)
         if b"<title>" in body:
-            assert ("'Not here'" in str(found)) == (operation not in (AUTHENTICATE, ROUTE, SEND))
+            assert ("'Not here'" in str(found)) == (operation not in (AUTHENTICATE, ROUTE, SEND, UPLOAD))
 
 
 @pytest.mark.parametrize(("headers", "body"), PAGES)

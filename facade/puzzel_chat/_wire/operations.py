@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from io import BytesIO
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, cast
 from urllib.parse import quote, urlencode
 
@@ -16,11 +17,11 @@ from attrs import asdict, evolve, field, fields_dict, frozen
 from puzzel_chat._errors import InvalidArgument
 from puzzel_chat._history import HISTORY
 from puzzel_chat._html import from_text
-from puzzel_chat._http import Request
+from puzzel_chat._http import Content, Request, Sink
 from puzzel_chat._models import Customer, CustomerFields, Secret, SecretBytes, Variable, Visitor
-from puzzel_chat._settings import HostName
+from puzzel_chat._settings import Address, HostName
 from puzzel_chat_api import models
-from puzzel_chat_api.api import allocation, authenticate, connect, conversation, queue, time
+from puzzel_chat_api.api import allocation, authenticate, connect, conversation, file, queue, time
 from puzzel_chat_api.api.allocation import get_request_status
 from puzzel_chat_api.api.authenticate import authenticate_visitor
 from puzzel_chat_api.api.connect import connect_token
@@ -31,11 +32,12 @@ from puzzel_chat_api.api.conversation import (
     send_message,
     send_typing,
 )
+from puzzel_chat_api.api.file import download_file, upload_file
 from puzzel_chat_api.api.queue import get_queue_info
 from puzzel_chat_api.api.time import get_time_info
 from puzzel_chat_api.provenance import OPERATIONS as THEIRS
 from puzzel_chat_api.provenance import Host
-from puzzel_chat_api.types import UNSET, Unset
+from puzzel_chat_api.types import UNSET, File, Unset
 
 LONGEST_ID = 256
 _NO_TEXT = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -151,8 +153,29 @@ END = Operation(
     "Conversation.end",
     repeatable=True,
 )
+UPLOAD = Operation(
+    "uploadFile",
+    upload_file._get_kwargs,
+    file.success_of_upload_file,
+    Host.upload_file,
+    "Conversation.send_file",
+    repeatable=True,
+    private=True,
+)
+DOWNLOAD = Operation(
+    "downloadFile",
+    download_file._get_kwargs,
+    file.success_of_download_file,
+    Host.download_file,
+    "Conversation.download",
+    repeatable=True,
+    private=True,
+)
 
-_ROWS: tuple[AnyOperation, ...] = (TOKEN, AUTHENTICATE, QUEUE, TIME, ROUTE, STATUS, POLL, SEND, TYPING, END)
+_ROWS: tuple[AnyOperation, ...] = (
+    *(TOKEN, AUTHENTICATE, QUEUE, TIME, ROUTE, STATUS),
+    *(POLL, SEND, TYPING, END, UPLOAD, DOWNLOAD),
+)
 OPERATIONS = {row.name: row for row in _ROWS}
 
 
@@ -324,6 +347,26 @@ def send_request(conversation_id: str, text: str, client_id: str) -> Request:
     """Send a line of text under our own id."""
     body = models.SendMessageRequest(content=from_text(text), client_message_id=client_id)
     return _of(conversation_id, _request(SEND, conversation_id, body=body))
+
+
+def upload_request(conversation_id: str, content: Content, name: str, content_type: str) -> Request:
+    """Upload a file, of that name and media type; it is read while it goes out."""
+    empty = File(payload=BytesIO())
+    request = _of(conversation_id, _request(UPLOAD, body=empty, file_name=name, content_type=content_type))
+    return evolve(request, body=None, content=content)
+
+
+def file_request(conversation_id: str, file_id: str, client_id: str) -> Request:
+    """Send a file that was uploaded, as a message under our own id."""
+    body = models.SendMessageRequest(content="", file_id=file_id, client_message_id=client_id)
+    return _of(conversation_id, _request(SEND, conversation_id, body=body))
+
+
+def download_request(conversation_id: str, place: Address, path: str, query: str, sink: Sink) -> Request:
+    """Fetch a file from where it is, into a sink."""
+    request = _of(conversation_id, _request(DOWNLOAD, ""))
+    headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+    return evolve(request, path=path, query=query, headers=headers, place=place, sink=sink)
 
 
 def typing_request(conversation_id: str, is_typing: bool) -> Request:

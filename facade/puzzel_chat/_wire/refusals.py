@@ -33,6 +33,7 @@ from puzzel_chat._http import REDIRECTS, Reply
 from puzzel_chat._settings import DEFAULT_CLIENT_ID, Settings
 from puzzel_chat._wire.operations import (
     AUTHENTICATE,
+    DOWNLOAD,
     END,
     NOT_A_KEY,
     POLL,
@@ -43,6 +44,7 @@ from puzzel_chat._wire.operations import (
     TIME,
     TOKEN,
     TYPING,
+    UPLOAD,
     AnyOperation,
 )
 from puzzel_chat._wire.replies import (
@@ -90,12 +92,17 @@ _NEXT_STEP = {
     SEND.name: dict.fromkeys((404, 409), "Nothing was routed under that id in this session; call route() first."),
     TYPING.name: dict.fromkeys((404, 409), "Nothing was routed under that id in this session; call route() first."),
     END.name: {404: "The session has no such conversation."},
+    DOWNLOAD.name: {
+        **dict.fromkeys((401, 403), "Whoever has the file does not give it to this chat."),
+        **dict.fromkeys((404, 410), "There is no such file, or no more."),
+    },
 }
 _TOO_LONG = {
     AUTHENTICATE.name: "The visitor's token is too long for the service.",
     TOKEN.name: "The token request is too long for the service; check token_fields.",
     ROUTE.name: "customer, variables or subject are too long for the service.",
     SEND.name: "The text is too long for the service; send it in parts.",
+    UPLOAD.name: "The file is too long for the service.",
 }
 _BY_STATUS = {
     304: "A cache on the way answered in the service's place, though nothing of ours asks for what is in a cache.",
@@ -182,7 +189,7 @@ def _error_for(operation: AnyOperation, reply: Reply) -> PuzzelChatError | None:
     if 200 <= reply.status < 300:
         return _page(operation, reply)
     if reply.status in REDIRECTS:
-        return _redirected(operation, reply)
+        return None if operation is DOWNLOAD else _redirected(operation, reply)
     if reply.status == 304 and operation is POLL:
         return None
     if 400 <= reply.status < 500 and is_page(reply) and reply.status not in _ANYBODYS:

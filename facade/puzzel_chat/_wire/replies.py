@@ -30,6 +30,7 @@ from puzzel_chat._wire.operations import (
     STATUS,
     TIME,
     TOKEN,
+    UPLOAD,
     AnyOperation,
     Operation,
 )
@@ -52,7 +53,7 @@ FIRST_YEAR, LAST_YEAR = 2000, 2078
 _MAX_VALUES = frozenset({2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1})
 # A long word with a digit may be a token that the service repeats.
 _TOKEN_LIKE = re.compile(r"(?=[\w.~+/=-]*\d)[\w.~+/=-]{16,}")
-HOLDS_WORDS = (TOKEN, AUTHENTICATE, ROUTE, SEND)
+HOLDS_WORDS = (TOKEN, AUTHENTICATE, ROUTE, SEND, UPLOAD)
 """Requests that hold secrets or people's words, which a web page in reply, or a redirect, may repeat."""
 _PLAIN_TYPE = re.compile(r"[a-z]{1,20}/[a-z.+-]{1,30}")
 _TITLE = re.compile(r"<title[^>]*>([^<]{0,100})", re.IGNORECASE)
@@ -154,6 +155,7 @@ def _file(item: Item, found: theirs.FileMessage) -> ours.Event:
         url=text_or_empty(found.url),
         content_type=text(found.content_type),
         size=whole(found.size),
+        client_id=text(found.client_message_id),
     )
 
 
@@ -369,18 +371,33 @@ def allocation(reply: Reply, now: datetime) -> ours.Allocation:
     )
 
 
-def sent_message(reply: Reply, conversation_id: str, client_id: str, words: str) -> ours.TextMessage:
-    """Return the sent message, with the id and the time that the service gave it."""
+def _sent(reply: Reply, conversation_id: str, client_id: str) -> dict[str, Any]:
+    """Return what every sent message has, with the id and the time that the service gave it."""
     found, raw = _parsed(SEND, reply)
-    return ours.TextMessage(
-        conversation_id=conversation_id,
-        id=_identified(SEND, reply, found.id, "id"),
-        sent_at=when(found.sent_at),
-        author=ours.Author(role=Role.CUSTOMER),
-        raw=raw,
-        text=str(words),
-        client_id=client_id,
-    )
+    return {
+        "conversation_id": conversation_id,
+        "id": _identified(SEND, reply, found.id, "id"),
+        "sent_at": when(found.sent_at),
+        "author": ours.Author(role=Role.CUSTOMER),
+        "raw": raw,
+        "client_id": client_id,
+    }
+
+
+def sent_message(reply: Reply, conversation_id: str, client_id: str, words: str) -> ours.TextMessage:
+    """Return the sent message."""
+    return ours.TextMessage(**_sent(reply, conversation_id, client_id), text=str(words))
+
+
+def uploaded(reply: Reply) -> tuple[str, str]:
+    """Return the id of a file that was uploaded, and its address, empty where the service does not say."""
+    found, _ = _parsed(UPLOAD, reply)
+    return _identified(UPLOAD, reply, found.id, "id"), text(found.url) or ""
+
+
+def sent_file(reply: Reply, conversation_id: str, client_id: str, **of_file: Any) -> ours.FileMessage:
+    """Return the sent file's message."""
+    return ours.FileMessage(**_sent(reply, conversation_id, client_id), **of_file)
 
 
 def poll(reply: Reply, last: Poll | None = None, most: int | None = None) -> Poll:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -56,7 +56,7 @@ class Shown:
 class Host:
     """A host of the service; `setting` is the one to change when it is wrong."""
 
-    role: Literal["communication", "identity", "both"]
+    role: str
     url: str
     name: str
     setting: str
@@ -192,7 +192,7 @@ def _hosts(settings: Settings, proxies: Mapping[Any, str]) -> list[Host]:
     for one in found[: 1 if both else 2]:
         proxy = proxies.get(one.name)
         network = f"through the proxy {proxy}" if proxy else f"directly: {_why_directly(one.url, one.is_here)}"
-        hosts.append(Host("both" if both else one.name, one.url, one.host, one.setting, network, proxy is None))
+        hosts.append(Host("both" if both else str(one.name), one.url, one.host, one.setting, network, proxy is None))
     return hosts
 
 

@@ -24,6 +24,8 @@ OPERATIONS: Mapping[str, str] = {
     "typing": "sendTyping",
     "end": "endConversation",
     "time": "getTimeInfo",
+    "upload": "uploadFile",
+    "download": "downloadFile",
 }
 TIMED: Mapping[str, tuple[Callable[[float, str], Fault], str]] = {
     "latency": (Fault.latency, "answers late"),
