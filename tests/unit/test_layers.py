@@ -51,10 +51,11 @@ LAYERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     # Time that passes at once in a caller's tests takes the clock's place.
     ("testing", ("testing",), (BASE, "public", "sandbox", "clock", "cores", "stores")),
     ("cli", ("cli", "__main__"), ("public", "sandbox")),
+    ("otel", ("otel",), ("public",)),
 ]
 PURE = ("_tokens", "_routing", "_polling", "_inbox", "_retry", "_history", "_fleet._hosts", "_html")
 IMPURE = {"time", "random", "asyncio", "threading", "socket", "httpx", "sqlite3", "logging", "secrets", "os", "ssl"}
-EXTRAS = ("typer", "rich", "prompt_toolkit", "starlette", "uvicorn", "yaml", "pytest", "vcr", "pyreqwest")
+EXTRAS = ("typer", "rich", "prompt_toolkit", "starlette", "uvicorn", "yaml", "pytest", "vcr", "pyreqwest", "opentelemetry")
 NOT_HTTPX = tuple(name for name in EXTRAS if name != "rich")
 
 
