@@ -44,7 +44,7 @@ class RequestEnded:
     method: str
     """The method of HTTP."""
     path: str
-    """The path below that address, with the ids in it and without the query; `/…` for a file, which may hold its name."""
+    """The path below that address, with the ids in it and without the query; `/…` for that of a file to fetch."""
     status: int | None
     """The status of the reply, None without one."""
     error: str | None
