@@ -21,7 +21,7 @@ from attrs import define, field, frozen
 from puzzel_chat._errors import ApiError, PuzzelChatError
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._models import Role
-from puzzel_chat._settings import HostName
+from puzzel_chat._settings import Address, HostName
 
 log = logging.getLogger("puzzel_chat")
 http_log = logging.getLogger("puzzel_chat.http")
@@ -37,14 +37,14 @@ class RequestEnded:
 
     operation: str
     """The operation of the API, as in `operations()`."""
-    host: HostName
-    """Which of the two services was asked."""
+    host: HostName | None
+    """Which of the services was asked, None for somebody else's host, where a file is."""
     base_url: str
     """The address of that service."""
     method: str
     """The method of HTTP."""
     path: str
-    """The path below that address, with the ids in it and without the query."""
+    """The path below that address, with the ids in it and without the query; `/…` for that of a file to fetch."""
     status: int | None
     """The status of the reply, None without one."""
     error: str | None
@@ -256,7 +256,7 @@ class Watch:
         self,
         request: Request,
         access: str | None,
-        base_url: str,
+        place: Address,
         session_id: str | None,
         monotonic: Callable[[], float],
     ) -> Iterator[Seen]:
@@ -271,8 +271,8 @@ class Watch:
             self.tell(
                 RequestEnded(
                     operation=request.operation,
-                    host=request.host,
-                    base_url=base_url,
+                    host=place.name,
+                    base_url=place.url,
                     method=request.method,
                     path=request.path if request.place is None else "/…",  # a file's may hold its name
                     status=seen.reply.status if seen.reply else None,

@@ -58,12 +58,12 @@ _PAIRS = ("token_fields", "headers")
 _SECRETS = ("client_secret", "proxy")
 MOST_RETRIES = 10
 # What a request needs for itself, or for its connection (RFC 9110 section 7.6.1).
-_OWN_HEADER = re.compile(
-    "accept(-encoding)?|authorization|connection|content-(encoding|length|type)|cookie|expect|host|keep-alive"
-    "|proxy-(authorization|connection)|te|trailer|transfer-encoding|upgrade",
-    re.IGNORECASE,
+# Patterns that are compiled when they are used, which is seldom.
+_OWN_HEADER = (
+    "(?i)accept(-encoding)?|authorization|connection|content-(encoding|length|type)|cookie|expect|host|keep-alive"
+    "|proxy-(authorization|connection)|te|trailer|transfer-encoding|upgrade"
 )
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+_HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110 section 5.6.2
 
 
 def env_name(setting: str) -> str:
@@ -424,9 +424,9 @@ def _check_token_fields(fields: Mapping[str, str]) -> None:
 def _check_headers(headers: Mapping[str, str]) -> None:
     known: set[str] = set()
     for name, value in headers.items():
-        if not _HEADER_NAME.fullmatch(name):
+        if not re.fullmatch(_HEADER_NAME, name):
             raise ConfigurationError("headers", f"{name!r} is no name of a header")
-        if _OWN_HEADER.fullmatch(name):
+        if re.fullmatch(_OWN_HEADER, name):
             raise ConfigurationError("headers", f"{name!r} is set by the library, and cannot be set here")
         if name.lower() in known:
             raise ConfigurationError("headers", f"{name!r} is there twice")

@@ -166,9 +166,8 @@ class Parts:
 
     def watched(self, ask: Send) -> AbstractContextManager[Seen]:
         """Tell of the request that is made within this block."""
-        place = ask.request.place
-        base_url = self.settings.address(ask.request.host).url if place is None else place.url
-        return self.watch.request(ask.request, ask.access, base_url, ask.session_id, self.clock.monotonic)
+        place = ask.request.place or self.settings.address(ask.request.host)
+        return self.watch.request(ask.request, ask.access, place, ask.session_id, self.clock.monotonic)
 
 
 def followed(sent: Send, reply: Reply, clock: Clock, by: float, told: set[str]) -> Steps[tuple[Request, Reply]]:

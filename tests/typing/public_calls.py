@@ -16,6 +16,7 @@ from puzzel_chat import (
     Agent,
     AgentJoined,
     AgentLeft,
+    AgentSearchEnded,
     AgentTyping,
     AgentWaitTimeout,
     Allocation,
@@ -26,6 +27,8 @@ from puzzel_chat import (
     AsyncPuzzelChat,
     AsyncSession,
     Author,
+    ChatEnded,
+    ChatStarted,
     ConnectionDegraded,
     ConnectionRecovered,
     ContractError,
@@ -41,12 +44,18 @@ from puzzel_chat import (
     MemoryStore,
     Message,
     MessageEdited,
+    MessageReceived,
+    MessageSent,
+    Observer,
     OnFailure,
     OnHandlerError,
     OperationInfo,
     Option,
     OptionsMessage,
+    PollEnded,
     PollingLoop,
+    PollsDegraded,
+    PollsRecovered,
     Progress,
     PuzzelChat,
     PuzzelChatError,
@@ -54,6 +63,9 @@ from puzzel_chat import (
     QueueInfo,
     RateLimited,
     Raw,
+    RefreshEnded,
+    RequestEnded,
+    RequestRetried,
     Right,
     Role,
     RoutingRefused,
@@ -65,6 +77,7 @@ from puzzel_chat import (
     SQLiteStore,
     Store,
     StoredConversation,
+    Telemetry,
     TextMessage,
     TimeInfo,
     TokenSet,
@@ -78,6 +91,7 @@ from puzzel_chat import (
     lease_is_free,
     operations,
 )
+from puzzel_chat.otel import OpenTelemetry
 from puzzel_chat.sandbox import Sandbox
 from puzzel_chat.testing import StoreContract
 
@@ -461,6 +475,43 @@ def failing(chat: PuzzelChat) -> datetime | float | str | None:
         assert_type(error.attempts, int)
         assert_type(error.host, Literal["identity", "communication", "upload"] | None)
     return None
+
+
+def observed(what: Telemetry) -> str:
+    """Hear of everything that happens."""
+    match what:
+        case RequestEnded():
+            assert_type(what.status, int | None)
+            return f"{what.operation} {what.path} {what.status or what.error} {what.seconds}"
+        case RequestRetried():
+            return f"{what.reason} {what.delay}"
+        case RefreshEnded():
+            return f"{what.generation} {what.error}"
+        case PollEnded():
+            return f"{what.late} {what.events}"
+        case PollsDegraded() | PollsRecovered():
+            return what.session_id
+        case ChatStarted():
+            return f"{what.resumed}"
+        case ChatEnded():
+            assert_type(what.by, Role | None)
+            return what.conversation_id
+        case AgentSearchEnded():
+            return what.outcome
+        case MessageSent():
+            return f"{what.found}"
+        case MessageReceived():
+            return what.role
+        case _:
+            assert_never(what)
+
+
+def observing() -> None:
+    """Say who hears of it."""
+    observer: Observer = observed
+    PuzzelChat(solution_id="7", region="uk", observe=observer)
+    PuzzelChat.from_env(observe=print)
+    AsyncPuzzelChat.from_env(observe=OpenTelemetry())
 
 
 def knowing() -> list[str]:

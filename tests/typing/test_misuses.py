@@ -59,6 +59,10 @@ PuzzelChat.from_env(timeut=3)
 
 PuzzelChat.from_env(verify=False)
 
+PuzzelChat.from_env(observe="print")
+
+PuzzelChat.from_env(observe=takes_text)
+
 PuzzelChat.from_env(proxy=3128)
 
 PuzzelChat.from_env(headers=["X-Key"])

@@ -47,6 +47,7 @@ LAYERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("fleet", ("_fleet",), (BASE, "cores", "clock", "wire", "transport", "workflows", "async")),
     ("probe", ("_probe",), (BASE, "cores", "clock", "wire", "transport", "stores", "steps", "workflows", "sync")),
     ("public", ("",), (BASE, "observing", "cores", "wire", "stores", "workflows", "sync", "async", "fleet", "probe")),
+    ("otel", ("otel",), (BASE, "public", "observing")),
     ("sandbox", ("sandbox",), ()),
     # Time that passes at once in a caller's tests takes the clock's place.
     ("testing", ("testing",), (BASE, "public", "sandbox", "clock", "cores", "stores")),
@@ -55,7 +56,18 @@ LAYERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
 ]
 PURE = ("_tokens", "_routing", "_polling", "_inbox", "_retry", "_history", "_fleet._hosts", "_html")
 IMPURE = {"time", "random", "asyncio", "threading", "socket", "httpx", "sqlite3", "logging", "secrets", "os", "ssl"}
-EXTRAS = ("typer", "rich", "prompt_toolkit", "starlette", "uvicorn", "yaml", "pytest", "vcr", "pyreqwest", "opentelemetry")
+EXTRAS = (
+    "typer",
+    "rich",
+    "prompt_toolkit",
+    "starlette",
+    "uvicorn",
+    "yaml",
+    "pytest",
+    "vcr",
+    "pyreqwest",
+    "opentelemetry",
+)
 NOT_HTTPX = tuple(name for name in EXTRAS if name != "rich")
 
 
