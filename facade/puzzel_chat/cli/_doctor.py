@@ -24,9 +24,10 @@ from puzzel_chat.cli._output import DOCTOR_HINT, Exit, Output, error_text, exit_
 from puzzel_chat.cli._queue import STATES
 
 SECRETS = frozenset({"client_secret", "token_fields", "headers"})
-ADDRESSES = frozenset({"base_url", "identity_url"})
+ADDRESSES = frozenset({"base_url", "identity_url", "upload_url"})
 DEFAULTS = {
     "identity_url": "the base URL",
+    "upload_url": "the base URL",
     "grant_type": "visitor",
     "client_id": "oneplatform_engage",
     "tenant_id": "the solution id",
@@ -34,6 +35,7 @@ DEFAULTS = {
     "poll_interval": "1",
     "max_retries": "2",
     "max_message_bytes": "65536",
+    "max_file_bytes": "20971520",
     "verify": "the usual authorities",
     "allow_insecure_http": "no",
 }

@@ -18,9 +18,10 @@ ServiceOptions = SettingsFields
 """The values of the options that were passed, by setting; overrides for `from_env`."""
 SETTINGS: Mapping[str, tuple[str | None, str]] = {
     "solution_id": ("ID", "Id of the solution (the tenant), such as 12345."),
-    "region": ("NAME", "Region of the service, which says where its two hosts are: opo or uk."),
+    "region": ("NAME", "Region of the service, which says where its hosts are: opo or uk."),
     "base_url": ("URL", "Address of the service (of its communication host), instead of a region."),
     "identity_url": ("URL", "Address of its identity host, when that is not the base URL."),
+    "upload_url": ("URL", "Address of its host for files, when that is not the region's or the base URL."),
     "grant_type": ("NAME", "Grant type of the token request; visitor unless set."),
     "client_id": ("ID", "Client id; oneplatform_engage unless set."),
     "tenant_id": ("ID", "Tenant id in the token request; the solution id unless set."),
@@ -31,6 +32,7 @@ SETTINGS: Mapping[str, tuple[str | None, str]] = {
     "poll_interval": ("SECONDS", "Seconds between two polls; 1 unless set."),
     "max_retries": ("NUMBER", "How often a call that may be repeated is tried again; 2 unless set."),
     "max_message_bytes": ("NUMBER", "The most that one message may take, as JSON; 65536 unless set."),
+    "max_file_bytes": ("NUMBER", "The most that a file may have, sent or fetched; 20971520 unless set."),
     "proxy": ("URL", "Proxy for both hosts, such as http://proxy.example:3128; wins over HTTPS_PROXY."),
     "verify": ("PATH", "File or folder of the certificates to trust; wins over SSL_CERT_FILE."),
     "headers": (PAIRS, "Another header of each request; may be repeated. The variable holds a=1,b=2."),

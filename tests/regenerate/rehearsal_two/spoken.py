@@ -37,7 +37,7 @@ def feed(*entries: object) -> dict[str, object]:
 
 def told(event: Event) -> dict[str, Any]:
     """Give of an event what the test looks at."""
-    wanted = ("conversation_id", "id", "text", "options", "file_name", "size", "agent", "by", "problem", "type")
+    wanted = ("conversation_id", "id", "text", "options", "file_name", "size", "agent", "by", "problem", "service_type")
     found = {name: getattr(event, name) for name in wanted if hasattr(event, name)}
     author = f"{event.author.role.value} {event.author.name}"
     return {"event": type(event).__name__, "author": author, **{name: plain(one) for name, one in found.items()}}
