@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import settings
 
@@ -18,6 +20,11 @@ Connect = Callable[..., Any]
 # A shell starts what runs in its background deaf to Ctrl-C, and so would be each program that a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Reading whom this machine trusts takes longer than most tests: it is read once, and not for each client of a test.
+for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+    os.environ.pop(name, None)
+httpx.create_ssl_context = cache(httpx.create_ssl_context)
 
 # A machine that only says yes or no must say the same twice; a person's runs look in new places each time.
 settings.register_profile("ci", derandomize=True, deadline=None)

@@ -11,8 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_mach
 
 STEPS = 10_000
 """How many steps each machine takes, at least."""
-TWICE = [STEPS // 5, pytest.param(STEPS, marks=pytest.mark.slow)]
-"""The same as a parameter: a fifth of them in `make test`."""
+TWICE = [STEPS // 20, pytest.param(STEPS, marks=pytest.mark.slow)]
+"""The same as a parameter: a twentieth of them in `make test`."""
 LENGTH = 50
 
 

@@ -10,13 +10,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from unicodedata import category
 
 import pytest
 from attrs import define, frozen
 
-from puzzel_chat.cli import main
+from puzzel_chat._probe import Probe
+from puzzel_chat.cli import _probe, main
 from puzzel_chat.sandbox import Sandbox
+from puzzel_chat.testing import VirtualTime
 
 PROGRAM = [sys.executable, "-m", "puzzel_chat"]
 OWN_TERMINAL = """
@@ -25,6 +29,14 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """
 ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07|[()][A-Z0-9]|[=>78])|\r")
+
+
+STEERING, JOINERS = ("Cc", "Cf", "Cs", "Zl", "Zp"), "\u200c\u200d"
+
+
+def safe(text: str, kept: str = "\n" + JOINERS) -> bool:
+    """Whether a terminal shows this and does nothing else."""
+    return all(one in kept or category(one) not in STEERING for one in text)
 
 
 @frozen
@@ -74,6 +86,12 @@ def eventually(condition: Callable[[], bool], within: float = 15.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come to be"
         time.sleep(0.02)
+
+
+@pytest.fixture
+def no_waits(puzzel_time: VirtualTime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a command in this process try again at once, in virtual time, which `probe` has to be given."""
+    monkeypatch.setattr(_probe, "Probe", partial(Probe, clock=puzzel_time))
 
 
 Run = Callable[..., Ran]

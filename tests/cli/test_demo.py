@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import subprocess
 import time
 from datetime import UTC, datetime
 
@@ -14,7 +15,7 @@ from puzzel_chat.cli import _demo
 from puzzel_chat.cli._demo import STEPS, BoundedClock, compare
 from puzzel_chat.sandbox import NOTICE, Entry, Fault, Role, Sandbox
 
-from .conftest import Run, Start
+from .conftest import PROGRAM, Ran, Run, Start, safe
 
 COUNTS = re.compile(
     r"messages: (\d+) sent, (\d+) received \((\d+) edited\),"
@@ -22,12 +23,31 @@ COUNTS = re.compile(
 )
 
 
-def test_the_demo_holds_a_whole_chat(on_pipe: Start) -> None:
+@pytest.fixture(scope="module")
+def demos() -> list[Ran]:
+    """What both forms of the demo do, for people and for programs; held side by side, as most of it is waiting."""
+    pipe = subprocess.PIPE
+    held = [
+        subprocess.Popen([*PROGRAM, "demo", *form], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
+        for form in ((), ("--json",))
+    ]
+    told = [one.communicate(timeout=60) for one in held]
+    return [Ran(one.returncode, *said) for one, said in zip(held, told, strict=True)]
+
+
+def test_the_demo_holds_a_whole_chat(demos: list[Ran]) -> None:
     """Both forms of the demo end well: every promised step, a clean comparison, exit code 0."""
-    plain, programs = on_pipe("demo"), on_pipe("demo", "--json")
-    assert (plain.wait(60), programs.wait(60)) == (0, 0)
-    _check_lines(plain.seen.rstrip("\n").split("\n"))
-    _check_records([json.loads(text) for text in programs.seen.splitlines()])
+    plain, programs = demos
+    assert (plain.code, programs.code) == (0, 0), plain.err + programs.err
+    _check_lines(plain.out.rstrip("\n").split("\n"))
+    _check_records([json.loads(text) for text in programs.out.splitlines()])
+
+
+def test_the_demo_prints_nothing_but_text(demos: list[Ran]) -> None:
+    """Neither form has a control character when it does not write to a terminal."""
+    for ran in demos:
+        assert ran.out
+        assert safe(ran.out + ran.err)
 
 
 def _check_lines(lines: list[str]) -> None:

@@ -51,6 +51,7 @@ def test_a_wrong_secret_is_named_and_never_shown(cli: Run) -> None:
     assert "wr0ng-s3cret" not in ran.out + ran.err
 
 
+@pytest.mark.usefixtures("no_waits")
 def test_a_service_that_is_not_there(cli: Run) -> None:
     """A refused connection is exit code 1 and points to the doctor."""
     with socket.socket() as taken:
@@ -112,6 +113,7 @@ def test_a_wrong_setting_is_told_in_words_of_the_command_line(cli: Run, env: dic
     assert (ran.code, words in one_error(ran)) == (2, True)
 
 
+@pytest.mark.usefixtures("no_waits")
 def test_a_failing_service_is_exit_code_1(cli: Run, centre: Sandbox) -> None:
     """A gateway's error page instead of an answer."""
     centre.faults(Fault.status(500, "getQueueInfo", html=True))

@@ -299,6 +299,7 @@ def test_a_service_that_is_not_there_is_exit_code_1(cli: Run, tmp_path: Path) ->
     assert list(tmp_path.glob("*probe*")) == []
 
 
+@pytest.mark.usefixtures("no_waits")
 def test_a_host_that_is_not_there_is_told_and_the_rest_is_probed(cli: Run, centre: Sandbox) -> None:
     """The identity host answers as it should, the other one cannot be reached: exit code 1."""
     ran = cli("probe", "--json", "--base-url", "http://127.0.0.1:1", at=centre)

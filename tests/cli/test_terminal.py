@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 from typing import Any
-from unicodedata import category
 
 import pytest
 from hypothesis import given
@@ -19,9 +18,8 @@ from puzzel_chat.cli._output import Output, one_line, printable
 from puzzel_chat.cli._sandbox import HappeningPrinter
 from puzzel_chat.cli._ui import event_text
 from puzzel_chat.sandbox import Happening, Sandbox
-from quick import quick_only
 
-from .conftest import Run
+from .conftest import JOINERS, Run, safe
 
 # Clear the screen, set the title, a link, the clipboard, a C1 escape, BiDi overrides, back to the line's begin, bell.
 EVIL = "\x1b[2J\x1b]0;t\x07\x1b]8;;x\x1b\\l\x1b]52;c;eA==\x07\x9b31m\u202e\u2066\u200f\rX\x08\x7f\x85\u2028\u2029\x00"
@@ -48,14 +46,6 @@ ITEMS: list[dict[str, Any]] = [
     {**ITEM, "id": f"1{EVIL}", "version": 2, "type": "Text", "content": f"Edited{EVIL}"},
     {**ITEM, "id": "6", "type": "Event", "event": "ConversationEnded", "endedBy": 1, "reason": EVIL},
 ]
-
-
-STEERING, JOINERS = ("Cc", "Cf", "Cs", "Zl", "Zp"), "\u200c\u200d"
-
-
-def safe(text: str, kept: str = "\n" + JOINERS) -> bool:
-    """Whether a terminal shows this and does nothing else."""
-    return all(one in kept or category(one) not in STEERING for one in text)
 
 
 ROUTED: list[str] = []
@@ -94,6 +84,7 @@ COMMANDS = (
 )
 
 
+@pytest.mark.usefixtures("no_waits")
 @pytest.mark.parametrize("as_json", [[], ["--json"]], ids=["text", "json"])
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 @pytest.mark.parametrize("answer", [evil, refusing])
@@ -117,14 +108,6 @@ def test_no_command_lets_a_service_steer_the_terminal(
     for row in ran.out.splitlines() if as_json else ():
         json.loads(row)
     assert "Kari" not in ran.err
-
-
-@pytest.mark.parametrize("as_json", quick_only([[]], [[], ["--json"]]), ids=["text", "json"])
-def test_the_demo_prints_nothing_but_text(cli: Run, as_json: list[str]) -> None:
-    """The demo, too, has no control characters when it does not write to a terminal."""
-    ran = cli("demo", *as_json)
-    assert ran.code == 0
-    assert safe(ran.out + ran.err)
 
 
 def test_what_a_client_writes_does_not_steer_the_simulators_terminal() -> None:

@@ -59,6 +59,7 @@ def test_two_runs_are_identical_and_a_check_notices_an_edit(checkout: Layout) ->
     assert snapshot(checkout.package) == built
 
 
+@pytest.mark.slow
 def test_the_committed_files_are_what_the_document_gives(committed: Layout) -> None:
     """Nobody edited the generated package or the built document by hand."""
     result = run(committed, "--check")

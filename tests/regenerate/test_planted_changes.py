@@ -748,6 +748,7 @@ def test_hosts_may_be_named_at_each_operation(upstream: Document, tmp_path: Path
     assert (report.status, report.edits, report.changes) == (10, (), ())
 
 
+@pytest.mark.slow
 def test_a_line_to_edit_is_where_the_facade_does_it(upstream: Document, tmp_path: Path) -> None:
     """The line that is named for a renamed field is the one that writes it."""
     document = copy.deepcopy(upstream)

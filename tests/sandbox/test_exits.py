@@ -25,7 +25,7 @@ from waiting import until
 WORKER = Path(__file__).with_name("exit_worker.py")
 SOON = 30.0
 """Seconds in which a slow machine has ended a program; what must not happen takes longer, by far."""
-LONG, SHORT = 600.0, 3.0
+LONG, SHORT = 600.0, 1.5
 """Seconds in place of the five of `LEAVE_WITHIN`: a program that ends soon did not use them up; or did not go on."""
 SLOW_END = Fault.latency(600, "endConversation")
 NOISE = ("destroyed", "never awaited", "at interpreter shutdown")

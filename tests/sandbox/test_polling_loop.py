@@ -36,7 +36,7 @@ from quick import quick_only
 from waiting import until_async
 
 Taken = dict[str, list[Event]]
-CHATS = 12
+CHATS = 6
 
 
 @pytest.fixture(params=[False, True], ids=["httpx", "fleet"])

@@ -11,6 +11,7 @@ import pytest
 from blocking import settings
 from puzzel_chat import PollingLoop
 from puzzel_chat.sandbox import Sandbox
+from quick import quick_only
 from sandbox.test_polling_loop import Kept, chats, run
 from soak import leftovers
 from waiting import until_async
@@ -33,7 +34,7 @@ async def chat():
         await conversation.send("end chat")
         await over.wait()
 
-for _ in range(5):
+for _ in range(int(sys.argv[2])):
     thread = threading.Thread(target=lambda: asyncio.run(chat()))
     thread.start()
     thread.join()
@@ -41,10 +42,11 @@ print("done", flush=True)
 """
 
 
-def test_the_fast_transport_survives_the_thread_that_it_was_first_used_in() -> None:
+@pytest.mark.parametrize("threads", quick_only([2], [2, 5]))
+def test_the_fast_transport_survives_the_thread_that_it_was_first_used_in(threads: int) -> None:
     """Event loops in threads, one after the other, each have a loop; the library crashes when its first one ends."""
     with Sandbox(pace=0.01) as sandbox:
-        command = [sys.executable, "-c", PROGRAM, json.dumps(settings(sandbox))]
+        command = [sys.executable, "-c", PROGRAM, json.dumps(settings(sandbox)), str(threads)]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     # What comes after is the library's way out of the process, which is not looked at here.
     assert ran.stdout == "done\n", ran.stderr

@@ -61,7 +61,7 @@ asyncio.run(main())
 @pytest.fixture
 def contact_centre(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """A sandbox in the environment's variables."""
-    with Sandbox(script="helpful", pace=0.05) as sandbox:
+    with Sandbox(script="helpful", pace=0) as sandbox:
         monkeypatch.setenv("PUZZEL_CHAT_BASE_URL", sandbox.base_url)
         monkeypatch.setenv("PUZZEL_CHAT_IDENTITY_URL", sandbox.identity_url)
         monkeypatch.setenv("PUZZEL_CHAT_SOLUTION_ID", sandbox.solution_id)

@@ -128,7 +128,7 @@ def test_200_messages_through_failing_polls(connect: Connect, semantics: Semanti
 
     In other clients any exception stops polling for good (navikt/chatbot).
     """
-    with Sandbox(script="chatty", messages=200, interval=0.02, pace=0.02, semantics=semantics, seed=7) as sandbox:
+    with Sandbox(script="chatty", messages=200, interval=0.01, pace=0, semantics=semantics, seed=7) as sandbox:
         chat = connect(**settings(sandbox))
         conversation = chat.start("support", wait=20)
         sandbox.faults(*failing_polls(semantics))

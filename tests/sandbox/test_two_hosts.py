@@ -488,7 +488,7 @@ def test_an_identity_host_that_is_busy_stops_no_poll(fast: bool, clock: Leaping)
             for conversation in chats:
                 await conversation.send("Hello")
             await until_async(lambda: all(answered(kept.taken[one.id]) for one in chats))
-            await until_async(lambda: loop.stats().polls > polls + 60)
+            await until_async(lambda: loop.stats().polls > polls + 30)
             assert sandbox.stats().refreshes == 0
             assert sandbox.stats().requests["connectToken"] <= 2 * len(chats)
             sandbox.faults()

@@ -483,6 +483,7 @@ def test_a_reply_without_an_end_is_left(send: Send) -> None:
 
 
 @cache
+@cache
 def bomb() -> bytes:
     """256 KB of gzip that unpack to 256 MB."""
     packer = zlib.compressobj(9, wbits=zlib.MAX_WBITS | 16)
