@@ -17,6 +17,7 @@ count, so nothing can be guessed from them. Two things keep a recording playable
 
 - What a request brings by itself, such as a client id or a token from a store, is numbered within that request: a
   replay with other credentials comes to the same. Tokens that a reply brought are known by their number.
+- The address of a file leads to where everything is in the cassette, or to `ELSEWHERE`, and so does the request for it.
 - A text belongs to who said it first. A request that repeats the service's words, such as `send(option.label)`, has
   their stand-ins, and in a replay the client says these; any text fits a stand-in in a body (`same_body`).
 
@@ -91,6 +92,7 @@ class Scrubber:
     ) -> None:
         self._addresses = _addresses(base_url, identity_url)
         self._servers: set[str] = set()
+        self._files: dict[str, str] = {}
         self._replace = dict(replace or {})
         self._secrets: dict[str, str] = {}
         self._given: set[str] = set()
@@ -115,7 +117,7 @@ class Scrubber:
         request.body = self._request_body(headers.get("content-type", ""), request.body, brought)
         kept = {name: headers[name] for name in _REQUEST_HEADERS if name in headers}
         request.headers = {name: self._header(name, value, brought) for name, value in kept.items()}
-        request.uri = self._uri(request.uri, brought)
+        request.uri = self._uri(request.uri, brought, stranger="authorization" not in headers)
         return request
 
     def response(self, response: dict[str, Any]) -> dict[str, Any]:
@@ -143,8 +145,13 @@ class Scrubber:
         hidden = self._sent_secret("access_token", credentials or value, brought)
         return f"{scheme} {hidden}" if credentials else hidden
 
-    def _uri(self, uri: str, brought: _Brought) -> str:
+    def _uri(self, uri: str, brought: _Brought, *, stranger: bool) -> str:
         parts = urlsplit(uri)
+        if uri in self._files:
+            return self._files[uri]
+        known = {*self._servers, *(urlsplit(one).netloc for one in self._addresses)}
+        if stranger and known_path(parts.path) is None and parts.netloc not in known:
+            return f"{ELSEWHERE}/scrubbed"  # a file's, whose address may hold its name, or the right to fetch it
         if not self._played:
             self._servers.add(parts.netloc)
         host, path = self._place(uri)
@@ -258,7 +265,8 @@ class Scrubber:
         if not parts.netloc:
             return path
         known = parts.netloc in self._servers or any(location.startswith(f"{one}/") for one in self._addresses)
-        return f"{self._place(location)[0] if known else ELSEWHERE}{path}"
+        self._files[location] = f"{self._place(location)[0] if known else ELSEWHERE}{path}"
+        return self._files[location]
 
     def _reply_body(self, body: bytes, *, ours: bool) -> bytes:
         try:
@@ -283,6 +291,8 @@ class Scrubber:
             return self._replaced_id(value) if keeps is is_id else value
         if place == "/cursor" or (is_secret(name) and (isinstance(value, str) or place in DOCUMENTED)):
             return self._given_secret(name, str(value))
+        if isinstance(value, str) and place in ("/url", "/messages/*/url"):
+            return self._location(value)
         if isinstance(value, str):
             return self._own[value] if own and value in self._own else self._word(value, is_choice=name == "label")
         return self._figure(value)
@@ -368,6 +378,8 @@ class Scrubber:
             return self._given_secret(name, str(value))
         if PLACES.get(f"/{name}") is is_id:
             return self._replaced_id(value)
+        if name == "url" and isinstance(value, str):
+            return self._location(value)
         return self._text(value) if isinstance(value, str) else value
 
     def _replaced(self, value: str) -> str:
