@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iter
 from contextlib import suppress
 from functools import partial, wraps
 from logging import DEBUG
-from typing import IO, Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 from uuid import uuid4
 from weakref import finalize
 
@@ -22,7 +22,6 @@ from puzzel_chat._client import Application
 from puzzel_chat._clock import Clock
 from puzzel_chat._conversation import Beginning, ConversationState, Progress, masked
 from puzzel_chat._errors import InvalidArgument
-from puzzel_chat._files import FileProgress, incoming, outgoing
 from puzzel_chat._history import History
 from puzzel_chat._http import AsyncCarrier, Reply
 from puzzel_chat._listing import listed
@@ -48,6 +47,9 @@ from puzzel_chat._steps import Ask, Call, Parts, Send, Sleep, Start, Steps, Stop
 from puzzel_chat._store import SessionInfo, Store
 from puzzel_chat._wire import replies
 from puzzel_chat._wire.operations import QUEUE, TIME, checked_id, checked_text, queue_request, time_request
+
+if TYPE_CHECKING:
+    from puzzel_chat._files import FileProgress
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
@@ -340,6 +342,8 @@ class AsyncConversation:
         begins anew with a new attempt. A slow line has `timeout`, or a second more for each 64 KiB. Raises
         `InvalidArgument` for what cannot be read, is too large or has no usable name, and what `send` raises.
         """
+        from puzzel_chat._files import outgoing  # costs milliseconds, which most programs do not need
+
         Runner.check(on_progress)
         content = outgoing(file, name, content_type, self._state.max_file_bytes, on_progress)
         del file  # a traceback with locals would show it
@@ -368,6 +372,8 @@ class AsyncConversation:
         `InvalidArgument` for an address that is not followed and a place that cannot be written, `ReplyTooLarge` for
         more than `max_file_bytes`, `NotFound`, `ContractError`, `TransportError` or another `ApiError`.
         """
+        from puzzel_chat._files import incoming  # costs milliseconds, which most programs do not need
+
         Runner.check(on_progress)
         into = incoming(to, overwrite, self._state.max_file_bytes, on_progress)
         return await self._run(self._state.download(message, into, timeout))

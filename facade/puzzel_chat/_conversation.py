@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from math import inf
-from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast
 from uuid import uuid4
 
 from attrs import define, field, frozen
@@ -26,7 +26,6 @@ from puzzel_chat._errors import (
     SessionError,
     StoreError,
 )
-from puzzel_chat._files import Incoming, Outgoing, fetch
 from puzzel_chat._history import LARGEST_HISTORY, History, Turn, as_turns, for_the_agent
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._inbox import Expected, Inbox, Sent, delivery_unknown
@@ -76,6 +75,9 @@ from puzzel_chat._wire.operations import (
     typing_request,
     upload_request,
 )
+
+if TYPE_CHECKING:
+    from puzzel_chat._files import Incoming, Outgoing
 
 log = logging.getLogger("puzzel_chat")
 Progress: TypeAlias = Callable[[Allocation], object]
@@ -389,6 +391,8 @@ class ConversationState:
         """Fetch the file of a message, and return its size in bytes."""
         if not isinstance(message, FileMessage):
             raise InvalidArgument("message", f"must be a FileMessage, not {type(message).__name__}")
+        from puzzel_chat._files import fetch
+
         return (yield from fetch(self.session, self.id, message, into, timeout))
 
     def _say(

@@ -22,10 +22,10 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from math import inf
 from operator import attrgetter
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from weakref import ReferenceType, ref
 
-from attrs import define, evolve, field, fields, frozen
+from attrs import define, evolve, field, fields
 
 from puzzel_chat._errors import (
     CONVERSATION_ENDED,
@@ -78,8 +78,7 @@ _CONTENT: dict[type[Event], Callable[[Event], tuple[object, ...]]] = {}
 _NOT_CONTENT_RAW = frozenset({"sentAt", "author", "eventId"})
 
 
-@frozen
-class Entry:
+class Entry(NamedTuple):
     """An event on its way to the caller. `seq` is its place in the journal, None when it is not journaled."""
 
     seq: int | None
@@ -378,8 +377,7 @@ class Inbox:
         self.messages[message.id] = message
 
 
-@frozen
-class Mark:
+class Mark(NamedTuple):
     """What is remembered of an event: its version, a hash of its content, and when and by whom it was written."""
 
     version: int

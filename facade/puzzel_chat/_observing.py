@@ -14,9 +14,9 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from puzzel_chat._errors import ApiError, PuzzelChatError
 from puzzel_chat._http import Reply, Request
@@ -28,8 +28,7 @@ http_log = logging.getLogger("puzzel_chat.http")
 _AN_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 
 
-@frozen(kw_only=True)
-class RequestEnded:
+class RequestEnded(NamedTuple):
     """A request has come to its end: with a reply of that `status`, or without one, for the reason that `error` names.
 
     `attempt` counts the requests of one call from 1 on. `request_id` is the service's own, if it sent one.
@@ -67,8 +66,7 @@ class RequestEnded:
         return f"{self.operation}: {self.method} {self.path}: {ended} in {took}, attempt {self.attempt}{named}"
 
 
-@frozen(kw_only=True)
-class RequestRetried:
+class RequestRetried(NamedTuple):
     """A call is about to be tried again, `delay` seconds after it failed for that reason."""
 
     operation: str
@@ -90,8 +88,7 @@ class RequestRetried:
         )
 
 
-@frozen(kw_only=True)
-class RefreshEnded:
+class RefreshEnded(NamedTuple):
     """A refresh of a session's token has come to its end: with the token of that generation, or for now without one."""
 
     session_id: str
@@ -106,8 +103,7 @@ class RefreshEnded:
         return f"session {self.session_id} has token generation {self.generation}{failed}"
 
 
-@frozen(kw_only=True)
-class PollEnded:
+class PollEnded(NamedTuple):
     """A poll has come to its end, and so many events were new."""
 
     session_id: str
@@ -122,8 +118,7 @@ class PollEnded:
     """The name of the class of what went wrong, None after a success."""
 
 
-@frozen(kw_only=True)
-class PollsDegraded:
+class PollsDegraded(NamedTuple):
     """The polls of a session fail from now on, for that reason, and go on all the same."""
 
     session_id: str
@@ -135,8 +130,7 @@ class PollsDegraded:
         return f"polls of session {self.session_id} fail for now: {self.error}"
 
 
-@frozen(kw_only=True)
-class PollsRecovered:
+class PollsRecovered(NamedTuple):
     """The polls of a session succeed again, after they failed for so many seconds."""
 
     session_id: str
@@ -148,8 +142,7 @@ class PollsRecovered:
         return f"polls of session {self.session_id} succeed again, after {self.seconds:.1f} s"
 
 
-@frozen(kw_only=True)
-class ChatStarted:
+class ChatStarted(NamedTuple):
     """A chat begins here: by `start()` before its first request, by the first `route()`, or by a resume."""
 
     session_id: str
@@ -160,8 +153,7 @@ class ChatStarted:
     """Whether another process or object had it before."""
 
 
-@frozen(kw_only=True)
-class ChatEnded:
+class ChatEnded(NamedTuple):
     """A chat is over here: its end was read, its session was closed, or it could not be started.
 
     After this nothing is told of it but what its session still does.
@@ -177,8 +169,7 @@ class ChatEnded:
     """The name of the class of what kept it from being started, None otherwise."""
 
 
-@frozen(kw_only=True)
-class AgentSearchEnded:
+class AgentSearchEnded(NamedTuple):
     """The wait for an agent is over, after so many seconds."""
 
     session_id: str
@@ -191,8 +182,7 @@ class AgentSearchEnded:
     """`assigned`, `left` for a caller who stopped looking, or the name of the class of the error that ended it."""
 
 
-@frozen(kw_only=True)
-class MessageSent:
+class MessageSent(NamedTuple):
     """The service has taken a message of the customer."""
 
     session_id: str
@@ -205,8 +195,7 @@ class MessageSent:
     """Whether no clear answer came, and the message was found in the polls that followed."""
 
 
-@frozen(kw_only=True)
-class MessageReceived:
+class MessageReceived(NamedTuple):
     """A poll has brought a message that is not the customer's own."""
 
     session_id: str

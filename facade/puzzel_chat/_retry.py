@@ -10,8 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from attrs import frozen
-
 from puzzel_chat._errors import (
     ApiError,
     ConfigurationError,
@@ -40,13 +38,6 @@ LEAVE_PAUSE = 0.5
 """Seconds between two attempts to end a chat that the service does not know yet."""
 LEAVE_WITHIN = 5.0
 """Seconds, in all, that leaving may delay an error, an interrupt, a cancellation, `close()` or the program's exit."""
-
-
-@frozen
-class Again:
-    """Send the request again after `delay` seconds."""
-
-    delay: float
 
 
 def backoff(failures: int, uniform: Uniform, ceiling: float = 30.0) -> float:
@@ -85,8 +76,8 @@ def unknown_outcome(error: BaseException) -> bool:
 
 def again(
     error: PuzzelChatError, attempts: int, *, most_retries: int, repeatable: bool, uniform: Uniform
-) -> Again | None:
-    """Return when to send a failed request again, or None to raise its error.
+) -> float | None:
+    """Return in how many seconds to send a failed request again, or None to raise its error.
 
     `attempts` is the number of requests made so far; `repeatable` says that the operation may run twice.
     """
@@ -96,8 +87,8 @@ def again(
         return None
     asked = retry_after(error)
     if asked is None:
-        return Again(backoff(attempts - 1, uniform))
-    return Again(asked) if asked <= LONGEST_WAIT_IN_A_CALL else None
+        return backoff(attempts - 1, uniform)
+    return asked if asked <= LONGEST_WAIT_IN_A_CALL else None
 
 
 def within(by: float, now: float, address: Address) -> float | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from itertools import chain, repeat
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from puzzel_chat._errors import (
     QUEUE_FULL,
@@ -67,20 +67,10 @@ def must_leave(error: BaseException) -> bool:
     return not isinstance(error, GeneratorExit | RoutingError)
 
 
-@frozen
-class Seen:
-    """The fields that count as a change; times and raw replies do not."""
-
-    stage: AllocationStage
-    position: int | None
-    wait: float | None
-    agent: str | None
-
-    @classmethod
-    def of(cls, allocation: Allocation) -> Seen:
-        """Return the fields of a snapshot that count as a change."""
-        agent = allocation.agent.id if allocation.agent else None
-        return cls(allocation.stage, allocation.queue_position, allocation.estimated_wait, agent)
+def _seen(allocation: Allocation) -> tuple[object, ...]:
+    """Return the fields of a snapshot that count as a change; times and raw replies do not."""
+    agent = allocation.agent.id if allocation.agent else None
+    return allocation.stage, allocation.queue_position, allocation.estimated_wait, agent
 
 
 @define
@@ -125,7 +115,7 @@ class AgentWait:
         self._undecodable, self.failure = 0, None
         if allocation.stage in ENDINGS:
             raise refusal(allocation.reason, ENDINGS[allocation.stage])
-        return before is None or Seen.of(before) != Seen.of(allocation)
+        return before is None or _seen(before) != _seen(allocation)
 
     @property
     def done(self) -> bool:

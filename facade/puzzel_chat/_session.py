@@ -718,12 +718,12 @@ def repeated(
             return (yield from once(request))
         except PuzzelChatError as error:
             error.attempts = attempts
-            decision = again(error, attempts, most_retries=most, repeatable=repeatable, uniform=clock.uniform)
-            if decision is None or clock.monotonic() + decision.delay >= by:
+            delay = again(error, attempts, most_retries=most, repeatable=repeatable, uniform=clock.uniform)
+            if delay is None or clock.monotonic() + delay >= by:
                 raise
             request = evolve(request, attempt=request.attempt + 1)
-            parts.watch.retried(request, error, decision.delay, session_id)
-        yield Sleep(decision.delay, wake)
+            parts.watch.retried(request, error, delay, session_id)
+        yield Sleep(delay, wake)
 
 
 # How a session begins, and is resumed.

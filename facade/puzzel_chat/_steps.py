@@ -22,14 +22,15 @@ from contextlib import AbstractContextManager, suppress
 from math import inf
 from queue import Empty, SimpleQueue
 from time import monotonic
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from puzzel_chat._clock import Clock
 from puzzel_chat._errors import StoreError
 from puzzel_chat._http import Reply, Request, moved
 from puzzel_chat._lease import PATIENCE
+from puzzel_chat._models import Secret
 from puzzel_chat._observing import Seen, Watch
 from puzzel_chat._retry import within
 from puzzel_chat._settings import Settings
@@ -86,46 +87,40 @@ class ThreadFlag:
         return self._is_set
 
 
-@frozen
-class Send:
+class Send(NamedTuple):
     """One request of a session with that access token; `within` bounds it in seconds, None leaves it its usual time."""
 
     request: Request
-    access: str | None = field(default=None, repr=False)
+    access: Secret | None = None
     within: float | None = None
     session_id: str | None = None
 
 
-@frozen
-class Sleep:
+class Sleep(NamedTuple):
     """So many seconds, or until `wake` is set."""
 
     seconds: float
     wake: Any = None
 
 
-@frozen
-class Wait:
+class Wait(NamedTuple):
     """Until the flag is set, or so many seconds have passed; None waits for ever. Answered by whether it is set."""
 
     flag: Any
     seconds: float | None = None
 
 
-@frozen
-class Start:
+class Start(NamedTuple):
     """A workflow that runs by itself from now on; no caller can cancel it."""
 
     steps: Steps[None]
 
 
-@frozen
-class Stop:
+class Stop(NamedTuple):
     """End what was started and still runs. Threads cannot be ended."""
 
 
-@frozen
-class Call:
+class Call(NamedTuple):
     """A function of the application; no lock is held meanwhile."""
 
     function: Callable[..., object]
@@ -183,5 +178,5 @@ def followed(sent: Send, reply: Reply, clock: Clock, by: float, told: set[str]) 
             told.add(request.operation)
             log.warning("%s redirects %s to another path; correct that address", reply.address, request.operation)
         left = within(by, clock.monotonic(), reply.address)
-        request, reply = again, (yield evolve(sent, request=again, within=left))
+        request, reply = again, (yield sent._replace(request=again, within=left))
     return request, reply

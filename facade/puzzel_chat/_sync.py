@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from logging import DEBUG
-from typing import IO, Any, Generic, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import uuid4
 from weakref import finalize
 
@@ -19,7 +19,6 @@ from puzzel_chat import _exit
 from puzzel_chat._client import Application
 from puzzel_chat._conversation import Beginning, ConversationState, Progress, is_async, masked
 from puzzel_chat._errors import InvalidArgument
-from puzzel_chat._files import FileProgress, incoming, outgoing
 from puzzel_chat._history import History
 from puzzel_chat._http import Reply
 from puzzel_chat._listing import listed
@@ -46,6 +45,9 @@ from puzzel_chat._store import SessionInfo
 from puzzel_chat._transport import Transport
 from puzzel_chat._wire import replies
 from puzzel_chat._wire.operations import QUEUE, TIME, checked_id, checked_text, queue_request, time_request
+
+if TYPE_CHECKING:
+    from puzzel_chat._files import FileProgress
 
 _T = TypeVar("_T")
 _NOT_AWAITED = "returns something to await, which a blocking client cannot do; use a plain function"
@@ -290,6 +292,8 @@ class Conversation:
         begins anew with a new attempt. A slow line has `timeout`, or a second more for each 64 KiB. Raises
         `InvalidArgument` for what cannot be read, is too large or has no usable name, and what `send` raises.
         """
+        from puzzel_chat._files import outgoing  # costs milliseconds, which most programs do not need
+
         Runner.check(on_progress)
         content = outgoing(file, name, content_type, self._state.max_file_bytes, on_progress)
         del file  # a traceback with locals would show it
@@ -318,6 +322,8 @@ class Conversation:
         `InvalidArgument` for an address that is not followed and a place that cannot be written, `ReplyTooLarge` for
         more than `max_file_bytes`, `NotFound`, `ContractError`, `TransportError` or another `ApiError`.
         """
+        from puzzel_chat._files import incoming  # costs milliseconds, which most programs do not need
+
         Runner.check(on_progress)
         into = incoming(to, overwrite, self._state.max_file_bytes, on_progress)
         return self._run(self._state.download(message, into, timeout))

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import attrs
 import pytest
 
 from blocking import settings
@@ -89,7 +88,7 @@ def test_a_whole_chat_is_told_and_no_secret_of_it(
     about = [one.conversation_id for one in requests if "conversation/" in one.path or "Status" in one.path]
     assert set(about) == {conversation_id}
     # And nothing else.
-    everything = caplog.text + repr(told) + repr([attrs.asdict(one) for one in told]) + " ".join(map(str, told))
+    everything = caplog.text + repr(told) + repr([one._asdict() for one in told]) + " ".join(map(str, told))
     tokens = [one.tokens for one in store._sessions.values()]
     for hidden in (PLANTED, "How can I help", *(one.access for one in tokens), *(str(one.refresh) for one in tokens)):
         assert str(hidden) not in everything

@@ -84,7 +84,7 @@ MUTATIONS = (
         6,
         "each change is reported, and nothing else",
         "_routing.py",
-        "return before is None or Seen.of(before) != Seen.of(allocation)",
+        "return before is None or _seen(before) != _seen(allocation)",
         "return True",
     ),
     Mutation(

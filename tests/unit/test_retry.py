@@ -18,7 +18,7 @@ from puzzel_chat._errors import (
     SessionExpired,
     TransportError,
 )
-from puzzel_chat._retry import Again, again, backoff, ends_a_loop, not_taken, retry_after, unknown_outcome
+from puzzel_chat._retry import again, backoff, ends_a_loop, not_taken, retry_after, unknown_outcome
 
 UNSENT = TransportError("No reply: refused.", sent="no")
 BROKEN = TransportError("No reply: broke.", sent="maybe")
@@ -95,16 +95,16 @@ def test_so_many_retries_are_all(most: int) -> None:
 
 def test_the_pauses_between_attempts_have_full_jitter() -> None:
     """Anything from 0 up to a bound that doubles."""
-    assert again(UNSENT, 1, most_retries=2, repeatable=True, uniform=highest) == Again(1.0)
-    assert again(UNSENT, 2, most_retries=2, repeatable=True, uniform=highest) == Again(2.0)
-    assert again(UNSENT, 2, most_retries=2, repeatable=True, uniform=lambda low, high: low) == Again(0.0)
+    assert again(UNSENT, 1, most_retries=2, repeatable=True, uniform=highest) == 1.0
+    assert again(UNSENT, 2, most_retries=2, repeatable=True, uniform=highest) == 2.0
+    assert again(UNSENT, 2, most_retries=2, repeatable=True, uniform=lambda low, high: low) == 0.0
 
 
 @pytest.mark.parametrize(("asked", "pause"), [(0.0, 0.0), (10.0, 10.0)])
 def test_a_short_retry_after_is_waited_for(asked: float, pause: float) -> None:
     """Up to ten seconds the service's wish is kept to the letter."""
     error = RateLimited("429", status=429, retry_after=asked)
-    assert again(error, 1, most_retries=2, repeatable=False, uniform=highest) == Again(pause)
+    assert again(error, 1, most_retries=2, repeatable=False, uniform=highest) == pause
 
 
 def test_a_long_retry_after_is_the_callers_to_wait_for() -> None:
