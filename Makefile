@@ -68,8 +68,8 @@ soak: $(READY)  ## chats under faults, against the ledger; RUN=--help lists the 
 bench: $(READY)  ## measure speed beside other clients, two minutes; FULL=1 for all of it, RUN=--help lists the parts
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks $(RUN) $(if $(call yes,$(FULL)),--full)
 
-docs: $(DEMO)  ## print the public interface as text
-	@$(BIN)/python -m pydoc puzzel_chat
+docs: $(READY)  ## write reference, guides and example programs as HTML, and say what to open
+	@PYTHONPATH=facade $(BIN)/python -m docs
 
 LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links pyproject.toml

@@ -64,15 +64,16 @@ def twin(error: _Error) -> _Error:
 
 
 class PuzzelChatError(Exception):
-    """Base class of all errors of this library.
-
-    `retryable` is True when the same call may succeed later. `request_id` is the service's id for the request, if it
-    sent one. `attempts` is the number of requests made. `host` is the service that was asked, "identity",
-    "communication" or "upload"; None when the error is not about a request to one of these.
-    """
+    """Base class of all errors of this library."""
 
     retryable = False
+    """Whether the same call may succeed later."""
     host: Literal["identity", "communication", "upload"] | None = None
+    """The service that was asked; None when it is not about a request to one of these."""
+    request_id: str | None
+    """The service's id for the request, if it sent one."""
+    attempts: int
+    """How many requests were made."""
 
     def __init__(self, message: str, *, request_id: str | None = None, attempts: int = 1) -> None:
         super().__init__(message)
@@ -96,7 +97,10 @@ class PuzzelChatError(Exception):
 
 
 class ConfigurationError(PuzzelChatError):
-    """A setting is missing or wrong; `setting` names it."""
+    """A setting is missing or wrong."""
+
+    setting: str
+    """The setting's name."""
 
     def __init__(self, setting: str, message: str) -> None:
         super().__init__(f"{setting}: {message}")
@@ -104,7 +108,10 @@ class ConfigurationError(PuzzelChatError):
 
 
 class InvalidArgument(PuzzelChatError, ValueError):
-    """An argument is unusable; `argument` names it. Nothing was sent."""
+    """An argument is unusable. Nothing was sent."""
+
+    argument: str
+    """The argument's name."""
 
     def __init__(self, argument: str, message: str) -> None:
         super().__init__(f"{argument}: {message}")
@@ -112,7 +119,7 @@ class InvalidArgument(PuzzelChatError, ValueError):
 
 
 class TransportError(PuzzelChatError):
-    """No usable reply came back; `sent` is "no" if the service cannot have seen the request, else "maybe".
+    """No usable reply came back.
 
     The message names host and port, what failed there, and what to do. `__cause__` is Python's error for that, such as
     a `socket.gaierror` or an `ssl.SSLCertVerificationError`. What would only come again, such as a certificate that
@@ -120,10 +127,12 @@ class TransportError(PuzzelChatError):
     """
 
     retryable = True
+    sent: Sent
+    """Whether the service may have seen the request: "no", or "maybe"."""
 
     def __init__(self, message: str, *, sent: Sent, attempts: int = 1) -> None:
         super().__init__(message, attempts=attempts)
-        self.sent: Sent = sent
+        self.sent = sent
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Python leaves the cause out; ours is plain, and tells what the message cannot.
@@ -134,11 +143,18 @@ class TransportError(PuzzelChatError):
 
 
 class ApiError(PuzzelChatError):
-    """The service refused the request.
+    """The service refused the request."""
 
-    `status` is the HTTP status; `code`, `title` and `detail` come from the problem document, if there was one.
-    `retry_after` is in seconds, if the reply said how long to wait (RFC 9110 section 10.2.3).
-    """
+    status: int
+    """The HTTP status."""
+    code: str | None
+    """The service's own code, from the problem document, if there was one."""
+    title: str | None
+    """What the problem is, from there."""
+    detail: str | None
+    """More about it, from there."""
+    retry_after: float | None
+    """How many seconds to wait, if the reply said so (RFC 9110 section 10.2.3)."""
 
     def __init__(
         self,
@@ -191,11 +207,14 @@ class ServerError(ApiError):
 
 
 class ContractError(PuzzelChatError):
-    """A reply does not fit the API's document.
+    """A reply does not fit the API's document."""
 
-    `operation` is the operationId, `pointer` a JSON pointer into the reply, `excerpt` at most its first 256
-    characters, or only its size where it may hold tokens or people's words.
-    """
+    operation: str
+    """The operationId."""
+    pointer: str
+    """The place in the reply, as a JSON pointer."""
+    excerpt: str
+    """The reply's first 256 characters, or only its size where it may hold tokens or people's words."""
 
     def __init__(self, operation: str, pointer: str, problem: str, excerpt: str) -> None:
         where = pointer or "the whole reply"
@@ -239,7 +258,10 @@ class RoutingError(PuzzelChatError):
 
 
 class QueueClosed(RoutingError):
-    """The queue is outside its opening hours; `opens_at` is the next opening, if the service named it."""
+    """The queue is outside its opening hours."""
+
+    opens_at: datetime | None
+    """The next opening, if the service named it."""
 
     def __init__(self, message: str, *, opens_at: datetime | None = None) -> None:
         super().__init__(message)
@@ -253,7 +275,10 @@ class QueueFull(RoutingError):
 
 
 class RoutingRefused(RoutingError):
-    """The service refused to route the conversation; `reason` is its own code for why, if it gave one."""
+    """The service refused to route the conversation."""
+
+    reason: str | None
+    """The service's own code for why, if it gave one."""
 
     def __init__(self, message: str, *, reason: str | None = None) -> None:
         super().__init__(message)
@@ -261,9 +286,11 @@ class RoutingRefused(RoutingError):
 
 
 class AgentWaitTimeout(RoutingError, TimeoutError):
-    """No agent took the chat in time; `last` is the last allocation seen. The chat has left the queue."""
+    """No agent took the chat in time. The chat has left the queue."""
 
     retryable = True
+    last: Allocation | None
+    """The last allocation that was seen."""
 
     def __init__(self, message: str, *, last: Allocation | None = None) -> None:
         super().__init__(message)
@@ -271,10 +298,15 @@ class AgentWaitTimeout(RoutingError, TimeoutError):
 
 
 class DeliveryUnknown(PuzzelChatError):
-    """A message may or may not have arrived; `text` and `client_id` identify it.
+    """A message may or may not have arrived.
 
     The polls that followed did not show it. Sending it again may deliver it twice.
     """
+
+    text: str
+    """What was sent."""
+    client_id: str
+    """The id that this library gave it, which a `TextMessage` may bring back."""
 
     def __init__(self, message: str, *, text: str, client_id: str) -> None:
         super().__init__(message)

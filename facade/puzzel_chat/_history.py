@@ -42,9 +42,13 @@ class Turn(JsonValue):
     """
 
     role: Role = field(converter=_role)
+    """Who said it."""
     text: str = field(repr=False)
+    """What was said."""
     at: datetime | None = None
+    """When it was said."""
     name: str | None = field(default=None, repr=False)
+    """The name of who said it."""
 
     def __attrs_post_init__(self) -> None:
         for what, kind in (("text", str), ("at", datetime | None), ("name", str | None)):
@@ -69,6 +73,7 @@ class TurnFields(TypedDict):
 
 
 History: TypeAlias = Iterable[Turn | TurnFields]
+"""What was said before, the oldest first."""
 
 
 def as_turns(history: History | None) -> tuple[Turn, ...]:

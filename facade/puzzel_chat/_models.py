@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # from Python 3.13 on in `typing`
     from typing_extensions import TypeIs
 
 Raw: TypeAlias = Mapping[str, Any]
+"""What the service sent, as decoded JSON: what this version does not know is in it."""
 MASK = "'***'"
 
 
@@ -68,13 +69,21 @@ class AllocationStage(enum.StrEnum):
     """How far the search for an agent has come."""
 
     QUEUED = "queued"
+    """The customer waits in the queue."""
     OFFERED = "offered"
+    """An agent is asked to take the chat."""
     ASSIGNED = "assigned"
+    """An agent has the chat."""
     DECLINED = "declined"
+    """The agent who was asked declined; another will be asked."""
     REFUSED = "refused"
+    """The contact centre refused to find an agent."""
     CANCELLED = "cancelled"
+    """The request was taken back, or the chat has ended."""
     EXPIRED = "expired"
+    """The request waited too long for the contact centre."""
     UNKNOWN = "unknown"
+    """A stage that this version does not know; `Allocation.raw` has its name."""
 
 
 class Life(enum.StrEnum):
@@ -108,10 +117,15 @@ class Role(enum.StrEnum):
     """The kind of person or program that wrote a message or ended a chat."""
 
     CUSTOMER = "customer"
+    """The customer, for whom this library speaks."""
     AGENT = "agent"
+    """A person at the contact centre."""
     SYSTEM = "system"
+    """The contact centre itself, or this library."""
     BOT = "bot"
+    """A program that answers customers."""
     UNKNOWN = "unknown"
+    """A role that this version does not know, or none was told."""
 
 
 @frozen(kw_only=True)
@@ -119,8 +133,11 @@ class Agent(JsonValue):
     """A person at the contact centre."""
 
     id: str | None = None
+    """The agent's id at the service."""
     name: str | None = _private()
+    """The name that customers see."""
     raw: Raw = field(factory=dict, repr=False, eq=False)
+    """The agent as the service sent it."""
 
     def __str__(self) -> str:
         return _line(self.name) if self.name else "an agent"
@@ -131,8 +148,11 @@ class Author(JsonValue):
     """The author of a message."""
 
     role: Role = Role.UNKNOWN
+    """What kind of person or program it is."""
     id: str | None = None
+    """The author's id at the service."""
     name: str | None = _private()
+    """The name that customers see."""
 
     @property
     def is_agent(self) -> bool:
@@ -149,9 +169,13 @@ class Customer(JsonValue):
     """The customer who asks for an agent; every field is optional and reaches the agent unchanged."""
 
     id: str | None = _private()
+    """Your id of the customer."""
     name: str | None = _private()
+    """The customer's name."""
     email: str | None = _private()
+    """The customer's e-mail address."""
     phone: str | None = _private()
+    """The customer's telephone number."""
 
 
 class CustomerFields(TypedDict, total=False):
@@ -168,8 +192,11 @@ class Variable(JsonValue):
     """A named value sent along with the chat; `secret` asks the service not to show it."""
 
     name: str
+    """The name, as the contact centre knows it."""
     value: str = field(repr=False)
+    """The value, which the agent gets."""
     secret: bool = False
+    """Whether the service is asked not to show the value."""
 
 
 @frozen(kw_only=True)
@@ -182,8 +209,11 @@ class Visitor:
     """
 
     access_token: str | None = field(default=None, converter=secret_or_none)
+    """An access token of that provider."""
     id_token: str | None = field(default=None, converter=secret_or_none)
+    """Or its id token."""
     provider_id: int | None = None
+    """Which provider, where the organisation has several."""
 
     def __attrs_post_init__(self) -> None:
         given = [name for name in ("access_token", "id_token") if getattr(self, name) is not None]
@@ -204,16 +234,27 @@ class QueueInfo(JsonValue):
     """
 
     id: str
+    """The visual queue id."""
     name: str | None = None
+    """The queue's name."""
     is_open: bool | None = None
+    """Whether it is open; None when the service does not say."""
     opens_at: datetime | None = None
+    """When it opens next."""
     closes_at: datetime | None = None
+    """When it closes."""
     queue_size: int | None = None
+    """How many customers wait in it."""
     agents_ready: int | None = None
+    """How many agents could take a chat now."""
     time_id: str | None = None
+    """The id of its time module, for `time_info()`."""
     estimated_wait: float | None = None
+    """How long a new customer would wait, in seconds."""
     fetched_at: datetime
+    """When the reply came."""
     raw: Raw = field(factory=dict, repr=False, eq=False)
+    """The reply as the service sent it."""
 
 
 @frozen(kw_only=True)
@@ -221,11 +262,17 @@ class TimeInfo(JsonValue):
     """The exit of a time module (a set of opening hours) that applied at `fetched_at`."""
 
     id: str
+    """The time module's id."""
     exit_name: str | None = None
+    """The exit that is in force."""
     is_open: bool | None = None
+    """Whether that means open; None when the service does not say."""
     next_change: datetime | None = None
+    """When another exit comes into force."""
     fetched_at: datetime
+    """When the reply came."""
     raw: Raw = field(factory=dict, repr=False, eq=False)
+    """The reply as the service sent it."""
 
 
 @frozen(kw_only=True)
@@ -236,12 +283,19 @@ class Allocation(JsonValue):
     """
 
     stage: AllocationStage
+    """How far the search has come."""
     queue_position: int | None = None
+    """The place in the queue; 1 is next in line."""
     estimated_wait: float | None = None
+    """How long it may still take, in seconds."""
     agent: Agent | None = None
+    """The agent who is asked, or who has the chat."""
     reason: str | None = None
+    """The service's own code for a refusal."""
     fetched_at: datetime
+    """When the reply came."""
     raw: Raw = field(factory=dict, repr=False, eq=False)
+    """The reply as the service sent it."""
 
     def __str__(self) -> str:
         told = [f"{self.stage} to {self.agent}" if self.agent else str(self.stage)]
@@ -259,12 +313,20 @@ class EventBase(JsonValue):
     `str()` is a line for people, with the words in it and nothing that a terminal obeys; `repr()`, for a log, has none.
     """
 
+    type: ClassVar[Any]
+    """The literal that stands for the class, in data and for `match`."""
     conversation_id: str
+    """The conversation that it belongs to."""
     id: str
+    """Its id; one event comes again only after a crash."""
     version: int = 1
+    """1, and one more with each edit of a message."""
     sent_at: datetime | None = None
+    """When the service received it, by its own clock."""
     author: Author = field(factory=Author)
+    """Who wrote or caused it."""
     raw: Raw = field(factory=dict, repr=False, eq=False)
+    """The item as the service sent it; empty for what this library tells."""
 
 
 @frozen(kw_only=True)
@@ -273,8 +335,11 @@ class TextMessage(EventBase):
 
     type: ClassVar[Literal["text_message"]] = "text_message"
     text: str = _private("")
+    """The text, plain."""
     html: str = _private("")
+    """The text as it was received, which may be markup."""
     client_id: str | None = None
+    """The id that this library gave a message of yours."""
 
     def __str__(self) -> str:
         return f"{self.author}: {_line(self.text)}"
@@ -285,7 +350,9 @@ class Option(JsonValue):
     """One of the choices of an `OptionsMessage`."""
 
     id: str
+    """Its id at the service."""
     label: str = _private("")
+    """What the customer reads."""
 
 
 @frozen(kw_only=True)
@@ -294,8 +361,11 @@ class OptionsMessage(EventBase):
 
     type: ClassVar[Literal["options_message"]] = "options_message"
     text: str = _private("")
+    """The question, plain."""
     html: str = _private("")
+    """The question as it was received."""
     options: tuple[Option, ...] = ()
+    """The choices."""
 
     def __str__(self) -> str:
         choices = " / ".join(_line(one.label or one.id) for one in self.options)
@@ -308,10 +378,15 @@ class FileMessage(EventBase):
 
     type: ClassVar[Literal["file_message"]] = "file_message"
     file_name: str = _private("")
+    """The file's name, as the sender has it: no path to write to."""
     url: str = _private("")
+    """Where the file is."""
     content_type: str | None = None
+    """Its media type, as the sender has it."""
     size: int | None = None
+    """Its size in bytes."""
     client_id: str | None = None
+    """The id that this library gave a file of yours."""
 
     def __str__(self) -> str:
         size = "" if self.size is None else f", {self.size} bytes"
@@ -324,7 +399,9 @@ class UnknownMessage(EventBase):
 
     type: ClassVar[Literal["unknown_message"]] = "unknown_message"
     service_type: str | None = None
+    """The service's name for its type."""
     problem: str | None = None
+    """What is wrong with a damaged one."""
 
     def __str__(self) -> str:
         kind = f" of type {_line(self.service_type)}" if self.service_type else ""
@@ -338,6 +415,7 @@ class MessageEdited(EventBase):
 
     type: ClassVar[Literal["message_edited"]] = "message_edited"
     message: Message
+    """The message as it is now."""
 
     def __str__(self) -> str:
         return f"{self.message} (edited)"
@@ -349,6 +427,7 @@ class AgentJoined(EventBase):
 
     type: ClassVar[Literal["agent_joined"]] = "agent_joined"
     agent: Agent | None = None
+    """The agent, as far as the service says."""
 
     def __str__(self) -> str:
         return f"{self.agent or 'an agent'} joined"
@@ -360,6 +439,7 @@ class AgentLeft(EventBase):
 
     type: ClassVar[Literal["agent_left"]] = "agent_left"
     agent: Agent | None = None
+    """The agent, as far as the service says."""
 
     def __str__(self) -> str:
         return f"{self.agent or 'the agent'} left"
@@ -371,6 +451,7 @@ class AgentTyping(EventBase):
 
     type: ClassVar[Literal["agent_typing"]] = "agent_typing"
     is_typing: bool = True
+    """Whether the agent began to type, or stopped."""
 
     def __str__(self) -> str:
         who = str(self.author) if self.author.is_agent and self.author.name else "the agent"
@@ -383,7 +464,9 @@ class ConversationEnded(EventBase):
 
     type: ClassVar[Literal["conversation_ended"]] = "conversation_ended"
     by: Role = Role.UNKNOWN
+    """Who ended it; the system also when polling or the wait for an agent ended it."""
     reason: str | None = None
+    """Why, where that is known."""
 
     def __str__(self) -> str:
         told = "the chat has ended" if self.by is Role.UNKNOWN else f"the chat was ended by the {self.by}"
@@ -396,6 +479,7 @@ class ConnectionDegraded(EventBase):
 
     type: ClassVar[Literal["connection_degraded"]] = "connection_degraded"
     problem: str = ""
+    """What is wrong, in words."""
 
     def __str__(self) -> str:
         return f"the connection is lost for now: {_line(self.problem)}"
@@ -407,6 +491,7 @@ class ConnectionRecovered(EventBase):
 
     type: ClassVar[Literal["connection_recovered"]] = "connection_recovered"
     after: float = 0.0
+    """How long polls have failed, in seconds."""
 
     def __str__(self) -> str:
         return f"the connection is back after {self.after:.1f} s"
@@ -418,6 +503,7 @@ class AllocationChanged(EventBase):
 
     type: ClassVar[Literal["allocation_changed"]] = "allocation_changed"
     allocation: Allocation
+    """The search as it is now."""
 
     def __str__(self) -> str:
         return str(self.allocation)

@@ -87,8 +87,11 @@ class Difference:
     """
 
     pointer: str
+    """The member of the reply, as a JSON pointer."""
     expected: str
+    """What was expected there."""
     came: str
+    """What came."""
 
     def __str__(self) -> str:
         if self.came in ("missing", "new"):
@@ -105,12 +108,19 @@ class Observation:
     """
 
     operation: OperationInfo
+    """The operation."""
     answer: Answer = "not asked"
+    """Whether it answered as expected."""
     told: str = ""
+    """The answer in words."""
     status: int | None = None
+    """The HTTP status."""
     content_type: str | None = None
+    """The reply's media type."""
     fields: Mapping[str, tuple[str, ...]] = field(factory=dict)
+    """The types of the reply's members, by their place."""
     differences: tuple[Difference, ...] = ()
+    """What was not as expected."""
 
 
 @frozen(kw_only=True)
@@ -124,9 +134,13 @@ class ProbeReport:
     """
 
     observations: tuple[Observation, ...]
+    """What each operation answered."""
     semantics: Semantics | None = None
+    """What a poll gives."""
     rotation: Policy | None = None
+    """What becomes of a used refresh token."""
     simulator: bool = False
+    """Whether this was the bundled sandbox."""
 
     def to_dict(self) -> dict[str, object]:
         """Return the report as JSON for `make regenerate OBSERVED=`, without any value of the service."""
@@ -425,11 +439,17 @@ class Probe:
     """
 
     settings: Settings
+    """The settings of the service."""
     queue_key: str | None = None
+    """The queue to hold a test chat in."""
     visual_queue_id: str | int | None = None
+    """The queue whose hours are asked for."""
     visitor: Visitor | None = None
+    """Somebody to sign in."""
     on_observation: Callable[[Observation], object] | None = None
+    """Called with each observation."""
     clock: Clock = field(factory=Clock)
+    """The time, for tests."""
     _recorder: Recorder = field(init=False, repr=False)
     _parts: Parts = field(init=False, repr=False)
     _runner: Runner = field(init=False, repr=False)

@@ -82,6 +82,7 @@ class SQLiteStore:
         if not isinstance(path, str | os.PathLike):
             raise ConfigurationError("store", f"the path must be a string or a path, not {type(path).__name__}")
         self.path = Path(path)
+        """Where the file is."""
         self._lock = threading.RLock()
         self._db: sqlite3.Connection | None = None
         self._busy = False

@@ -38,7 +38,9 @@ class Unread(JsonValue):
     """An item of a poll that the caller has not handled yet; `seq` is its place in the session."""
 
     seq: int
+    """Its place in the session."""
     raw: Raw = field(repr=False)
+    """The item as the service sent it."""
 
 
 @frozen(kw_only=True)
@@ -46,8 +48,11 @@ class StoredConversation(JsonValue):
     """A conversation of a session; `request_id` is the id that routing gave, if any."""
 
     id: str
+    """The conversation's id."""
     request_id: str | None = None
+    """The id that routing gave, if any."""
     life: Life = Life.OPEN
+    """Where in its life it is."""
 
     def after(self, known: StoredConversation | None) -> StoredConversation:
         """Return what to keep when `known` was kept before: a life never goes back, a request id is not forgotten."""
@@ -62,11 +67,17 @@ class StoredSession:
     """Everything that `resume` needs. `seen` holds (item id, mark) pairs per conversation, the oldest first."""
 
     id: str
+    """The session's name in the store."""
     tokens: TokenSet = field(repr=False)
+    """Its tokens."""
     cursor: str | None = None
+    """Where the next poll goes on."""
     conversations: dict[str, StoredConversation] = field(factory=dict)
+    """Its conversations, by id."""
     unread: dict[int, Unread] = field(factory=dict, repr=False)
+    """What the caller has not handled yet, by place."""
     seen: dict[str, list[tuple[str, str]]] = field(factory=dict)
+    """What came, as (item id, mark) by conversation, the oldest first."""
 
 
 @frozen(kw_only=True)
@@ -78,10 +89,15 @@ class SessionInfo:
     """
 
     id: str
+    """The session's name in the store, for `resume`."""
     renewed_at: datetime | None = None
+    """When its present token was asked for."""
     conversations: tuple[StoredConversation, ...] = ()
+    """Its conversations."""
     in_use: bool = False
+    """Whether an object polls it, here or in another process."""
     problem: str | None = None
+    """Why `resume` would raise `StoreError`."""
 
 
 class Store(Protocol):

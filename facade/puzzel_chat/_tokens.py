@@ -77,11 +77,17 @@ class TokenSet(JsonValue):
     """
 
     access: Secret = field(repr=_masked, converter=_secret)
+    """The access token."""
     refresh: Secret | None = field(default=None, repr=_masked, converter=_secret_or_none)
+    """The refresh token, if there is one."""
     generation: int = 1
+    """How many tokens the session has had."""
     ttl: float = DEFAULT_TTL
+    """How long the access token lives, in seconds."""
     obtained: float
+    """When it was asked for, in seconds since the epoch."""
     visitor_id: Secret | None = field(default=None, repr=_masked, converter=_secret_or_none)
+    """The service's id of the customer."""
 
     def successor(self, fresh: TokenSet) -> TokenSet:
         """Return `fresh` as this set's next generation, with the values of this one where its reply had none."""

@@ -1,4 +1,4 @@
-"""A sandbox and a customer of it, for tests of the sandbox itself."""
+"""A sandbox and a customer of it, for tests of the sandbox itself; and one for programs, in the environment."""
 
 from __future__ import annotations
 
@@ -24,3 +24,12 @@ def customer(sandbox: Sandbox) -> Iterator[Customer]:
     customer = Customer(sandbox)
     with closing(customer):
         yield customer
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A sandbox with quick agents, whose settings stand in the environment's variables, for clients that poll fast."""
+    with Sandbox(pace=0) as sandbox:
+        for name, value in {**sandbox.settings, "poll_interval": "0.05"}.items():
+            monkeypatch.setenv(f"PUZZEL_CHAT_{name.upper()}", str(value))
+        yield sandbox

@@ -6,21 +6,20 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from programs import blocks, run
 from puzzel_chat import Settings
 from puzzel_chat._settings import env_name
 from puzzel_chat.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-PYTHON = [body for language, body in BLOCKS if language == "python"]
-SHELL = [line for language, body in BLOCKS if language == "sh" for line in body.splitlines()]
+PYTHON = blocks(README)
+SHELL = [line for body in blocks(README, "sh") for line in body.splitlines()]
 
 DESIGN_SYNC = """
 from puzzel_chat import PuzzelChat, QueueClosed, TextMessage
@@ -59,21 +58,10 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def contact_centre(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A sandbox in the environment's variables."""
-    with Sandbox(script="helpful", pace=0) as sandbox:
-        monkeypatch.setenv("PUZZEL_CHAT_BASE_URL", sandbox.base_url)
-        monkeypatch.setenv("PUZZEL_CHAT_IDENTITY_URL", sandbox.identity_url)
-        monkeypatch.setenv("PUZZEL_CHAT_SOLUTION_ID", sandbox.solution_id)
-        monkeypatch.setenv("PUZZEL_CHAT_POLL_INTERVAL", "0.05")
-        yield sandbox
-
-
-@pytest.fixture
-def polite(contact_centre: Sandbox) -> Iterator[None]:
+def polite(published: Sandbox) -> Iterator[None]:
     """The agents end a chat once the customer was answered."""
     done = threading.Event()
-    goodbye = threading.Thread(target=_end_answered_chats, args=(contact_centre, done))
+    goodbye = threading.Thread(target=_end_answered_chats, args=(published, done))
     goodbye.start()
     yield
     done.set()
@@ -94,29 +82,20 @@ def _end_answered_chats(sandbox: Sandbox, done: threading.Event) -> None:
                     pass
 
 
-def run(code: str, folder: Path) -> str:
-    """Run a program as a user would, and give what it printed."""
-    began = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert time.monotonic() - began < 60
-    return done.stdout
-
-
 @pytest.mark.parametrize("code", PYTHON, ids=range(len(PYTHON)))
-def test_python_blocks_run(code: str, contact_centre: Sandbox, tmp_path: Path) -> None:
+def test_python_blocks_run(code: str, published: Sandbox, tmp_path: Path) -> None:
     """Each Python block of the README runs as it stands, against a sandbox as `make sandbox` starts it, to its end."""
-    printed = run(code, tmp_path)
+    printed = run("-c", code, folder=tmp_path)
     assert "Kari" in printed
-    assert "the chat was ended by the agent" in printed or contact_centre.stats().ended == 1
+    assert "the chat was ended by the agent" in printed or published.stats().ended == 1
 
 
 @pytest.mark.usefixtures("polite")
 @pytest.mark.parametrize("code", [DESIGN_SYNC, DESIGN_ASYNC], ids=["sync", "async"])
-def test_the_examples_of_the_design_run(code: str, contact_centre: Sandbox, tmp_path: Path) -> None:
+def test_the_examples_of_the_design_run(code: str, published: Sandbox, tmp_path: Path) -> None:
     """The two examples that the library was designed by run as written."""
-    hosts = {"base_url": contact_centre.base_url, "identity_url": contact_centre.identity_url}
-    printed = run(f"HOSTS = {hosts!r}\n{code}", tmp_path)
+    hosts = {"base_url": published.base_url, "identity_url": published.identity_url}
+    printed = run("-c", f"HOSTS = {hosts!r}\n{code}", folder=tmp_path)
     assert "assigned to Kari" in printed
     assert "Kari" in printed
 

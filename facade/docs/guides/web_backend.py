@@ -12,13 +12,23 @@ end says so: `by` is the system, `reason` is `"AgentWaitTimeout"`.
 ```python
 import asyncio
 
-from puzzel_chat import AllocationChanged, AsyncConversation, AsyncPuzzelChat, ConversationEnded, Event, PollingLoop
+from puzzel_chat import (
+    AgentJoined,
+    AllocationChanged,
+    AsyncConversation,
+    AsyncPuzzelChat,
+    ConversationEnded,
+    Event,
+    PollingLoop,
+)
 
 
 async def push(conversation: AsyncConversation, event: Event) -> None:
     match event:
         case AllocationChanged(allocation=allocation):
             print("search:", allocation)
+        case AgentJoined():
+            await conversation.send("end chat")
         case ConversationEnded():
             print("over:", event.reason or event.by)
         case _:
@@ -29,7 +39,6 @@ async def main() -> None:
     async with AsyncPuzzelChat.from_env() as chat, PollingLoop() as loop:
         conversation = await chat.start("support", customer={"name": "Ada"}, wait=0)
         loop.add(conversation, push, wait=300)
-        await conversation.send("end chat")
         while loop.stats().conversations:
             await asyncio.sleep(0.1)
 

@@ -95,8 +95,10 @@ OnFailure: TypeAlias = (
     Callable[[AsyncConversation, Exception], Awaitable[object] | object]
     | Callable[[AsyncConversation, PuzzelChatError], Awaitable[object] | object]
 )
-"""Called with a conversation that is polled no longer, and why: an error of ours, or what its handler raised, when
-`on_handler_error` said to stop."""
+"""Called with a conversation that is polled no longer, and why.
+
+That is an error of ours, or what its handler raised, when `on_handler_error` said to stop.
+"""
 OnHandlerError: TypeAlias = Callable[[AsyncConversation, Event, Exception], Awaitable[AfterError] | AfterError]
 """Called with what a handler raised for an event; says what to do."""
 SLOW = 1.0

@@ -132,31 +132,38 @@ LAST = 10_000
 
 @frozen(kw_only=True)
 class LoopStats:
-    """How a `PollingLoop` is doing; lateness is the seconds from a poll's due time to its request.
-
-    `polls_per_second` and the lateness are those of the last 10 000 polls. `under_way` polls have no reply yet, and
-    `waiting` sessions are due and wait for their host's turn. `failing` sessions have polls that fail for
-    now, `back_pressured` ones are not polled until their handler has caught up. `handlers_at_work` counts handlers,
-    `slow_handlers` those that have been with one event for more than a second; `searching` conversations wait for an
-    agent. `handler_errors` and `stopped` count
-    from the beginning: exceptions of handlers, and conversations whose polling an error ended for good.
-    """
+    """How a `PollingLoop` is doing; lateness is the seconds from a poll's due time to its request."""
 
     sessions: int
+    """Sessions that are polled."""
     conversations: int
+    """Conversations that were added and go on."""
     polls: int
+    """Polls that were made."""
     polls_per_second: float
+    """Polls a second, of the last 10 000."""
     late_p50: float
+    """Half of the last 10 000 polls were later than this."""
     late_p99: float
+    """One in a hundred of them was later than this."""
     under_way: int
+    """Polls without a reply yet."""
     waiting: int
+    """Sessions that are due and wait for their host's turn."""
     failing: int
+    """Sessions whose polls fail for now."""
     back_pressured: int
+    """Sessions that are not polled until their handler has caught up."""
     handlers_at_work: int
+    """Handlers that have an event."""
     slow_handlers: int
+    """Handlers that have been with one event for more than a second."""
     searching: int
+    """Conversations that wait for an agent."""
     handler_errors: int
+    """Exceptions of handlers since the beginning."""
     stopped: int
+    """Conversations whose polling an error ended for good, since the beginning."""
 
 
 @define

@@ -440,15 +440,25 @@ class OperationInfo:
     """
 
     name: str
+    """The operationId."""
     method: str
+    """The HTTP method."""
     path: str
+    """The path, with its placeholders."""
     provenance: str
+    """Documented, observed, assumed or confirmed."""
     note: str
+    """Which part of it is which."""
     used_by: str
+    """The method of this library that calls it."""
     host: HostName
+    """The service that it is asked of."""
     statuses: tuple[int, ...] = field(default=(), repr=False)
+    """The documented statuses of a success."""
     reply: Mapping[str, str] = field(factory=dict, repr=False)
+    """The JSON types of a success, by their place."""
     required: tuple[str, ...] = field(default=(), repr=False)
+    """The places that must be there."""
 
 
 def operations() -> tuple[OperationInfo, ...]:

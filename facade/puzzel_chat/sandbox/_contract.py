@@ -236,11 +236,15 @@ class Differences:
     """
 
     paths: Mapping[str, str] = field(factory=dict[str, str], validator=_check_paths)
+    """Other methods and paths, by operationId."""
     names: Mapping[str, str] = field(factory=dict[str, str])
+    """Other names of members, by the assumed ones."""
     cursor: Literal["integer", "text", "none"] = field(
         default="integer", validator=validators.in_(("integer", "text", "none"))
     )
+    """What the cursor of a poll is."""
     drop: frozenset[str] = frozenset()
+    """Members that no reply has."""
 
     @property
     def routes(self) -> Mapping[str, str]:

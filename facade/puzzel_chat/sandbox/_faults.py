@@ -44,17 +44,29 @@ class Fault:
     """
 
     kind: Kind
+    """What goes wrong."""
     operation: str = field(default="*", validator=validators.in_(("*", *ROUTES)))
+    """The operationId that it strikes, or * for all."""
     after: bool = False
+    """Whether the request takes effect."""
     status_code: int = 500
+    """The status of an answer."""
     seconds: float = 0.0
+    """How long it takes."""
     retry_after: float | datetime | None = None
+    """When the answer says to come again."""
     as_date: bool = False
+    """Whether it says so as a date."""
     page: bool = False
+    """Whether the answer is a web page."""
     rate: float = field(default=1.0, validator=[validators.ge(0.0), validators.le(1.0)])
+    """The share of the requests that it strikes."""
     times: int | None = None
+    """How often it strikes at most."""
     every: int = field(default=1, validator=validators.ge(1))
+    """It strikes every so many requests."""
     skip: int = 0
+    """How many requests it lets pass first."""
 
     @classmethod
     def latency(cls, seconds: float, operation: str = "*", *, after: bool = False, **when: Unpack[When]) -> Fault:

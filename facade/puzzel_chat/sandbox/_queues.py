@@ -28,12 +28,19 @@ class Status(StrEnum):
     """The wire's AllocationStatus."""
 
     QUEUED = "Queued"
+    """In the queue."""
     OFFERED = "Offered"
+    """An agent is asked."""
     ASSIGNED = "Assigned"
+    """An agent has the chat."""
     DECLINED = "Declined"
+    """The agent declined; it goes back to the queue."""
     REFUSED = "Refused"
+    """Nobody takes it."""
     CANCELLED = "Cancelled"
+    """The customer left."""
     EXPIRED = "Expired"
+    """It waited too long."""
 
 
 _WITHOUT_AGENT = {Status.CANCELLED, Status.EXPIRED, Status.REFUSED}

@@ -33,8 +33,11 @@ class SandboxSettings(TypedDict):
     """The settings of a client for a sandbox."""
 
     base_url: str
+    """The address of the communication host."""
     identity_url: str
+    """The address of the identity host."""
     solution_id: str
+    """The solution id."""
 
 
 class Sandbox:
@@ -80,7 +83,9 @@ class Sandbox:
     """
 
     queue_key = "support"
+    """The key of an open queue."""
     visual_queue_id = "27501"
+    """The same queue's id, for its opening hours."""
     _server: Server | None = None
 
     def __init__(

@@ -23,12 +23,19 @@ class Step:
     """
 
     act: Act
+    """What the agent does."""
     text: str = field(default="", repr=False)
+    """What is said, or the name of a file."""
     delay: float = 1.0
+    """The pause before it, in paces."""
     seconds: float = 0.0
+    """And in seconds."""
     type: str = ""
+    """The type of a message that is sent, or of a file."""
     fields: Mapping[str, object] = field(factory=dict[str, object], repr=False)
+    """More members of a message that is sent."""
     data: bytes = field(default=b"", repr=False)
+    """The content of a file."""
 
 
 @frozen
@@ -36,11 +43,17 @@ class Scene:
     """What a script is told: the agent's name, the number of this agent, the last message and how many came."""
 
     agent: str
+    """The agent's name."""
     stint: int = 1
+    """The number of this agent in the chat."""
     heard: int = 0
+    """How many messages the customer has sent."""
     text: str = field(default="", repr=False)
+    """The customer's last message."""
     messages: int = 10
+    """The `messages` of the sandbox."""
     interval: float = 1.0
+    """The `interval` of the sandbox, in seconds."""
 
 
 Steps = Callable[[Scene], Iterator[Step]]
@@ -55,12 +68,19 @@ class Script:
     """
 
     name: str
+    """The script's name."""
     about: str
+    """What it does, in words."""
     answers: tuple[Answer, ...] = ("accept",)
+    """The answers to the first offers; the last one repeats."""
     gives_up: bool = False
+    """Whether the request is refused once all agents declined."""
     notice: bool = True
+    """Whether the customer is told of the simulator."""
     joins: Steps = lambda _scene: iter(())
+    """What an agent does who joins."""
     hears: Steps = lambda _scene: iter(())
+    """What an agent does at each message."""
 
     def answer(self, offers: int) -> Answer:
         """Return the answer to the n-th offer, counted from 1."""
@@ -184,3 +204,4 @@ _ALL = (
 )  # fmt: skip
 
 SCRIPTS: Mapping[str, Script] = {script.name: script for script in _ALL}
+"""The scripts by name."""

@@ -12,21 +12,30 @@ from typing import Literal, TypeGuard
 from attrs import field, frozen
 
 NOTICE = "puzzel-chat bundled simulator, not Puzzel"
+"""What every output of the sandbox says of it."""
 
 Json = Mapping[str, object]
 Semantics = Literal["history", "cursor", "drain"]
+"""What a poll returns: all, what follows a cursor, or what was not read yet."""
 SEMANTICS: tuple[Semantics, ...] = ("history", "cursor", "drain")
+"""Every `Semantics`."""
 AfterEnd = Literal["same", "cancelled", "not-found", "gone"]
+"""What a conversation is to a client after its end; see `Sandbox.set_after_end`."""
 AFTER_END: tuple[AfterEnd, ...] = ("same", "cancelled", "not-found", "gone")
+"""Every `AfterEnd`."""
 
 
 class Role(IntEnum):
     """The author's role; the wire has the integers (assumed)."""
 
     CUSTOMER = 0
+    """The customer."""
     AGENT = 1
+    """The agent."""
     SYSTEM = 2
+    """The contact centre itself."""
     BOT = 3
+    """A program of the contact centre."""
 
 
 @frozen
@@ -38,16 +47,27 @@ class Entry:
     """
 
     id: str
+    """The message's id."""
     version: int
+    """1, and one more with each edit."""
     conversation_id: str
+    """The conversation."""
     type: str
+    """The wire's type, such as Text."""
     role: Role
+    """Who wrote it."""
     author: str | None
+    """The name of who wrote it."""
     content: str | None = field(repr=False)
+    """The content, as HTML."""
     client_message_id: str | None
+    """The id that the client gave it."""
     sent_at: datetime
+    """When it was stored."""
     wire: Json = field(repr=False, eq=False)
+    """The item of a poll's reply."""
     life: int = 0
+    """How often the ids had begun again before it."""
 
 
 @frozen
@@ -55,9 +75,13 @@ class Answer:
     """What the simulator answered a request: before `differs`, and before the faults named by their kinds."""
 
     operation: str
+    """The operationId."""
     status: int
+    """The HTTP status."""
     body: Json | None = field(repr=False)
+    """The JSON body, if it has one."""
     faults: frozenset[str] = frozenset()
+    """The kinds of the faults that strike it."""
 
     @property
     def size(self) -> int:
@@ -73,10 +97,15 @@ class Order:
     """
 
     queue_key: str
+    """The queue that was asked for."""
     customer: Mapping[str, str] | None = field(default=None, repr=False)
+    """What was said of the customer, by field."""
     variables: tuple[Json, ...] = field(default=(), repr=False)
+    """The named values."""
     subject: str | None = field(default=None, repr=False)
+    """What the chat is about."""
     history: str | None = field(default=None, repr=False)
+    """What was said before."""
 
 
 @frozen
@@ -89,12 +118,19 @@ class Happening:
     """
 
     kind: str
+    """What happened."""
     at: float
+    """When, in seconds since the epoch."""
     conversation_id: str | None = None
+    """The conversation, if it is about one."""
     agent: str | None = None
+    """The agent's name."""
     role: Role | None = None
+    """Who did it."""
     text: str | None = field(default=None, repr=False)
+    """What was said, as HTML."""
     order: Order | None = None
+    """What came with a route."""
 
 
 @frozen
@@ -106,20 +142,35 @@ class Stats:
     """
 
     requests: Mapping[str, int]
+    """Requests by operationId."""
     counts: Mapping[str, int] = field(repr=False)
+    """Happenings by kind."""
     tokens_issued: int = 0
+    """Tokens that were given out."""
     refreshes: int = 0
+    """Refreshes that were granted."""
     reuse_detected: int = 0
+    """Refresh tokens that were used once more."""
     routed: int = 0
+    """Requests for an agent that were taken."""
     refused: int = 0
+    """Requests for an agent that were refused."""
     offered: int = 0
+    """Offers to agents."""
     declined: int = 0
+    """Offers that were declined."""
     joined: int = 0
+    """Agents who joined a chat."""
     left_queue: int = 0
+    """Customers who left without an agent."""
     ended: int = 0
+    """Conversations that have ended."""
     messages: int = 0
+    """Messages that were stored."""
     edits: int = 0
+    """Edits of messages."""
     faults: int = 0
+    """Faults that struck."""
 
     @property
     def total_requests(self) -> int:
