@@ -53,7 +53,7 @@ def test_the_doctor_sums_up_how_sure_each_operation_is(cli: Run, centre: Sandbox
     marks = [row.provenance for row in operations()]
     counts = [f"{marks.count(mark)} {mark}" for mark in ("documented", "observed", "assumed", "confirmed")]
     summary = f"{len(marks)} operations: {', '.join(counts)}"
-    assert (ran.out.partition("; --verbose")[0], verbose.out.splitlines()[0]) == (summary, summary)
+    assert (ran.out.partition("; why: --verbose")[0], verbose.out.splitlines()[0]) == (summary, summary)
     assert records[0]["operations"] == len(marks)
     shown = " ".join(ran.out.split())
     for row in operations():

@@ -309,7 +309,7 @@ def _show_operations(verbose: bool, output: Output) -> None:
     names = {mark: [row.name for row in rows if row.provenance == mark] for mark in PROVENANCE}
     counts = {mark: len(found) for mark, found in names.items()}
     text = ", ".join(f"{count} {mark}" for mark, count in counts.items())
-    hint = "" if verbose else "; --verbose has the reasons"
+    hint = "" if verbose else "; why: --verbose"
     output.show({"step": "summary", "operations": len(rows), **counts}, f"{len(rows)} operations: {text}{hint}", "bold")
     for row in rows if verbose or output.json else ():
         record = {
