@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
 from jinja2 import pass_context
 from jinja2.runtime import Context
@@ -33,7 +33,10 @@ def reference() -> Iterator[doc.Module]:
     for name in filter(find_spec, REFERENCE):
         module = import_module(name)
         for public in module.__all__:
-            setattr(module, public, getattr(module, public))  # it may be imported lazily
+            value = getattr(module, public)
+            setattr(module, public, value)  # it may be imported lazily
+            if hasattr(value, "_fields"):  # of a named tuple pdoc looks for the types in another module
+                value.__new__.__annotations__ = get_type_hints(value)
         page = doc.Module(module)
         for home in [one for key, one in sys.modules.items() if key.startswith(f"{name}._")]:
             told = doc_ast.walk_tree(home).var_docstrings
