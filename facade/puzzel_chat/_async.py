@@ -20,7 +20,7 @@ from puzzel_chat import _exit
 from puzzel_chat._async_transport import AsyncTransport
 from puzzel_chat._client import Application
 from puzzel_chat._clock import Clock
-from puzzel_chat._conversation import Beginning, ConversationState, Progress, masked
+from puzzel_chat._conversation import Beginning, ConversationState, Progress, checked_option, masked
 from puzzel_chat._errors import InvalidArgument
 from puzzel_chat._history import History
 from puzzel_chat._http import AsyncCarrier, Reply
@@ -323,6 +323,7 @@ class AsyncConversation:
         How the service wants an answer is not known: it is assumed that the label, sent as a text, is one. Raises
         `InvalidArgument` for what is no choice, which lists the ids.
         """
+        option = checked_option(option)
         return await self._run(self._state.choose(option, timeout))
 
     async def send_file(
@@ -346,7 +347,7 @@ class AsyncConversation:
 
         Runner.check(on_progress)
         content = outgoing(file, name, content_type, self._state.max_file_bytes, on_progress)
-        del file  # a traceback with locals would show it
+        del file, name  # a traceback with locals would show them
         return await self._run(self._state.send_file(content, timeout))
 
     async def download(

@@ -41,6 +41,7 @@ from puzzel_chat._models import (
     Message,
     Option,
     OptionsMessage,
+    Secret,
     TextMessage,
     Variable,
     secret_or_none,
@@ -126,7 +127,14 @@ def masked(
     return Order(as_customer(customer), as_variables(variables), secret_or_none(subject), as_turns(history))
 
 
-def chosen(option: object, questions: Sequence[OptionsMessage]) -> Option:
+def checked_option(option: Option | str) -> Option | str:
+    """Return a choice whose repr hides its words; raises `InvalidArgument`."""
+    if not isinstance(option, Option | str):
+        raise InvalidArgument("option", f"must be an Option, its id or its label, not {type(option).__name__}")
+    return Secret(option) if isinstance(option, str) else option
+
+
+def chosen(option: Option | str, questions: Sequence[OptionsMessage]) -> Option:
     """Return an option of the last question, by itself, its id or its label; raises `InvalidArgument`.
 
     Where no question is known, an `Option` is taken as it is: another process may have received the question.
@@ -384,7 +392,7 @@ class ConversationState:
         with self.inbox.sends.expecting(str(uuid4()), file.name, url) as expected:
             request = file_request(self.id, file_id, expected.client_id)
             told = file.described(url)
-            read = partial(replies.sent_file, conversation_id=self.id, client_id=expected.client_id, **told)
+            read = partial(replies.sent_file, conversation_id=self.id, client_id=expected.client_id, told=told)
             return cast("FileMessage", (yield from self._say(expected, request, read, by, timeout)))
 
     def download(self, message: FileMessage, into: Incoming, timeout: float | None = None) -> Steps[int]:

@@ -21,18 +21,19 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias, cast
 from urllib.parse import urljoin, urlsplit
 
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
 from puzzel_chat._errors import ContractError, InvalidArgument
 from puzzel_chat._html import printable
 from puzzel_chat._http import REDIRECTS, Reply, Request, origin
-from puzzel_chat._models import FileMessage
+from puzzel_chat._models import FileMessage, Secret, SecretDict
 from puzzel_chat._retry import within
 from puzzel_chat._session import SessionState, repeated
 from puzzel_chat._settings import Address, HostName, Settings, is_loopback
 from puzzel_chat._steps import Send, Steps
 from puzzel_chat._wire.operations import DOWNLOAD, download_request
 from puzzel_chat._wire.refusals import error_for
+from puzzel_chat._wire.replies import harmless
 
 FileProgress: TypeAlias = Callable[[int, int | None], object]
 """Called after each piece with the bytes so far and those of the whole file, None if that is not known.
@@ -71,9 +72,10 @@ class Outgoing:
         if self._file is not None:
             self._file.close()
 
-    def described(self, url: str) -> dict[str, Any]:
+    def described(self, url: str) -> SecretDict:
         """Return what the message says of the file, at that address."""
-        return {"file_name": self.name, "url": url, "content_type": self.content_type, "size": self.size}
+        about = {"content_type": self.content_type, "size": self.size}
+        return SecretDict(file_name=self.name, url=str(url), **about)
 
     def pieces(self) -> Iterator[bytes]:
         """Yield all of it, from its beginning; one piece of nothing for an empty file."""
@@ -254,6 +256,14 @@ def _blaming(argument: str, what: str) -> Iterator[None]:
 # How it is fetched.
 
 
+@frozen
+class Elsewhere(Address):
+    """A host of somebody else; its name may be anything, also one of our secrets."""
+
+    def __str__(self) -> str:
+        return harmless(super().__str__())
+
+
 def fetch(
     session: SessionState, conversation_id: str, message: FileMessage, into: Incoming, timeout: float | None
 ) -> Steps[int]:
@@ -289,7 +299,7 @@ def _fetched(session: SessionState, by: float, request: Request) -> Steps[Reply]
                 raise error
         if reply.status not in REDIRECTS:
             return reply
-        here, to = f"{place.url}{request.path}", reply.headers.get("location", "")
+        here, to = Secret(f"{place.url}{request.path}"), Secret(reply.headers.get("location", ""))
         try:
             place, path, query = followed(here, to, session.parts.settings)
         except ValueError as error:
@@ -302,7 +312,7 @@ def _unfit(problem: str) -> ContractError:
     return ContractError(DOWNLOAD.name, "", problem, "(not shown)")
 
 
-def followed(here: str, url: str, settings: Settings) -> tuple[Address, str, str]:
+def followed(here: str, url: str, settings: Settings) -> tuple[Address, Secret, Secret]:
     """Return the host, path and query of an address, as seen from here; `ValueError` says why it is not followed."""
     if not url.isprintable():
         raise ValueError("holds control characters")
@@ -320,6 +330,6 @@ def followed(here: str, url: str, settings: Settings) -> tuple[Address, str, str
     local = is_loopback(parts.hostname) and settings.address("communication").is_here
     if parts.scheme == "http" and own is None and not local:
         raise ValueError("is not https")
-    base = f"{parts.scheme}://{parts.netloc}"
-    place = Address(None, base, "in the message") if own is None else evolve(own, url=base)
-    return place, parts.path or "/", parts.query
+    base = Secret(f"{parts.scheme}://{parts.netloc}")
+    place = Elsewhere(None, base, "in the message") if own is None else evolve(own, url=base)
+    return place, Secret(parts.path or "/"), Secret(parts.query)

@@ -261,7 +261,7 @@ class Watch:
                 RequestEnded(
                     operation=request.operation,
                     host=place.name,
-                    base_url=place.url,
+                    base_url=str(place.url) if place.name else "elsewhere",  # whose name may be anything
                     method=request.method,
                     path=request.path if request.place is None else "/…",  # a file's may hold its name
                     status=seen.reply.status if seen.reply else None,

@@ -17,7 +17,7 @@ from weakref import finalize
 
 from puzzel_chat import _exit
 from puzzel_chat._client import Application
-from puzzel_chat._conversation import Beginning, ConversationState, Progress, is_async, masked
+from puzzel_chat._conversation import Beginning, ConversationState, Progress, checked_option, is_async, masked
 from puzzel_chat._errors import InvalidArgument
 from puzzel_chat._history import History
 from puzzel_chat._http import Reply
@@ -273,6 +273,7 @@ class Conversation:
         How the service wants an answer is not known: it is assumed that the label, sent as a text, is one. Raises
         `InvalidArgument` for what is no choice, which lists the ids.
         """
+        option = checked_option(option)
         return self._run(self._state.choose(option, timeout))
 
     def send_file(
@@ -296,7 +297,7 @@ class Conversation:
 
         Runner.check(on_progress)
         content = outgoing(file, name, content_type, self._state.max_file_bytes, on_progress)
-        del file  # a traceback with locals would show it
+        del file, name  # a traceback with locals would show them
         return self._run(self._state.send_file(content, timeout))
 
     def download(

@@ -620,6 +620,22 @@ def test_a_file_that_is_not_there_is_told(connect: Connect, centre: Sandbox, tmp
     assert os.listdir(tmp_path) == []
 
 
+def test_what_is_told_of_a_request_for_a_file_has_no_address_in_it(
+    connect: Connect, centre: Sandbox, tmp_path: Path
+) -> None:
+    """An observer hears of the request, and not what the file is called, nor where a stranger has it."""
+    seen: list[Any] = []
+    with (
+        Service(lambda asked: Said(b"x", media="text/plain")) as stranger,
+        connect(**settings(centre), observe=seen.append).start("support", wait=20) as conversation,
+    ):
+        conversation.download(conversation.send_file(b"x", name="passport.txt"), io.BytesIO())
+        conversation.download(at(f"{stranger.base_url}/passport.txt"), io.BytesIO())
+    told = [(one.base_url, one.path) for one in seen if getattr(one, "operation", "") == "downloadFile"]
+    assert told == [(centre.base_url, "/…"), ("elsewhere", "/…")]
+    assert "passport" not in repr(seen)
+
+
 # Choices.
 
 
@@ -634,7 +650,9 @@ def test_a_choice_is_answered_in_its_words(chat: Any, centre: Sandbox) -> None:
             answer = conversation.choose(choice)
             assert isinstance(answer, TextMessage)
             assert answer.text == "Delivery"
-        for wrong in ("Sailing", Option(id="sailing", label="Sailing"), None, 7):
+        with pytest.raises(InvalidArgument, match=r"^option: must be an Option, its id or its label, not int$"):
+            conversation.choose(7)
+        for wrong in ("Sailing", Option(id="sailing", label="Sailing"), ""):
             with pytest.raises(InvalidArgument) as raised:
                 conversation.choose(wrong)
             assert str(raised.value).endswith("its ids are ['delivery', 'invoice']")

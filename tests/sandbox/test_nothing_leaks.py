@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import warnings
@@ -13,7 +14,7 @@ from attrs import define, field
 
 from blocking import settings
 from hostile import Answer, Asked, Said, Service
-from puzzel_chat import Customer, MemoryStore, PuzzelChatError, Variable
+from puzzel_chat import Customer, FileMessage, MemoryStore, PuzzelChatError, Variable
 from puzzel_chat.sandbox import Fault, Sandbox
 from puzzel_chat.testing import VirtualTime
 from quick import quick_only
@@ -68,6 +69,8 @@ MARKS = {
     "secret variable": "pin of mine",
     "subject": "about my illness",
     "turn": "my first words to the bot",
+    "picture": "what is in my picture",
+    "picture name": "my-picture.png",
     "words": "I have lost my card",
     "agent": "Ada Lovelace",
     "question": "What is your number?",
@@ -89,6 +92,7 @@ ITEMS = [
 GOOD: tuple[tuple[str, dict[str, Any]], ...] = (
     ("/connect/token", {**TOKENS, "id_token": MARKS["id token"], "expires_in": 600}),
     ("/api/queue/info/", {"id": "support", "isOpen": True}),
+    ("/api/upload", {"id": "file-1", "url": f"/api/file/{MARKS['picture name']}"}),
     ("/route/", {"requestId": "r1", "status": "Queued"}),
     ("/requestStatus/", {"status": "Assigned", "agent": AUTHOR}),
     ("/message", {"id": "m1", "sentAt": "2026-01-05T09:00:00Z"}),
@@ -207,12 +211,16 @@ def test_nothing_that_is_repeated_to_us_is_told(
         )
         session = chat.connect()
         conversation = session.conversation("mine")
+        theirs = FileMessage(conversation_id="mine", id="3", url=f"/api/file/{MARKS['file']}", file_name=MARKS["file"])
         calls: list[Callable[[], Any]] = [
             lambda: session.queue_info("27501"),
             lambda: session.time_info("hours"),
             lambda: conversation.route("support", customer=customer, **order, history=history),
             lambda: conversation.wait_for_agent(wait=20),
             lambda: conversation.send(MARKS["words"]),
+            lambda: conversation.send_file(MARKS["picture"].encode(), name=MARKS["picture name"]),
+            lambda: conversation.download(theirs, io.BytesIO()),
+            lambda: conversation.choose(MARKS["words"]),
             conversation.typing,
             *[session.poll] * 4,
             lambda: chat.start("support", customer={"name": MARKS["name"]}, **order, history=history, wait=5),

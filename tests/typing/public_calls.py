@@ -7,6 +7,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterator
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 from ssl import SSLContext, create_default_context
 from typing import Any, Literal, assert_never, assert_type
@@ -155,6 +156,14 @@ def in_a_sandbox(sandbox: Sandbox, read: dict[str, Any]) -> None:
     PuzzelChat.from_env(**read)
 
 
+def passed(done: int, total: int | None) -> None:
+    """Follow a file."""
+
+
+async def passed_async(done: int, total: int | None) -> None:
+    """Follow a file, awaiting."""
+
+
 def talking(chat: PuzzelChat) -> None:
     """Hold a chat, blocking."""
     assert_type(chat.connect(), Session)
@@ -186,6 +195,12 @@ def talking(chat: PuzzelChat) -> None:
         assert_type(entered.send("Hello", timeout=3), TextMessage)
         assert_type(entered.messages(), Iterator[Message])
         assert_type(entered.events(), Iterator[Event])
+        assert_type(entered.choose("delivery"), TextMessage)
+        assert_type(entered.choose(Option(id="delivery")), TextMessage)
+        assert_type(entered.send_file("receipt.pdf"), FileMessage)
+        sent = entered.send_file(b"x", name="x", content_type="text/plain", on_progress=passed, timeout=30)
+        assert_type(entered.download(sent, Path("x"), overwrite=True, on_progress=passed), int)
+        assert_type(entered.download(sent, BytesIO(), timeout=30), int)
         entered.typing()
         entered.typing(False, timeout=3.5)
         assert_type(entered.transcript(), tuple[Message, ...])
@@ -244,6 +259,9 @@ async def talking_async(chat: AsyncPuzzelChat) -> None:
     assert_type(await asyncio.wait_for(chat.start("q_support", on_progress=told_later), 10), AsyncConversation)
     async with conversation as entered:
         assert_type(entered, AsyncConversation)
+        assert_type(await entered.choose("delivery"), TextMessage)
+        assert_type(await entered.send_file(Path("x"), on_progress=passed_async), FileMessage)
+        assert_type(await entered.download(await entered.send_file(b"x", name="x"), "x"), int)
         assert_type(await entered.send("Hello", timeout=3), TextMessage)
         assert_type(entered.events(), AsyncGenerator[Event])
         assert_type(entered.messages(), AsyncGenerator[Message])

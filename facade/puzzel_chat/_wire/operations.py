@@ -353,7 +353,7 @@ def upload_request(conversation_id: str, content: Content, name: str, content_ty
     """Upload a file, of that name and media type; it is read while it goes out."""
     empty = File(payload=BytesIO())
     request = _of(conversation_id, _request(UPLOAD, body=empty, file_name=name, content_type=content_type))
-    return evolve(request, body=None, content=content)
+    return evolve(request, body=None, content=content, query=Secret(request.query))
 
 
 def file_request(conversation_id: str, file_id: str, client_id: str) -> Request:
@@ -366,7 +366,7 @@ def download_request(conversation_id: str, place: Address, path: str, query: str
     """Fetch a file from where it is, into a sink."""
     request = _of(conversation_id, _request(DOWNLOAD, ""))
     headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
-    return evolve(request, path=path, query=query, headers=headers, place=place, sink=sink)
+    return evolve(request, path=Secret(path), query=Secret(query), headers=headers, place=place, sink=sink)
 
 
 def typing_request(conversation_id: str, is_typing: bool) -> Request:

@@ -389,15 +389,15 @@ def sent_message(reply: Reply, conversation_id: str, client_id: str, words: str)
     return ours.TextMessage(**_sent(reply, conversation_id, client_id), text=str(words))
 
 
-def uploaded(reply: Reply) -> tuple[str, str]:
+def uploaded(reply: Reply) -> tuple[str, Secret]:
     """Return the id of a file that was uploaded, and its address, empty where the service does not say."""
     found, _ = _parsed(UPLOAD, reply)
-    return _identified(UPLOAD, reply, found.id, "id"), text(found.url) or ""
+    return _identified(UPLOAD, reply, found.id, "id"), Secret(text(found.url) or "")
 
 
-def sent_file(reply: Reply, conversation_id: str, client_id: str, **of_file: Any) -> ours.FileMessage:
-    """Return the sent file's message."""
-    return ours.FileMessage(**_sent(reply, conversation_id, client_id), **of_file)
+def sent_file(reply: Reply, conversation_id: str, client_id: str, told: Mapping[str, Any]) -> ours.FileMessage:
+    """Return the sent file's message, with what it tells of the file."""
+    return ours.FileMessage(**_sent(reply, conversation_id, client_id), **told)
 
 
 def poll(reply: Reply, last: Poll | None = None, most: int | None = None) -> Poll:
