@@ -135,7 +135,7 @@ def heading(page: doc.Module) -> str:
 def summary(page: doc.Module) -> str:
     """Return the first sentence of a page."""
     told = page.docstring.partition("\n\n")[2] if page.docstring.startswith("# ") else page.docstring
-    return re.split(r"(?<=\.)\s", told, maxsplit=1)[0]
+    return re.split(r"(?<=\.)\s", told, maxsplit=1)[0].replace("`", "")
 
 
 def main(out: Path = OUT) -> None:
