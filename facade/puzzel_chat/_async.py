@@ -22,7 +22,6 @@ from puzzel_chat._client import Application
 from puzzel_chat._clock import Clock
 from puzzel_chat._conversation import Beginning, ConversationState, Progress, checked_option, masked
 from puzzel_chat._errors import InvalidArgument
-from puzzel_chat._history import History
 from puzzel_chat._http import AsyncCarrier, Reply
 from puzzel_chat._listing import listed
 from puzzel_chat._models import (
@@ -50,6 +49,7 @@ from puzzel_chat._wire.operations import QUEUE, TIME, checked_id, checked_text, 
 
 if TYPE_CHECKING:
     from puzzel_chat._files import FileProgress
+    from puzzel_chat._history import History
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")

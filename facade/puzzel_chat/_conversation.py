@@ -12,7 +12,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar, cast
 from uuid import uuid4
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from puzzel_chat._errors import (
     AgentWaitTimeout,
@@ -26,7 +26,6 @@ from puzzel_chat._errors import (
     SessionError,
     StoreError,
 )
-from puzzel_chat._history import LARGEST_HISTORY, History, Turn, as_turns, for_the_agent
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._inbox import Expected, Inbox, Sent, delivery_unknown
 from puzzel_chat._models import (
@@ -79,6 +78,7 @@ from puzzel_chat._wire.operations import (
 
 if TYPE_CHECKING:
     from puzzel_chat._files import Incoming, Outgoing
+    from puzzel_chat._history import History, Turn
 
 log = logging.getLogger("puzzel_chat")
 Progress: TypeAlias = Callable[[Allocation], object]
@@ -107,6 +107,8 @@ class Order(NamedTuple):
         """Return the request, in so many bytes at most, and how many turns of the history have no room in it."""
         told, left_out = None, 0
         if self.history:
+            from puzzel_chat._history import LARGEST_HISTORY, for_the_agent
+
             bare = self._with(conversation_id, queue_key, "")
             told, left_out = for_the_agent(self.history, min(LARGEST_HISTORY, most - len(bare.body or b"")))
         request = self._with(conversation_id, queue_key, told)
@@ -124,7 +126,12 @@ def masked(
     history: History | None,
 ) -> Order:
     """Return what is said to get an agent; raises `InvalidArgument`."""
-    return Order(as_customer(customer), as_variables(variables), secret_or_none(subject), as_turns(history))
+    turns: tuple[Turn, ...] = ()
+    if history is not None:
+        from puzzel_chat._history import as_turns
+
+        turns = as_turns(history)
+    return Order(as_customer(customer), as_variables(variables), secret_or_none(subject), turns)
 
 
 def checked_option(option: Option | str) -> Option | str:
@@ -151,8 +158,7 @@ def chosen(option: Option | str, questions: Sequence[OptionsMessage]) -> Option:
     raise InvalidArgument("option", told)
 
 
-@frozen
-class Beginning:
+class Beginning(NamedTuple):
     """The arguments of `start()`, checked before the first request."""
 
     queue_key: str

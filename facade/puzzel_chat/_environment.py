@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -53,8 +54,7 @@ class Proxy:
         return f"{host_and_port(self.url)} ({self.named_by})"
 
 
-@frozen
-class Way:
+class Way(NamedTuple):
     """The way to one of the two hosts: its address, and the proxy on it if there is one."""
 
     address: Address

@@ -20,8 +20,6 @@ from puzzel_chat._models import Role
 
 RoleName: TypeAlias = Literal["customer", "bot", "agent", "system"]
 ROLES: Mapping[object, Role] = {one: role for role in Role if role is not Role.UNKNOWN for one in (role, role.value)}
-HISTORY = "history"
-"""The variable that it travels in (assumed)."""
 LARGEST_HISTORY = 32_768
 """Bytes of JSON that a history may take: some 300 turns of a line each, more than an agent reads."""
 

@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple, TypeAlias
 
-from attrs import define, field
-
 from puzzel_chat._errors import ApiError, PuzzelChatError
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._models import Role
@@ -225,20 +223,19 @@ Observer: TypeAlias = Callable[[Telemetry], object]
 _INFO = (RequestRetried, PollsDegraded, PollsRecovered)
 
 
-@define
 class Seen:
     """What came of a request."""
 
     reply: Reply | None = None
 
 
-@define(eq=False)
 class Watch:
     """Tells what happens to the log and to `observe`; what that raises is logged once and harms nobody."""
 
-    observe: Observer | None = None
-    _later: deque[Telemetry] = field(factory=deque, init=False)
-    _failed: bool = field(default=False, init=False)
+    def __init__(self, observe: Observer | None = None) -> None:
+        self.observe = observe
+        self._later: deque[Telemetry] = deque()
+        self._failed = False
 
     @contextmanager
     def request(

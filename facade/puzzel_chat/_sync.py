@@ -19,7 +19,6 @@ from puzzel_chat import _exit
 from puzzel_chat._client import Application
 from puzzel_chat._conversation import Beginning, ConversationState, Progress, checked_option, is_async, masked
 from puzzel_chat._errors import InvalidArgument
-from puzzel_chat._history import History
 from puzzel_chat._http import Reply
 from puzzel_chat._listing import listed
 from puzzel_chat._models import (
@@ -48,6 +47,7 @@ from puzzel_chat._wire.operations import QUEUE, TIME, checked_id, checked_text, 
 
 if TYPE_CHECKING:
     from puzzel_chat._files import FileProgress
+    from puzzel_chat._history import History
 
 _T = TypeVar("_T")
 _NOT_AWAITED = "returns something to await, which a blocking client cannot do; use a plain function"

@@ -20,6 +20,7 @@ import re
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from hashlib import sha256
+from typing import NamedTuple
 
 from attrs import define, evolve, field, frozen
 
@@ -43,8 +44,7 @@ _WRITABLE = re.compile("[^\ud800-\udfff]+")
 _LONGEST_TIME = 1e12
 
 
-@frozen
-class Now:
+class Now(NamedTuple):
     """One moment on both clocks, in seconds; the monotonic clock stands still while the machine sleeps."""
 
     monotonic: float

@@ -38,7 +38,6 @@ from typing import Any, TypeVar, get_args
 from weakref import WeakSet, finalize
 
 import httpx
-from attrs import evolve
 
 from puzzel_chat._environment import Proxy, Way, proxies, refused_proxy, tls_context, tls_is_named, way_to
 from puzzel_chat._errors import (
@@ -322,7 +321,7 @@ class Pieces:
 def way_to_place(place: Address, ways: Mapping[HostName, Way], settings: Settings, given: object) -> Way:
     """Return the way to where a file is; `given` as in `reachable`."""
     if place.name is not None:
-        return evolve(ways[place.name], address=place)
+        return ways[place.name]._replace(address=place)
     return Way(place) if given is not None else way_to(place, settings.proxy)
 
 

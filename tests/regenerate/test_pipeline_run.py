@@ -71,7 +71,7 @@ def test_every_operation_has_a_module_and_every_file_its_marker(committed: Layou
     """Nothing of the document got lost, and each generated file says how it is made."""
     document = parse(read_bytes(committed.built), committed.built)
     modules = [path for path in committed.package.glob("api/*/*.py") if path.name != "__init__.py"]
-    assert len(modules) == len(list(operations(document))) == 10
+    assert len(modules) == len(list(operations(document))) == 12
     files = snapshot(committed.package)
     assert "py.typed" in files
     assert [name for name, data in files.items() if not data.startswith(marker().encode())] == []

@@ -15,7 +15,6 @@ from urllib.parse import quote, urlencode
 from attrs import asdict, evolve, field, fields_dict, frozen
 
 from puzzel_chat._errors import InvalidArgument
-from puzzel_chat._history import HISTORY
 from puzzel_chat._html import from_text
 from puzzel_chat._http import Content, Request, Sink
 from puzzel_chat._models import Customer, CustomerFields, Secret, SecretBytes, Variable, Visitor
@@ -43,6 +42,8 @@ LONGEST_ID = 256
 _NO_TEXT = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 """Control characters, but for tabs and line ends; and halves of a character, which no UTF-8 can hold."""
 NOT_A_KEY = "A number is a visual queue id; it goes to visual_queue_id, for the opening hours."
+HISTORY = "history"
+"""The variable that a history travels in (assumed)."""
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
