@@ -41,6 +41,7 @@ JOBS = (
 def ran(*command: object, given: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run a program from the checkout, outside of this run of pytest."""
     outer = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    outer["UV_SYSTEM_CERTS"] = "true"  # the tests' own environment names no certificates
     return subprocess.run(
         [str(one) for one in command], cwd=ROOT, env=outer, input=given, capture_output=True, text=True
     )
