@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import threading
@@ -36,13 +37,22 @@ def server(answer: Callable[[socket.socket], None], heard: list[str] | None = No
                 except OSError:
                     return
                 with closing(connection):
-                    asked = connection.recv(65536)
+                    asked = whole_request(connection)
                     if heard is not None:
                         heard.append(asked.decode())
                     answer(connection)
 
         with until_closed(listening, serve):
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def whole_request(connection: socket.socket) -> bytes:
+    """Read a request to its end, or to what came of it: a file may follow its head."""
+    asked = connection.recv(65536)
+    told = re.search(rb"(?i)\r\ncontent-length: *(\d+)\r\n", asked)
+    while told and len(asked.partition(b"\r\n\r\n")[2]) < int(told[1]) and (more := connection.recv(65536)):
+        asked += more
+    return asked
 
 
 def says(text: str) -> Callable[[socket.socket], None]:

@@ -189,7 +189,7 @@ def test_the_readme_says_what_is_confirmed(here: Layout, tmp_path: Path) -> None
     assert run(here, planted(tmp_path, lambda _: None, unmarked=True)) == 10
     table = [line for line in here.readme.read_text().splitlines() if line.startswith("| `")]
     marked = {line.split(" | ")[0].strip("| `"): line.split(" | ")[2] for line in table if " /" in line}
-    assert len(marked) == 10
+    assert len(marked) == 12
     assert set(marked.values()) == {"confirmed"}
 
 

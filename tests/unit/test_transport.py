@@ -15,7 +15,7 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from puzzel_chat._environment import Way
 from puzzel_chat._errors import ConfigurationError, ContractError, Sent, TransportError
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._models import Visitor
-from puzzel_chat._settings import HostName, Settings
+from puzzel_chat._settings import URLS, HostName, Settings
 from puzzel_chat._transport import COMMON_HEADERS, LARGEST_REPLY, OUTCOMES, Transport, headers, outcome
 from puzzel_chat._wire.operations import (
     OPERATIONS,
@@ -228,13 +228,13 @@ def test_a_redirect_carries_nothing_to_another_host(send: Send, operation: str) 
     Neither a third host nor the other one of the two is asked.
     """
     row = OPERATIONS[operation]
-    setting = "identity_url" if row.host == "identity" else "base_url"
+    setting = URLS[row.host]
     with nobody_asked() as elsewhere, nobody_asked() as other:
         for status in (301, 302, 303, 307, 308):
             head = f"HTTP/1.1 {status} Moved\nLocation: {elsewhere}/api\nContent-Length: 0\n\n"
             with server(says(head)) as asked:
-                hosts = {"base_url": other, "identity_url": other, setting: asked}
-                reply = send(hosts["base_url"], REQUESTS[operation], identity_url=hosts["identity_url"])
+                hosts = {**dict.fromkeys(URLS.values(), other), setting: asked}
+                reply = send(hosts.pop("base_url"), REQUESTS[operation], **hosts)
             error = error_for(row, reply)
             assert isinstance(error, ConfigurationError)
             to = elsewhere.removeprefix("http://")
@@ -254,13 +254,14 @@ def nobody_asked() -> Iterator[str]:
 
 @pytest.mark.parametrize("operation", quick_only(["connectToken", "authenticateVisitor", "sendMessage"], REQUESTS))
 def test_a_request_goes_to_the_host_of_its_operation(send: Send, operation: str) -> None:
-    """The identity host gives tokens and identifies visitors; all else, and no token, goes to the other one."""
-    with Service(lambda asked: Said()) as identity, Service(lambda asked: Said()) as communication:
-        reply = send(communication.base_url, REQUESTS[operation], identity_url=identity.base_url)
-    hosts = {"identity": identity, "communication": communication}
+    """The identity host gives tokens and identifies visitors, files have their own; all else goes to the third."""
+    with ExitStack() as stack:
+        hosts = {host: stack.enter_context(Service(lambda asked: Said())) for host in URLS}
+        places = {URLS[host]: service.base_url for host, service in hosts.items()}
+        reply = send(places.pop("base_url"), REQUESTS[operation], **places)
     asked = hosts.pop(OPERATIONS[operation].host)
     assert [one.method for one in asked.asked] == [REQUESTS[operation].method]
-    assert not next(iter(hosts.values())).asked
+    assert not any(other.asked for other in hosts.values())
     assert reply.address is not None
     assert (reply.address.name, reply.address.url) == (OPERATIONS[operation].host, asked.base_url)
     assert (OPERATIONS[operation].host == "identity") == (operation in ("connectToken", "authenticateVisitor"))
