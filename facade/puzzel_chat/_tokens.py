@@ -26,7 +26,7 @@ from attrs import define, evolve, field, frozen
 
 from puzzel_chat._errors import PuzzelChatError, SessionExpired, TransportError, twin
 from puzzel_chat._json import JsonValue
-from puzzel_chat._models import MASK, Secret
+from puzzel_chat._models import MASK, Secret, secret_or_none
 from puzzel_chat._retry import retry_after
 from puzzel_chat._settings import Settings
 
@@ -64,10 +64,6 @@ def _secret(value: str) -> Secret:
     return Secret(value) if isinstance(value, str) else value
 
 
-def _secret_or_none(value: str | None) -> Secret | None:
-    return Secret(value) if isinstance(value, str) else value
-
-
 @frozen(kw_only=True)
 class TokenSet(JsonValue):
     """The tokens of one session, from a reply or from a store; they hide themselves, also when made from plain strings.
@@ -78,7 +74,7 @@ class TokenSet(JsonValue):
 
     access: Secret = field(repr=_masked, converter=_secret)
     """The access token."""
-    refresh: Secret | None = field(default=None, repr=_masked, converter=_secret_or_none)
+    refresh: Secret | None = field(default=None, repr=_masked, converter=secret_or_none)
     """The refresh token, if there is one."""
     generation: int = 1
     """How many tokens the session has had."""
@@ -86,7 +82,7 @@ class TokenSet(JsonValue):
     """How long the access token lives, in seconds."""
     obtained: float
     """When it was asked for, in seconds since the epoch."""
-    visitor_id: Secret | None = field(default=None, repr=_masked, converter=_secret_or_none)
+    visitor_id: Secret | None = field(default=None, repr=_masked, converter=secret_or_none)
     """The service's id of the customer."""
 
     def successor(self, fresh: TokenSet) -> TokenSet:
