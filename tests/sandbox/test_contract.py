@@ -91,6 +91,8 @@ def _unsaid(case: Case, operation: str) -> list[str]:
         return ["positive_data_acceptance"]  # nor which tokens, and that one of the two is needed is said in words
     if operation == "sendMessage" and isinstance(case.body, dict) and not str(case.body.get("content")).strip():
         return ["positive_data_acceptance"]  # EmptyMessage: a text of nothing but blanks is a string all the same
+    if operation == "uploadFile":
+        return ["positive_data_acceptance"]  # nor what is no name of a file, and no media type
     if case.method == "GET":
         return ["negative_data_rejection"]  # any string is an id, and query fields nobody knows are passed over
     return []
@@ -129,6 +131,11 @@ def test_any_request_on_what_exists(case: Case, centre: Centre) -> None:
             _make_good(case, centre.sandbox)
         elif operation == "pollConversation":
             centre.busy(customer)
+        elif operation == "downloadFile":
+            sent = customer.http.post(
+                "/api/upload?fileName=x", content=b"x", headers={"Content-Type": "application/octet-stream"}
+            )
+            case.path_parameters["id"] = sent.json()["id"]
         else:
             routed = operation != "routeConversation"
             case.path_parameters["id"] = EXISTING.get(operation) or centre.conversation(customer, routed=routed)
