@@ -23,10 +23,11 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from attrs import define, evolve, field, frozen
+from attrs.converters import optional
 
 from puzzel_chat._errors import PuzzelChatError, SessionExpired, TransportError, twin
 from puzzel_chat._json import JsonValue
-from puzzel_chat._models import MASK, Secret, secret_or_none
+from puzzel_chat._models import MASK, Secret
 from puzzel_chat._retry import retry_after
 from puzzel_chat._settings import Settings
 
@@ -74,7 +75,7 @@ class TokenSet(JsonValue):
 
     access: Secret = field(repr=_masked, converter=_secret)
     """The access token."""
-    refresh: Secret | None = field(default=None, repr=_masked, converter=secret_or_none)
+    refresh: Secret | None = field(default=None, repr=_masked, converter=optional(_secret))
     """The refresh token, if there is one."""
     generation: int = 1
     """How many tokens the session has had."""
@@ -82,7 +83,7 @@ class TokenSet(JsonValue):
     """How long the access token lives, in seconds."""
     obtained: float
     """When it was asked for, in seconds since the epoch."""
-    visitor_id: Secret | None = field(default=None, repr=_masked, converter=secret_or_none)
+    visitor_id: Secret | None = field(default=None, repr=_masked, converter=optional(_secret))
     """The service's id of the customer."""
 
     def successor(self, fresh: TokenSet) -> TokenSet:
