@@ -11,6 +11,7 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.carry import CONNECT
 from pipeline.document import (
+    BYTES,
     Json,
     Object,
     child,
@@ -159,6 +160,11 @@ def test_null_and_inheritance_survive() -> None:
     assert child(found, "Text")["required"] == ["kind", "to", "text"]
 
 
+def in_json(content: Object) -> Object:
+    """Give a body's schema, of JSON or of a file."""
+    return child(content, "application/json") or child(content, BYTES)
+
+
 def as_swagger(document: Object) -> Object:
     """Write our document as a service of the older framework would: no marks, no token endpoint, one host, a base."""
     words = (
@@ -173,13 +179,17 @@ def as_swagger(document: Object) -> Object:
         parameters: list[Json] = [
             {**without(child(one), "schema"), **child(child(one), "schema")} for one in items(now.get("parameters"))
         ]
-        body = child(now, "requestBody", "content", "application/json")
+        sent, success = (child(one, "content") for one in (child(now, "requestBody"), child(now, "responses", "200")))
+        body = in_json(sent)
         parameters += [{"name": "body", "in": "body", "required": True, **body}] if body else []
         replies: Object = {
-            status: {"description": text(child(reply), "description"), **child(reply, "content", "application/json")}
+            status: {"description": text(child(reply), "description"), **in_json(child(reply, "content"))}
             for status, reply in child(now, "responses").items()
         }
-        return {**without(now, "requestBody", "servers"), "parameters": parameters, "responses": replies}
+        kinds: Object = {
+            word: [BYTES] for word, content in (("consumes", sent), ("produces", success)) if BYTES in content
+        }
+        return {**without(now, "requestBody", "servers"), **kinds, "parameters": parameters, "responses": replies}
 
     written = edit_operations(rebuild_document(child(json.loads(words)), older), operation)
     paths = {path.removeprefix("/api"): one for path, one in child(written, "paths").items() if path != CONNECT}

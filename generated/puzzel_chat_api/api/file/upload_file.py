@@ -15,7 +15,7 @@ def _get_kwargs(
     *,
     body: File,
     file_name: str,
-    content_type: None | str | Unset = UNSET,
+    content_type: str | Unset = UNSET,
 ) -> dict[str, Any]:
     headers: dict[str, Any] = {}
 
@@ -23,12 +23,7 @@ def _get_kwargs(
 
     params["fileName"] = file_name
 
-    json_content_type: None | str | Unset
-    if isinstance(content_type, Unset):
-        json_content_type = UNSET
-    else:
-        json_content_type = content_type
-    params["contentType"] = json_content_type
+    params["contentType"] = content_type
 
     params = {k: v for k, v in params.items() if v is not UNSET and v is not None}
 
@@ -110,12 +105,12 @@ def sync_detailed(
     client: AuthenticatedClient,
     body: File,
     file_name: str,
-    content_type: None | str | Unset = UNSET,
+    content_type: str | Unset = UNSET,
 ) -> Response[ProblemDetails | UploadReply]:
     """
     Args:
         file_name (str):
-        content_type (None | str | Unset):
+        content_type (str | Unset):
         body (File):
 
     Raises:
@@ -144,12 +139,12 @@ def sync(
     client: AuthenticatedClient,
     body: File,
     file_name: str,
-    content_type: None | str | Unset = UNSET,
+    content_type: str | Unset = UNSET,
 ) -> ProblemDetails | UploadReply | None:
     """
     Args:
         file_name (str):
-        content_type (None | str | Unset):
+        content_type (str | Unset):
         body (File):
 
     Raises:
@@ -173,12 +168,12 @@ async def asyncio_detailed(
     client: AuthenticatedClient,
     body: File,
     file_name: str,
-    content_type: None | str | Unset = UNSET,
+    content_type: str | Unset = UNSET,
 ) -> Response[ProblemDetails | UploadReply]:
     """
     Args:
         file_name (str):
-        content_type (None | str | Unset):
+        content_type (str | Unset):
         body (File):
 
     Raises:
@@ -205,12 +200,12 @@ async def asyncio(
     client: AuthenticatedClient,
     body: File,
     file_name: str,
-    content_type: None | str | Unset = UNSET,
+    content_type: str | Unset = UNSET,
 ) -> ProblemDetails | UploadReply | None:
     """
     Args:
         file_name (str):
-        content_type (None | str | Unset):
+        content_type (str | Unset):
         body (File):
 
     Raises:
