@@ -27,6 +27,7 @@ from puzzel_chat import (
     _exit,
 )
 from puzzel_chat._transport import LARGEST_REPLY
+from puzzel_chat.sandbox import Sandbox
 from waiting import until_async
 
 AUTHORITY = Path(__file__).parent / "certificates" / "authority.pem"
@@ -110,6 +111,19 @@ def test_it_sends_and_is_not_closed(kind: Kind) -> None:
         assert asked.headers["user-agent"].startswith("puzzel-chat/")
         assert "x-mine" not in asked.headers
         assert "cookie" not in asked.headers
+
+
+def test_files_go_over_it_both_ways(kind: Kind, tmp_path: Path) -> None:
+    """A file is sent and fetched over it, piece by piece as over ours."""
+    data = bytes(range(256)) * 700
+    with Sandbox(pace=0) as sandbox:
+        given = kind.library()
+        with kind.make(given, **sandbox.settings) as chat, chat.start("support", wait=20) as conversation:
+            message = conversation.send_file(data, name="picture.png")
+            assert sandbox.agent(conversation.id).file(message.id) == data
+            assert conversation.download(message, tmp_path / "copy.png") == len(data)
+        kind.close(given)
+    assert (tmp_path / "copy.png").read_bytes() == data
 
 
 def test_a_redirect_is_not_followed_though_it_follows(kind: Kind) -> None:
