@@ -24,6 +24,12 @@ class JsonValue:
 
     __slots__ = ()
 
+    def __repr__(self) -> str:
+        # One for all: attrs would compile one for each class, milliseconds of every import.
+        kind: type[Any] = type(self)
+        shown = (f"{one.name}={getattr(self, one.name)!r}" for one in fields(kind) if one.repr)
+        return f"{kind.__name__}({', '.join(shown)})"
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as a dict that `json.dumps` takes: times as ISO 8601 with their zone, enums as their values.
 

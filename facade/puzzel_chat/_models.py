@@ -128,7 +128,7 @@ class Role(enum.StrEnum):
     """A role that this version does not know, or none was told."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Agent(JsonValue):
     """A person at the contact centre."""
 
@@ -143,7 +143,7 @@ class Agent(JsonValue):
         return _line(self.name) if self.name else "an agent"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Author(JsonValue):
     """The author of a message."""
 
@@ -164,7 +164,7 @@ class Author(JsonValue):
         return _line(self.name) if self.name else unnamed
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Customer(JsonValue):
     """The customer who asks for an agent; every field is optional and reaches the agent unchanged."""
 
@@ -187,7 +187,7 @@ class CustomerFields(TypedDict, total=False):
     phone: str | None
 
 
-@frozen
+@frozen(repr=False)
 class Variable(JsonValue):
     """A named value sent along with the chat; `secret` asks the service not to show it."""
 
@@ -226,7 +226,7 @@ class Visitor:
             raise InvalidArgument("provider_id", f"must be a whole number, not {type(self.provider_id).__name__}")
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class QueueInfo(JsonValue):
     """A queue's opening hours and load at `fetched_at`.
 
@@ -257,7 +257,7 @@ class QueueInfo(JsonValue):
     """The reply as the service sent it."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class TimeInfo(JsonValue):
     """The exit of a time module (a set of opening hours) that applied at `fetched_at`."""
 
@@ -275,7 +275,7 @@ class TimeInfo(JsonValue):
     """The reply as the service sent it."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Allocation(JsonValue):
     """The search for an agent at `fetched_at`; position 1 is next in line, `estimated_wait` is in seconds.
 
@@ -306,7 +306,7 @@ class Allocation(JsonValue):
         return ", ".join(told) + (f": {_line(self.reason)}" if self.reason else "")
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class EventBase(JsonValue):
     """Something that happened in a conversation; `version` goes up with each edit.
 
@@ -329,7 +329,7 @@ class EventBase(JsonValue):
     """The item as the service sent it; empty for what this library tells."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class TextMessage(EventBase):
     """A text message: `text` is plain, `html` as received. `client_id` is set on messages that you sent."""
 
@@ -345,7 +345,7 @@ class TextMessage(EventBase):
         return f"{self.author}: {_line(self.text)}"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Option(JsonValue):
     """One of the choices of an `OptionsMessage`."""
 
@@ -355,7 +355,7 @@ class Option(JsonValue):
     """What the customer reads."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class OptionsMessage(EventBase):
     """A question with choices; answer with `choose(option)`."""
 
@@ -372,7 +372,7 @@ class OptionsMessage(EventBase):
         return f"{self.author}: {_line(self.text)} [{choices}]"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class FileMessage(EventBase):
     """A shared file; fetch it with `download()`. `size` is in bytes; `client_id` is set on files that you sent."""
 
@@ -393,7 +393,7 @@ class FileMessage(EventBase):
         return f"{self.author}: [file {_line(self.file_name)}{size}] {_line(self.url)}"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class UnknownMessage(EventBase):
     """A message of an unknown type (`service_type`), or a damaged one (`problem` says how); `raw` has all of it."""
 
@@ -409,7 +409,7 @@ class UnknownMessage(EventBase):
         return f"{self.author}: [a message{kind} that cannot be shown{why}]"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class MessageEdited(EventBase):
     """An earlier message has new content; `message` is the message as it is now."""
 
@@ -421,7 +421,7 @@ class MessageEdited(EventBase):
         return f"{self.message} (edited)"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class AgentJoined(EventBase):
     """An agent took the chat."""
 
@@ -433,7 +433,7 @@ class AgentJoined(EventBase):
         return f"{self.agent or 'an agent'} joined"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class AgentLeft(EventBase):
     """An agent left the chat; another may come."""
 
@@ -445,7 +445,7 @@ class AgentLeft(EventBase):
         return f"{self.agent or 'the agent'} left"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class AgentTyping(EventBase):
     """An agent began (`is_typing`) or stopped typing."""
 
@@ -458,7 +458,7 @@ class AgentTyping(EventBase):
         return f"{who} is typing" if self.is_typing else f"{who} stopped typing"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class ConversationEnded(EventBase):
     """The chat is over; `by` says who ended it. It comes once, as the last event."""
 
@@ -473,7 +473,7 @@ class ConversationEnded(EventBase):
         return f"{told}: {_line(self.reason)}" if self.reason else told
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class ConnectionDegraded(EventBase):
     """Polls are failing for now; the chat goes on and nothing is lost. `problem` says what is wrong."""
 
@@ -485,7 +485,7 @@ class ConnectionDegraded(EventBase):
         return f"the connection is lost for now: {_line(self.problem)}"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class ConnectionRecovered(EventBase):
     """Polls succeed again, after failing for `after` seconds."""
 
@@ -497,7 +497,7 @@ class ConnectionRecovered(EventBase):
         return f"the connection is back after {self.after:.1f} s"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class AllocationChanged(EventBase):
     """The search for an agent has moved on; only a `PollingLoop` that waits for the agent gives it."""
 
