@@ -92,7 +92,8 @@ def _unsaid(case: Case, operation: str) -> list[str]:
     if operation == "sendMessage" and isinstance(case.body, dict) and not str(case.body.get("content")).strip():
         return ["positive_data_acceptance"]  # EmptyMessage: a text of nothing but blanks is a string all the same
     if operation == "uploadFile":
-        return ["positive_data_acceptance"]  # nor what is no name of a file, and no media type
+        passed_over = ["negative_data_rejection"] if (case.query or {}).get("fileName") else []  # any bytes are a file
+        return ["positive_data_acceptance", *passed_over]  # nor what is no name of a file, and no media type
     if case.method == "GET":
         return ["negative_data_rejection"]  # any string is an id, and query fields nobody knows are passed over
     return []
