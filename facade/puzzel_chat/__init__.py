@@ -96,8 +96,19 @@ if TYPE_CHECKING:
         Telemetry,
     )
     from puzzel_chat._probe import Difference, Observation, Probe, ProbeReport
+    from puzzel_chat._redis import RedisStore
     from puzzel_chat._sqlite import SQLiteStore
-    from puzzel_chat._store import MemoryStore, Right, SessionInfo, Store, StoredConversation, StoredSession, Unread
+    from puzzel_chat._store import (
+        AsyncStore,
+        MemoryStore,
+        Right,
+        SessionInfo,
+        Store,
+        StoredConversation,
+        StoredSession,
+        Unread,
+        WorkerInfo,
+    )
     from puzzel_chat._sync import Conversation, PuzzelChat, Session
     from puzzel_chat._tokens import TokenSet
     from puzzel_chat._wire.operations import OperationInfo, operations
@@ -117,6 +128,7 @@ __all__ = [
     "AsyncConversation",
     "AsyncPuzzelChat",
     "AsyncSession",
+    "AsyncStore",
     "AuthenticationError",
     "Author",
     "ChatEnded",
@@ -170,6 +182,7 @@ __all__ = [
     "QueueInfo",
     "RateLimited",
     "Raw",
+    "RedisStore",
     "RefreshEnded",
     "ReplyTooLarge",
     "RequestEnded",
@@ -204,6 +217,8 @@ __all__ = [
     "Unread",
     "Variable",
     "Visitor",
+    "Worker",
+    "WorkerInfo",
     "__version__",
     "event_from_dict",
     "is_message",
@@ -216,7 +231,7 @@ _LATER = {
     "_async": ("AsyncConversation", "AsyncPuzzelChat", "AsyncSession"),
     "_conversation": ("Progress",),
     "_files": ("FileProgress",),
-    "_fleet": ("AfterError", "Handler", "LoopStats", "OnFailure", "OnHandlerError", "PollingLoop"),
+    "_fleet": ("AfterError", "Handler", "LoopStats", "OnFailure", "OnHandlerError", "PollingLoop", "Worker"),
     "_history": ("History", "Turn", "TurnFields"),
     "_lease": ("lease_is_free",),
     "_observing": (
@@ -236,7 +251,18 @@ _LATER = {
     ),
     "_probe": ("Difference", "Observation", "Probe", "ProbeReport"),
     "_sqlite": ("SQLiteStore",),
-    "_store": ("MemoryStore", "Right", "SessionInfo", "Store", "StoredConversation", "StoredSession", "Unread"),
+    "_redis": ("RedisStore",),
+    "_store": (
+        "AsyncStore",
+        "MemoryStore",
+        "Right",
+        "SessionInfo",
+        "Store",
+        "StoredConversation",
+        "StoredSession",
+        "Unread",
+        "WorkerInfo",
+    ),
     "_sync": ("Conversation", "PuzzelChat", "Session"),
     "_tokens": ("TokenSet",),
     "_wire.operations": ("OperationInfo", "operations"),

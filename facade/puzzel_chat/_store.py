@@ -35,10 +35,12 @@ _PLACES = {life: place for place, life in enumerate(Life)}
 
 @frozen(kw_only=True)
 class Unread(JsonValue):
-    """An item of a poll that the caller has not handled yet; `seq` is its place in the session."""
+    """An item of a poll that the caller of a conversation has not handled yet; `seq` is its place in the session."""
 
     seq: int
     """Its place in the session."""
+    conversation_id: str | None = None
+    """The conversation that it waits for; None in a journal of an earlier version."""
     raw: Raw = field(repr=False)
     """The item as the service sent it."""
 
@@ -100,11 +102,46 @@ class SessionInfo:
     """Why `resume` would raise `StoreError`."""
 
 
-class Store(Protocol):
-    """The contract of a store. Every method is short, safe to call from several threads, and raises `StoreError`.
+@frozen(kw_only=True)
+class WorkerInfo(JsonValue):
+    """What a `Worker` says of itself, for the other workers and for those who operate them; times since the epoch."""
 
-    Its `retryable` is True when the same call may succeed soon, because another process has the store just now.
-    `puzzel_chat.testing.StoreContract` tests a store of your own, and shows a whole one.
+    name: str
+    """Its name, another one for each worker."""
+    started_at: float
+    """When it began, in seconds since the epoch."""
+    reported_at: float
+    """When it said this, in seconds since the epoch."""
+    sessions: int = 0
+    """Sessions that it polls."""
+    conversations: int = 0
+    """Conversations that it serves."""
+    most: int = 0
+    """Sessions that it takes at most."""
+    leaving: bool = False
+    """Whether it gives its sessions back and takes no further ones."""
+    polls_per_second: float = 0.0
+    """Polls a second."""
+    late_p50: float = 0.0
+    """Half of its last polls were later than this, in seconds."""
+    late_p99: float = 0.0
+    """One in a hundred of its last polls was later than this, in seconds."""
+    failing: int = 0
+    """Sessions whose polls fail for now."""
+
+
+class Store(Protocol):
+    """The contract of a store. Every method is safe to call from several threads, and raises `StoreError`.
+
+    The asyncio shell calls it in a thread of its own, one call after the other, so that none blocks the event loop;
+    `AsyncStore` is a store that is awaited instead. Its `retryable` is True when the same call may succeed soon, because
+    another process has the store just now. `puzzel_chat.testing.StoreContract` tests a store of your own, and shows a
+    whole one.
+
+    A store that other machines reach too may have three attributes more. `lease` is the length of its rights to poll in
+    seconds, 60 unless given. `remote = True` says that others may have the store while this process cannot reach it: a
+    right that could not be renewed ends in time. `epoch` changes when the store may have lost its last writes; each
+    session is then put back by `put_back(session, owner, now, seconds)`, which only such a store needs.
     """
 
     def sessions(self, now: float, seconds: float) -> dict[str, bool]:
@@ -129,6 +166,23 @@ class Store(Protocol):
 
     def save_conversation(self, session_id: str, conversation: StoredConversation) -> None:
         """Keep a conversation, `after` what was kept of it before; its life never goes back."""
+
+    def find(self, conversation_id: str) -> str | None:
+        """Return the id of the session that has a conversation, the newest of several; None when there is none."""
+
+    def unpolled(self, now: float, seconds: float, most: int) -> list[str]:
+        """Return at most so many sessions whose right to poll `acquire` would find free, and that have something to poll.
+
+        That is a conversation whose life is not `READ`. A session without any is just being opened by somebody.
+        """
+        ...
+
+    def report(self, worker: WorkerInfo, now: float, seconds: float) -> None:
+        """Keep what a worker says of itself, for so many seconds or until it says something else; 0 forgets it."""
+
+    def workers(self, now: float) -> list[WorkerInfo]:
+        """Return what the workers say of themselves, by name."""
+        ...
 
     def withdraw(self, session_id: str, conversation_id: str) -> None:
         """Forget a conversation for which an agent was asked in vain; one that has come further stays."""
@@ -167,6 +221,77 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Close what the store holds open."""
+
+
+class AsyncStore(Protocol):
+    """A store that is awaited: `Store`, each method a coroutine function. For `AsyncPuzzelChat` alone.
+
+    A call that is cancelled may have been done or not; a later one comes after it.
+    """
+
+    async def sessions(self, now: float, seconds: float) -> dict[str, bool]:
+        """See `Store`."""
+        ...
+
+    async def load(self, session_id: str) -> StoredSession | None:
+        """See `Store`."""
+
+    async def save_tokens(self, session_id: str, tokens: TokenSet) -> None:
+        """See `Store`."""
+
+    async def tokens(self, session_id: str) -> TokenSet | None:
+        """See `Store`."""
+
+    async def conversations(self, session_id: str) -> dict[str, StoredConversation]:
+        """See `Store`."""
+        ...
+
+    async def save_conversation(self, session_id: str, conversation: StoredConversation) -> None:
+        """See `Store`."""
+
+    async def find(self, conversation_id: str) -> str | None:
+        """See `Store`."""
+
+    async def unpolled(self, now: float, seconds: float, most: int) -> list[str]:
+        """See `Store`."""
+        ...
+
+    async def report(self, worker: WorkerInfo, now: float, seconds: float) -> None:
+        """See `Store`."""
+
+    async def workers(self, now: float) -> list[WorkerInfo]:
+        """See `Store`."""
+        ...
+
+    async def withdraw(self, session_id: str, conversation_id: str) -> None:
+        """See `Store`."""
+
+    async def journal(self, session_id: str, owner: str, cursor: str | None, unread: Sequence[Unread]) -> bool:
+        """See `Store`."""
+        ...
+
+    async def acknowledge(
+        self, session_id: str, owner: str, conversation_id: str, seq: int, item_id: str, mark: str
+    ) -> bool:
+        """See `Store`."""
+        ...
+
+    async def delete(self, session_id: str) -> None:
+        """See `Store`."""
+
+    async def acquire(self, session_id: str, right: Right, owner: str, now: float, seconds: float) -> str:
+        """See `Store`."""
+        ...
+
+    async def renew(self, session_id: str, right: Right, owner: str, now: float, seconds: float) -> bool:
+        """See `Store`."""
+        ...
+
+    async def release(self, session_id: str, right: Right, owner: str) -> None:
+        """See `Store`."""
+
+    async def close(self) -> None:
+        """See `Store`."""
 
 
 class MemoryStore:
