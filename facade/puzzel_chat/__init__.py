@@ -79,7 +79,6 @@ if TYPE_CHECKING:
     from puzzel_chat._files import FileProgress
     from puzzel_chat._fleet import AfterError, Handler, LoopStats, OnFailure, OnHandlerError, PollingLoop
     from puzzel_chat._history import History, Turn, TurnFields
-    from puzzel_chat._lease import lease_is_free
     from puzzel_chat._observing import (
         AgentSearchEnded,
         ChatEnded,
@@ -95,6 +94,7 @@ if TYPE_CHECKING:
         RequestRetried,
         Telemetry,
     )
+    from puzzel_chat._owners import lease_is_free
     from puzzel_chat._probe import Difference, Observation, Probe, ProbeReport
     from puzzel_chat._redis import RedisStore
     from puzzel_chat._sqlite import SQLiteStore
@@ -233,7 +233,7 @@ _LATER = {
     "_files": ("FileProgress",),
     "_fleet": ("AfterError", "Handler", "LoopStats", "OnFailure", "OnHandlerError", "PollingLoop", "Worker"),
     "_history": ("History", "Turn", "TurnFields"),
-    "_lease": ("lease_is_free",),
+    "_owners": ("lease_is_free",),
     "_observing": (
         "AgentSearchEnded",
         "ChatEnded",

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iter
 from contextlib import suppress
 from functools import partial, wraps
 from logging import DEBUG
-from typing import IO, TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast
 from uuid import uuid4
 from weakref import finalize
 
@@ -39,11 +39,12 @@ from puzzel_chat._models import (
     Visitor,
 )
 from puzzel_chat._observing import Watch, http_log
+from puzzel_chat._reach import Reach
 from puzzel_chat._retry import LEAVE_WITHIN
-from puzzel_chat._session import EventReader, SessionState, opened, restored
+from puzzel_chat._session import EventReader, SessionState, attached, opened, restored
 from puzzel_chat._settings import Settings
-from puzzel_chat._steps import Ask, Call, Parts, Send, Sleep, Start, Steps, Stop, Wait
-from puzzel_chat._store import SessionInfo, Store
+from puzzel_chat._steps import Ask, Call, Keep, Parts, Send, Sleep, Start, Steps, Stop, Wait, at_once, kept
+from puzzel_chat._store import AsyncStore, SessionInfo, Store, WorkerInfo
 from puzzel_chat._wire import replies
 from puzzel_chat._wire.operations import QUEUE, TIME, checked_id, checked_text, queue_request, time_request
 
@@ -54,6 +55,14 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
 _Opened = TypeVar("_Opened", bound="AsyncSession | AsyncConversation")
+
+
+def _present(ask: Callable[[], _T]) -> _T | None:
+    """Return the running loop or the present task; None where no loop runs."""
+    try:
+        return ask()
+    except RuntimeError:
+        return None
 
 
 class Run(Protocol):
@@ -70,8 +79,10 @@ class Runner:
     def __init__(self, transport: AsyncTransport, parts: Parts) -> None:
         self._transport = transport
         self._parts = parts
+        self._reach = parts.reach or Reach(parts.store)
         self._clock = parts.clock
         self._started: set[asyncio.Task[None]] = set()
+        self._loop = _present(asyncio.get_running_loop)
 
     async def run(self, steps: Steps[_T], carrier: AsyncCarrier | None = None) -> _T:
         """Run a workflow to its end and return its result; raises what it raises. `carrier` sends in place of ours."""
@@ -88,6 +99,8 @@ class Runner:
                             answer = await self._send_watched(ask, over)
                         else:
                             answer = await over.send(ask.request, ask.access, ask.within)
+                    elif isinstance(ask, Keep):
+                        answer = await self._reach.call(ask)
                     else:
                         answer = await self._do(ask)
                 except BaseException as error:
@@ -99,6 +112,19 @@ class Runner:
         finally:
             failure = None  # its traceback has this frame
 
+    def drop(self, state: SessionState) -> None:
+        """Close a session that nobody holds any more: an ended one is forgotten, one that goes on stays for resume."""
+        steps, loop = state.close(dropped=True), self._loop
+        if self._reach.at_once or (self._reach.blocks and _present(asyncio.get_running_loop) is None):
+            at_once(steps, cast("Store", self._parts.store))
+        elif loop is not None and loop.is_running():
+            loop.call_soon_threadsafe(self._begin, steps)
+
+    def _begin(self, steps: Steps[None], name: str = "puzzel-chat-close") -> None:
+        task = asyncio.create_task(self.run(steps), name=name)
+        self._started.add(task)
+        task.add_done_callback(self._started.discard)
+
     async def _do(self, ask: Ask) -> object:
         match ask:
             case Sleep():
@@ -109,9 +135,7 @@ class Runner:
                         await ask.flag.wait()
                 return ask.flag.is_set()
             case Start():
-                task = asyncio.create_task(self.run(ask.steps), name="puzzel-chat-refresh")
-                self._started.add(task)
-                task.add_done_callback(self._started.discard)
+                self._begin(ask.steps, "puzzel-chat-refresh")
             case Stop():
                 for task in self._started:
                     task.cancel()
@@ -414,8 +438,7 @@ class AsyncSession:
         self._state = state
         self._runner = runner
         self._run = runner.run
-        # A session that nobody holds any more is closed: an ended one is forgotten, one that goes on stays for resume.
-        finalize(self, state.close, dropped=True)
+        finalize(self, runner.drop, state)
         _exit.SESSIONS.add(state)
 
     def __repr__(self) -> str:
@@ -515,23 +538,43 @@ class AsyncPuzzelChat(Application[AsyncTransport, Runner]):
         runner = self._runner()
         return self._session(await runner.run(opened(self._parts, visitor)), runner)
 
-    def resume(self, session_id: str, *, shared: bool = False) -> AsyncSession:
+    @opening
+    async def resume(self, session_id: str, *, shared: bool = False) -> AsyncSession:
         """Take up a session of the store, also after the process that had it was killed.
 
         What that process had not handled comes again. With `shared` the right to poll stays with whoever has it: all
         calls work but `poll()`, `events()` and `messages()`. Raises `SessionNotFound`, `StoreError`; without `shared`,
         `SessionInUse` while another object has that right: until it is closed, its process ended on this machine (in
-        another container that cannot be seen), or it made no call for 60 seconds.
+        another container that cannot be seen), or it made no call for 60 seconds
+        (12 with a `RedisStore`).
         """
-        return self._session(restored(self._parts, session_id, shared), self._runner())
+        runner = self._runner()
+        return self._session(await runner.run(restored(self._parts, session_id, shared)), runner)
 
-    def sessions(self) -> tuple[SessionInfo, ...]:
+    async def sessions(self) -> tuple[SessionInfo, ...]:
         """List the sessions of the store, for `resume`: also one whose process was killed while a chat was begun.
 
         Those that nobody polls and that nobody needs are forgotten: the end of each chat was read, or the token has
         expired and cannot be refreshed; not while events of theirs wait for a reader. Raises `StoreError`.
         """
-        return listed(self._parts)
+        return await self._runner().run(listed(self._parts))
+
+    @opening
+    async def attach(self, conversation_id: str) -> AsyncConversation:
+        """Find the session of a conversation in the store, to `send`, `typing` and `end` from any process.
+
+        Whoever polls the session, such as a `Worker`, goes on with that: its events come there. Raises
+        `SessionNotFound` when no session of the store has it, and `StoreError`.
+        """
+        runner = self._runner()
+        state = await runner.run(attached(self._parts, conversation_id))
+        conversation = ConversationState(state, conversation_id)
+        return AsyncConversation(self._session(state, runner), conversation, runner)
+
+    async def workers(self) -> tuple[WorkerInfo, ...]:
+        """Return what each `Worker` on the store said of itself last, by name. Raises `StoreError`."""
+        asked = kept(Store.workers, self._parts.clock.now().wall)
+        return tuple(await self._runner().run(asked))
 
     @opening
     async def start(
@@ -580,6 +623,8 @@ class AsyncPuzzelChat(Application[AsyncTransport, Runner]):
         finally:
             if self._owned:
                 await self._transport.aclose()
+                if self._parts.reach is not None:
+                    await self._parts.reach.aclose()
 
     async def __aenter__(self) -> AsyncPuzzelChat:
         return self
@@ -588,8 +633,11 @@ class AsyncPuzzelChat(Application[AsyncTransport, Runner]):
         await self.aclose()
 
     @classmethod
-    def _new_parts(cls, settings: Settings, store: Store, clock: Clock, http_client: object, watch: Watch) -> Parts:
-        return Parts(settings, store, clock, asyncio.Event, asyncio.current_task, http_client, watch)
+    def _new_parts(
+        cls, settings: Settings, store: Store | AsyncStore, clock: Clock, http_client: object, watch: Watch
+    ) -> Parts:
+        caller, reach = partial(_present, asyncio.current_task), Reach(store)
+        return Parts(settings, reach.store, clock, asyncio.Event, caller, http_client, watch, reach)
 
     @classmethod
     def _new_transport(cls, settings: Settings, http_client: object) -> AsyncTransport:

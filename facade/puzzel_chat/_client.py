@@ -16,7 +16,7 @@ from puzzel_chat._observing import Observer, Watch
 from puzzel_chat._session import SessionState
 from puzzel_chat._settings import ADDRESS_SETTINGS, HostName, Region, Settings, SettingsFields, Trust, hidden, kept
 from puzzel_chat._steps import Parts
-from puzzel_chat._store import MemoryStore, Store
+from puzzel_chat._store import AsyncStore, MemoryStore, Store
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -68,7 +68,7 @@ class Application(Generic[TransportT, RunnerT]):
         verify: Trust = True,
         headers: Mapping[str, str] | None = None,
         allow_insecure_http: bool = False,
-        store: Store | None = None,
+        store: Store | AsyncStore | None = None,
         http_client: object | None = None,
         observe: Observer | None = None,
     ) -> None:
@@ -83,7 +83,7 @@ class Application(Generic[TransportT, RunnerT]):
     def from_env(
         cls,
         *,
-        store: Store | None = None,
+        store: Store | AsyncStore | None = None,
         http_client: object | None = None,
         observe: Observer | None = None,
         **settings: Unpack[SettingsFields],
@@ -98,7 +98,7 @@ class Application(Generic[TransportT, RunnerT]):
 
     @classmethod
     def _new_assembly(
-        cls, settings: Settings, store: Store | None, http_client: object, observe: Observer | None
+        cls, settings: Settings, store: Store | AsyncStore | None, http_client: object, observe: Observer | None
     ) -> tuple[Parts, TransportT]:
         parts = cls._new_parts(settings, _checked(store), Clock(), http_client, _watch(observe))
         return parts, cls._new_transport(settings, http_client)
@@ -161,7 +161,12 @@ class Application(Generic[TransportT, RunnerT]):
         return self._made(evolve(self._parts, settings=changed), transport, own, None if own else self._sessions)
 
     @classmethod
-    def _new_parts(cls, settings: Settings, store: Store, clock: Clock, http_client: object, watch: Watch) -> Parts:
+    def _new_parts(
+        cls, settings: Settings, store: Store | AsyncStore, clock: Clock, http_client: object, watch: Watch
+    ) -> Parts:
+        if is_async(store.load):
+            told = f"{type(store).__name__} is a store to be awaited; give it to AsyncPuzzelChat"
+            raise ConfigurationError("store", told)
         return Parts(settings, store, clock, http_client=http_client, watch=watch)
 
     @classmethod
@@ -175,7 +180,7 @@ def _watch(observe: Observer | None) -> Watch:
     return Watch(observe)
 
 
-def _checked(store: Store | None) -> Store:
+def _checked(store: Store | AsyncStore | None) -> Store | AsyncStore:
     if store is None:
         return MemoryStore()
     lacking = [name for name in vars(Store) if name[0] != "_" and not callable(getattr(store, name, None))]

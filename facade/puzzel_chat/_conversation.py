@@ -308,10 +308,10 @@ class ConversationState:
                 if found is None and (attempt == most or isinstance(error, Conflict)):
                     raise
             else:
-                session.routed(self.id, request_id)
+                yield from session.routed(self.id, request_id)
                 return allocation
             if found is not None:
-                session.routed(self.id, None)
+                yield from session.routed(self.id, None)
                 return found
 
     def _found_routed(self, error: PuzzelChatError, fresh: bool, by: float) -> Steps[Allocation | None]:
@@ -327,10 +327,10 @@ class ConversationState:
             pass
         except PuzzelChatError:
             if not unknown:
-                self.session.routed(self.id, None)
+                yield from self.session.routed(self.id, None)
             raise error from None
         if not unknown and fresh:
-            self.session.refused(self.id)
+            yield from self.session.refused(self.id)
         if unknown or isinstance(error, Conflict):
             return None
         raise error
@@ -339,18 +339,18 @@ class ConversationState:
         """Ask by the conversation's id, and where nothing is known under it, by the id that routing gave."""
         request_id = self.session.request_id(self.id)
         try:
-            return self._seen((yield from call(STATUS, status_request(self.id, self._status_id))))
+            return (yield from self._seen((yield from call(STATUS, status_request(self.id, self._status_id)))))
         except NotFound:
             if request_id is None or self._status_id == request_id:
                 raise
-        found = self._seen((yield from call(STATUS, status_request(self.id, request_id))))
+        found = yield from self._seen((yield from call(STATUS, status_request(self.id, request_id))))
         self._status_id = request_id
         return found
 
-    def _seen(self, reply: Reply) -> Allocation:
+    def _seen(self, reply: Reply) -> Steps[Allocation]:
         found = replies.allocation(reply, replies.now())
         if found.stage is AllocationStage.CANCELLED:  # refused or expired, it may be routed again
-            self._over()
+            yield from self._over()
         return found
 
     def look_once(self) -> Steps[Allocation]:
@@ -509,7 +509,7 @@ class ConversationState:
             self.inbox.given_up = getattr(error, "reason", None) or type(error).__name__
         yield from self.leave_after(error)
         if refused and not isinstance(error, AgentWaitTimeout):
-            self._over()
+            yield from self._over()
         if not refused or not self.inbox.life.over:
             raise error
 
@@ -522,12 +522,12 @@ class ConversationState:
         try:
             return (yield from steps)
         except ConversationClosed:
-            self._over()
+            yield from self._over()
             raise
 
-    def _over(self) -> None:
+    def _over(self) -> Steps[None]:
         with suppress(StoreError):  # it is noted here all the same
-            self.session.ended(self.id, Life.CLOSED)
+            yield from self.session.ended(self.id, Life.CLOSED)
 
     def _unless_stopped(self, steps: Steps[_T]) -> Steps[_T]:
         """Leave when something stops us that is no error of ours: an interrupt, a cancellation."""
@@ -543,10 +543,10 @@ class ConversationState:
         """End the chat; while a request for an agent is in flight, until the service knows the conversation."""
         clock = self.session.parts.clock
         late = min(by, clock.monotonic() + LEAVE_WITHIN)
-        while not self.inbox.life.over and self.session.may_be_routed(self.id):
+        while not self.inbox.life.over and (yield from self.session.may_be_routed(self.id)):
             known = (yield from self._tell_end(by, timeout)) or self.session.is_routed(self.id)
             if known or clock.monotonic() + LEAVE_PAUSE >= late:
-                self.session.ended(self.id)
+                yield from self.session.ended(self.id)
                 return
             yield Sleep(LEAVE_PAUSE)
 

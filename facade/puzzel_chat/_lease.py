@@ -1,44 +1,33 @@
-"""Who may refresh a session's token, and who may poll it: owners, their rights, and the poll lease of one object.
+"""The right to poll one session, as one session object has it: a lease that is renewed with the object's calls.
 
-An owner is one session object of one process. Each right belongs to one owner at a time, as a lease: it ends by itself,
-and at once when the owner's process is known to be dead, so that a killed process blocks nobody.
-
-`PollLease` is the right to poll, seen from one session object. It lasts a minute and is renewed with the object's calls
-once half of it is over. An object that made no call for longer, while another one took the session up, has lost it and
-writes nothing more.
+It is renewed once half of it is over. An object that made no call for longer, while another one took the session up, has
+lost it and writes nothing more.
 
 What the store refuses is kept here, in order, and written before anything newer: the chat goes on. Each reader hears of
-the failure once, before it gets what a crash would lose.
+the failure once, before it gets what a crash would lose. Where others may reach the store while we cannot
+(`Store.remote`), the chat goes on only as long as the lease certainly lasts; then nothing is polled or handed out.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import re
-import socket
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from attrs import define, field
 
 from puzzel_chat._errors import SessionInUse, StoreError, twin
-
-if TYPE_CHECKING:
-    # The stores import `lease_is_free` from here.
-    from puzzel_chat._clock import Clock
-    from puzzel_chat._store import Right, Store, StoredConversation, Unread
+from puzzel_chat._owners import described, owner_name
+from puzzel_chat._steps import LOOK_AGAIN, Flag, Keep, Parts, Steps, Wait, kept
+from puzzel_chat._store import PATIENCE, AsyncStore, Right, Store, StoredConversation, StoredSession, Unread
 
 log = logging.getLogger("puzzel_chat")
 LEASE = 60.0
-"""Lease in seconds; a dead local owner's lease is void at once."""
+"""Lease in seconds, unless the store has its own; a dead local owner's lease is void at once."""
 RENEW_AGAIN = 5.0
-"""Seconds after which a lease that the store did not renew is tried again."""
-PATIENCE = 10.0
-"""Seconds for which another process may have a store for itself before that counts as a failure."""
+"""Seconds after which a lease that the store did not renew is tried again, at most."""
+MARGIN = 2.0
+"""Seconds before its end at which a lease that cannot be renewed counts as over: clocks differ by less."""
 _LOST = (
     "Session {0} is no longer polled by this object: it made no call for {1:.0f} s and another one took the session up,"
     " or the session was forgotten. Events that were not handled yet go to the new owner."
@@ -52,185 +41,234 @@ _DAMAGED = (
     "Session {1} is damaged in the store {0}: {2}. Put back a copy of the store, or forget the session: delete({1!r})"
     " of the store does that, and connect() opens a new one."
 )
-_OWNER = re.compile(r"[^/]{1,300}/[0-9]{1,10}/[0-9a-f]{32}")
 _GO_ON = " What came is not lost: call again and the chat goes on, but a crash would lose what could not be written."
 
 
-def owner_name() -> str:
-    """Return the name of a new owner: machine and process namespace, process id, and a random part."""
-    return f"{_machine()}/{os.getpid()}/{uuid4().hex}"
+_IN_DOUBT = (
+    "The store cannot be reached, and the right to poll session {0} may be another's by now. Nothing is polled or handed"
+    " out until the store answers again."
+)
 
 
-def lease_is_free(holder: str | None, until: float, owner: str, now: float, seconds: float) -> bool:
-    """Return whether `owner` may take a right for so many seconds; for a store of your own.
-
-    `holder` is who has it and `until` when its lease ends; that and `now` are in seconds since the epoch.
-    """
-    # Two owners may read the clock in one order and arrive in the other, so a lease may look longer than it is.
-    return holder is None or holder == owner or not now < until <= now + 2 * seconds or is_gone(holder)
-
-
-def is_gone(owner: str) -> bool:
-    """Return whether the owner's process is certainly dead; of another machine or container that is never certain.
-
-    A zombie still counts as alive.
-    """
-    machine, pid = _place(owner)
-    # Elsewhere than on POSIX, os.kill ends the process that it asks for.
-    if os.name != "posix" or machine != _machine() or not pid.isdecimal():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    except PermissionError:
-        return False
-    return False
-
-
-def described(owner: str) -> str:
-    """Return an owner's name for people."""
-    machine, pid = _place(owner)
-    if not _OWNER.fullmatch(owner):
-        return "another owner"
-    here = (machine, pid) == (_machine(), str(os.getpid()))
-    return "another session object of this process" if here else f"process {pid} on {machine.rpartition(':')[0]}"
-
-
-def _place(owner: str) -> tuple[str, str]:
-    machine, _, pid = owner.rpartition("/")[0].rpartition("/")
-    return machine, pid
-
-
-def _machine() -> str:
-    # Containers may share a host's name and each count their processes from 1.
-    try:
-        space = os.stat("/proc/self/ns/pid").st_ino
-    except OSError:
-        space = 0
-    return f"{socket.gethostname()}:{space}"
-
-
-def damaged(store: Store, session_id: str, wrong: str) -> StoreError:
+def damaged(store: Store | AsyncStore, session_id: str, wrong: str) -> StoreError:
     """Return the error for what a store gave and nobody can use; `wrong` says what, without any value."""
     path = getattr(store, "path", None)
     return StoreError(_DAMAGED.format(path if isinstance(path, Path) else type(store).__name__, session_id, wrong))
 
 
-def acquired(store: Store, session_id: str, right: Right, owner: str, now: float, seconds: float) -> str:
+def acquired(parts: Parts, session_id: str, right: Right, owner: str, now: float, seconds: float) -> Steps[str]:
     """Take a right; return the name of its owner. Raises `StoreError`."""
-    holder: object = store.acquire(session_id, right, owner, now, seconds)
+    holder: object = yield from kept(Store.acquire, session_id, right, owner, now, seconds)
     if not isinstance(holder, str):
-        raise damaged(store, session_id, f"acquire gave {type(holder).__name__} in place of an owner's name")
+        raise damaged(parts.store, session_id, f"acquire gave {type(holder).__name__} in place of an owner's name")
     return holder
+
+
+def lease_of(store: Store | AsyncStore) -> float:
+    """Return the length of a store's leases in seconds."""
+    return float(getattr(store, "lease", LEASE))
 
 
 @define
 class PollLease:
-    """The right to poll one session, as one session object has it or not."""
+    """The right to poll one session, as one session object has it or not.
+
+    `snapshot` gives the session as it is here, for a store that has lost its last writes.
+    """
 
     session_id: str
-    store: Store
-    clock: Clock
+    parts: Parts
     owner: str = field(factory=owner_name)
     mine: bool = False
+    snapshot: Callable[[], StoredSession] | None = None
+    unwritten: list[Keep] = field(factory=list, init=False)
+    seconds: float = field(default=LEASE, init=False)
+    _remote: bool = field(default=False, init=False)
     _until: float = field(default=0.0, init=False)
+    _renew_at: float = field(default=0.0, init=False)
+    _epoch: object = field(default=None, init=False)
     _refusal: str = field(default=_SHARED, init=False)
-    unwritten: list[Callable[[], bool]] = field(factory=list, init=False)
+    _writer: object = field(default=None, init=False)
+    _written: Flag | None = field(default=None, init=False)
     _failure: StoreError | None = field(default=None, init=False)
     _failing_since: float = field(default=0.0, init=False)
     _told: frozenset[str] = field(default=frozenset(), init=False)
 
-    def take(self) -> None:
+    def __attrs_post_init__(self) -> None:
+        self.seconds = lease_of(self.parts.store)
+        self._remote = bool(getattr(self.parts.store, "remote", False))
+
+    def take(self) -> Steps[None]:
         """Become the owner; raises `SessionInUse` when another object is, and `StoreError`."""
-        now = self.clock.now().wall
-        holder = acquired(self.store, self.session_id, "poll", self.owner, now, LEASE)
+        now = self._now()
+        holder = yield from acquired(self.parts, self.session_id, "poll", self.owner, now, self.seconds)
         if holder != self.owner:
-            raise SessionInUse(_TAKEN.format(self.session_id, described(holder), LEASE))
-        self.mine, self._until = True, now + LEASE
+            raise SessionInUse(_TAKEN.format(self.session_id, described(holder), self.seconds))
+        self.mine = True
+        self._granted(now)
 
-    def hold(self) -> None:
-        """Renew the lease when that is due; raises `SessionInUse` unless it is ours."""
-        self.keep()
+    def hold(self) -> Steps[None]:
+        """Renew the lease when that is due; raises `SessionInUse` unless it is ours, `StoreError` while in doubt."""
+        yield from self.keep()
+        self.check()
+        if self.in_doubt:
+            doubt = StoreError(_IN_DOUBT.format(self.session_id))
+            doubt.retryable = True
+            raise doubt
+
+    def check(self) -> None:
+        """Raise `SessionInUse` unless the lease is ours, as far as is known here."""
         if not self.mine:
-            raise SessionInUse(self._refusal.format(self.session_id, LEASE))
+            raise SessionInUse(self._refusal.format(self.session_id, self.seconds))
 
-    def keep(self) -> None:
-        """Renew the lease when half of it is over, or when the clock was set."""
-        now = self.clock.now().wall
-        if not self.mine or LEASE / 2 < self._until - now <= LEASE:
+    @property
+    def in_doubt(self) -> bool:
+        """Whether another may have the lease, because a store that others reach could not be asked."""
+        return self.mine and self._remote and self._now() >= self._until - MARGIN
+
+    def due(self, share: float = 0.5) -> bool:
+        """Whether that share of the lease is over, the clock was set back, or the store may have lost what it had."""
+        if not self.mine:
+            return False
+        now = self.parts.clock.now().wall
+        early = (share - 0.5) * self.seconds
+        return not self._until - self.seconds <= now < self._renew_at + early or self._epoch != self._present_epoch
+
+    def keep(self) -> Steps[None]:
+        """Renew the lease when it is due."""
+        if not self.due():
             return
         try:
-            self.renewed()
+            yield from self.renewed()
         except StoreError as error:
-            # A store that fails gives the lease to nobody else either, for the present.
             log.debug("session %s could not renew its poll lease: %s", self.session_id, type(error).__name__)
-            self._until = now + LEASE / 2 + RENEW_AGAIN
-        else:
-            self._until = now + LEASE
+            now = self._now()
+            if self._remote:
+                self._renew_at = min(now + self.seconds / 12, self._until - MARGIN)
+            else:
+                # A store that fails gives the lease to nobody else either, for the present.
+                self._renew_at, self._until = now + RENEW_AGAIN, now + RENEW_AGAIN + self.seconds / 2
 
-    def renewed(self) -> bool:
+    def renewed(self) -> Steps[bool]:
         """Renew the lease now; return whether it is still ours. Raises `StoreError`."""
-        if self.mine and not self.store.renew(self.session_id, "poll", self.owner, self.clock.now().wall, LEASE):
+        if not self.mine:
+            return False
+        now, epoch = self._now(), self._present_epoch
+        surely_ours = now < self._until - MARGIN
+        ours = yield from kept(Store.renew, self.session_id, "poll", self.owner, now, self.seconds)
+        if (not ours or epoch != self._epoch) and surely_ours:
+            ours = (yield from self._put_back(now)) or ours
+        if ours:
+            self._granted(now)
+            self._epoch = epoch
+        elif self.mine:
             self._lost()
         return self.mine
 
-    def give_back(self) -> None:
+    def give_back(self) -> Steps[None]:
         """Let another object take the lease; raises `StoreError`."""
         if self.mine:
             self.mine = False
-            self.store.release(self.session_id, "poll", self.owner)
+            yield from self.release()
+
+    def release(self) -> Steps[None]:
+        """Tell the store that this owner does not have the lease; raises `StoreError`."""
+        yield from kept(Store.release, self.session_id, "poll", self.owner)
 
     def journal(self, cursor: str | None, unread: Sequence[Unread]) -> None:
-        """Write down what a poll brought; raises `SessionInUse` when the lease is another's by now."""
-        self.unwritten.append(partial(self.store.journal, self.session_id, self.owner, cursor, unread))
-        self.catch_up()
+        """Have written down what a poll brought, with the next `catch_up`."""
+        self.unwritten.append(Keep("journal", (self.session_id, self.owner, cursor, unread)))
 
     def acknowledge(self, conversation_id: str, seq: int, item_id: str, mark: str) -> None:
-        """Cross out what the caller has handled; raises as `journal`."""
+        """Have crossed out what the caller has handled, with the next `catch_up`."""
         done = (self.session_id, self.owner, conversation_id, seq, item_id, mark)
-        self.unwritten.append(partial(self.store.acknowledge, *done))
-        self.catch_up()
+        self.unwritten.append(Keep("acknowledge", done))
 
     def note(self, conversation: StoredConversation) -> None:
-        """Write down how far a conversation has come; raises as `journal`."""
+        """Have written down how far a conversation has come, with the next `catch_up`."""
+        self.unwritten.append(Keep("save_conversation", (self.session_id, conversation)))
 
-        def save() -> bool:
-            self.store.save_conversation(self.session_id, conversation)
-            return True
+    def catch_up(self) -> Steps[None]:
+        """Write what is not written yet, in order. A failure of the store is kept for `tell`.
 
-        self.unwritten.append(save)
-        self.catch_up()
-
-    def catch_up(self) -> None:
-        """Write what is not written yet, in order; raises as `journal`. A failure of the store is kept for `tell`."""
+        Raises `SessionInUse` when the lease is another's by now.
+        """
+        caller = self.parts.caller()
+        while self._writer not in (None, caller) and self.unwritten:
+            yield Wait(self._written, LOOK_AGAIN)
+        if not self.unwritten:
+            return
+        outermost = self._writer is None
+        if outermost:
+            self._writer, self._written = caller, self.parts.flag()
         try:
-            while self.unwritten:
-                if not self.unwritten[0]():
-                    self._lost()
-                    self.hold()
-                del self.unwritten[0]
+            yield from self._write()
         except StoreError as error:
-            if self._failure is None:
-                log.warning("session %s goes on without its store: %s", self.session_id, error)
-                self._failing_since = self.clock.monotonic()
-            self._failure = StoreError(f"{error}{_GO_ON}")
-            self._failure.retryable = error.retryable
+            self._failed(error)
         else:
             self._failure = None
             self._told = frozenset()
+        finally:
+            if outermost and self._written is not None:
+                self._writer = None
+                self._written.set()
 
     @property
     def waits(self) -> bool:
-        """Whether something is not written yet only because another process has the store, and not for long."""
+        """Whether something is not written yet only because the store cannot be had just now, and not for long."""
         failure = self._failure
-        return failure is not None and failure.retryable and self.clock.monotonic() < self._failing_since + PATIENCE
+        return (
+            failure is not None and failure.retryable and self.parts.clock.monotonic() < self._failing_since + PATIENCE
+        )
+
+    @property
+    def held_up(self) -> bool:
+        """Whether nothing may be handed out at present: a little later it is written, or the lease is certain again."""
+        return (bool(self.unwritten) and self.waits) or self.in_doubt
 
     def tell(self, reader: str) -> None:
         """Raise `StoreError` while the store fails, once for each reader."""
         if self._failure is not None and reader not in self._told and not self.waits:
             self._told |= {reader}
             raise twin(self._failure)
+
+    def _write(self) -> Steps[None]:
+        while self.unwritten:
+            write = self.unwritten[0]
+            done: object = yield write
+            if not done and write.method != "save_conversation":
+                self._lost()
+                self.check()
+            # A signal's handler may have written it meanwhile.
+            if self.unwritten and self.unwritten[0] is write:
+                del self.unwritten[0]
+
+    def _failed(self, error: StoreError) -> None:
+        if self._failure is None:
+            log.warning("session %s goes on without its store: %s", self.session_id, error)
+            self._failing_since = self.parts.clock.monotonic()
+        self._failure = StoreError(f"{error}{_GO_ON}")
+        self._failure.retryable = error.retryable
+
+    def _put_back(self, now: float) -> Steps[bool]:
+        """Write the session as it is here into a store that has lost its last writes; return whether it did."""
+        store = self.parts.store
+        if self.snapshot is None or not hasattr(store, "put_back"):
+            return False
+        put_back: bool = yield Keep("put_back", (self.snapshot(), self.owner, now, self.seconds))
+        return put_back
+
+    def _granted(self, now: float) -> None:
+        self._until, self._renew_at = now + self.seconds, now + self.seconds / 2
+        if self._epoch is None:
+            self._epoch = self._present_epoch
+
+    @property
+    def _present_epoch(self) -> object:
+        return getattr(self.parts.store, "epoch", None)
+
+    def _now(self) -> float:
+        return self.parts.clock.now().wall
 
     def _lost(self) -> None:
         log.warning("session %s lost its poll lease to another owner", self.session_id)

@@ -22,11 +22,25 @@ from attrs import Factory, define, evolve, field
 from puzzel_chat._errors import PuzzelChatError, SessionExpired, StoreError
 from puzzel_chat._fork import in_child
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._lease import PATIENCE, acquired, damaged, owner_name
+from puzzel_chat._lease import acquired, damaged
 from puzzel_chat._observing import RefreshEnded
+from puzzel_chat._owners import owner_name
 from puzzel_chat._retry import late, within
-from puzzel_chat._steps import LOOK_AGAIN, Flag, Parts, Send, Sleep, Start, Steps, Stop, Wait, followed, patiently
-from puzzel_chat._store import Store
+from puzzel_chat._steps import (
+    LOOK_AGAIN,
+    Flag,
+    Parts,
+    Send,
+    Sleep,
+    Start,
+    Steps,
+    Stop,
+    Wait,
+    followed,
+    kept,
+    patiently,
+)
+from puzzel_chat._store import PATIENCE, AsyncStore, Store
 from puzzel_chat._tokens import Now, Step, TokenLife, TokenSet, damage, refresh_fields, resend
 from puzzel_chat._wire.operations import TOKEN, token_request
 from puzzel_chat._wire.refusals import error_for, refresh_error, suspected
@@ -42,7 +56,7 @@ RESEND_AFTER = 0.5
 _STARTS = (Step.USE_AND_START, Step.START_AND_WAIT)
 
 
-def checked_tokens(store: Store, session_id: str, found: object) -> TokenSet:
+def checked_tokens(store: Store | AsyncStore, session_id: str, found: object) -> TokenSet:
     """Return the tokens that a store gave; raises `StoreError` for those that nobody can use."""
     wrong = damage(found)
     if wrong is not None or not isinstance(found, TokenSet):
@@ -51,10 +65,10 @@ def checked_tokens(store: Store, session_id: str, found: object) -> TokenSet:
     return found if isinstance(found.visitor_id, str | None) else evolve(found, visitor_id=None)
 
 
-def stored_tokens(store: Store, session_id: str) -> TokenSet | None:
+def stored_tokens(parts: Parts, session_id: str) -> Steps[TokenSet | None]:
     """Return the tokens that a store has of a session; raises `StoreError` as `checked_tokens`."""
-    found: object = store.tokens(session_id)
-    return None if found is None else checked_tokens(store, session_id, found)
+    found: object = yield from kept(Store.tokens, session_id)
+    return None if found is None else checked_tokens(parts.store, session_id, found)
 
 
 class Turns(Protocol):
@@ -82,7 +96,7 @@ class Keeper:
     def current(self, by: float = inf) -> Steps[TokenSet]:
         """Return a usable token set; wait for a refresh when there must be one, until that monotonic time."""
         while True:
-            step = self._decide(self.life.step)
+            step = yield from self._decide(self.life.step)
             if step is Step.USE_AND_START and self.turns is not None:
                 step = step if self.turns.may_refresh(self.parts.clock.monotonic()) else Step.USE
             if step in _STARTS:
@@ -97,7 +111,7 @@ class Keeper:
 
     def renewed(self, generation: int, by: float = inf) -> Steps[TokenSet]:
         """Return a token set newer than that generation, which the service has refused."""
-        step = self._decide(partial(self.life.refused, generation))
+        step = yield from self._decide(partial(self.life.refused, generation))
         if step in _STARTS:
             yield from self._begin()
         if step is not Step.USE:
@@ -124,12 +138,12 @@ class Keeper:
             raise
         yield Stop()
 
-    def _decide(self, decide: Callable[[Now], Step]) -> Step:
+    def _decide(self, decide: Callable[[Now], Step]) -> Steps[Step]:
         try:
             return decide(self.parts.clock.now())
         except PuzzelChatError:
             # A refresh that failed here may have worked in another process meanwhile.
-            if not self._learned():
+            if not (yield from self._learned()):
                 raise
             return decide(self.parts.clock.now())
 
@@ -153,12 +167,12 @@ class Keeper:
         if not landed:
             raise late(identity)
 
-    def _learned(self) -> bool:
+    def _learned(self) -> Steps[bool]:
         """Take over what another process has done with the session's token; return whether that was anything."""
         if self.life.dead is not None:
             return False
         try:
-            newer = self.newer_in_store(self.life.tokens)
+            newer = yield from self.newer_in_store(self.life.tokens)
         except SessionExpired as over:
             self.life.failed(over, self.parts.clock.now())
             return True
@@ -168,9 +182,9 @@ class Keeper:
             self.adopt(newer, self.parts.clock.now())
         return newer is not None
 
-    def newer_in_store(self, present: TokenSet) -> TokenSet | None:
+    def newer_in_store(self, present: TokenSet) -> Steps[TokenSet | None]:
         """Return the tokens of another process when they are newer; raises `SessionExpired` when it found none."""
-        stored = stored_tokens(self.parts.store, self.session_id)
+        stored = yield from stored_tokens(self.parts, self.session_id)
         if stored is None or stored.generation <= present.generation:
             return None
         if stored.refresh is None and present.refresh is not None:
@@ -217,8 +231,12 @@ class Refresh:
             yield from patiently(partial(self.settle, came, patient=True), self.keeper.parts.clock)
         except StoreError as error:
             self._unsettled(error)
+        except GeneratorExit:
+            raise
+        except BaseException:
+            yield from self.settle(came)
+            raise
         finally:
-            self.settle(came)
             self.ended(came)
 
     def ended(self, came: TokenSet | BaseException) -> None:
@@ -248,11 +266,11 @@ class Refresh:
             return error
 
     def _stored_if_newer(self) -> Steps[TokenSet | None]:
-        while not self.acquire():
-            if newer := self.newer_in_store():
+        while not (yield from self.acquire()):
+            if newer := (yield from self.newer_in_store()):
                 return newer
             yield Sleep(LOOK_AGAIN)
-        return self.newer_in_store()
+        return (yield from self.newer_in_store())
 
     def _rotated(self) -> Steps[TokenSet]:
         request, clock = self.request(), self.keeper.parts.clock
@@ -262,9 +280,9 @@ class Refresh:
                 sent = Send(request, None, TRY_WITHIN, self.keeper.session_id)
                 reply: Reply = yield sent
                 _, reply = yield from followed(sent, reply, clock, by, self.keeper.redirected)
-                return self.granted(reply)
+                return (yield from self.granted(reply))
             except PuzzelChatError as error:
-                if not self.again(error):
+                if not (yield from self.again(error)):
                     raise
                 request = self._sent_again(request, error)
             yield Sleep(RESEND_AFTER)
@@ -274,11 +292,13 @@ class Refresh:
         self.keeper.parts.watch.retried(again, error, RESEND_AFTER, self.keeper.session_id)
         return again
 
-    def acquire(self) -> bool:
+    def acquire(self) -> Steps[bool]:
         """Take the right to refresh before any other process; false means: wait and try again."""
         keeper, now = self.keeper, self.keeper.parts.clock.now().wall
         try:
-            return acquired(keeper.parts.store, keeper.session_id, "refresh", self.owner, now, LEASE) == self.owner
+            return (
+                yield from acquired(keeper.parts, keeper.session_id, "refresh", self.owner, now, LEASE)
+            ) == self.owner
         except StoreError as error:
             if error.retryable and keeper.parts.clock.monotonic() < self._began + PATIENCE:
                 return False
@@ -286,13 +306,13 @@ class Refresh:
             log.warning("session %s refreshes without its store: %s", keeper.session_id, type(error).__name__)
             return True
 
-    def newer_in_store(self) -> TokenSet | None:
+    def newer_in_store(self) -> Steps[TokenSet | None]:
         """Return the tokens when another process has refreshed them meanwhile.
 
         Raises `SessionExpired` when that process found the session dead.
         """
         try:
-            newer = self.keeper.newer_in_store(self.present)
+            newer = yield from self.keeper.newer_in_store(self.present)
         except StoreError:
             return None
         if newer is not None:
@@ -304,21 +324,21 @@ class Refresh:
         self.asked = self.keeper.parts.clock.now()
         return token_request(refresh_fields(self.keeper.parts.settings, self.present.refresh or ""))
 
-    def again(self, error: PuzzelChatError) -> bool:
+    def again(self, error: PuzzelChatError) -> Steps[bool]:
         """Return whether to send the same request again; that keeps the right to it for as long as it may take."""
-        return resend(error, self.keeper.parts.clock.now().since(self.asked)) and self.acquire()
+        return resend(error, self.keeper.parts.clock.now().since(self.asked)) and (yield from self.acquire())
 
-    def granted(self, reply: Reply) -> TokenSet:
+    def granted(self, reply: Reply) -> Steps[TokenSet]:
         """Return the tokens of the reply; a refused refresh token may have been used by another process just now."""
         if error := error_for(TOKEN, reply):
             refused = suspected(refresh_error(error), self.keeper.parts.settings)
-            newer = self.newer_in_store() if isinstance(refused, SessionExpired) else None
+            newer = (yield from self.newer_in_store()) if isinstance(refused, SessionExpired) else None
             if newer is None:
                 raise refused
             return newer
         return self.present.successor(grant(reply, self.asked.wall))
 
-    def settle(self, came: TokenSet | Exception, patient: bool = False) -> None:
+    def settle(self, came: TokenSet | Exception, patient: bool = False) -> Steps[None]:
         """Write the outcome down, once, before any caller has it, and let other processes go on.
 
         A store that fails costs a warning, not the session. Then the lease is kept: the stored token is spent, and
@@ -326,14 +346,14 @@ class Refresh:
         """
         if self._settled:
             return
-        keeper, store = self.keeper, self.keeper.parts.store
+        session_id = self.keeper.session_id
         if isinstance(came, SessionExpired):
             # The next generation of a dead session has no refresh token: no process sends the refused one again.
             came = evolve(self.present, generation=self.present.generation + 1, refresh=None)
         try:
             if isinstance(came, TokenSet):
-                store.save_tokens(keeper.session_id, came)
-            store.release(keeper.session_id, "refresh", self.owner)
+                yield from kept(Store.save_tokens, session_id, came)
+            yield from kept(Store.release, session_id, "refresh", self.owner)
         except Exception as error:  # a caller's own store may raise anything, and those who wait must wake
             if patient and isinstance(error, StoreError) and error.retryable:
                 raise

@@ -14,6 +14,7 @@ from math import inf
 from secrets import token_urlsafe
 from typing import Any, Generic, NoReturn, Protocol, TypeVar, cast
 from uuid import uuid4
+from weakref import ref
 
 from attrs import define, evolve, field
 
@@ -23,6 +24,7 @@ from puzzel_chat._errors import (
     InvalidArgument,
     PuzzelChatError,
     SessionError,
+    SessionInUse,
     SessionNotFound,
     StoreError,
     twin,
@@ -33,10 +35,10 @@ from puzzel_chat._lease import PollLease, damaged
 from puzzel_chat._models import ConversationEnded, Event, Life, Message, Role, Secret, Visitor
 from puzzel_chat._observing import ChatEnded, ChatStarted, MessageReceived, PollEnded, PollsDegraded, PollsRecovered
 from puzzel_chat._polling import Pace
-from puzzel_chat._refresh import Keeper, Turns, checked_tokens
+from puzzel_chat._refresh import Keeper, Turns, checked_tokens, stored_tokens
 from puzzel_chat._retry import LAST_WORDS_WITHIN, LEAVE_WITHIN, again, checked_bound, retry_after, within
 from puzzel_chat._settings import Settings
-from puzzel_chat._steps import LOOK_AGAIN, Flag, Parts, Send, Sleep, Steps, Wait, followed, patiently
+from puzzel_chat._steps import LOOK_AGAIN, Flag, Parts, Send, Sleep, Steps, Wait, afterwards, followed, kept, patiently
 from puzzel_chat._store import Store, StoredConversation, StoredSession, Unread
 from puzzel_chat._tokens import MOST, NOBODY, VISITOR_FIELDS, Now, TokenLife, TokenSet, challenge, connect_fields
 from puzzel_chat._wire.operations import (
@@ -46,6 +48,7 @@ from puzzel_chat._wire.operations import (
     TOKEN,
     AnyOperation,
     authenticate_request,
+    checked_id,
     poll_request,
     safe_id,
     token_request,
@@ -63,6 +66,14 @@ REPLAYS = 3
 """Times that a request is sent again with a newer token; a token may be revoked again before it is used."""
 _CURSOR = re.compile(f"[^\ud800-\udfff]{{0,{LONGEST_CURSOR}}}")
 _MARK = re.compile(r"[0-9]{1,4300}:[^\ud800-\udfff:]*(:-?[0-9]{1,12}\.[0-9]{6}:[a-z]+)?")
+_NO_SESSION = (
+    "The store has no session {0!r}. It may have ended, or the store is another one: use the store of the process that"
+    " opened it."
+)
+_NO_CONVERSATION = (
+    "No session of the store has the conversation {0!r}. It may be over, or the store is another one: use the store of"
+    " the process that began it."
+)
 _FORKED = (
     "Session {0} belongs to the process that this one was forked from. Take it up here: resume({0!r}, shared=True), or"
     " resume({0!r}) once that process is done with it."
@@ -92,8 +103,7 @@ class SessionState:
 
     It decides everything about the session: what is sent again, when to poll, what is written down before a caller gets
     it, what is left at a close. Its workflows (`Steps`) are run by a shell, under the shell's lock where there are
-    threads; its other methods neither wait nor send, but for short calls of the store. `feed` has what was received,
-    `keeper` the token, `lease` the right to poll, `pace` when the next poll is due. `host` is what a polling loop knows
+    threads; its other methods neither wait nor send nor call the store. `feed` has what was received, `keeper` the token, `lease` the right to poll, `pace` when the next poll is due. `host` is what a polling loop knows
     of the polled host.
     """
 
@@ -124,11 +134,11 @@ class SessionState:
     # How a session begins and ends.
 
     @classmethod
-    def opened(cls, session_id: str, parts: Parts, tokens: TokenSet, asked: Now) -> SessionState:
+    def opened(cls, session_id: str, parts: Parts, tokens: TokenSet, asked: Now) -> Steps[SessionState]:
         """Begin a session with its first tokens, asked for at that moment, and keep it."""
-        parts.store.save_tokens(session_id, tokens)
-        lease = PollLease(session_id, parts.store, parts.clock)
-        lease.take()
+        yield from kept(Store.save_tokens, session_id, tokens)
+        lease = PollLease(session_id, parts)
+        yield from lease.take()
         return cls._made(session_id, parts, tokens, asked, lease)
 
     @classmethod
@@ -153,7 +163,10 @@ class SessionState:
     def _made(cls, session_id: str, parts: Parts, tokens: TokenSet, asked: Now, lease: PollLease) -> SessionState:
         life = TokenLife.begun(tokens, asked, parts.clock.uniform(0, 1))
         keeper = Keeper(session_id, parts, life)
-        return cls(session_id, parts, keeper, lease, Pace(parts.settings.poll_interval), parts.flag())
+        state = cls(session_id, parts, keeper, lease, Pace(parts.settings.poll_interval), parts.flag())
+        mine = ref(state)  # without a cycle: a session that nobody holds is closed at once
+        lease.snapshot = lambda: cast("SessionState", mine()).snapshot()
+        return state
 
     def shut(self, by: float | None = None) -> Steps[None]:
         """Close the session here by that monotonic time, within five seconds unless given.
@@ -162,25 +175,25 @@ class SessionState:
         """
         if not self.is_here:
             return
-        clock = self.parts.clock
-        by = clock.monotonic() + LEAVE_WITHIN if by is None else by
+        by = self.parts.clock.monotonic() + LEAVE_WITHIN if by is None else by
         self.closing.set()
-        try:
-            for search in list(self.searches):
-                if search.caller not in (None, self.parts.caller()):
-                    yield Wait(search.over, max(0.0, by - clock.monotonic()))
-            for conversation in [*(search.conversation for search in self.searches), *self.owed]:
-                yield from conversation.leave(by)
-            yield from self.keeper.close(by)
-            if self._polling:
-                # What a poll under way brings is written first, for some services tell it only once.
-                yield self._turn(max(0.0, by - clock.monotonic()))
-            with suppress(SessionError):
-                yield from self.written(by, leaving=True)
-        finally:
-            self.close()
+        yield from afterwards(self._left(by), self.close)
 
-    def close(self, *, dropped: bool = False) -> None:
+    def _left(self, by: float) -> Steps[None]:
+        clock = self.parts.clock
+        for search in list(self.searches):
+            if search.caller not in (None, self.parts.caller()):
+                yield Wait(search.over, max(0.0, by - clock.monotonic()))
+        for conversation in [*(search.conversation for search in self.searches), *self.owed]:
+            yield from conversation.leave(by)
+        yield from self.keeper.close(by)
+        if self._polling:
+            # What a poll under way brings is written first, for some services tell it only once.
+            yield self._turn(max(0.0, by - clock.monotonic()))
+        with suppress(SessionError):
+            yield from self.written(by, leaving=True)
+
+    def close(self, *, dropped: bool = False) -> Steps[None]:
         """Forget the session, secrets included, once we ended each chat or its end was read; else keep it for `resume`.
 
         That is for the owner of its lease to do; and a forked process leaves alone what is its parent's. `dropped`:
@@ -192,13 +205,13 @@ class SessionState:
         for conversation_id in list(self.chats):
             self.chat_ended(conversation_id, later=dropped)
         try:
-            self.lease.catch_up()
+            yield from self.lease.catch_up()
             # The store is asked too: another object may share the session and have routed a chat in it.
-            stored = stored_conversations(self.parts.store, self.id) if self.lease.mine else {}
+            stored = (yield from stored_conversations(self.parts, self.id)) if self.lease.mine else {}
             known = {**stored, **self.conversations}
-            if all(one.life.over for one in known.values()) and self.lease.renewed():
-                self.parts.store.delete(self.id)
-            self.lease.give_back()
+            if all(one.life.over for one in known.values()) and (yield from self.lease.renewed()):
+                yield from kept(Store.delete, self.id)
+            yield from self.lease.give_back()
         except SessionError as error:
             log.warning("session %s could not be closed in the store: %s", self.id, type(error).__name__)
 
@@ -256,6 +269,7 @@ class SessionState:
     def once(self, operation: AnyOperation, request: Request, by: float = inf) -> Steps[Reply]:
         """Send once, when the session is open."""
         self.check_open(operation)
+        yield from self.lease.keep()
         return (yield from self._exchange(operation, request, by))
 
     def check_open(self, operation: AnyOperation) -> None:
@@ -265,15 +279,13 @@ class SessionState:
         if operation is not END and self.closing.is_set():
             self.refuse()
         if operation is POLL:
-            self.lease.hold()
-        else:
-            self.lease.keep()
+            self.lease.check()
 
     def _exchange(self, operation: AnyOperation, request: Request, by: float = inf) -> Steps[Reply]:
         """Send once; as long as the service refuses the token, send again with a newer one, up to three times."""
         clock = self.parts.clock
         tokens = yield from self.keeper.current(by)
-        sent = Send(request, tokens.access, None if by == inf else self._left(by, request), self.id)
+        sent = Send(request, tokens.access, None if by == inf else self._within(by, request), self.id)
         reply: Reply = yield sent
         if reply.status in REDIRECTS:
             request, reply = yield from followed(sent, reply, clock, by, self.keeper.redirected)
@@ -284,7 +296,7 @@ class SessionState:
             tokens = yield from self.keeper.renewed(tokens.generation, by)
             request = evolve(request, attempt=request.attempt + 1)
             self.parts.watch.retried(request, 401, 0.0, self.id)
-            reply = yield Send(request, tokens.access, self._left(by, request), self.id)
+            reply = yield Send(request, tokens.access, self._within(by, request), self.id)
         if error := error_for(operation, reply):
             if operation is not POLL and (asked := retry_after(error)):
                 now = clock.monotonic()
@@ -294,20 +306,20 @@ class SessionState:
             raise error
         return reply
 
-    def _left(self, by: float, request: Request) -> float | None:
+    def _within(self, by: float, request: Request) -> float | None:
         return within(by, self.parts.clock.monotonic(), self.parts.settings.address(request.host))
 
     # Polling.
 
     def poll_all(self) -> Steps[list[Event]]:
         """Return what is new in all conversations; unless something is unread already, poll once when that is due."""
-        self.check_lease()
+        yield from self.check_lease()
         # Calls side by side are one reader, and each gets what the others did not.
         reader = self._collector = self._collector or Reader()
         self._collecting += 1
         try:
             self.feed.claim(reader)
-            if not self.acknowledge_all():
+            if not (yield from self.acknowledge_all()):
                 yield from self.poll_when_due(None)
                 self.feed.claim(reader)  # a conversation may be new
             yield from self.written()
@@ -327,7 +339,7 @@ class SessionState:
             if not leaving:
                 self.check_open(POLL)
             yield Sleep(min(LOOK_AGAIN, left), None if leaving else self.closing)
-            self.lease.catch_up()
+            yield from self.lease.catch_up()
 
     def poll_when_due(self, inbox: Inbox | None, by: float = inf, *, searching: bool = False) -> Steps[None]:
         """Make one poll when it is due, unless another caller has just brought what this inbox waits for.
@@ -341,14 +353,13 @@ class SessionState:
             if searching or clock.monotonic() >= by:
                 return
         self.check_open(POLL)
-        if self.feed.failure is not None or (inbox is not None and inbox.has_news):
+        if self.feed.failure is not None or (inbox is not None and inbox.has_news and not self.lease.in_doubt):
             return
         self._polling = True
         try:
             left, delay = max(0.0, by - clock.monotonic()), self.delay(searching)
             yield Sleep(min(delay, left), self.closing)
-            self.check_open(POLL)
-            if delay <= left and self.delay(searching) <= ALMOST_NOW:
+            if delay <= left and (yield from self._may_poll()) and self.delay(searching) <= ALMOST_NOW:
                 yield from self._poll()
         finally:
             self._polling = False  # here, for an interrupt may strike at the call
@@ -363,7 +374,8 @@ class SessionState:
             yield self._turn(self.pace.period)
         self._polling = True
         try:
-            self.check_open(POLL)
+            if not (yield from self._may_poll()):
+                return None, None
             # Somebody who looks for a message that was sent polls too, and may have done it just now.
             if self.feed.failure is not None or self.delay(searching=False) > ALMOST_NOW:
                 return None, None
@@ -372,6 +384,18 @@ class SessionState:
         finally:
             self._polling = False  # here, for an interrupt may strike at the call
             self._turn_over()
+
+    def _may_poll(self) -> Steps[bool]:
+        """Renew the right to poll when that is due; while nobody can tell whose it is, that counts as a failed poll."""
+        self.check_open(POLL)
+        if self.lease.due():
+            try:
+                yield from self.lease.hold()
+            except StoreError as error:
+                self.poll_failed(error)
+                return False
+            self.check_open(POLL)
+        return True
 
     def delay(self, searching: bool) -> float:
         """Return the seconds until the next poll is due; a full inbox counts as one period more.
@@ -424,6 +448,8 @@ class SessionState:
             finally:
                 if ended is not None:
                     ended(events, None)
+        if self.lease.unwritten:
+            yield from self.lease.catch_up()
         return None
 
     def _poll_begun(self) -> Callable[[int, str | None], None]:
@@ -439,9 +465,9 @@ class SessionState:
         return ended
 
     def polled(self, batch: Poll) -> int:
-        """Take a poll's result in: first into the journal's order, then to the conversations; count what is new.
+        """Take a poll's result in: to the conversations, and to what is written down; count what is new.
 
-        Raises `SessionInUse` when another owner has the lease by now; then nothing of it is given to anybody.
+        Nothing of it is given to anybody before it is written.
         """
         failed_for = self.pace.succeeded(self.parts.clock.monotonic())
         if failed_for is not None:
@@ -484,12 +510,13 @@ class SessionState:
 
     # What callers take, and are done with.
 
-    def check_lease(self) -> None:
+    def check_lease(self) -> Steps[None]:
         """Raise for a call that reads events, unless the right to poll is ours; a closed session says so later."""
         if self.process != os.getpid():
             self.check_here()
         if not self.closed:
-            self.lease.hold()
+            yield from self.lease.keep()
+            self.lease.check()
 
     def inbox(self, conversation_id: str) -> Inbox:
         """Return a conversation's inbox."""
@@ -498,15 +525,15 @@ class SessionState:
             self.last = None
         return self.feed.inbox(conversation_id)
 
-    def take(self, inbox: Inbox) -> Event | None:
+    def take(self, inbox: Inbox) -> Steps[Event | None]:
         """Return the conversation's next event and count the ones before as done; None when nothing is to be read yet.
 
         Raises the error that ended the polling, once everything before it was taken; `SessionInUse`, `StoreError`.
         """
         if self.closed:
             return None
-        self.acknowledge(inbox)
-        if self.lease.unwritten and self.lease.waits:
+        yield from self.acknowledge(inbox)
+        if self.closed or self.lease.held_up:
             return None
         entry = inbox.hand()
         if entry is None and inbox.failure is not None:
@@ -530,19 +557,26 @@ class SessionState:
             raise twin(self.feed.failure)
         return taken
 
-    def acknowledge(self, inbox: Inbox) -> None:
+    def acknowledge(self, inbox: Inbox) -> Steps[None]:
         """Count the event in the caller's hands as done; raises `SessionInUse`, `StoreError`."""
-        if not self.closed:
-            if inbox.in_hand:
-                self._acknowledge(inbox)
-            self.lease.tell(inbox.conversation_id)
+        if self.closed:
+            return
+        if inbox.in_hand:
+            self._acknowledge(inbox)
+        if self.lease.unwritten:
+            yield from self.lease.catch_up()
+        if self.lease.due():
+            yield from self.lease.keep()
+            self.lease.check()
+        self.lease.tell(inbox.conversation_id)
 
-    def acknowledge_all(self) -> bool:
+    def acknowledge_all(self) -> Steps[bool]:
         """Count everything in the caller's hands as done; return whether more is unread already. Raises as `take`."""
         if self.closed:
             return False
         for inbox in list(self.feed.inboxes.values()):
             self._acknowledge(inbox)
+        yield from self.lease.catch_up()
         self.lease.tell("")
         return any(inbox.unread for inbox in list(self.feed.inboxes.values()))
 
@@ -562,7 +596,7 @@ class SessionState:
         known = self.conversations.get(conversation_id)
         return known.request_id if known else None
 
-    def asked(self, conversation_id: str) -> bool:
+    def asked(self, conversation_id: str) -> Steps[bool]:
         """Keep that an agent is asked for, before that is sent; return whether nobody has done so before.
 
         A process that is killed right after the request leaves a chat that the next one can find, and end. Raises
@@ -571,40 +605,40 @@ class SessionState:
         self.chat_started(conversation_id)
         if conversation_id in self.conversations:
             return False
-        known = stored_conversations(self.parts.store, self.id).get(conversation_id)
+        known = (yield from stored_conversations(self.parts, self.id)).get(conversation_id)
         asked = known or StoredConversation(id=conversation_id, life=Life.ASKED)
         if known is None:
-            self.parts.store.save_conversation(self.id, asked)
+            yield from kept(Store.save_conversation, self.id, asked)
         self.conversations[conversation_id] = asked
         return known is None
 
-    def refused(self, conversation_id: str) -> None:
+    def refused(self, conversation_id: str) -> Steps[None]:
         """Take back that an agent was asked for: the service has certainly not taken the request, nor one before it."""
         if not self.is_routed(conversation_id):
             self.conversations.pop(conversation_id, None)
         try:
-            self.parts.store.withdraw(self.id, conversation_id)
+            yield from kept(Store.withdraw, self.id, conversation_id)
         except StoreError as error:
             log.warning("conversation %s stays in the store: %s", conversation_id, error)
 
-    def routed(self, conversation_id: str, request_id: str | None) -> None:
+    def routed(self, conversation_id: str, request_id: str | None) -> Steps[None]:
         """Keep that the conversation is in the contact centre's hands."""
         known = self.conversations.get(conversation_id, StoredConversation(id=conversation_id))
         # An end of ours may have overtaken the reply.
         life = known.life if known.life.over else Life.OPEN
-        self._note(evolve(known, life=life, request_id=safe_id(request_id) or known.request_id))
+        yield from self._note(evolve(known, life=life, request_id=safe_id(request_id) or known.request_id))
 
-    def may_be_routed(self, conversation_id: str) -> bool:
+    def may_be_routed(self, conversation_id: str) -> Steps[bool]:
         """Return whether the contact centre may have the conversation, or may get it from a request under way."""
-        return conversation_id in self.conversations or conversation_id in stored_conversations(
-            self.parts.store, self.id
-        )
+        if conversation_id in self.conversations:
+            return True
+        return conversation_id in (yield from stored_conversations(self.parts, self.id))
 
-    def is_doubtful(self, conversation_id: str) -> bool:
+    def is_doubtful(self, conversation_id: str) -> Steps[bool]:
         """Return whether the contact centre may never have heard of the conversation, and no request is under way."""
         if conversation_id in self.conversations:
             return not self.is_routed(conversation_id) and not self.searches
-        return not self.may_be_routed(conversation_id)
+        return not (yield from self.may_be_routed(conversation_id))
 
     def is_routed(self, conversation_id: str) -> bool:
         """Return whether the contact centre has certainly had the conversation."""
@@ -615,12 +649,12 @@ class SessionState:
         """Return the conversations that nobody has ended, as far as is known here."""
         return [one for one in self.conversations if not self.inbox(one).life.over]
 
-    def ended(self, conversation_id: str, life: Life = Life.ENDING) -> None:
+    def ended(self, conversation_id: str, life: Life = Life.ENDING) -> Steps[None]:
         """Keep that the conversation is over at the service, ended by us or (CLOSED) by somebody else."""
         self.inbox(conversation_id).over(life)
         self._last_ending = self.parts.clock.monotonic()
         known = self.conversations.get(conversation_id, StoredConversation(id=conversation_id))
-        self._note(known if known.life.over else evolve(known, life=life))
+        yield from self._note(known if known.life.over else evolve(known, life=life))
 
     def leave_by(self, conversation_id: str) -> float:
         """Return the monotonic deadline for all leaving that begins now.
@@ -631,9 +665,28 @@ class SessionState:
         now, failed = self.parts.clock.monotonic(), self.not_left.get(conversation_id, -math.inf)
         return failed if now - failed < LEAVE_WITHIN else now + LEAVE_WITHIN
 
-    def _note(self, conversation: StoredConversation) -> None:
+    def _note(self, conversation: StoredConversation) -> Steps[None]:
         self.conversations[conversation.id] = conversation
         self.lease.note(conversation)
+        yield from self.lease.catch_up()
+
+    def snapshot(self) -> StoredSession:
+        """Return the session as it is here, for a store that has lost its last writes."""
+        found = StoredSession(id=self.id, tokens=self.keeper.life.tokens, cursor=self.feed.cursor)
+        found.conversations.update(self.conversations)
+        for inbox in self.feed.inboxes.values():
+            waiting = [*inbox.in_hand, *inbox.unread]
+            found.unread.update(
+                {
+                    one.seq: Unread(seq=one.seq, conversation_id=inbox.conversation_id, raw=one.event.raw)
+                    for one in waiting
+                    if one.seq is not None
+                }
+            )
+            new = {(one.event.id, one.mark) for one in waiting}
+            marks = ((item, mark) for item, seen in inbox.seen.items() for mark in seen)
+            found.seen[inbox.conversation_id] = [pair for pair in marks if pair not in new]
+        return found
 
 
 @define(eq=False)
@@ -655,14 +708,14 @@ class EventReader(Reader, Generic[_T]):
     def next(self) -> Steps[_T | None]:
         """Return the next one, polling until there is one; None after the end. Raises `EventTimeout`."""
         session, inbox = self.session, self.inbox
-        session.check_lease()
+        yield from session.check_lease()
         by = inf if self.timeout is None else session.parts.clock.monotonic() + self.timeout
         try:
             if not self._claimed and inbox.life is not Life.READ:
                 inbox.claim(self)
                 self._claimed = True
             while not self.over:
-                event = session.take(inbox)
+                event = yield from session.take(inbox)
                 if isinstance(event, self.kind):
                     return cast("_T", event)
                 if event is None:
@@ -691,11 +744,11 @@ class EventReader(Reader, Generic[_T]):
             yield from session.written(by)
         else:
             yield from session.poll_when_due(inbox, by)
-        if inbox.has_news and not (lease.unwritten and lease.waits):
+        if inbox.has_news and not lease.held_up:
             return
         if session.parts.clock.monotonic() >= by:
             raise EventTimeout(f"Nothing happened within {self.timeout:g} seconds. The chat goes on; ask again.")
-        if not self._looked and session.is_doubtful(inbox.conversation_id):
+        if not self._looked and (yield from session.is_doubtful(inbox.conversation_id)):
             # Unless somebody else routed it, nobody would ever write there.
             self._looked = True
             yield from self.look()
@@ -795,40 +848,61 @@ def _ask(operation: AnyOperation, request: Request, parts: Parts, session_id: st
     return reply
 
 
-def restored(parts: Parts, session_id: str, shared: bool = False) -> SessionState:
+def restored(parts: Parts, session_id: str, shared: bool = False) -> Steps[SessionState]:
     """Take up a session of the store, with the right to poll unless shared.
 
     Raises `SessionNotFound`, `SessionInUse`, `StoreError`.
     """
     if not isinstance(session_id, str):
         raise InvalidArgument("session_id", f"must be a string, not {type(session_id).__name__}")
-    lease = PollLease(session_id, parts.store, parts.clock)
-    if not shared:
-        # Before reading: what the last owner still writes would be missed.
-        lease.take()
+    lease = PollLease(session_id, parts)
+    if shared:
+        return SessionState.restored(_there(session_id, (yield from _known(parts, session_id))), parts, lease)
     try:
-        stored = loaded(parts.store, session_id)
-        if stored is None:
-            raise SessionNotFound(
-                f"The store has no session {session_id!r}. It may have ended, or the store is another one:"
-                " use the SQLiteStore of the process that opened it."
-            )
-        return SessionState.restored(stored, parts, lease)
+        # Before reading: what the last owner still writes would be missed.
+        yield from lease.take()
+        return SessionState.restored(_there(session_id, (yield from loaded(parts, session_id))), parts, lease)
+    except (GeneratorExit, SessionInUse):
+        raise
     except BaseException:
         with suppress(StoreError):
-            lease.give_back()
+            yield from lease.release()
         raise
+
+
+def _there(session_id: str, stored: StoredSession | None) -> StoredSession:
+    if stored is None:
+        raise SessionNotFound(_NO_SESSION.format(session_id))
+    return stored
+
+
+def attached(parts: Parts, conversation_id: str) -> Steps[SessionState]:
+    """Take up the session that has a conversation, without the right to poll; raises as `restored`."""
+    session_id = yield from kept(Store.find, checked_id("conversation_id", conversation_id))
+    if not isinstance(session_id, str):
+        raise SessionNotFound(_NO_CONVERSATION.format(conversation_id))
+    return (yield from restored(parts, session_id, shared=True))
+
+
+def _known(parts: Parts, session_id: str) -> Steps[StoredSession | None]:
+    """Return what a session needs that is not polled here."""
+    tokens = yield from stored_tokens(parts, session_id)
+    if tokens is None:
+        return None
+    conversations = yield from stored_conversations(parts, session_id)
+    return StoredSession(id=session_id, tokens=tokens, conversations=conversations)
 
 
 # What a store gives, checked: a file holds what anybody wrote into it, and a caller's own store may give anything.
 
 
-def loaded(store: Store, session_id: str) -> StoredSession | None:
+def loaded(parts: Parts, session_id: str) -> Steps[StoredSession | None]:
     """Return a session as the store has it; None when there is none.
 
     What can be gone around is, with a warning. Raises `StoreError` for what nobody can use.
     """
-    found: object = store.load(session_id)
+    found: object = yield from kept(Store.load, session_id)
+    store = parts.store
     if found is None:
         return None
     if not isinstance(found, StoredSession):
@@ -857,11 +931,11 @@ def loaded(store: Store, session_id: str) -> StoredSession | None:
     return usable
 
 
-def stored_conversations(store: Store, session_id: str) -> dict[str, StoredConversation]:
+def stored_conversations(parts: Parts, session_id: str) -> Steps[dict[str, StoredConversation]]:
     """Return the conversations that a store has of a session, those that can be used; raises `StoreError`."""
-    found: object = store.conversations(session_id)
+    found: object = yield from kept(Store.conversations, session_id)
     if not isinstance(found, dict):
-        raise damaged(store, session_id, f"conversations gave {type(found).__name__}, not a dict")
+        raise damaged(parts.store, session_id, f"conversations gave {type(found).__name__}, not a dict")
     return _conversations(found, [])
 
 

@@ -20,9 +20,9 @@ from weakref import finalize
 
 from puzzel_chat._errors import ConfigurationError, StoreError
 from puzzel_chat._fork import mind_forks
-from puzzel_chat._lease import PATIENCE, lease_is_free
 from puzzel_chat._models import Life
-from puzzel_chat._store import SEEN, Right, StoredConversation, StoredSession, Unread
+from puzzel_chat._owners import lease_is_free
+from puzzel_chat._store import PATIENCE, SEEN, Right, StoredConversation, StoredSession, Unread
 from puzzel_chat._tokens import TokenSet
 
 _Result = TypeVar("_Result")

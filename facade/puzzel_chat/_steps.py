@@ -4,6 +4,7 @@ A workflow is a generator. It decides; what it needs done it yields, and the she
 throws in what went wrong:
 
     Send    one request            -> the reply
+    Keep    one call of the store  -> what it returns
     Sleep   for some seconds, or until woken
     Wait    for an event           -> whether it came in time
     Start   another workflow beside this one
@@ -22,22 +23,25 @@ from contextlib import AbstractContextManager, suppress
 from math import inf
 from queue import Empty, SimpleQueue
 from time import monotonic
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
 from puzzel_chat._clock import Clock
 from puzzel_chat._errors import StoreError
 from puzzel_chat._http import Reply, Request, moved
-from puzzel_chat._lease import PATIENCE
 from puzzel_chat._models import Secret
 from puzzel_chat._observing import Seen, Watch
 from puzzel_chat._retry import within
 from puzzel_chat._settings import Settings
-from puzzel_chat._store import Store
+from puzzel_chat._store import PATIENCE, AsyncStore, Store
+
+if TYPE_CHECKING:
+    from puzzel_chat._reach import Reach
 
 log = logging.getLogger("puzzel_chat")
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
 MOST_REDIRECTS = 3
 SLICE = 1.0
 """Seconds of one wait of a thread at most."""
@@ -96,6 +100,13 @@ class Send(NamedTuple):
     session_id: str | None = None
 
 
+class Keep(NamedTuple):
+    """One call of the store: a method's name and its arguments. Made by `kept`."""
+
+    method: str
+    arguments: tuple[Any, ...]
+
+
 class Sleep(NamedTuple):
     """So many seconds, or until `wake` is set."""
 
@@ -127,20 +138,55 @@ class Call(NamedTuple):
     argument: object
 
 
-Ask: TypeAlias = Send | Sleep | Wait | Start | Stop | Call
+Ask: TypeAlias = Send | Keep | Sleep | Wait | Start | Stop | Call
 Steps: TypeAlias = Generator[Ask, Any, _T]
 
 
-def patiently(work: Callable[[], _T], clock: Clock) -> Steps[_T]:
+def kept(method: Callable[Concatenate[Store, _P], _T], *arguments: _P.args, **named: _P.kwargs) -> Steps[_T]:
+    """Call a method of the store, such as `Store.load`; raises `StoreError`."""
+    result: _T = yield Keep(method.__name__, arguments)
+    return result
+
+
+def patiently(work: Callable[[], Steps[_T]], clock: Clock) -> Steps[_T]:
     """Do something with the store; while another process has that for itself, again, for ten seconds at most."""
     until = clock.monotonic() + PATIENCE
     while True:
         try:
-            return work()
+            return (yield from work())
         except StoreError as error:
             if not error.retryable or clock.monotonic() >= until:
                 raise
         yield Sleep(LOOK_AGAIN)
+
+
+def afterwards(steps: Steps[_T], last: Callable[[], Steps[object]]) -> Steps[_T]:
+    """Run a workflow, and after it the last one, whatever became of the first."""
+    try:
+        result = yield from steps
+    except GeneratorExit:
+        raise
+    except BaseException:
+        yield from last()
+        raise
+    yield from last()
+    return result
+
+
+def at_once(steps: Steps[_T], store: Store) -> _T:
+    """Run a workflow that asks for nothing but a blocking store."""
+    answer: object = None
+    failure: BaseException | None = None
+    while True:
+        try:
+            ask = steps.send(answer) if failure is None else steps.throw(failure)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]
+        assert isinstance(ask, Keep)
+        try:
+            answer, failure = getattr(store, ask.method)(*ask.arguments), None
+        except BaseException as error:
+            failure = error
 
 
 @frozen
@@ -148,16 +194,17 @@ class Parts:
     """What all sessions of an application share, beside the transport.
 
     `flag` makes an event of the shell's kind, `caller` names the thread or task that asks. `http_client` is the
-    application's own, if it gave one, `watch` hears what happens.
+    application's own, if it gave one, `watch` hears what happens, `reach` is the asyncio shell's way to the store.
     """
 
     settings: Settings
-    store: Store
+    store: Store | AsyncStore
     clock: Clock
     flag: Callable[[], Flag] = ThreadFlag
     caller: Callable[[], object] = threading.current_thread
     http_client: object = None
     watch: Watch = field(factory=Watch)
+    reach: Reach | None = None
 
     def watched(self, ask: Send) -> AbstractContextManager[Seen]:
         """Tell of the request that is made within this block."""

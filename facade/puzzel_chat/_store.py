@@ -22,12 +22,14 @@ from attrs import evolve, field, frozen
 
 from puzzel_chat._fork import mind_forks
 from puzzel_chat._json import JsonValue
-from puzzel_chat._lease import lease_is_free
 from puzzel_chat._models import Life, Raw
+from puzzel_chat._owners import lease_is_free
 from puzzel_chat._tokens import TokenSet
 
 Right: TypeAlias = Literal["refresh", "poll"]
 """Right to refresh a session's token, or to poll the session; each has one owner at a time."""
+PATIENCE = 10.0
+"""Seconds for which another process may have a store for itself before that counts as a failure."""
 SEEN = 16_384
 """Items remembered per conversation, for a resume: as many as a reply of 8 MiB can repeat at 512 bytes each."""
 _PLACES = {life: place for place, life in enumerate(Life)}
@@ -134,8 +136,8 @@ class Store(Protocol):
     """The contract of a store. Every method is safe to call from several threads, and raises `StoreError`.
 
     The asyncio shell calls it in a thread of its own, one call after the other, so that none blocks the event loop;
-    `AsyncStore` is a store that is awaited instead. Its `retryable` is True when the same call may succeed soon, because
-    another process has the store just now. `puzzel_chat.testing.StoreContract` tests a store of your own, and shows a
+    `AsyncStore` is a store that is awaited instead. `retryable` of the error is True when the same call may succeed
+    soon, because another process has the store just now. `puzzel_chat.testing.StoreContract` tests a store of your own, and shows a
     whole one.
 
     A store that other machines reach too may have three attributes more. `lease` is the length of its rights to poll in
@@ -171,9 +173,10 @@ class Store(Protocol):
         """Return the id of the session that has a conversation, the newest of several; None when there is none."""
 
     def unpolled(self, now: float, seconds: float, most: int) -> list[str]:
-        """Return at most so many sessions whose right to poll `acquire` would find free, and that have something to poll.
+        """Return at most so many sessions that nobody polls and that have something to poll.
 
-        That is a conversation whose life is not `READ`. A session without any is just being opened by somebody.
+        That is a right to poll that `acquire` would find free, and a conversation whose life is not `READ`. A session
+        without any conversation is just being opened by somebody.
         """
         ...
 

@@ -37,10 +37,10 @@ from puzzel_chat._models import (
 )
 from puzzel_chat._observing import http_log
 from puzzel_chat._retry import LEAVE_WITHIN
-from puzzel_chat._session import EventReader, SessionState, opened, restored
+from puzzel_chat._session import EventReader, SessionState, attached, opened, restored
 from puzzel_chat._settings import Settings
-from puzzel_chat._steps import Ask, Call, Parts, Send, Sleep, Start, Steps, ThreadFlag, Wait
-from puzzel_chat._store import SessionInfo
+from puzzel_chat._steps import Ask, Call, Keep, Parts, Send, Sleep, Start, Steps, ThreadFlag, Wait, kept
+from puzzel_chat._store import SessionInfo, Store, WorkerInfo
 from puzzel_chat._transport import Transport
 from puzzel_chat._wire import replies
 from puzzel_chat._wire.operations import QUEUE, TIME, checked_id, checked_text, queue_request, time_request
@@ -79,6 +79,10 @@ class Runner:
                 try:
                     with self._lock:
                         ask = steps.send(answer) if failure is None else steps.throw(failure)
+                        while isinstance(ask, Keep):
+                            answer, failure = None, None
+                            answer = self._kept(ask)
+                            ask = steps.send(answer)
                     answer, failure = None, None
                     answer = self._do(ask)
                 except BaseException as error:
@@ -90,6 +94,13 @@ class Runner:
                     failure = error
         finally:
             failure = None  # its traceback has this frame
+
+    def drop(self, state: SessionState) -> None:
+        """Close a session that nobody holds any more: an ended one is forgotten, one that goes on stays for resume."""
+        self.run(state.close(dropped=True))
+
+    def _kept(self, ask: Keep) -> object:
+        return getattr(self._parts.store, ask.method)(*ask.arguments)
 
     def _do(self, ask: Ask) -> object:
         match ask:
@@ -364,8 +375,7 @@ class Session:
         self._state = state
         self._runner = runner
         self._run = runner.run
-        # A session that nobody holds any more is closed: an ended one is forgotten, one that goes on stays for resume.
-        finalize(self, state.close, dropped=True)
+        finalize(self, runner.drop, state)
         _exit.SESSIONS.add(state)
 
     def __repr__(self) -> str:
@@ -465,9 +475,11 @@ class PuzzelChat(Application[Transport, Runner]):
         What that process had not handled comes again. With `shared` the right to poll stays with whoever has it: all
         calls work but `poll()`, `events()` and `messages()`. Raises `SessionNotFound`, `StoreError`; without `shared`,
         `SessionInUse` while another object has that right: until it is closed, its process ended on this machine (in
-        another container that cannot be seen), or it made no call for 60 seconds.
+        another container that cannot be seen), or it made no call for 60 seconds
+        (12 with a `RedisStore`).
         """
-        return self._session(restored(self._parts, session_id, shared), self._runner())
+        runner = self._runner()
+        return self._session(runner.run(restored(self._parts, session_id, shared)), runner)
 
     def sessions(self) -> tuple[SessionInfo, ...]:
         """List the sessions of the store, for `resume`: also one whose process was killed while a chat was begun.
@@ -475,7 +487,23 @@ class PuzzelChat(Application[Transport, Runner]):
         Those that nobody polls and that nobody needs are forgotten: the end of each chat was read, or the token has
         expired and cannot be refreshed; not while events of theirs wait for a reader. Raises `StoreError`.
         """
-        return listed(self._parts)
+        return self._runner().run(listed(self._parts))
+
+    def attach(self, conversation_id: str) -> Conversation:
+        """Find the session of a conversation in the store, to `send`, `typing` and `end` from any process.
+
+        Whoever polls the session, such as a `Worker`, goes on with that: its events come there. Raises
+        `SessionNotFound` when no session of the store has it, and `StoreError`.
+        """
+        runner = self._runner()
+        state = runner.run(attached(self._parts, conversation_id))
+        conversation = ConversationState(state, conversation_id)
+        return Conversation(self._session(state, runner), conversation, runner)
+
+    def workers(self) -> tuple[WorkerInfo, ...]:
+        """Return what each `Worker` on the store said of itself last, by name. Raises `StoreError`."""
+        asked = kept(Store.workers, self._parts.clock.now().wall)
+        return tuple(self._runner().run(asked))
 
     def start(
         self,

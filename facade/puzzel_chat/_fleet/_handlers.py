@@ -124,6 +124,7 @@ class Dispatcher:
         self._counters = counters
         self._let_go = let_go
         self._at_work: set[Subscription] = set()
+        self._busy: set[Subscription] = set()
         self.clock = Clock()
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -139,8 +140,8 @@ class Dispatcher:
         return [subscription for subscription in self._at_work if now - subscription.since > SLOW]
 
     def still_at(self, inbox: Inbox) -> asyncio.Task[None] | None:
-        """Return the task of a removed handler that is still running for this conversation."""
-        return next((subscription.task for subscription in self._at_work if subscription.state.inbox is inbox), None)
+        """Return the task of a removed handler that is not yet done with this conversation."""
+        return next((subscription.task for subscription in self._busy if subscription.state.inbox is inbox), None)
 
     def news(self, polled: PolledSession) -> None:
         """Start the idle handlers that have something to read, or an agent to wait for."""
@@ -150,7 +151,8 @@ class Dispatcher:
                 subscription.pause.set()
             elif not subscription.busy and (waits or inbox.has_news):
                 subscription.busy = True
-                self._start(self._deliver(polled, subscription), subscription.context)
+                self._busy.add(subscription)
+                subscription.task = self._start(self._deliver(polled, subscription), subscription.context)
 
     def failed(self, polled: PolledSession, error: Exception) -> None:
         """Drop a session whose polling an error ended, and report that for each of its conversations."""
@@ -168,7 +170,6 @@ class Dispatcher:
     async def _deliver(self, polled: PolledSession, subscription: Subscription) -> None:
         conversation = subscription.conversation
         state = polled.state
-        subscription.task = asyncio.current_task()
         try:
             if subscription.after is not None:
                 await asyncio.wait({subscription.after})
@@ -176,16 +177,19 @@ class Dispatcher:
             await self._search(polled, subscription)
             while not subscription.gone:
                 try:
-                    event = state.take(subscription.state.inbox)
+                    event = await polled.run(state.take(subscription.state.inbox))
                 except StoreError as error:
                     # Raised once per failure; the events are in memory, and the chat goes on.
                     log.warning("conversation %s goes on without its store: %s", conversation.id, error)
                     continue
                 if event is None:
                     break
+                if subscription.gone:
+                    subscription.state.inbox.take_back(event)
+                    break
                 await self._handle(subscription, event)
             if subscription.gone:
-                state.acknowledge(subscription.state.inbox)
+                await polled.run(state.acknowledge(subscription.state.inbox))
         except Exception as error:
             self._stopped(polled, subscription, error)
         else:
@@ -195,6 +199,7 @@ class Dispatcher:
                     await conversation.session.aclose()
         finally:
             subscription.busy, subscription.task = False, None
+            self._busy.discard(subscription)
 
     async def _search(self, polled: PolledSession, subscription: Subscription) -> None:
         """Wait for an agent, if that is asked for, and tell each change."""
@@ -283,10 +288,11 @@ class Dispatcher:
         if self._on_failure is not None:
             self._start(self._tell(subscription.conversation, error), subscription.context)
 
-    def _start(self, work: Coroutine[Any, Any, None], context: Context) -> None:
+    def _start(self, work: Coroutine[Any, Any, None], context: Context) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name="puzzel-chat-delivery", context=context)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        return task
 
     async def _tell(self, conversation: AsyncConversation, error: Exception) -> None:
         assert self._on_failure is not None

@@ -13,7 +13,7 @@ import pytest
 from attrs import evolve
 
 from puzzel_chat import Life, Right, Secret, Store, StoredConversation, TokenSet, Unread
-from puzzel_chat._lease import owner_name
+from puzzel_chat._owners import owner_name
 
 Open = Callable[[], Store]
 TOKENS = TokenSet(access=Secret("acc-1"), refresh=Secret("ref-1"), generation=1, ttl=600.0, obtained=1000.0)

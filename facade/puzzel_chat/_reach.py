@@ -1,0 +1,55 @@
+"""How the asyncio shell reaches a store, so that no call of it blocks the event loop."""
+
+from __future__ import annotations
+
+import os
+from asyncio import AbstractEventLoop, get_running_loop
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from puzzel_chat._conversation import is_async
+from puzzel_chat._steps import Keep
+from puzzel_chat._store import AsyncStore, MemoryStore, Store
+
+
+class Reach:
+    """Calls a store: one that is awaited as it is, `MemoryStore` at once, any other in a thread of its own.
+
+    In the thread, one call follows the other. A caller that is cancelled does not wait for its call any longer. Of a
+    store that has a twin for asyncio, `store` is that twin, which belongs to us.
+    """
+
+    def __init__(self, store: Store | AsyncStore) -> None:
+        twin = getattr(store, "awaiting", None)
+        self._owned = twin is not None
+        self.store: Store | AsyncStore = twin() if twin else store
+        """What is called."""
+        self.at_once = isinstance(store, MemoryStore)
+        """Whether a call never waits."""
+        self.blocks = not is_async(self.store.load)
+        """Whether the store is a blocking one."""
+        self._thread: ThreadPoolExecutor | None = None
+        self._process = os.getpid()
+
+    async def call(self, ask: Keep) -> Any:
+        """Make one call of the store, and return what it returns."""
+        method = getattr(self.store, ask.method)
+        if self.at_once:
+            return method(*ask.arguments)
+        if not self.blocks:
+            return await method(*ask.arguments)
+        return await self._in_thread(get_running_loop(), method, *ask.arguments)
+
+    async def aclose(self) -> None:
+        """Let the thread end, or close the twin; a store of the application's stays open."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+            self._thread = None
+        if self._owned:
+            await self.call(Keep("close", ()))
+
+    def _in_thread(self, loop: AbstractEventLoop, method: Any, *arguments: Any) -> Any:
+        if self._thread is None or self._process != os.getpid():
+            # A forked child has no thread but its own.
+            self._thread, self._process = ThreadPoolExecutor(1, "puzzel-chat-store"), os.getpid()
+        return loop.run_in_executor(self._thread, method, *arguments)
