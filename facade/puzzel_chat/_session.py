@@ -104,7 +104,7 @@ class SessionState:
     It decides everything about the session: what is sent again, when to poll, what is written down before a caller gets
     it, what is left at a close. Its workflows (`Steps`) are run by a shell, under the shell's lock where there are
     threads; its other methods neither wait nor send nor call the store. `feed` has what was received, `keeper` the token, `lease` the right to poll, `pace` when the next poll is due. `host` is what a polling loop knows
-    of the polled host.
+    of the polled host, `taken_over` says that another process polled the session before.
     """
 
     id: str
@@ -121,6 +121,7 @@ class SessionState:
     closed: bool = False
     chats: set[str] = field(factory=set)
     host: Turns | None = None
+    taken_over: bool = False
     last: Poll | None = None
     process: int = field(factory=os.getpid)
     _last_ending: float = field(default=-inf, init=False)
@@ -153,6 +154,7 @@ class SessionState:
                 state.chat_started(conversation.id, resumed=True)
         if not lease.mine:
             return state
+        state.taken_over = True
         for conversation_id, marks in stored.seen.items():
             for item_id, mark in marks:
                 state.feed.inbox(conversation_id).remember(item_id, mark)
@@ -561,19 +563,19 @@ class SessionState:
         """Count the event in the caller's hands as done; raises `SessionInUse`, `StoreError`."""
         if self.closed:
             return
+        if self.lease.due():
+            yield from self.check_lease()  # first: another may have it, and its journal is not ours to change
         if inbox.in_hand:
             self._acknowledge(inbox)
         if self.lease.unwritten:
             yield from self.lease.catch_up()
-        if self.lease.due():
-            yield from self.lease.keep()
-            self.lease.check()
         self.lease.tell(inbox.conversation_id)
 
     def acknowledge_all(self) -> Steps[bool]:
         """Count everything in the caller's hands as done; return whether more is unread already. Raises as `take`."""
         if self.closed:
             return False
+        yield from self.check_lease()
         for inbox in list(self.feed.inboxes.values()):
             self._acknowledge(inbox)
         yield from self.lease.catch_up()

@@ -246,6 +246,12 @@ class PollingLoop:
         if polled is not None and conversation.id in polled.subscriptions:
             self._let_go(polled, polled.subscriptions[conversation.id])
 
+    async def left(self, conversation: AsyncConversation) -> None:
+        """Remove a conversation, and wait until its handler is done with its present event and that is written down."""
+        self.remove(conversation)
+        if (task := self._dispatcher.still_at(inner(conversation)[0].inbox)) is not None:
+            await asyncio.wait({task})
+
     def stats(self) -> LoopStats:
         """Return how the loop is doing."""
         sessions, services = self._sessions.values(), self._services.values()
@@ -320,7 +326,8 @@ class PollingLoop:
         service.joined(state.pace.period)
         state.keeper.turns, state.host = service.identity, service.host
         self._share = (self._share + EVENLY) % 1.0
-        state.pace.take_place(state.parts.clock.monotonic(), self._share, service.host.steady)
+        soon, state.taken_over = state.taken_over, False
+        state.pace.take_place(state.parts.clock.monotonic(), self._share, service.host.steady, soon=soon)
         self._scheduler.plan(polled)
         if service.transport is None and service.host.sessions > PLAIN_SESSIONS and not self._told:
             self._told = True
