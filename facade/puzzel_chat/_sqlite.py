@@ -13,22 +13,23 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, TypeVar
 from weakref import finalize
 
-from puzzel_chat._errors import ConfigurationError, StoreError
+from puzzel_chat._errors import ConfigurationError, InvalidArgument, StoreError
 from puzzel_chat._fork import mind_forks
 from puzzel_chat._lease import PATIENCE, lease_is_free
 from puzzel_chat._models import Life
-from puzzel_chat._store import SEEN, Right, StoredConversation, StoredSession, Unread
+from puzzel_chat._store import SEEN, Right, StoredConversation, StoredSession, Unread, WorkerInfo
 from puzzel_chat._tokens import TokenSet
 
 _Result = TypeVar("_Result")
 _APPLICATION_ID = 0x505A4C43
 """Mark of our files ("PZLC")."""
-_VERSION = 1
+_VERSION = 2
 """Version of the tables below."""
 PATIENCE_ON_A_LOOP = 0.25
 """Seconds for which an event loop stands still when another process has the file; once, until the file is free."""
@@ -38,6 +39,10 @@ _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 _LIVES: dict[object, Any] = {life.value: life for life in Life}
 # A text that is no UTF-8 would be an error whose message shows it.
 _AS_TEXT = partial(str, encoding="utf-8", errors="replace")
+_ADDED_IN_2 = """
+CREATE INDEX conversation_by_id ON conversation (id);
+CREATE TABLE worker (name TEXT PRIMARY KEY, told TEXT NOT NULL, until REAL NOT NULL) WITHOUT ROWID;
+"""
 _SCHEMA = f"""
 CREATE TABLE session (
     id TEXT PRIMARY KEY, access TEXT NOT NULL, refresh TEXT, generation INTEGER NOT NULL,
@@ -50,15 +55,23 @@ CREATE TABLE conversation (
 ) WITHOUT ROWID;
 CREATE TABLE unread (
     session_id TEXT NOT NULL REFERENCES session ON DELETE CASCADE, seq INTEGER NOT NULL,
-    raw TEXT NOT NULL, PRIMARY KEY (session_id, seq)
+    raw TEXT NOT NULL, conversation_id TEXT, PRIMARY KEY (session_id, seq)
 ) WITHOUT ROWID;
 CREATE TABLE seen (
     session_id TEXT NOT NULL REFERENCES session ON DELETE CASCADE, conversation_id TEXT NOT NULL,
     item_id TEXT NOT NULL, mark TEXT NOT NULL, UNIQUE (session_id, conversation_id, item_id, mark)
 );
+{_ADDED_IN_2}
 PRAGMA application_id={_APPLICATION_ID};
 PRAGMA user_version={_VERSION};
 """
+_FROM_1 = f"""
+ALTER TABLE unread ADD COLUMN conversation_id TEXT;
+{_ADDED_IN_2}
+PRAGMA user_version={_VERSION};
+"""
+_STEPS: dict[int | None, str] = {None: _SCHEMA, 1: _FROM_1, _VERSION: ""}
+"""What makes the tables of this version, from those of each that is read; None when there are none yet."""
 _PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON;"
 _SAVE_TOKENS = """INSERT INTO session (id, access, refresh, generation, ttl, obtained, visitor_id)
 SELECT ?,?,?,?,?,?,? WHERE ?=1 OR EXISTS (SELECT 1 FROM session WHERE id=?)
@@ -110,8 +123,9 @@ class SQLiteStore:
             (cursor,) = db.execute("SELECT cursor FROM session WHERE id=?", (session_id,)).fetchone()
             known = _conversations(db, session_id)
             stored = StoredSession(id=session_id, tokens=tokens, cursor=cursor, conversations=known)
-            for seq, raw in db.execute("SELECT seq, raw FROM unread WHERE session_id=? ORDER BY seq", (session_id,)):
-                stored.unread[seq] = Unread(seq=seq, raw=_decoded(raw))
+            query = "SELECT seq, conversation_id, raw FROM unread WHERE session_id=? ORDER BY seq"
+            for seq, conversation_id, raw in db.execute(query, (session_id,)):
+                stored.unread[seq] = Unread(seq=seq, conversation_id=conversation_id, raw=_decoded(raw))
             query = "SELECT conversation_id, item_id, mark FROM seen WHERE session_id=? ORDER BY rowid"
             for conversation_id, item_id, mark in db.execute(query, (session_id,)):
                 stored.seen.setdefault(conversation_id, []).append((item_id, mark))
@@ -146,6 +160,50 @@ class SQLiteStore:
 
         self._run(work)
 
+    def find(self, conversation_id: str) -> str | None:
+        """See `Store`."""
+        query = (
+            "SELECT session.id FROM conversation JOIN session ON session.id=session_id"
+            " WHERE conversation.id=? ORDER BY session.rowid DESC LIMIT 1"
+        )
+        row = self._run(lambda db: db.execute(query, (conversation_id,)).fetchone(), reads=True)
+        return row[0] if row else None
+
+    def unpolled(self, now: float, seconds: float, most: int) -> list[str]:
+        """See `Store`."""
+        query = (
+            "SELECT id, poll_owner, poll_until FROM session WHERE EXISTS"
+            " (SELECT 1 FROM conversation WHERE session_id=session.id AND life<>?) ORDER BY rowid"
+        )
+
+        def work(db: sqlite3.Connection) -> list[str]:
+            rows = db.execute(query, (Life.READ.value,))
+            free = (one for one, *poll in rows if lease_is_free(*_usable(*poll), "", now, seconds))
+            return list(islice(free, most))
+
+        return self._run(work, reads=True)
+
+    def report(self, worker: WorkerInfo, now: float, seconds: float) -> None:
+        """See `Store`."""
+        values = (worker.name, json.dumps(worker.to_dict()), now + seconds)
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("INSERT OR REPLACE INTO worker (name, told, until) VALUES (?,?,?)", values)
+            db.execute("DELETE FROM worker WHERE until<=?", (now,))
+
+        self._run(work)
+
+    def workers(self, now: float) -> list[WorkerInfo]:
+        """See `Store`."""
+        query = "SELECT told FROM worker WHERE until>? ORDER BY name"
+        rows = self._run(lambda db: db.execute(query, (now,)).fetchall(), reads=True)
+        found: list[WorkerInfo] = []
+        for (told,) in rows:
+            # One that is damaged is left out: it lasts for seconds, and the others are as good as before.
+            with suppress(InvalidArgument):
+                found.append(WorkerInfo.from_dict(_decoded(told)))
+        return found
+
     def withdraw(self, session_id: str, conversation_id: str) -> None:
         """See `Store`."""
         query = "DELETE FROM conversation WHERE session_id=? AND id=? AND life=?"
@@ -155,12 +213,14 @@ class SQLiteStore:
         """See `Store`."""
 
         def work(db: sqlite3.Connection) -> bool:
-            rows = [(session_id, item.seq, _encoded(item.raw)) for item in unread]
+            rows = [(session_id, item.seq, _encoded(item.raw), item.conversation_id) for item in unread]
             if _holder(db, session_id, "poll")[0] != owner:
                 return False
             db.execute("UPDATE session SET cursor=? WHERE id=?", (cursor, session_id))
             # A commit may succeed and still raise; when the write is then repeated, its rows are there.
-            db.executemany("INSERT OR IGNORE INTO unread (session_id, seq, raw) VALUES (?,?,?)", rows)
+            db.executemany(
+                "INSERT OR IGNORE INTO unread (session_id, seq, raw, conversation_id) VALUES (?,?,?,?)", rows
+            )
             return True
 
         return self._run(work)
@@ -325,10 +385,10 @@ class SQLiteStore:
         db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
         db.text_factory = _AS_TEXT
         try:
-            self._is_empty(db)
+            self._version(db)
             _close_to_others(self.path)
             db.executescript(_PRAGMAS)
-            self._create_tables(db)
+            self._bring_up(db)
         except BaseException:
             db.close()
             raise
@@ -337,25 +397,24 @@ class SQLiteStore:
         self._close_db.atexit = False
         return db
 
-    def _is_empty(self, db: sqlite3.Connection) -> bool:
-        """Return whether the file has no tables yet; raises when they are not ours. Writes nothing."""
+    def _version(self, db: sqlite3.Connection) -> int | None:
+        """Return the version of the file, None when it has no tables yet; raises when nobody here reads it."""
         # First: another process may create the tables, together with the marks, between two looks at the file.
         if db.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
-            return True
+            return None
         (owner,), (version,) = (db.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version"))
         if owner != _APPLICATION_ID:
             raise ConfigurationError("store", f"{self.path} belongs to another program; name another file")
-        if version != _VERSION:
-            told = f"{self.path} has version {version}, and this puzzel-chat reads version {_VERSION} only"
+        if version not in _STEPS:
+            told = f"{self.path} has version {version}, and this puzzel-chat reads versions 1 to {_VERSION} only"
             raise ConfigurationError("store", f"{told}; name another file")
-        return False
+        return int(version)
 
-    def _create_tables(self, db: sqlite3.Connection) -> None:
-        """Create all tables or none, unless another process was faster."""
+    def _bring_up(self, db: sqlite3.Connection) -> None:
+        """Make all tables of this version or change nothing, unless another process was faster."""
         db.execute("BEGIN IMMEDIATE")
-        if self._is_empty(db):
-            for statement in _SCHEMA.split(";"):
-                db.execute(statement)
+        for statement in _STEPS[self._version(db)].split(";"):
+            db.execute(statement)
         db.execute("COMMIT")
 
 

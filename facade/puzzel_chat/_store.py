@@ -16,6 +16,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Literal, Protocol, TypeAlias, get_args
 
 from attrs import evolve, field, frozen
@@ -133,10 +134,10 @@ class WorkerInfo(JsonValue):
 class Store(Protocol):
     """The contract of a store. Every method is safe to call from several threads, and raises `StoreError`.
 
-    The asyncio shell calls it in a thread of its own, one call after the other, so that none blocks the event loop;
-    `AsyncStore` is a store that is awaited instead. Its `retryable` is True when the same call may succeed soon, because
-    another process has the store just now. `puzzel_chat.testing.StoreContract` tests a store of your own, and shows a
-    whole one.
+    The error's `retryable` is True when the same call may succeed soon, because another process has the store just now.
+    The asyncio shell calls a store in a thread of its own, one call after the other, so that none blocks the event
+    loop; `AsyncStore` is a store that is awaited instead. `puzzel_chat.testing.StoreContract` tests a store of your
+    own, and shows a whole one.
 
     A store that other machines reach too may have three attributes more. `lease` is the length of its rights to poll in
     seconds, 60 unless given. `remote = True` says that others may have the store while this process cannot reach it: a
@@ -171,9 +172,10 @@ class Store(Protocol):
         """Return the id of the session that has a conversation, the newest of several; None when there is none."""
 
     def unpolled(self, now: float, seconds: float, most: int) -> list[str]:
-        """Return at most so many sessions whose right to poll `acquire` would find free, and that have something to poll.
+        """Return at most so many sessions that nobody polls and that have something to poll, in their order.
 
-        That is a conversation whose life is not `READ`. A session without any is just being opened by somebody.
+        That is, their right to poll is one that `acquire` would find free, and they have a conversation whose life is
+        not `READ`. A session without any is just being opened by somebody. Those that began first come first.
         """
         ...
 
@@ -301,17 +303,14 @@ class MemoryStore:
         self._sessions: dict[str, StoredSession] = {}
         self._seen: dict[str, dict[str, dict[tuple[str, str], None]]] = {}
         self._rights: dict[tuple[str, Right], tuple[str, float]] = {}
+        self._workers: dict[str, tuple[WorkerInfo, float]] = {}
         self._lock = threading.RLock()
         mind_forks(self)
 
     def sessions(self, now: float, seconds: float) -> dict[str, bool]:
         """See `Store`."""
         with self._lock:
-            found: dict[str, bool] = {}
-            for session_id in self._sessions:
-                holder, until = self._rights.get((session_id, "poll"), (None, 0.0))
-                found[session_id] = not lease_is_free(holder, until, "", now, seconds)
-            return found
+            return {session_id: not self._is_free(session_id, now, seconds) for session_id in self._sessions}
 
     def load(self, session_id: str) -> StoredSession | None:
         """See `Store`."""
@@ -349,6 +348,29 @@ class MemoryStore:
             if session := self._sessions.get(session_id):
                 known = session.conversations.get(conversation.id)
                 session.conversations[conversation.id] = conversation.after(known)
+
+    def find(self, conversation_id: str) -> str | None:
+        """See `Store`."""
+        with self._lock:
+            newest = reversed(self._sessions.values())
+            return next((session.id for session in newest if conversation_id in session.conversations), None)
+
+    def unpolled(self, now: float, seconds: float, most: int) -> list[str]:
+        """See `Store`."""
+        with self._lock:
+            goes_on = (session.id for session in self._sessions.values() if _goes_on(session))
+            return list(islice((one for one in goes_on if self._is_free(one, now, seconds)), most))
+
+    def report(self, worker: WorkerInfo, now: float, seconds: float) -> None:
+        """See `Store`."""
+        with self._lock:
+            self._workers[worker.name] = (worker, now + seconds)
+            self._workers = {name: kept for name, kept in self._workers.items() if now < kept[1]}
+
+    def workers(self, now: float) -> list[WorkerInfo]:
+        """See `Store`."""
+        with self._lock:
+            return [worker for _, (worker, until) in sorted(self._workers.items()) if now < until]
 
     def withdraw(self, session_id: str, conversation_id: str) -> None:
         """See `Store`."""
@@ -421,9 +443,17 @@ class MemoryStore:
     def after_fork(self, in_child: bool) -> None:
         """Forget everything in the child, and give the lock back."""
         if in_child:
-            for kept in (self._sessions, self._seen, self._rights):
+            for kept in (self._sessions, self._seen, self._rights, self._workers):
                 kept.clear()
         self._lock.release()
 
     def _has(self, session_id: str, right: Right, owner: str) -> bool:
         return self._rights.get((session_id, right), ("", 0.0))[0] == owner
+
+    def _is_free(self, session_id: str, now: float, seconds: float) -> bool:
+        holder, until = self._rights.get((session_id, "poll"), (None, 0.0))
+        return lease_is_free(holder, until, "", now, seconds)
+
+
+def _goes_on(session: StoredSession) -> bool:
+    return any(one.life is not Life.READ for one in session.conversations.values())
