@@ -402,13 +402,14 @@ class SQLiteStore:
         # First: another process may create the tables, together with the marks, between two looks at the file.
         if db.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
             return None
-        (owner,), (version,) = (db.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version"))
+        marks = ("application_id", "user_version")
+        owner, version = (int(db.execute(f"PRAGMA {name}").fetchone()[0]) for name in marks)
         if owner != _APPLICATION_ID:
             raise ConfigurationError("store", f"{self.path} belongs to another program; name another file")
         if version not in _STEPS:
             told = f"{self.path} has version {version}, and this puzzel-chat reads versions 1 to {_VERSION} only"
             raise ConfigurationError("store", f"{told}; name another file")
-        return int(version)
+        return version
 
     def _bring_up(self, db: sqlite3.Connection) -> None:
         """Make all tables of this version or change nothing, unless another process was faster."""
