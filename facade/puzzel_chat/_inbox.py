@@ -79,11 +79,12 @@ _NOT_CONTENT_RAW = frozenset({"sentAt", "author", "eventId"})
 
 
 class Entry(NamedTuple):
-    """An event on its way to the caller. `seq` is its place in the journal, None when it is not journaled."""
+    """An event on its way to the caller of a conversation; `seq` is its place in the journal, None when it has none."""
 
     seq: int | None
     event: Event
     mark: str = ""
+    conversation_id: str = ""
 
 
 class Reader:
@@ -134,7 +135,7 @@ class Feed:
         batch = sorted(events, key=_is_end) if len(events) > 1 else events
         entries: list[Entry] = []
         for event in batch:
-            self._deliver(event, entries)
+            self._deliver(event, entries, self._inboxes_for(event))
         if cursor is not None and len(cursor) <= LONGEST_CURSOR:
             # When the service begins its numbers again, what it has said since is asked for from the start.
             before = self.cursor or ""
@@ -149,12 +150,15 @@ class Feed:
                     self._end(inbox, entries)
         return entries
 
-    def restore(self, unread: Iterable[tuple[int, Event]], cursor: str | None) -> None:
-        """Take up what an earlier process had received and not handed out, under its old places in the journal."""
+    def restore(self, unread: Iterable[tuple[int, str | None, Event]], cursor: str | None) -> None:
+        """Take up what an earlier process had received and not handed out, under its old places in the journal.
+
+        Each is for the conversation that stands beside it; a journal of an earlier version names none.
+        """
         free = self.next_seq
-        for seq, event in unread:
+        for seq, conversation_id, event in unread:
             self.next_seq = seq
-            self._deliver(event, [])
+            self._deliver(event, [], [self._inbox(conversation_id)] if conversation_id else self._inboxes_for(event))
             free = max(free, seq + 1, self.next_seq)
         self.next_seq, self.cursor = free, cursor
 
@@ -187,8 +191,8 @@ class Feed:
             self.inboxes[conversation_id] = Inbox(conversation_id, failure=self.failure)
         return self.inboxes[conversation_id]
 
-    def _deliver(self, event: Event, entries: list[Entry]) -> None:
-        for inbox in self._inboxes_for(event):
+    def _deliver(self, event: Event, entries: list[Entry], inboxes: list[Inbox]) -> None:
+        for inbox in inboxes:
             is_end = isinstance(event, ConversationEnded)
             if inbox.life is Life.READ or (inbox.life is Life.ENDED and is_end):
                 continue
@@ -217,7 +221,7 @@ class Feed:
         return [self._inbox(event.conversation_id)]
 
     def _enqueue(self, inbox: Inbox, event: Event, mark: str, entries: list[Entry]) -> None:
-        entry = Entry(self.next_seq, event, mark)
+        entry = Entry(self.next_seq, event, mark, inbox.conversation_id)
         self.next_seq += 1
         inbox.enqueue(entry)
         entries.append(entry)

@@ -158,7 +158,8 @@ class SessionState:
         for conversation_id, marks in stored.seen.items():
             for item_id, mark in marks:
                 state.feed.inbox(conversation_id).remember(item_id, mark)
-        state.feed.restore(((seq, event(item.raw)) for seq, item in sorted(stored.unread.items())), stored.cursor)
+        unread = ((seq, one.conversation_id, event(one.raw)) for seq, one in sorted(stored.unread.items()))
+        state.feed.restore(unread, stored.cursor)
         return state
 
     @classmethod
@@ -483,7 +484,11 @@ class SessionState:
             self.last = None
         if entries or self.feed.cursor != before:
             self._next_request = None
-            unread = [Unread(seq=e.seq, raw=e.event.raw) for e in entries if e.seq is not None and e.event.raw]
+            unread = [
+                Unread(seq=e.seq, conversation_id=e.conversation_id, raw=e.event.raw)
+                for e in entries
+                if e.seq is not None and e.event.raw
+            ]
             self.lease.journal(self.feed.cursor, unread)
             if self.parts.watch.observe is not None:
                 self._tell_received([one.event for one in entries])
@@ -959,19 +964,28 @@ def _conversations(found: dict[Any, Any], odd: list[str]) -> dict[str, StoredCon
 def _unread(found: dict[Any, Any], odd: list[str]) -> dict[int, Unread]:
     """Return every item, for somebody wrote it; one that is damaged comes as it is, behind the others."""
     usable: dict[int, Unread] = {}
-    behind: list[Any] = []  # `event` takes anything
+    behind: list[tuple[str | None, Any]] = []  # `event` takes anything
     for one in found.values():
         seq, raw = (one.seq, _item(one.raw)) if isinstance(one, Unread) else (None, None)
+        whose = _whose(one, odd)
         if isinstance(raw, Mapping) and type(seq) is int and 0 <= seq < MOST and seq not in usable:
-            usable[seq] = Unread(seq=seq, raw=raw)
+            usable[seq] = Unread(seq=seq, conversation_id=whose, raw=raw)
         else:
             odd.append("an unread item")
-            behind.append(raw)
+            behind.append((whose, raw))
     # With room between them: what names no conversation goes to each, under a place of its own.
-    for raw in behind:
+    for whose, raw in behind:
         free = max(usable, default=0) + 2 * STRANGERS
-        usable[free] = Unread(seq=free, raw=raw)
+        usable[free] = Unread(seq=free, conversation_id=whose, raw=raw)
     return usable
+
+
+def _whose(one: object, odd: list[str]) -> str | None:
+    whose: object = one.conversation_id if isinstance(one, Unread) else None
+    if isinstance(whose, str | None):
+        return whose
+    odd.append("for whom an unread item is")
+    return None
 
 
 def _item(raw: Any) -> Any:

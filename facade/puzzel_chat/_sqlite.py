@@ -8,36 +8,38 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, TypeVar
 from weakref import finalize
 
-from puzzel_chat._errors import ConfigurationError, StoreError
+from puzzel_chat._errors import ConfigurationError, InvalidArgument, StoreError
 from puzzel_chat._fork import mind_forks
 from puzzel_chat._models import Life
 from puzzel_chat._owners import lease_is_free
-from puzzel_chat._store import PATIENCE, SEEN, Right, StoredConversation, StoredSession, Unread
+from puzzel_chat._store import PATIENCE, SEEN, Right, StoredConversation, StoredSession, Unread, WorkerInfo
 from puzzel_chat._tokens import TokenSet
 
 _Result = TypeVar("_Result")
 _APPLICATION_ID = 0x505A4C43
 """Mark of our files ("PZLC")."""
-_VERSION = 1
+_VERSION = 2
 """Version of the tables below."""
-PATIENCE_ON_A_LOOP = 0.25
-"""Seconds for which an event loop stands still when another process has the file; once, until the file is free."""
 PAUSE = 0.001
 """Seconds between two tries to get at a file that another process has just now."""
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 _LIVES: dict[object, Any] = {life.value: life for life in Life}
 # A text that is no UTF-8 would be an error whose message shows it.
 _AS_TEXT = partial(str, encoding="utf-8", errors="replace")
+_ADDED_IN_2 = """
+CREATE INDEX conversation_by_id ON conversation (id);
+CREATE TABLE worker (name TEXT PRIMARY KEY, told TEXT NOT NULL, until REAL NOT NULL) WITHOUT ROWID;
+"""
 _SCHEMA = f"""
 CREATE TABLE session (
     id TEXT PRIMARY KEY, access TEXT NOT NULL, refresh TEXT, generation INTEGER NOT NULL,
@@ -50,15 +52,23 @@ CREATE TABLE conversation (
 ) WITHOUT ROWID;
 CREATE TABLE unread (
     session_id TEXT NOT NULL REFERENCES session ON DELETE CASCADE, seq INTEGER NOT NULL,
-    raw TEXT NOT NULL, PRIMARY KEY (session_id, seq)
+    raw TEXT NOT NULL, conversation_id TEXT, PRIMARY KEY (session_id, seq)
 ) WITHOUT ROWID;
 CREATE TABLE seen (
     session_id TEXT NOT NULL REFERENCES session ON DELETE CASCADE, conversation_id TEXT NOT NULL,
     item_id TEXT NOT NULL, mark TEXT NOT NULL, UNIQUE (session_id, conversation_id, item_id, mark)
 );
+{_ADDED_IN_2}
 PRAGMA application_id={_APPLICATION_ID};
 PRAGMA user_version={_VERSION};
 """
+_FROM_1 = f"""
+ALTER TABLE unread ADD COLUMN conversation_id TEXT;
+{_ADDED_IN_2}
+PRAGMA user_version={_VERSION};
+"""
+_STEPS: dict[int | None, str] = {None: _SCHEMA, 1: _FROM_1, _VERSION: ""}
+"""What makes the tables of this version, from those of each that is read; None when there are none yet."""
 _PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON;"
 _SAVE_TOKENS = """INSERT INTO session (id, access, refresh, generation, ttl, obtained, visitor_id)
 SELECT ?,?,?,?,?,?,? WHERE ?=1 OR EXISTS (SELECT 1 FROM session WHERE id=?)
@@ -74,7 +84,7 @@ class SQLiteStore:
 
     A killed process loses nothing that was written. When the machine loses power, the last writes may be lost, except
     those of tokens. A forked process opens the file for itself. While another process holds the file, a call waits for
-    ten seconds, on an event loop for a quarter of one. Raises `ConfigurationError` when the file cannot be opened, is
+    ten seconds. Raises `ConfigurationError` when the file cannot be opened, is
     not ours or has another version, and `StoreError` when it fails later.
     """
 
@@ -89,7 +99,7 @@ class SQLiteStore:
         self._closed = False
         self._held = False
         try:
-            self._db = self._patiently(self._open, PATIENCE)
+            self._db = self._patiently(self._open)
         except (OSError, sqlite3.Error) as error:
             raise ConfigurationError("store", f"cannot use {self.path} as a session store: {error}") from None
         mind_forks(self)
@@ -110,8 +120,9 @@ class SQLiteStore:
             (cursor,) = db.execute("SELECT cursor FROM session WHERE id=?", (session_id,)).fetchone()
             known = _conversations(db, session_id)
             stored = StoredSession(id=session_id, tokens=tokens, cursor=cursor, conversations=known)
-            for seq, raw in db.execute("SELECT seq, raw FROM unread WHERE session_id=? ORDER BY seq", (session_id,)):
-                stored.unread[seq] = Unread(seq=seq, raw=_decoded(raw))
+            query = "SELECT seq, conversation_id, raw FROM unread WHERE session_id=? ORDER BY seq"
+            for seq, conversation_id, raw in db.execute(query, (session_id,)):
+                stored.unread[seq] = Unread(seq=seq, conversation_id=conversation_id, raw=_decoded(raw))
             query = "SELECT conversation_id, item_id, mark FROM seen WHERE session_id=? ORDER BY rowid"
             for conversation_id, item_id, mark in db.execute(query, (session_id,)):
                 stored.seen.setdefault(conversation_id, []).append((item_id, mark))
@@ -146,6 +157,50 @@ class SQLiteStore:
 
         self._run(work)
 
+    def find(self, conversation_id: str) -> str | None:
+        """See `Store`."""
+        query = (
+            "SELECT session.id FROM conversation JOIN session ON session.id=session_id"
+            " WHERE conversation.id=? ORDER BY session.rowid DESC LIMIT 1"
+        )
+        row = self._run(lambda db: db.execute(query, (conversation_id,)).fetchone(), reads=True)
+        return row[0] if row else None
+
+    def unpolled(self, now: float, seconds: float, most: int) -> list[str]:
+        """See `Store`."""
+        query = (
+            "SELECT id, poll_owner, poll_until FROM session WHERE EXISTS"
+            " (SELECT 1 FROM conversation WHERE session_id=session.id AND life<>?) ORDER BY rowid"
+        )
+
+        def work(db: sqlite3.Connection) -> list[str]:
+            rows = db.execute(query, (Life.READ.value,))
+            free = (one for one, *poll in rows if lease_is_free(*_usable(*poll), "", now, seconds))
+            return list(islice(free, most))
+
+        return self._run(work, reads=True)
+
+    def report(self, worker: WorkerInfo, now: float, seconds: float) -> None:
+        """See `Store`."""
+        values = (worker.name, json.dumps(worker.to_dict()), now + seconds)
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute("INSERT OR REPLACE INTO worker (name, told, until) VALUES (?,?,?)", values)
+            db.execute("DELETE FROM worker WHERE until<=?", (now,))
+
+        self._run(work)
+
+    def workers(self, now: float) -> list[WorkerInfo]:
+        """See `Store`."""
+        query = "SELECT told FROM worker WHERE until>? ORDER BY name"
+        rows = self._run(lambda db: db.execute(query, (now,)).fetchall(), reads=True)
+        found: list[WorkerInfo] = []
+        for (told,) in rows:
+            # One that is damaged is left out: it lasts for seconds, and the others are as good as before.
+            with suppress(InvalidArgument):
+                found.append(WorkerInfo.from_dict(_decoded(told)))
+        return found
+
     def withdraw(self, session_id: str, conversation_id: str) -> None:
         """See `Store`."""
         query = "DELETE FROM conversation WHERE session_id=? AND id=? AND life=?"
@@ -155,12 +210,14 @@ class SQLiteStore:
         """See `Store`."""
 
         def work(db: sqlite3.Connection) -> bool:
-            rows = [(session_id, item.seq, _encoded(item.raw)) for item in unread]
+            rows = [(session_id, item.seq, _encoded(item.raw), item.conversation_id) for item in unread]
             if _holder(db, session_id, "poll")[0] != owner:
                 return False
             db.execute("UPDATE session SET cursor=? WHERE id=?", (cursor, session_id))
             # A commit may succeed and still raise; when the write is then repeated, its rows are there.
-            db.executemany("INSERT OR IGNORE INTO unread (session_id, seq, raw) VALUES (?,?,?)", rows)
+            db.executemany(
+                "INSERT OR IGNORE INTO unread (session_id, seq, raw, conversation_id) VALUES (?,?,?,?)", rows
+            )
             return True
 
         return self._run(work)
@@ -281,10 +338,10 @@ class SQLiteStore:
                 self._held = False
             return result
 
-    def _patiently(self, work: Callable[[], _Result], patience: float | None = None) -> _Result:
+    def _patiently(self, work: Callable[[], _Result]) -> _Result:
         """Do the work, again while another process has the file; nobody else waits for our lock meanwhile.
 
-        An event loop waits little, and not at all once it has waited in vain, until the file is free again.
+        Once that was in vain, nobody waits until the file is free again: on an event loop the calls queue up.
         """
         until: float | None = None
         while True:
@@ -294,9 +351,7 @@ class SQLiteStore:
                 if not _is_busy(error):
                     raise
                 if until is None:
-                    if patience is None:
-                        patience = PATIENCE if not _on_a_loop() else 0.0 if self._held else PATIENCE_ON_A_LOOP
-                    until = monotonic() + patience
+                    until = monotonic() + (0.0 if self._held else PATIENCE)
                 if monotonic() >= until:
                     self._held = True
                     raise
@@ -325,10 +380,10 @@ class SQLiteStore:
         db = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
         db.text_factory = _AS_TEXT
         try:
-            self._is_empty(db)
+            self._version(db)
             _close_to_others(self.path)
             db.executescript(_PRAGMAS)
-            self._create_tables(db)
+            self._bring_up(db)
         except BaseException:
             db.close()
             raise
@@ -337,25 +392,25 @@ class SQLiteStore:
         self._close_db.atexit = False
         return db
 
-    def _is_empty(self, db: sqlite3.Connection) -> bool:
-        """Return whether the file has no tables yet; raises when they are not ours. Writes nothing."""
+    def _version(self, db: sqlite3.Connection) -> int | None:
+        """Return the version of the file, None when it has no tables yet; raises when nobody here reads it."""
         # First: another process may create the tables, together with the marks, between two looks at the file.
         if db.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
-            return True
-        (owner,), (version,) = (db.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version"))
+            return None
+        marks = ("application_id", "user_version")
+        owner, version = (int(db.execute(f"PRAGMA {name}").fetchone()[0]) for name in marks)
         if owner != _APPLICATION_ID:
             raise ConfigurationError("store", f"{self.path} belongs to another program; name another file")
-        if version != _VERSION:
-            told = f"{self.path} has version {version}, and this puzzel-chat reads version {_VERSION} only"
+        if version not in _STEPS:
+            told = f"{self.path} has version {version}, and this puzzel-chat reads versions 1 to {_VERSION} only"
             raise ConfigurationError("store", f"{told}; name another file")
-        return False
+        return version
 
-    def _create_tables(self, db: sqlite3.Connection) -> None:
-        """Create all tables or none, unless another process was faster."""
+    def _bring_up(self, db: sqlite3.Connection) -> None:
+        """Make all tables of this version or change nothing, unless another process was faster."""
         db.execute("BEGIN IMMEDIATE")
-        if self._is_empty(db):
-            for statement in _SCHEMA.split(";"):
-                db.execute(statement)
+        for statement in _STEPS[self._version(db)].split(";"):
+            db.execute(statement)
         db.execute("COMMIT")
 
 
@@ -416,11 +471,6 @@ def _decoded(raw: Any) -> Any:
 def _is_busy(error: BaseException) -> bool:
     """Return whether another connection has the file just now."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY
-
-
-def _on_a_loop() -> bool:
-    asyncio = sys.modules.get("asyncio.events")
-    return asyncio is not None and asyncio._get_running_loop() is not None
 
 
 def _close_to_others(path: Path) -> None:

@@ -387,17 +387,39 @@ def test_the_cursor_moves_only_forward_in_a_reply_that_names_one() -> None:
     assert box.cursor == "c1"
 
 
-def test_restored_mail_keeps_its_places_and_what_follows_gets_new_ones() -> None:
+def rows(entries: list[Entry]) -> list[tuple[int, str | None, Event]]:
+    """What a journal has of a reply."""
+    return [(entry.seq, entry.conversation_id, entry.event) for entry in entries if entry.seq is not None]
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["", "of an earlier version"])
+def test_restored_mail_keeps_its_places_and_what_follows_gets_new_ones(older: bool) -> None:
     """No later entry may get a journal place that still waits, or it would be written over and lost."""
     before = inbox("a", "b")
     lost = UnknownMessage(conversation_id="", id="unknown-1", raw={"value": 7})
-    journal = [(entry.seq, entry.event) for entry in before.accept([line(1), lost], "c")]
+    journal = rows(before.accept([line(1), lost], "c"))
     after = inbox("a", "b")
-    after.restore([(seq, event) for seq, event in journal if seq is not None], "c")
+    after.restore([(seq, None if older else whose, event) for seq, whose, event in journal], "c")
     waiting = [entry.seq for box in after.inboxes.values() for entry in box.unread]
     fresh = [entry.seq for entry in after.accept([line(2)], "d")]
-    assert sorted(waiting, key=str) == sorted((seq for seq, _ in journal), key=str)
+    assert sorted(waiting, key=str) == [seq for seq, _, _ in journal]
     assert not set(fresh) & set(waiting)
+
+
+def test_restored_mail_goes_to_the_conversation_that_it_waited_for() -> None:
+    """Under its own place, also when it names no conversation and others would take it; a stranger's, too."""
+    before = inbox("a", "b")
+    lost = UnknownMessage(conversation_id="", id="unknown-1", raw={"value": 7})
+    strange = UnknownMessage(conversation_id="c", id="1", raw={"value": 8})
+    journal = rows(before.accept([strange, lost], None))
+    for kept in (journal, journal[:2], journal[2:]):
+        after = inbox("a", "b")
+        after.restore(kept, None)
+        waiting = {(entry.seq, name) for name, box in after.inboxes.items() for entry in box.unread}
+        assert waiting == {(seq, whose) for seq, whose, _ in kept}
+        assert {entry.conversation_id for box in after.inboxes.values() for entry in box.unread} == {
+            w for _, w in waiting
+        }
 
 
 ME = Author(role=Role.CUSTOMER)

@@ -450,6 +450,7 @@ GONE_AROUND: list[Any] = [
     *each(lambda value: but(WHOLE, unread={1: value}), None, item(1), 5),
     *each(lambda value: but(WHOLE, unread={1: ITEM(seq=value, raw=item(1))}), -1, 2**70, "1", None, True, 1.5),
     *each(lambda value: but(WHOLE, unread={1: ITEM(seq=1, raw=value)}), None, [], b"", {1: 2, "a": 3}, CIRCLE),
+    *each(lambda value: but(WHOLE, unread={1: ITEM(seq=1, conversation_id=value, raw=item(1))}), 5, b"a", [], "a/b"),
     *each(lambda value: but(WHOLE, seen={value: [("1", "1:m")]}), None, 5),
     *each(lambda value: but(WHOLE, seen={"a": value}), None, 5, [5], [("1",)], [("1", "m")], [("1", "x:m")], [(1, 2)]),
     *each(lambda value: but(WHOLE, tokens=but(TOKENS, visitor_id=value)), 5, b"v"),

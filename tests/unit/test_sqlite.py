@@ -9,7 +9,8 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from attrs import evolve
 
 from puzzel_chat import _sqlite
 from puzzel_chat._errors import ConfigurationError, StoreError
-from puzzel_chat._models import Secret
+from puzzel_chat._models import Life, Secret
 from puzzel_chat._sqlite import SQLiteStore
-from puzzel_chat._store import MemoryStore, StoredConversation, Unread
+from puzzel_chat._store import MemoryStore, StoredConversation, StoredSession, Unread, WorkerInfo
 from puzzel_chat._tokens import TokenSet
 
 TOKENS = TokenSet(access=Secret("acc-1"), refresh=Secret("ref-1"), generation=1, ttl=600.0, obtained=1000.0)
@@ -61,7 +62,7 @@ def child(work: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-@pytest.mark.parametrize("version", [-1, 0, 2, 9])
+@pytest.mark.parametrize("version", [-1, 0, 3, 9])
 def test_a_file_of_another_version_is_refused_and_left_alone(path: Path, version: int) -> None:
     """It is not guessed at: the message names both versions, and not one byte changes."""
     store = SQLiteStore(path)
@@ -71,15 +72,15 @@ def test_a_file_of_another_version_is_refused_and_left_alone(path: Path, version
         db.execute(f"PRAGMA user_version={version}")
     db.close()
     before = path.read_bytes()
-    told = rf"sessions\.db has version {version}, and this puzzel-chat reads version 1 only; name another file"
+    told = rf"sessions\.db has version {version}, and this puzzel-chat reads versions 1 to 2 only; name another file"
     with pytest.raises(ConfigurationError, match=told) as raised:
         SQLiteStore(path)
     assert raised.value.setting == "store"
     assert path.read_bytes() == before
 
 
-def test_a_process_that_is_killed_while_it_creates_the_tables_leaves_none(path: Path) -> None:
-    """SIGKILL between two statements is undone by the next one that opens the file."""
+def killed_before_the_version_is_written(path: Path) -> int:
+    """Open a store in a process that is killed in the middle of that; give its exit code."""
 
     class Killed(sqlite3.Connection):
         def execute(self, statement: str, *args: object) -> sqlite3.Cursor:
@@ -93,7 +94,12 @@ def test_a_process_that_is_killed_while_it_creates_the_tables_leaves_none(path: 
         _sqlite.sqlite3.connect = lambda *args, **more: real(*args, factory=Killed, **more)  # type: ignore
         SQLiteStore(path)
 
-    assert child(work) == -9
+    return child(work)
+
+
+def test_a_process_that_is_killed_while_it_creates_the_tables_leaves_none(path: Path) -> None:
+    """SIGKILL between two statements is undone by the next one that opens the file."""
+    assert killed_before_the_version_is_written(path) == -9
     with sqlite3.connect(path) as db:
         assert db.execute("SELECT name FROM sqlite_master").fetchall() == []
     db.close()
@@ -126,6 +132,169 @@ def test_a_file_that_another_process_creates_meanwhile_is_ours(path: Path, monke
     assert store.tokens("s") == TOKENS
     for one in (store, *opened):
         one.close()
+
+
+VERSION_1 = """
+CREATE TABLE session (
+    id TEXT PRIMARY KEY, access TEXT NOT NULL, refresh TEXT, generation INTEGER NOT NULL,
+    ttl REAL NOT NULL, obtained REAL NOT NULL, visitor_id TEXT, cursor TEXT,
+    refresh_owner TEXT, refresh_until REAL, poll_owner TEXT, poll_until REAL
+);
+CREATE TABLE conversation (
+    session_id TEXT NOT NULL REFERENCES session ON DELETE CASCADE, id TEXT NOT NULL,
+    request_id TEXT, life TEXT NOT NULL, PRIMARY KEY (session_id, id)
+) WITHOUT ROWID;
+CREATE TABLE unread (
+    session_id TEXT NOT NULL REFERENCES session ON DELETE CASCADE, seq INTEGER NOT NULL,
+    raw TEXT NOT NULL, PRIMARY KEY (session_id, seq)
+) WITHOUT ROWID;
+CREATE TABLE seen (
+    session_id TEXT NOT NULL REFERENCES session ON DELETE CASCADE, conversation_id TEXT NOT NULL,
+    item_id TEXT NOT NULL, mark TEXT NOT NULL, UNIQUE (session_id, conversation_id, item_id, mark)
+);
+PRAGMA application_id=0x505A4C43;
+PRAGMA user_version=1;
+PRAGMA journal_mode=WAL;
+INSERT INTO session VALUES ('s','acc-1','ref-1',1,600.0,1000.0,NULL,'cur',NULL,NULL,'me',160.0);
+INSERT INTO session VALUES ('t','acc-1','ref-1',1,600.0,1000.0,NULL,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO conversation VALUES ('s','c','r','open'), ('s','d',NULL,'ending'), ('t','c',NULL,'read');
+INSERT INTO unread VALUES ('s',4,'{"id": "4"}'), ('s',5,'{"content": "Hei"}'), ('s',6,'{"content": "Hei"}');
+INSERT INTO seen VALUES ('s','c','1','1:mark'), ('s','c','2','1:mark');
+"""
+"""A file as 0.1.0 wrote it before sessions were shared between workers."""
+FOUND = StoredSession(
+    id="s",
+    tokens=TOKENS,
+    cursor="cur",
+    conversations={
+        "c": StoredConversation(id="c", request_id="r"),
+        "d": StoredConversation(id="d", life=Life.ENDING),
+    },
+    unread={seq: Unread(seq=seq, raw={"id": "4"} if seq == 4 else {"content": "Hei"}) for seq in (4, 5, 6)},
+    seen={"c": [("1", "1:mark"), ("2", "1:mark")]},
+)
+"""What is in it."""
+
+
+@pytest.fixture
+def old(path: Path) -> Iterator[sqlite3.Connection]:
+    """A file of version 1, which an earlier version has open."""
+    db = sqlite3.connect(path, isolation_level=None)
+    db.executescript(VERSION_1)
+    yield db
+    db.close()
+
+
+def tables(path: Path) -> dict[str, object]:
+    """The version of a file, and the columns of its tables and indexes."""
+    with closing(sqlite3.connect(path)) as db:
+        names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE sql IS NOT NULL")]
+        columns = {
+            f"{what} {name}": db.execute(f"PRAGMA {what}({name})").fetchall()
+            for name in names
+            for what in ("table_info", "index_info", "foreign_key_list")
+        }
+        return {"version": db.execute("PRAGMA user_version").fetchone(), **columns}
+
+
+@pytest.mark.usefixtures("old")
+def test_an_older_file_is_brought_up_to_date(path: Path, tmp_path: Path) -> None:
+    """Nothing in it is lost, its rows of the journal name no conversation, and it has all that a new file has."""
+    store = SQLiteStore(path)
+    assert store.load("s") == FOUND
+    assert store.sessions(101.0, 60.0) == {"s": True, "t": False}
+    assert (store.find("c"), store.find("d"), store.unpolled(161.0, 60.0, 9)) == ("t", "s", ["s"])
+    new = Unread(seq=7, conversation_id="d", raw={"id": "7"})
+    assert store.journal("s", "me", "next", [new])
+    store.report(WorkerInfo(name="one", started_at=1.0, reported_at=2.0), 100.0, 15.0)
+    store.close()
+    again = SQLiteStore(path)
+    assert again.load("s") == evolve(FOUND, cursor="next", unread={**FOUND.unread, 7: new})
+    assert [worker.name for worker in again.workers(100.0)] == ["one"]
+    again.close()
+    SQLiteStore(tmp_path / "new.db").close()
+    assert tables(path) == tables(tmp_path / "new.db")
+
+
+def test_an_earlier_version_that_has_the_file_open_goes_on(path: Path, old: sqlite3.Connection) -> None:
+    """While programs are replaced one by one, the older ones still write and read as they did."""
+    store = SQLiteStore(path)
+    old.execute("INSERT OR IGNORE INTO unread (session_id, seq, raw) VALUES ('s',7,'{}')")
+    old.execute("INSERT OR REPLACE INTO conversation (session_id, id, request_id, life) VALUES ('t','e',NULL,'open')")
+    assert old.execute("SELECT seq, raw FROM unread WHERE session_id='s'").fetchall()[-1] == (7, "{}")
+    assert store.load("s") == evolve(FOUND, unread={**FOUND.unread, 7: Unread(seq=7, raw={})})
+    assert store.find("e") == "t"
+    store.close()
+
+
+@pytest.mark.usefixtures("old")
+def test_an_older_file_survives_a_kill_while_it_is_brought_up_to_date(path: Path) -> None:
+    """All of it is of version 1 still, and the next one that opens it brings it up."""
+    before = tables(path)
+    assert killed_before_the_version_is_written(path) == -9
+    assert tables(path) == before
+    store = SQLiteStore(path)
+    assert store.load("s") == FOUND
+    store.close()
+
+
+@pytest.mark.usefixtures("old")
+def test_processes_that_open_an_older_file_at_once_bring_it_up_once(path: Path) -> None:
+    """One of them does it, the others wait for that and find everything."""
+    code = (
+        "from puzzel_chat import SQLiteStore",
+        "print('ready', flush=True)",
+        "input()",
+        f"store = SQLiteStore({str(path)!r})",
+        "print(sorted(store.load('s').unread), store.find('d'), store.unpolled(161.0, 60.0, 9))",
+    )
+    command = [sys.executable, "-c", "\n".join(code)]
+    started = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    assert [process.communicate()[0] for process in started] == ["[4, 5, 6] s ['s']\n"] * 4
+
+
+@pytest.mark.usefixtures("old")
+def test_an_older_file_that_another_process_brings_up_meanwhile_is_ours(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its version is looked at again under the lock, or the column would be added twice."""
+    real, opened = sqlite3.connect, list[SQLiteStore]()
+
+    class Meanwhile(sqlite3.Connection):
+        def execute(self, statement: str, *args: object) -> sqlite3.Cursor:
+            if statement == "BEGIN IMMEDIATE" and not opened:
+                monkeypatch.undo()
+                opened.append(SQLiteStore(path))
+            return super().execute(statement, *args)  # type: ignore[arg-type]  # passed through
+
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **more: real(*args, factory=Meanwhile, **more))
+    store = SQLiteStore(path)
+    assert opened
+    assert store.load("s") == FOUND
+    for one in (store, *opened):
+        one.close()
+
+
+def test_what_a_worker_says_is_left_out_when_it_is_damaged(path: Path) -> None:
+    """The others are told, and its next word is."""
+    store = SQLiteStore(path)
+    one, two = (WorkerInfo(name=name, started_at=1.0, reported_at=2.0) for name in ("one", "two"))
+    for damage in ("nonsense", b"\xff", "5", "[]", '{"name": 5}'):
+        for worker in (one, two):
+            store.report(worker, 100.0, 15.0)
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute("UPDATE worker SET told=? WHERE name='one'", (damage,))
+        assert store.workers(101.0) == [two]
+    store.report(one, 101.0, 15.0)
+    assert store.workers(101.0) == [one, two]
+    store.close()
 
 
 def damaged(path: Path, how: str) -> None:

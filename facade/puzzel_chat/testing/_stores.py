@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from puzzel_chat import Life, Right, Secret, Store, StoredConversation, TokenSet, Unread
+from puzzel_chat import Life, Right, Secret, Store, StoredConversation, TokenSet, Unread, WorkerInfo
 from puzzel_chat._owners import owner_name
 
 Open = Callable[[], Store]
@@ -41,7 +41,7 @@ class StoreContract:
         from typing import Any
 
         from puzzel_chat import (
-            Life, Right, StoredConversation, StoredSession, StoreError, TokenSet, Unread, lease_is_free
+            Life, Right, StoredConversation, StoredSession, StoreError, TokenSet, Unread, WorkerInfo, lease_is_free
         )
         from puzzel_chat.testing import StoreContract
 
@@ -53,6 +53,7 @@ class StoreContract:
                 self.lock = threading.RLock()
                 self.database = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
                 self.database.execute("CREATE TABLE IF NOT EXISTS document (id TEXT PRIMARY KEY, body TEXT)")
+                self.database.execute("CREATE TABLE IF NOT EXISTS worker (name PRIMARY KEY, body TEXT, until REAL)")
 
             @contextmanager
             def document(self, session_id: str) -> Generator[dict[str, Any] | None]:
@@ -70,13 +71,12 @@ class StoreContract:
                 except sqlite3.Error as error:
                     raise StoreError(f"The database failed: {error}") from error
 
-            def sessions(self, now: float, seconds: float) -> dict[str, bool]:
+            def all(self) -> dict[str, dict[str, Any]]:
                 found = self.database.execute("SELECT id, body FROM document ORDER BY rowid").fetchall()
-                rights = {one: json.loads(body)["rights"].get("poll", (None, 0.0)) for one, body in found}
-                return {
-                    one: not lease_is_free(holder, until, "", now, seconds)
-                    for one, (holder, until) in rights.items()
-                }
+                return {one: json.loads(body) for one, body in found}
+
+            def sessions(self, now: float, seconds: float) -> dict[str, bool]:
+                return {one: not _is_free(found, now, seconds) for one, found in self.all().items()}
 
             def load(self, session_id: str) -> StoredSession | None:
                 with self.document(session_id) as found:
@@ -85,7 +85,7 @@ class StoreContract:
                         tokens=TokenSet.from_dict(found["tokens"]),
                         cursor=found["cursor"],
                         conversations=_conversations(found),
-                        unread={int(seq): Unread(seq=int(seq), raw=raw) for seq, raw in found["unread"].items()},
+                        unread={int(seq): Unread.from_dict(kept) for seq, kept in found["unread"].items()},
                         seen={one: [(item, mark) for item, mark in seen] for one, seen in found["seen"].items()},
                     )
 
@@ -111,6 +111,23 @@ class StoreContract:
                         kept = conversation.after(_conversations(found).get(conversation.id))
                         found["conversations"][conversation.id] = kept.to_dict()
 
+            def find(self, conversation_id: str) -> str | None:
+                newest = reversed(self.all().items())
+                return next((one for one, found in newest if conversation_id in found["conversations"]), None)
+
+            def unpolled(self, now: float, seconds: float, most: int) -> list[str]:
+                free = {one: found for one, found in self.all().items() if _is_free(found, now, seconds)}
+                lives = {one: {kept.life for kept in _conversations(found).values()} for one, found in free.items()}
+                return [one for one in free if lives[one] - {Life.READ}][:most]
+
+            def report(self, worker: WorkerInfo, now: float, seconds: float) -> None:
+                values = (worker.name, json.dumps(worker.to_dict()), now + seconds)
+                self.database.execute("INSERT OR REPLACE INTO worker VALUES (?, ?, ?)", values)
+
+            def workers(self, now: float) -> list[WorkerInfo]:
+                query = "SELECT body FROM worker WHERE until > ? ORDER BY name"
+                return [WorkerInfo.from_dict(json.loads(body)) for body, in self.database.execute(query, (now,))]
+
             def withdraw(self, session_id: str, conversation_id: str) -> None:
                 with self.document(session_id) as found:
                     if found is not None:
@@ -123,7 +140,7 @@ class StoreContract:
                     if found is None or not _has(found, "poll", owner):
                         return False
                     found["cursor"] = cursor
-                    found["unread"] |= {str(item.seq): dict(item.raw) for item in unread}
+                    found["unread"] |= {str(item.seq): item.to_dict() for item in unread}
                     return True
 
             def acknowledge(
@@ -170,6 +187,10 @@ class StoreContract:
         def _has(found: dict[str, Any], right: Right, owner: str) -> bool:
             return bool(found["rights"].get(right, (None, 0.0))[0] == owner)
 
+        def _is_free(found: dict[str, Any], now: float, seconds: float) -> bool:
+            holder, until = found["rights"].get("poll", (None, 0.0))
+            return lease_is_free(holder, until, "", now, seconds)
+
         def _conversations(found: dict[str, Any]) -> dict[str, StoredConversation]:
             return {one: StoredConversation.from_dict(kept) for one, kept in found["conversations"].items()}
 
@@ -207,13 +228,13 @@ class StoreContract:
         store.save_conversation("s", talk)
         store.save_conversation("s", StoredConversation(id="d", life=Life.READ))
         raw = {"id": "1", "content": "Blåbærsyltetøy 🫐", "n": None, "nested": {"list": [1, 2.5, True]}}
-        store.journal("s", "me", "cur", [Unread(seq=7, raw=raw), Unread(seq=8, raw={"id": "2"})])
+        store.journal("s", "me", "cur", [Unread(seq=7, conversation_id="c", raw=raw), Unread(seq=8, raw={"id": "2"})])
         store.acknowledge("s", "me", "c", 8, "2", "1:mark")
         found = opened().load("s")
         assert found is not None
         assert (found.id, found.tokens, found.cursor) == ("s", TOKENS, "cur")
         assert found.conversations == {"c": talk, "d": StoredConversation(id="d", life=Life.READ)}
-        assert found.unread == {7: Unread(seq=7, raw=raw)}
+        assert found.unread == {7: Unread(seq=7, conversation_id="c", raw=raw)}
         assert found.seen == {"c": [("2", "1:mark")]}
 
     @pytest.mark.parametrize("before", Life)
@@ -252,6 +273,86 @@ class StoreContract:
         assert list(opened().sessions(101.0, 60.0)) == ["s", "q", "t", "over"]
         store.delete("s")
         assert list(opened().sessions(101.0, 60.0)) == ["q", "t", "over"]
+
+    def test_a_row_of_the_journal_says_for_whom_it_is(self, opened: Open) -> None:
+        """An item that names no conversation waits for one all the same; None stays None."""
+        store = begun(opened())
+        rows = {seq: Unread(seq=seq, conversation_id=one, raw={"n": 1}) for seq, one in ((1, "c"), (2, "d"), (3, None))}
+        store.journal("s", "me", None, list(rows.values()))
+        found = opened().load("s")
+        assert found is not None
+        assert found.unread == rows
+
+    def test_a_conversation_is_found_by_its_id(self, opened: Open) -> None:
+        """In the session that began last, when several have it; one that is withdrawn or forgotten is not found."""
+        store = begun(opened(), "s", "t", "u")
+        assert store.find("c") is None
+        for session, name in (("t", "c"), ("s", "c"), ("s", "d"), ("u", "e")):
+            store.save_conversation(session, StoredConversation(id=name, life=Life.ASKED))
+        store.save_tokens("s", evolve(TOKENS, generation=2))
+        assert [opened().find(name) for name in ("c", "d", "e", "f", "")] == ["t", "s", "u", None, None]
+        store.delete("t")
+        store.withdraw("u", "e")
+        assert [opened().find(name) for name in ("c", "e")] == ["s", None]
+
+    @pytest.mark.parametrize("life", Life)
+    def test_only_what_goes_on_is_to_be_polled(self, opened: Open, life: Life) -> None:
+        """A session has something to poll as long as one of its conversations is not read to its end."""
+        store = opened()
+        for name in ("empty", "one", "two"):
+            store.save_tokens(name, TOKENS)
+        store.save_conversation("one", StoredConversation(id="c", life=life))
+        store.save_conversation("two", StoredConversation(id="c", life=life))
+        store.save_conversation("two", StoredConversation(id="d"))
+        assert opened().unpolled(100.0, 60.0, 9) == (["two"] if life is Life.READ else ["one", "two"])
+
+    def test_what_nobody_polls_is_told_oldest_first(self, opened: Open) -> None:
+        """That is never polled, given back, or over; at most so many, those first that began first."""
+        store = opened()
+        for name in ("never", "taken", "over", "back", "refreshed", "ahead"):
+            store.save_tokens(name, TOKENS)
+            store.save_conversation(name, StoredConversation(id="c"))
+        for name, when in (("taken", 100.0), ("back", 100.0), ("over", 41.0), ("ahead", 3700.0)):
+            store.acquire(name, "poll", "you", when, 60.0)
+        store.release("back", "poll", "you")
+        store.acquire("refreshed", "refresh", "you", 100.0, 60.0)
+        free = ["never", "over", "back", "refreshed", "ahead"]
+        assert [opened().unpolled(101.0, 60.0, most) for most in (9, 5, 2, 0)] == [free, free, free[:2], []]
+        assert [store.acquire(name, "poll", "me", 101.0, 60.0) for name in free] == ["me"] * 5
+        assert opened().unpolled(101.0, 60.0, 9) == []
+        store.delete("never")
+        assert opened().unpolled(161.0, 60.0, 9) == ["taken", *free[1:]]
+
+    @pytest.mark.skipif(os.name != "posix", reason="elsewhere a process cannot be asked for without ending it")
+    def test_what_a_killed_process_polled_is_free_at_once(self, opened: Open) -> None:
+        """The sessions of a dead worker of this machine do not wait for the end of its leases."""
+        store, machine = begun(opened(), "s"), owner_name().partition("/")[0]
+        store.save_conversation("s", StoredConversation(id="c"))
+        store.release("s", "poll", "me")
+        process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        store.acquire("s", "poll", f"{machine}/{process.pid}/{'0' * 32}", 100.0, 60.0)
+        assert opened().unpolled(101.0, 60.0, 9) == []
+        process.kill()
+        process.communicate()
+        assert opened().unpolled(101.0, 60.0, 9) == ["s"]
+
+    def test_what_workers_say_of_themselves_is_kept_for_a_while(self, opened: Open) -> None:
+        """By name, the last word of each; until its time is over, or at once when it says that it leaves."""
+        store = opened()
+        assert store.workers(100.0) == []
+        first, last = (WorkerInfo(name=name, started_at=90.0, reported_at=100.0) for name in ("a-1", "b-1"))
+        full = evolve(first, sessions=7, conversations=9, most=50, leaving=True, polls_per_second=6.5, failing=1)
+        full = evolve(full, name="Blåbær 🫐", late_p50=0.01, late_p99=0.25)
+        for worker in (last, first, full):
+            store.report(worker, 100.0, 15.0)
+        assert opened().workers(101.0) == [full, first, last]
+        again = evolve(first, reported_at=110.0, sessions=3)
+        opened().report(again, 110.0, 15.0)
+        assert [opened().workers(now) for now in (114.9, 115.0, 125.0)] == [[full, again, last], [again], []]
+        store.report(again, 111.0, 0)
+        assert opened().workers(111.0) == [full, last]
+        store.report(evolve(again, name="nobody"), 111.0, 0)
+        assert opened().workers(111.0) == [full, last]
 
     def test_tokens_that_come_back_hide_themselves(self, opened: Open) -> None:
         """What is read is masked like what was written."""
