@@ -1,7 +1,7 @@
 """The right to poll one session, as one session object has it: a lease that is renewed with the object's calls.
 
-It is renewed once half of it is over. An object that made no call for longer, while another one took the session up, has
-lost it and writes nothing more.
+It is renewed once half of it is over. An object that made no call for longer, while another one took the session up,
+has lost it and writes nothing more.
 
 What the store refuses is kept here, in order, and written before anything newer: the chat goes on. Each reader hears of
 the failure once, before it gets what a crash would lose. Where others may reach the store while we cannot
@@ -45,8 +45,8 @@ _GO_ON = " What came is not lost: call again and the chat goes on, but a crash w
 
 
 _IN_DOUBT = (
-    "The store cannot be reached, and the right to poll session {0} may be another's by now. Nothing is polled or handed"
-    " out until the store answers again."
+    "The store cannot be reached, and the right to poll session {0} may be another's by now. Nothing is polled or"
+    " handed out until the store answers again."
 )
 
 

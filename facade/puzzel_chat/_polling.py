@@ -50,8 +50,8 @@ class Pace:
         """Plan the next poll at `share` (0 to 1) of the coming period, on a grid that divides it.
 
         `rate` is the polls per second of all sessions; a higher one halves the grid, so that its old points remain.
-        A pause after a failure is kept. `soon` makes one poll more before that, within a quarter of the period: somebody
-        has stopped polling, and nobody knows when.
+        A pause after a failure is kept. `soon` makes one poll more before that, within a quarter of the period: another
+        has polled until now, and nobody knows when it stopped.
         """
         halved = max(0, math.ceil(math.log2(max(1.0, rate * GRID / BUNCH))))
         self.grid = self.period / (math.ceil(self.period / GRID) << halved)
