@@ -77,7 +77,7 @@ if TYPE_CHECKING:
     from puzzel_chat._async import AsyncConversation, AsyncPuzzelChat, AsyncSession
     from puzzel_chat._conversation import Progress
     from puzzel_chat._files import FileProgress
-    from puzzel_chat._fleet import AfterError, Handler, LoopStats, OnFailure, OnHandlerError, PollingLoop
+    from puzzel_chat._fleet import AfterError, Handler, LoopStats, OnFailure, OnHandlerError, PollingLoop, Worker
     from puzzel_chat._history import History, Turn, TurnFields
     from puzzel_chat._observing import (
         AgentSearchEnded,

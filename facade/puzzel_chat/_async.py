@@ -511,6 +511,16 @@ def inner(conversation: AsyncConversation) -> tuple[ConversationState, Run]:
     return conversation._state, conversation._run
 
 
+def inside(session: AsyncSession) -> SessionState:
+    """Return what a `Worker` works with: the session's state."""
+    return session._state
+
+
+def application(chat: AsyncPuzzelChat) -> tuple[Parts, Run]:
+    """Return what a `Worker` works with: what all sessions share, and what runs workflows of no session."""
+    return chat._parts, chat._runner().run
+
+
 class AsyncPuzzelChat(Application[AsyncTransport, Runner]):
     """A contact centre's chat, for one application and one event loop. Close it, or use it in an `async with` block.
 

@@ -134,9 +134,9 @@ class PollLease:
         early = (share - 0.5) * self.seconds
         return not self._until - self.seconds <= now < self._renew_at + early or self._epoch != self._present_epoch
 
-    def keep(self) -> Steps[None]:
-        """Renew the lease when it is due."""
-        if not self.due():
+    def keep(self, share: float = 0.5) -> Steps[None]:
+        """Renew the lease when it is `due` after that share of it."""
+        if not self.due(share):
             return
         try:
             yield from self.renewed()
@@ -170,6 +170,11 @@ class PollLease:
         if self.mine:
             self.mine = False
             yield from self.release()
+
+    def let_run_out(self) -> None:
+        """Renew it no longer, and do not give it back either: nobody has it until it is over."""
+        self.mine = False
+        self.unwritten.clear()
 
     def release(self) -> Steps[None]:
         """Tell the store that this owner does not have the lease; raises `StoreError`."""

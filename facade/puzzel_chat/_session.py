@@ -104,7 +104,7 @@ class SessionState:
     It decides everything about the session: what is sent again, when to poll, what is written down before a caller gets
     it, what is left at a close. Its workflows (`Steps`) are run by a shell, under the shell's lock where there are
     threads; its other methods neither wait nor send nor call the store. `feed` has what was received, `keeper` the
-    token, `lease` the right to poll, `pace` when the next poll is due. `host` is what a polling loop knows of the polled
+    token, `lease` the right to poll, `pace` when the next poll is due. `host` is what a loop knows of the polled
     host, `taken_over` says that another process polled the session before.
     """
 
