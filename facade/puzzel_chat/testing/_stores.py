@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from inspect import iscoroutinefunction
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
-from attrs import evolve
+from attrs import define, evolve
 
-from puzzel_chat import Life, Right, Secret, Store, StoredConversation, TokenSet, Unread, WorkerInfo
+from puzzel_chat import AsyncStore, Life, Right, Secret, Store, StoredConversation, TokenSet, Unread, WorkerInfo
 from puzzel_chat._owners import owner_name
 
 Open = Callable[[], Store]
@@ -27,8 +31,33 @@ def begun(store: Store, *names: str) -> Store:
     return store
 
 
+@define
+class _Blocking:
+    """An `AsyncStore` for tests that block: each call is awaited on a loop in another thread."""
+
+    store: AsyncStore
+    loop: asyncio.AbstractEventLoop
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self.store, name)
+        return lambda *args: asyncio.run_coroutine_threadsafe(method(*args), self.loop).result()
+
+
+@contextmanager
+def _loop_in_a_thread() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
 class StoreContract:
     """The tests of a store: a subclass in a test module says in `open_store` how yours is opened, and pytest runs them.
+
+    It may be a `Store` or an `AsyncStore`, which is then awaited on an event loop of another thread.
 
     A whole store, one JSON document for each session, and its tests:
 
@@ -199,7 +228,7 @@ class StoreContract:
                 return DocumentStore(folder / "chats.db")
     """
 
-    def open_store(self, folder: Path) -> Store:
+    def open_store(self, folder: Path) -> Store | AsyncStore:
         """Return the store under test; called several times in a test, on the same data, as several processes would.
 
         `folder` is the test's own, empty at first. A store that is one object only is the same one each time. Each is
@@ -213,12 +242,15 @@ class StoreContract:
         stores: list[Store] = []
 
         def open_one() -> Store:
-            stores.append(self.open_store(tmp_path))
+            made = self.open_store(tmp_path)
+            awaited = iscoroutinefunction(made.load)
+            stores.append(cast(Store, _Blocking(cast(AsyncStore, made), loop) if awaited else made))
             return stores[-1]
 
-        yield open_one
-        for store in stores:
-            store.close()
+        with _loop_in_a_thread() as loop:
+            yield open_one
+            for store in stores:
+                store.close()
 
     def test_what_is_kept_comes_back(self, opened: Open) -> None:
         """Tokens, cursor, conversations, unread items and marks are given as they were kept."""
