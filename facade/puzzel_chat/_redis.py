@@ -34,8 +34,9 @@ from uuid import uuid4
 from attrs import define, field, frozen
 
 from puzzel_chat._errors import ConfigurationError, InvalidArgument, StoreError
-from puzzel_chat._lease import LEASE, is_gone
+from puzzel_chat._lease import LEASE
 from puzzel_chat._models import Life
+from puzzel_chat._owners import is_gone
 from puzzel_chat._store import SEEN, AsyncStore, Right, StoredConversation, StoredSession, Unread, WorkerInfo
 from puzzel_chat._tokens import TokenSet
 
