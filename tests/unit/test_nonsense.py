@@ -55,7 +55,7 @@ COLUMNS = {
         *("refresh_owner", "refresh_until", "poll_owner", "poll_until"),
     ),
     "conversation": ("session_id", "id", "request_id", "life"),
-    "unread": ("session_id", "seq", "raw"),
+    "unread": ("session_id", "seq", "raw", "conversation_id"),
     "seen": ("session_id", "conversation_id", "item_id", "mark"),
 }
 PLACES = [(table, column) for table, columns in COLUMNS.items() for column in columns]

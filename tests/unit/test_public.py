@@ -18,8 +18,8 @@ import puzzel_chat.testing
 
 NAMES = """
 AfterError Agent AgentJoined AgentLeft AgentSearchEnded AgentTyping AgentWaitTimeout Allocation AllocationChanged
-AllocationStage ApiError AsyncConversation AsyncPuzzelChat AsyncSession AuthenticationError Author ChatEnded
-ChatStarted ConfigurationError Conflict ConnectionDegraded ConnectionRecovered ContractError Conversation
+AllocationStage ApiError AsyncConversation AsyncPuzzelChat AsyncSession AsyncStore AuthenticationError Author
+ChatEnded ChatStarted ConfigurationError Conflict ConnectionDegraded ConnectionRecovered ContractError Conversation
 ConversationClosed ConversationEnded Customer CustomerFields DeliveryUnknown Difference Event EventTimeout FileMessage
 FileProgress Handler History InvalidArgument Life LoopStats MemoryStore Message MessageEdited MessageReceived
 MessageSent NotFound Observation Observer OnFailure OnHandlerError OperationInfo Option OptionsMessage
@@ -27,8 +27,8 @@ PermissionDenied PollEnded PollingLoop PollsDegraded PollsRecovered Probe ProbeR
 PuzzelChatError QueueClosed QueueFull QueueInfo RateLimited Raw RefreshEnded ReplyTooLarge RequestEnded RequestRetried
 Right Role RoutingError RoutingRefused SQLiteStore Secret ServerError Session SessionError SessionExpired SessionInUse
 SessionInfo SessionNotFound Settings SettingsFields Store StoreError StoredConversation StoredSession Telemetry
-TextMessage TimeInfo TokenSet TransportError Turn TurnFields UnknownMessage Unread Variable Visitor __version__
-event_from_dict is_message lease_is_free operations
+TextMessage TimeInfo TokenSet TransportError Turn TurnFields UnknownMessage Unread Variable Visitor WorkerInfo
+__version__ event_from_dict is_message lease_is_free operations
 """
 ALIASES = {
     "Event",
