@@ -9,7 +9,10 @@ from __future__ import annotations
 import os
 import re
 import socket
+from functools import cache
 from uuid import uuid4
+
+from puzzel_chat._fork import in_child
 
 _OWNER = re.compile(r"[^/]{1,300}/[0-9]{1,10}/[0-9a-f]{32}")
 
@@ -60,6 +63,7 @@ def _place(owner: str) -> tuple[str, str]:
     return machine, pid
 
 
+@cache
 def _machine() -> str:
     # Containers may share a host's name and each count their processes from 1.
     try:
@@ -67,3 +71,6 @@ def _machine() -> str:
     except OSError:
         space = 0
     return f"{socket.gethostname()}:{space}"
+
+
+in_child(_machine.cache_clear)  # a child may be moved to another container

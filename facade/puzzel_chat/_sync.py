@@ -93,7 +93,7 @@ class Runner:
                         raise
                     failure = error
         finally:
-            failure = None  # its traceback has this frame
+            answer = failure = None  # its traceback has this frame, and an answer may be a token
 
     def drop(self, state: SessionState) -> None:
         """Close a session that nobody holds any more: an ended one is forgotten, one that goes on stays for resume."""

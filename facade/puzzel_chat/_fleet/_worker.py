@@ -327,7 +327,9 @@ class Worker:
 
     def _serve(self, held: Held) -> None:
         state = held.state
-        for conversation_id in {*state.conversations, *state.feed.inboxes} - held.served.keys():
+        # What came for a conversation that another process began since.
+        strangers = (one.conversation_id for one in state.feed.inboxes.values() if one.has_news)
+        for conversation_id in {*state.conversations, *strangers} - held.served.keys():
             if state.inbox(conversation_id).life is Life.READ:
                 continue
             conversation = held.served[conversation_id] = held.session.conversation(conversation_id)
