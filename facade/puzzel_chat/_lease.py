@@ -228,8 +228,12 @@ class PollLease:
 
     @property
     def held_up(self) -> bool:
-        """Whether nothing may be handed out at present: a little later it is written, or the lease is certain again."""
-        return (bool(self.unwritten) and self.waits) or self.in_doubt
+        """Whether nothing may be handed out at present: a little later it is written, or the lease is certain again.
+
+        What others may poll again once the lease is over is not handed out before it is written.
+        """
+        away = self._failure is not None and self._failure.retryable and self._remote
+        return (bool(self.unwritten) and (away or self.waits)) or self.in_doubt
 
     def tell(self, reader: str) -> None:
         """Raise `StoreError` while the store fails, once for each reader."""
