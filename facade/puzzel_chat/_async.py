@@ -110,7 +110,8 @@ class Runner:
                         raise
                     failure = error
         finally:
-            failure = None  # its traceback has this frame
+            # Its traceback has this frame, and the answer may be a token that does not hide itself.
+            failure = answer = None
 
     def drop(self, state: SessionState) -> None:
         """Close a session that nobody holds any more: an ended one is forgotten, one that goes on stays for resume."""
