@@ -68,6 +68,6 @@ class Plain:
     def _done(self, method: Any) -> Any:
         def doing(*arguments: Any, **named: Any) -> Any:
             result = method(*arguments, **named)
-            return done(result, self.state.parts) if inspect.isgenerator(result) else result
+            return done(cast("Steps[object]", result), self.state.parts) if inspect.isgenerator(result) else result
 
         return doing

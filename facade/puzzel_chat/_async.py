@@ -633,9 +633,7 @@ class AsyncPuzzelChat(Application[AsyncTransport, Runner]):
             await Runner.together(partial(runner.run, session.shut(by)) for session, runner in sessions)
         finally:
             if self._owned:
-                await self._transport.aclose()
-                if self._parts.reach is not None:
-                    await self._parts.reach.aclose()
+                await self._let_go()
 
     async def __aenter__(self) -> AsyncPuzzelChat:
         return self
@@ -653,6 +651,11 @@ class AsyncPuzzelChat(Application[AsyncTransport, Runner]):
     @classmethod
     def _new_transport(cls, settings: Settings, http_client: object) -> AsyncTransport:
         return AsyncTransport(settings, http_client)
+
+    async def _let_go(self) -> None:
+        await self._transport.aclose()
+        if self._parts.reach is not None:
+            await self._parts.reach.aclose()
 
     def _runner(self) -> Runner:
         return Runner(self._transport, self._parts)

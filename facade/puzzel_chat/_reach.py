@@ -7,8 +7,7 @@ from asyncio import AbstractEventLoop, get_running_loop
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from puzzel_chat._conversation import is_async
-from puzzel_chat._steps import Keep
+from puzzel_chat._steps import Keep, is_async
 from puzzel_chat._store import AsyncStore, MemoryStore, Store
 
 

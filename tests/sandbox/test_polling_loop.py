@@ -296,7 +296,7 @@ def test_closing_keeps_the_chats(fast: bool, tmp_path: Path) -> None:
                 loop.add(sessions[0].conversations[0], kept.coroutine)
         async with AsyncPuzzelChat(**settings(sandbox), store=store) as client, PollingLoop(fast=fast) as loop:
             for session in sessions:
-                (conversation,) = client.resume(session.id).conversations
+                (conversation,) = (await client.resume(session.id)).conversations
                 loop.add(conversation, kept.plain)
                 await conversation.send("end chat")
             await until_async(lambda: all(map(_ended, kept.taken.values())))

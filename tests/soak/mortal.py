@@ -154,7 +154,7 @@ async def live_async(lane: Lane, name: str, store: Path, notes: Notes, over: boo
     known = kept(store)
     async with AsyncPuzzelChat(**lane.settings, poll_interval=0.05, store=SQLiteStore(store)) as chat:
         MOMENTS[START] = 0
-        session = chat.resume(known) if known else await chat.connect()
+        session = await (chat.resume(known) if known else chat.connect())
         conversation = session.conversation(name)
         if not conversation.ended and not notes.count("told"):
             await conversation.route("support")
@@ -206,7 +206,7 @@ async def _joins(
 ) -> None:
     known = next((line[8:] for line in reversed(notes.lines()) if line.startswith("session ")), None)
     try:
-        session = chat.resume(known) if known else await chat.connect()
+        session = await (chat.resume(known) if known else chat.connect())
     except SessionNotFound:
         return  # handled to its end, and forgotten
     if not known:
