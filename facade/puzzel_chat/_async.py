@@ -115,16 +115,18 @@ class Runner:
 
     def drop(self, state: SessionState) -> None:
         """Close a session that nobody holds any more: an ended one is forgotten, one that goes on stays for resume."""
+        if state.closed:
+            return
         steps, loop = state.close(dropped=True), self._loop
         if self._reach.at_once or (self._reach.blocks and _present(asyncio.get_running_loop) is None):
             at_once(steps, cast("Store", self._parts.store))
         elif loop is not None and loop.is_running():
-            loop.call_soon_threadsafe(self._begin, steps)
+            loop.call_soon_threadsafe(self._begin, steps, "puzzel-chat-close", self._reach.closing)
 
-    def _begin(self, steps: Steps[None], name: str = "puzzel-chat-close") -> None:
+    def _begin(self, steps: Steps[None], name: str, among: set[asyncio.Task[None]]) -> None:
         task = asyncio.create_task(self.run(steps), name=name)
-        self._started.add(task)
-        task.add_done_callback(self._started.discard)
+        among.add(task)
+        task.add_done_callback(among.discard)
 
     async def _do(self, ask: Ask) -> object:
         match ask:
@@ -136,7 +138,7 @@ class Runner:
                         await ask.flag.wait()
                 return ask.flag.is_set()
             case Start():
-                self._begin(ask.steps, "puzzel-chat-refresh")
+                self._begin(ask.steps, "puzzel-chat-refresh", self._started)
             case Stop():
                 for task in self._started:
                     task.cancel()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from asyncio import AbstractEventLoop, get_running_loop
+from asyncio import AbstractEventLoop, Task, get_running_loop, sleep, wait
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from puzzel_chat._steps import Keep, is_async
 from puzzel_chat._store import AsyncStore, MemoryStore, Store
+
+_OF_OWNERS = ("acquire", "sessions")
+"""Methods that would find an owner where nobody holds the session any more."""
 
 
 class Reach:
@@ -27,6 +30,8 @@ class Reach:
         """Whether a call never waits."""
         self.blocks = not is_async(self.store.load)
         """Whether the store is a blocking one."""
+        self.closing: set[Task[None]] = set()
+        """What gives sessions back that nobody holds any more."""
         self._thread: ThreadPoolExecutor | None = None
         self._process = os.getpid()
 
@@ -35,17 +40,25 @@ class Reach:
         method = getattr(self.store, ask.method)
         if self.at_once:
             return method(*ask.arguments)
+        if ask.method in _OF_OWNERS:
+            await self._given_back()
         if not self.blocks:
             return await method(*ask.arguments)
         return await self._in_thread(get_running_loop(), method, *ask.arguments)
 
     async def aclose(self) -> None:
         """Let the thread end, or close the twin; a store of the application's stays open."""
+        await self._given_back()
         if self._thread is not None:
             self._thread.shutdown(wait=False)
             self._thread = None
         if self._owned:
             await self.call(Keep("close", ()))
+
+    async def _given_back(self) -> None:
+        await sleep(0)  # what the garbage collector asked for is begun by then
+        if self.closing:
+            await wait(self.closing)
 
     def _in_thread(self, loop: AbstractEventLoop, method: Any, *arguments: Any) -> Any:
         if self._thread is None or self._process != os.getpid():
