@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from asyncio import AbstractEventLoop, Task, get_running_loop, sleep, wait
+from asyncio import Task, get_running_loop, sleep, wait
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from puzzel_chat._steps import Keep, is_async
+from puzzel_chat._steps import LOOK_AGAIN, Keep, is_async
 from puzzel_chat._store import AsyncStore, MemoryStore, Store
 
 _OF_OWNERS = ("acquire", "sessions")
@@ -44,7 +44,7 @@ class Reach:
             await self._given_back()
         if not self.blocks:
             return await method(*ask.arguments)
-        return await self._in_thread(get_running_loop(), method, *ask.arguments)
+        return await self._in_thread(method, *ask.arguments)
 
     async def aclose(self) -> None:
         """Let the thread end, or close the twin; a store of the application's stays open."""
@@ -60,8 +60,15 @@ class Reach:
         if self.closing:
             await wait(self.closing)
 
-    def _in_thread(self, loop: AbstractEventLoop, method: Any, *arguments: Any) -> Any:
+    async def _in_thread(self, method: Any, *arguments: Any) -> Any:
         if self._thread is None or self._process != os.getpid():
             # A forked child has no thread but its own.
             self._thread, self._process = ThreadPoolExecutor(1, "puzzel-chat-store"), os.getpid()
-        return loop.run_in_executor(self._thread, method, *arguments)
+        done = get_running_loop().run_in_executor(self._thread, method, *arguments)
+        try:
+            while not done.done():
+                # A forked child that closes the loop it has from us leaves ours deaf to its threads.
+                await wait({done}, timeout=LOOK_AGAIN)
+        finally:
+            done.cancel()
+        return done.result()
