@@ -5,13 +5,35 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
-from puzzel_chat import AsyncConversation, AsyncPuzzelChat, AsyncSession
+from awaited import Awaited
+from puzzel_chat import AsyncConversation, AsyncPuzzelChat, AsyncSession, PuzzelChat
 from puzzel_chat.sandbox import Sandbox
 
 _WRAPPED = (AsyncPuzzelChat, AsyncSession, AsyncConversation)
+
+
+def clients(kind: str) -> Iterator[Callable[..., Any]]:
+    """Make clients of one kind: "sync", "async", or "awaited", which is asyncio on a store that gives way.
+
+    They are closed after the test, and no task may be left behind.
+    """
+    made: list[Any] = []
+    loop = None if kind == "sync" else Loop()
+
+    def make(**settings: Any) -> Any:
+        if kind == "awaited":
+            settings["store"] = Awaited(settings.get("store"))
+        made.append(Blocking(loop, AsyncPuzzelChat(**settings)) if loop else PuzzelChat(**settings))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()
+    if loop:
+        loop.stop()
 
 
 def settings(sandbox: Sandbox, **more: Any) -> dict[str, Any]:

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from hypothesis import settings
 
-from blocking import Blocking, Loop
-from puzzel_chat import AsyncPuzzelChat, PuzzelChat, _exit
+from blocking import clients
+from puzzel_chat import _exit
 
 Connect = Callable[..., Any]
 
@@ -47,15 +47,4 @@ def pytest_sessionfinish() -> None:
 @pytest.fixture(params=["sync", "async"])
 def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
     """Make clients of one kind; they are closed after the test, and no task may be left behind."""
-    made: list[Any] = []
-    loop = Loop() if request.param == "async" else None
-
-    def make(**settings: Any) -> Any:
-        made.append(Blocking(loop, AsyncPuzzelChat(**settings)) if loop else PuzzelChat(**settings))
-        return made[-1]
-
-    yield make
-    for client in made:
-        client.close()
-    if loop:
-        loop.stop()
+    yield from clients(request.param)

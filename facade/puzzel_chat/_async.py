@@ -110,20 +110,23 @@ class Runner:
                         raise
                     failure = error
         finally:
-            answer = failure = None  # its traceback has this frame, and an answer may be a token
+            # Its traceback has this frame, and the answer may be a token that does not hide itself.
+            failure = answer = None
 
     def drop(self, state: SessionState) -> None:
         """Close a session that nobody holds any more: an ended one is forgotten, one that goes on stays for resume."""
+        if state.closed:
+            return
         steps, loop = state.close(dropped=True), self._loop
         if self._reach.at_once or (self._reach.blocks and _present(asyncio.get_running_loop) is None):
             at_once(steps, cast("Store", self._parts.store))
         elif loop is not None and loop.is_running():
-            loop.call_soon_threadsafe(self._begin, steps)
+            loop.call_soon_threadsafe(self._begin, steps, "puzzel-chat-close", self._reach.closing)
 
-    def _begin(self, steps: Steps[None], name: str = "puzzel-chat-close") -> None:
+    def _begin(self, steps: Steps[None], name: str, among: set[asyncio.Task[None]]) -> None:
         task = asyncio.create_task(self.run(steps), name=name)
-        self._started.add(task)
-        task.add_done_callback(self._started.discard)
+        among.add(task)
+        task.add_done_callback(among.discard)
 
     async def _do(self, ask: Ask) -> object:
         match ask:
@@ -135,7 +138,7 @@ class Runner:
                         await ask.flag.wait()
                 return ask.flag.is_set()
             case Start():
-                self._begin(ask.steps, "puzzel-chat-refresh")
+                self._begin(ask.steps, "puzzel-chat-refresh", self._started)
             case Stop():
                 for task in self._started:
                     task.cancel()
@@ -632,9 +635,7 @@ class AsyncPuzzelChat(Application[AsyncTransport, Runner]):
             await Runner.together(partial(runner.run, session.shut(by)) for session, runner in sessions)
         finally:
             if self._owned:
-                await self._transport.aclose()
-                if self._parts.reach is not None:
-                    await self._parts.reach.aclose()
+                await self._let_go()
 
     async def __aenter__(self) -> AsyncPuzzelChat:
         return self
@@ -652,6 +653,11 @@ class AsyncPuzzelChat(Application[AsyncTransport, Runner]):
     @classmethod
     def _new_transport(cls, settings: Settings, http_client: object) -> AsyncTransport:
         return AsyncTransport(settings, http_client)
+
+    async def _let_go(self) -> None:
+        await self._transport.aclose()
+        if self._parts.reach is not None:
+            await self._parts.reach.aclose()
 
     def _runner(self) -> Runner:
         return Runner(self._transport, self._parts)

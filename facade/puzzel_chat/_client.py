@@ -9,13 +9,12 @@ from weakref import WeakKeyDictionary
 from attrs import evolve, fields_dict
 
 from puzzel_chat._clock import Clock
-from puzzel_chat._conversation import is_async
 from puzzel_chat._errors import ConfigurationError
 from puzzel_chat._models import secret_or_none
 from puzzel_chat._observing import Observer, Watch
 from puzzel_chat._session import SessionState
 from puzzel_chat._settings import ADDRESS_SETTINGS, HostName, Region, Settings, SettingsFields, Trust, hidden, kept
-from puzzel_chat._steps import Parts
+from puzzel_chat._steps import Parts, is_async
 from puzzel_chat._store import AsyncStore, MemoryStore, Store
 
 if TYPE_CHECKING:
@@ -156,9 +155,11 @@ class Application(Generic[TransportT, RunnerT]):
         given = hidden(settings)
         del settings
         changed = self._parts.settings.replace(**given)
-        own = bool(_OF_CONNECTIONS & set(given))
-        transport = self._new_transport(changed, self._parts.http_client) if own else self._transport
-        return self._made(evolve(self._parts, settings=changed), transport, own, None if own else self._sessions)
+        parts = evolve(self._parts, settings=changed)
+        if not _OF_CONNECTIONS & set(given):
+            return self._made(parts, self._transport, False, self._sessions)
+        parts = self._new_parts(changed, parts.store, parts.clock, parts.http_client, parts.watch)
+        return self._made(parts, self._new_transport(changed, parts.http_client))
 
     @classmethod
     def _new_parts(

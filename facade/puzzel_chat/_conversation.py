@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -86,13 +84,6 @@ Progress: TypeAlias = Callable[[Allocation], object]
 _NOT_ENDED = "The chat could not be ended at the service; closing the session, or end(), tries it again."
 _LEFT = "left"
 _T = TypeVar("_T")
-
-
-def is_async(function: Callable[..., object]) -> bool:
-    """Return whether calling the function gives a coroutine."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 class Order(NamedTuple):

@@ -20,7 +20,6 @@ from typing import Literal, TypeAlias
 from attrs import asdict, define, evolve, field, frozen
 
 from puzzel_chat._clock import Clock
-from puzzel_chat._conversation import is_async
 from puzzel_chat._errors import ApiError, ContractError, InvalidArgument, PuzzelChatError, RoutingError, SessionExpired
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._models import AllocationStage, TextMessage, Visitor
@@ -28,7 +27,7 @@ from puzzel_chat._models import Event as ChatEvent
 from puzzel_chat._routing import ENDINGS
 from puzzel_chat._session import SessionState, opened, sign_in_request
 from puzzel_chat._settings import Settings
-from puzzel_chat._steps import Parts
+from puzzel_chat._steps import Parts, is_async
 from puzzel_chat._store import MemoryStore
 from puzzel_chat._sync import Conversation, Runner, Session
 from puzzel_chat._tokens import TokenSet, connect_fields, refresh_fields

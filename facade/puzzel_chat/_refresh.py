@@ -68,7 +68,10 @@ def checked_tokens(store: Store | AsyncStore, session_id: str, found: object) ->
 def stored_tokens(parts: Parts, session_id: str) -> Steps[TokenSet | None]:
     """Return the tokens that a store has of a session; raises `StoreError` as `checked_tokens`."""
     found: object = yield from kept(Store.tokens, session_id)
-    return None if found is None else checked_tokens(parts.store, session_id, found)
+    try:
+        return None if found is None else checked_tokens(parts.store, session_id, found)
+    finally:
+        del found  # as in `checked_tokens`
 
 
 class Turns(Protocol):

@@ -16,6 +16,8 @@ An interrupt or a cancellation is thrown in like any error: a workflow cleans up
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
 import threading
 from collections.abc import Callable, Generator
@@ -140,6 +142,13 @@ class Call(NamedTuple):
 
 Ask: TypeAlias = Send | Keep | Sleep | Wait | Start | Stop | Call
 Steps: TypeAlias = Generator[Ask, Any, _T]
+
+
+def is_async(function: Callable[..., object]) -> bool:
+    """Return whether calling the function gives a coroutine."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 def kept(method: Callable[Concatenate[Store, _P], _T], *arguments: _P.args, **named: _P.kwargs) -> Steps[_T]:

@@ -17,7 +17,7 @@ from weakref import finalize
 
 from puzzel_chat import _exit
 from puzzel_chat._client import Application
-from puzzel_chat._conversation import Beginning, ConversationState, Progress, checked_option, is_async, masked
+from puzzel_chat._conversation import Beginning, ConversationState, Progress, checked_option, masked
 from puzzel_chat._errors import InvalidArgument
 from puzzel_chat._http import Reply
 from puzzel_chat._listing import listed
@@ -39,7 +39,7 @@ from puzzel_chat._observing import http_log
 from puzzel_chat._retry import LEAVE_WITHIN
 from puzzel_chat._session import EventReader, SessionState, attached, opened, restored
 from puzzel_chat._settings import Settings
-from puzzel_chat._steps import Ask, Call, Keep, Parts, Send, Sleep, Start, Steps, ThreadFlag, Wait, kept
+from puzzel_chat._steps import Ask, Call, Keep, Parts, Send, Sleep, Start, Steps, ThreadFlag, Wait, is_async, kept
 from puzzel_chat._store import SessionInfo, Store, WorkerInfo
 from puzzel_chat._transport import Transport
 from puzzel_chat._wire import replies
@@ -93,7 +93,8 @@ class Runner:
                         raise
                     failure = error
         finally:
-            answer = failure = None  # its traceback has this frame, and an answer may be a token
+            # Its traceback has this frame, and the answer may be a token that does not hide itself.
+            failure = answer = None
 
     def drop(self, state: SessionState) -> None:
         """Close a session that nobody holds any more: an ended one is forgotten, one that goes on stays for resume."""
@@ -550,7 +551,7 @@ class PuzzelChat(Application[Transport, Runner]):
             Runner.together(partial(runner.run, session.shut(by)) for session, runner in sessions)
         finally:
             if self._owned:
-                self._transport.close()
+                self._let_go()
 
     def __enter__(self) -> PuzzelChat:
         return self
@@ -561,6 +562,9 @@ class PuzzelChat(Application[Transport, Runner]):
     @classmethod
     def _new_transport(cls, settings: Settings, http_client: object) -> Transport:
         return Transport(settings, http_client)
+
+    def _let_go(self) -> None:
+        self._transport.close()
 
     def _runner(self) -> Runner:
         return Runner(self._transport, self._parts)

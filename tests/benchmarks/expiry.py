@@ -35,7 +35,7 @@ async def run(asked: Asked) -> Figures:
         ids = [conversation.session.id for conversation in await opened(chat, asked.count)]
     await asyncio.sleep(began + asked.more["ttl"] - asked.more["left"] - time.monotonic())
     chat = AsyncPuzzelChat(asked.url, "bench", store=store)
-    chats = [conversation for one in ids for conversation in chat.resume(one).conversations]
+    chats = [conversation for one in ids for conversation in (await chat.resume(one)).conversations]
     async with polled(asked, chat, chats, Window(resident())) as running:
         return await _watched(evolve(asked, warm=0.0), running)
 

@@ -133,7 +133,7 @@ def test_an_event_that_was_not_handled_survives_the_process(tmp_path: Any) -> No
             await asyncio.wait_for(failed.wait(), 30)
             session_id = conversation.session.id
         async with AsyncPuzzelChat(service.base_url, "7", store=SQLiteStore(tmp_path / "chats.db")) as chat:
-            (again,) = chat.resume(session_id).conversations
+            (again,) = (await chat.resume(session_id)).conversations
             assert (await anext(again.events())).id == "2"
 
     with Service(centre([line(1), line(2)])) as service:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from awaited import Awaited
 from blocking import settings
 from puzzel_chat import (
     AsyncConversation,
@@ -95,7 +96,8 @@ def run(scenario: Coroutine[Any, Any, None]) -> None:
 
 
 @pytest.mark.parametrize("semantics", quick_only(["drain"], ["history", "cursor", "drain"]))
-def test_everything_comes_once_and_in_order(fast: bool, semantics: Any) -> None:
+@pytest.mark.parametrize("store", [MemoryStore, Awaited])
+def test_everything_comes_once_and_in_order(fast: bool, semantics: Any, store: Callable[[], Any]) -> None:
     """Each chat's messages reach its handler once and in order, coroutine or not, and the loop lets go at the end."""
 
     async def scenario() -> None:
@@ -106,7 +108,7 @@ def test_everything_comes_once_and_in_order(fast: bool, semantics: Any) -> None:
             lambda c, e: kept.coroutine(c, e),
             functools.partial(kept.coroutine),
         ]
-        async with chats(sandbox) as opened, PollingLoop(fast=fast) as loop:
+        async with chats(sandbox, store=store()) as opened, PollingLoop(fast=fast) as loop:
             for place, conversation in enumerate(opened):
                 loop.add(conversation, handlers[place % 4])
                 await conversation.send("one")
@@ -296,7 +298,7 @@ def test_closing_keeps_the_chats(fast: bool, tmp_path: Path) -> None:
                 loop.add(sessions[0].conversations[0], kept.coroutine)
         async with AsyncPuzzelChat(**settings(sandbox), store=store) as client, PollingLoop(fast=fast) as loop:
             for session in sessions:
-                (conversation,) = client.resume(session.id).conversations
+                (conversation,) = (await client.resume(session.id)).conversations
                 loop.add(conversation, kept.plain)
                 await conversation.send("end chat")
             await until_async(lambda: all(map(_ended, kept.taken.values())))

@@ -89,7 +89,7 @@ def test_a_client_may_be_made_outside_its_loop() -> None:
 
         async def go_on(session_id: str) -> int:
             async with second:
-                session = second.resume(session_id)
+                session = await second.resume(session_id)
                 sandbox.faults(Fault.revoked("pollConversation", times=1))
                 return sum(map(len, await asyncio.gather(*(session.poll() for _ in range(3)))))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from blocking import settings
+from blocking import clients, settings
 from puzzel_chat import (
     AgentJoined,
     AgentWaitTimeout,
@@ -52,6 +52,12 @@ from quick import quick_only
 Connect = Callable[..., Any]
 TOKEN_LIFE, STEP, ROUNDS = 2.0, 0.2, 20
 """Seconds that a token lives, seconds between two rounds of calls, and how many rounds."""
+
+
+@pytest.fixture(params=["sync", "async", "awaited"])
+def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
+    """Make clients of one kind; also of one whose store lets others have their turn in the midst of each call."""
+    yield from clients(request.param)
 
 
 @pytest.fixture

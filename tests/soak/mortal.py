@@ -154,7 +154,7 @@ async def live_async(lane: Lane, name: str, store: Path, notes: Notes, over: boo
     known = kept(store)
     async with AsyncPuzzelChat(**lane.settings, poll_interval=0.05, store=SQLiteStore(store)) as chat:
         MOMENTS[START] = 0
-        session = chat.resume(known) if known else await chat.connect()
+        session = await (chat.resume(known) if known else chat.connect())
         conversation = session.conversation(name)
         if not conversation.ended and not notes.count("told"):
             await conversation.route("support")
@@ -176,15 +176,13 @@ async def live_async(lane: Lane, name: str, store: Path, notes: Notes, over: boo
 async def live_in_loop(lane: Lane, names: list[str], folder: Path, over: bool) -> None:
     """Hold all chats of a lane in one loop: take up every session of the store, and open those that are missing."""
     notes = {name: Notes(folder / f"{name}.notes") for name in names}
-    fast, told = lane.kind == "fleet", asyncio.Event()
+    fast = lane.kind == "fleet"
     # Where no process is killed during a poll, there must be moments without one.
     interval = 0.25 if lane.semantics == "drain" else 0.05
 
     async def handle(conversation: AsyncConversation, event: Event) -> None:
         note(notes[conversation.id], event)
         await asyncio.sleep(0.01)  # in hand, when the process is killed now
-        if isinstance(event, ConversationEnded):
-            told.set()
 
     def failed(conversation: AsyncConversation, error: Exception) -> None:
         notes[conversation.id].add(f"failed {type(error).__name__} {error}")
@@ -195,9 +193,7 @@ async def live_in_loop(lane: Lane, names: list[str], folder: Path, over: bool) -
     ):
         MOMENTS[START] = 0
         await asyncio.gather(*(_joins(chat, loop, name, notes[name], over, handle) for name in names))
-        while loop.stats().conversations:
-            told.clear()
-            await told.wait()
+        while loop.stats().conversations:  # also after the last event: that it was handled is written first
             await asyncio.sleep(0.01)
 
 
@@ -206,7 +202,7 @@ async def _joins(
 ) -> None:
     known = next((line[8:] for line in reversed(notes.lines()) if line.startswith("session ")), None)
     try:
-        session = chat.resume(known) if known else await chat.connect()
+        session = await (chat.resume(known) if known else chat.connect())
     except SessionNotFound:
         return  # handled to its end, and forgotten
     if not known:

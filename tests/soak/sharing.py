@@ -124,7 +124,7 @@ def _blocking(place: Place, board: Board) -> None:
 async def _awaiting(place: Place, board: Board) -> None:
     random = Random(f"{place.seed}-{place.number}")
     async with client(AsyncPuzzelChat, place, board) as chat:
-        session = chat.resume(place.session_id, shared=True)
+        session = await chat.resume(place.session_id, shared=True)
         while not board.stop.value:
             try:
                 await _call(session, random.choice(CALLS))

@@ -87,6 +87,7 @@ from puzzel_chat import (
     UnknownMessage,
     Variable,
     Visitor,
+    WorkerInfo,
     event_from_dict,
     is_message,
     lease_is_free,
@@ -171,6 +172,8 @@ def talking(chat: PuzzelChat) -> None:
     assert_type(chat.resume("s"), Session)
     assert_type(chat.resume("s", shared=True), Session)
     assert_type(chat.sessions(), tuple[SessionInfo, ...])
+    assert_type(chat.attach("c"), Conversation)
+    assert_type(chat.workers(), tuple[WorkerInfo, ...])
     conversation = chat.start(
         "q_support",
         visual_queue_id="27504",
@@ -240,11 +243,16 @@ async def talking_async(chat: AsyncPuzzelChat) -> None:
     assert_type(chat.with_options(timeout=3), AsyncPuzzelChat)
     assert_type(await chat.connect(), AsyncSession)
     assert_type(await chat.connect(visitor=Visitor(id_token="i")), AsyncSession)
-    assert_type(chat.resume("s"), AsyncSession)
-    assert_type(chat.resume("s", shared=True), AsyncSession)
-    assert_type(chat.sessions(), tuple[SessionInfo, ...])
-    for info in chat.sessions():
+    assert_type(await chat.resume("s"), AsyncSession)
+    assert_type(await chat.resume("s", shared=True), AsyncSession)
+    assert_type(await chat.sessions(), tuple[SessionInfo, ...])
+    for info in await chat.sessions():
         listing(info)
+    assert_type(await chat.attach("c"), AsyncConversation)
+    assert_type(await chat.workers(), tuple[WorkerInfo, ...])
+    async with chat.resume("s") as resumed, chat.attach("c") as attached:
+        assert_type(resumed, AsyncSession)
+        assert_type(attached, AsyncConversation)
     async with chat as entered_chat:
         assert_type(entered_chat, AsyncPuzzelChat)
     conversation = await chat.start("q_support", "27504", customer={"name": "Ada"}, wait=120, on_progress=told)

@@ -8,12 +8,13 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from attrs import evolve
@@ -35,9 +36,8 @@ from puzzel_chat import (
     _sqlite,
 )
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._lease import PATIENCE
 from puzzel_chat._models import Secret
-from puzzel_chat._sqlite import PATIENCE_ON_A_LOOP, PAUSE
+from puzzel_chat._store import PATIENCE
 from puzzel_chat.testing import VirtualTime
 from quick import quick_only
 from waiting import until, until_async
@@ -128,13 +128,14 @@ def store(tmp_path: Path) -> Iterator[SQLiteStore]:
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Let another process have the file for itself."""
+def held(path: Path) -> Iterator[IO[bytes]]:
+    """Let another process have the file for itself; a line that is given to it frees the file."""
     with subprocess.Popen([sys.executable, "-c", HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"
         try:
-            yield
+            yield process.stdin
         finally:
             process.communicate(b"\n")
 
@@ -152,12 +153,12 @@ def locked(path: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def stood(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds for which the store let its callers stand, one by one."""
-    pauses: list[float] = []
+def stood(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
+    """The threads that the store let stand, one for each short pause."""
+    pauses: list[threading.Thread] = []
 
     def sleep(seconds: float) -> None:
-        pauses.append(seconds)
+        pauses.append(threading.current_thread())
         time.sleep(seconds)
 
     monkeypatch.setattr(_sqlite, "sleep", sleep)
@@ -175,8 +176,10 @@ def whole(told: list[str], store: SQLiteStore, session_id: str) -> None:
 
 
 @pytest.mark.parametrize("reader", quick_only(["events", "fleet"], ["events", "poll", "loop", "fleet"]))
-def test_a_loop_goes_on_while_another_process_has_the_file(store: SQLiteStore, stood: list[float], reader: str) -> None:
-    """It stands still once, for a quarter of a second; what came is given to its reader when it is written down."""
+def test_a_loop_goes_on_while_another_process_has_the_file(
+    store: SQLiteStore, stood: list[threading.Thread], reader: str
+) -> None:
+    """It never stands still; what came is given to its reader when it is written down."""
     told: list[str] = []
 
     async def read(conversation: AsyncConversation) -> None:
@@ -215,7 +218,8 @@ def test_a_loop_goes_on_while_another_process_has_the_file(store: SQLiteStore, s
             while turns < 500:
                 await asyncio.sleep(0.001)
                 turns += 1
-            assert sum(stood) <= PATIENCE_ON_A_LOOP + PAUSE
+            assert stood
+            assert threading.main_thread() not in stood
             assert len(told) <= before + 10, "only what was written down"
             assert not reading.done()
             during = len(told)
@@ -230,7 +234,7 @@ def test_a_loop_goes_on_while_another_process_has_the_file(store: SQLiteStore, s
     whole(told, store, session_id)
 
 
-def test_threads_wait_for_the_file(store: SQLiteStore) -> None:
+def test_threads_wait_for_the_file(store: SQLiteStore, stood: list[threading.Thread]) -> None:
     """A client that blocks waits as long as it takes, up to ten seconds, and tells nobody."""
     told: list[str] = []
     chat = client(PuzzelChat, store)
@@ -245,8 +249,8 @@ def test_threads_wait_for_the_file(store: SQLiteStore) -> None:
         reading = pool.submit(read)
         until(lambda: chat._transport.count > 3)
         with held(store.path):
-            count = chat._transport.count
-            time.sleep(2 * PATIENCE_ON_A_LOOP)
+            count, before = chat._transport.count, len(stood)
+            until(lambda: len(stood) > before + 300)
             assert chat._transport.count <= count + 2, "it waits"
         chat._transport.over = True
         reading.result(timeout=60)
@@ -254,7 +258,9 @@ def test_threads_wait_for_the_file(store: SQLiteStore) -> None:
     whole(told, store, session.id)
 
 
-def test_what_begins_while_another_process_has_the_file_waits(store: SQLiteStore, stood: list[float]) -> None:
+def test_what_begins_while_another_process_has_the_file_waits(
+    store: SQLiteStore, stood: list[threading.Thread]
+) -> None:
     """A session is opened, and an agent asked for, once that can be written down; nothing is sent before."""
 
     async def main() -> None:
@@ -277,10 +283,11 @@ def test_what_begins_while_another_process_has_the_file_waits(store: SQLiteStore
         await chat.aclose()
 
     asyncio.run(main())
-    assert sum(stood) <= 2 * (PATIENCE_ON_A_LOOP + PAUSE)
+    assert stood
+    assert threading.main_thread() not in stood
 
 
-def test_a_refresh_while_another_process_has_the_file_waits(store: SQLiteStore, stood: list[float]) -> None:
+def test_a_refresh_while_another_process_has_the_file_waits(store: SQLiteStore) -> None:
     """Nobody refreshes without the right to it, and a new token is written down before anybody has it."""
 
     async def main() -> None:
@@ -324,7 +331,6 @@ def test_a_file_that_is_never_given_back_is_told_once(
 ) -> None:
     """After ten seconds the reader hears of it, and then the chat goes on; free again, the file gets all of it."""
     monkeypatch.setattr(_sqlite, "PATIENCE", 0.0)
-    monkeypatch.setattr(_sqlite, "PATIENCE_ON_A_LOOP", 0.0)
     clock = VirtualTime()
 
     async def main() -> None:
@@ -397,7 +403,7 @@ def test_a_closing_session_waits_for_the_file(store: SQLiteStore) -> None:
     assert [item.raw["id"] for item in kept.unread.values()][:1] == ["1"]
 
 
-def test_reading_does_not_wait_for_a_writer(store: SQLiteStore, stood: list[float]) -> None:
+def test_reading_does_not_wait_for_a_writer(store: SQLiteStore, stood: list[threading.Thread]) -> None:
     """What only looks goes on beside a process that writes: tokens, chats, the list of sessions, all of a session."""
     store.save_tokens("s", TOKENS)
     store.save_conversation("s", StoredConversation(id="a"))
@@ -414,15 +420,15 @@ def test_reading_does_not_wait_for_a_writer(store: SQLiteStore, stood: list[floa
     assert store.tokens("s") is None
 
 
-def test_a_thread_that_waits_for_the_file_holds_up_no_loop(store: SQLiteStore, stood: list[float]) -> None:
-    """The store's own lock is free meanwhile: a loop in another thread waits for its quarter of a second only."""
+def test_a_thread_that_waits_for_the_file_holds_up_no_loop(store: SQLiteStore, stood: list[threading.Thread]) -> None:
+    """The store's own lock is free meanwhile: a loop in another thread reads what is there, and does not wait."""
     store.save_tokens("s", TOKENS)
 
     async def on_a_loop() -> None:
-        with pytest.raises(StoreError) as raised:
-            store.save_conversation("s", StoredConversation(id="b"))
-        assert raised.value.retryable
-        assert list(store.conversations("s")) == []
+        chat = client(AsyncPuzzelChat, store)
+        assert [(one.id, one.conversations) for one in await chat.sessions()] == [("s", ())]
+        await chat.aclose()
+        assert threading.main_thread() not in stood
 
     with ThreadPoolExecutor(1) as pool:
         with locked(store.path):
@@ -503,12 +509,36 @@ def test_processes_that_write_hard_are_told_of_nothing(tmp_path: Path, writes: i
     made.close()
 
 
-def test_a_child_has_its_own_patience(store: SQLiteStore) -> None:
+def test_a_child_has_its_own_patience(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A forked child opens the file for itself, also while another process has it: it waits, as its parent does."""
+    with held(store.path) as holder:
 
-    def work() -> None:
-        assert _sqlite._on_a_loop() is False
-        store.save_tokens("child", TOKENS)
+        def freed(seconds: float) -> None:
+            holder.write(b"\n")
+            holder.flush()
+            monkeypatch.setattr(_sqlite, "sleep", time.sleep)
 
-    assert in_a_fork(work) == 0
-    assert store.tokens("child") == TOKENS
+        def work() -> None:
+            monkeypatch.setattr(_sqlite, "sleep", freed)
+            store.save_tokens("child", TOKENS)
+
+        assert in_a_fork(work) == 0
+        assert store.tokens("child") == TOKENS
+
+
+def test_what_waited_in_vain_is_not_waited_for_again(
+    store: SQLiteStore, stood: list[threading.Thread], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten seconds each would add up where calls queue up; once the file was free, it is waited for as before."""
+    with held(store.path):
+        for patience in (0.0, PATIENCE):
+            monkeypatch.setattr(_sqlite, "PATIENCE", patience)
+            with pytest.raises(StoreError):
+                store.save_tokens("s", TOKENS)
+        assert stood == []
+    store.save_tokens("s", TOKENS)
+    with ThreadPoolExecutor(1) as pool, held(store.path):
+        waiting = pool.submit(store.save_conversation, "s", StoredConversation(id="a"))
+        until(lambda: len(stood) > 5)
+        assert not waiting.done()
+    waiting.result()

@@ -16,7 +16,7 @@ from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Parts
 from puzzel_chat._tokens import TokenSet
 from puzzel_chat.testing import VirtualTime
-from scripted import blocking
+from scripted import Plain, blocking
 
 Call = Callable[..., object]
 CALLS: dict[str, Callable[[Session], Call]] = {
@@ -53,9 +53,9 @@ def opened(clock: VirtualTime, **settings: Any) -> SessionState:
     """A session that may have a chat."""
     parts = Parts(Settings(base_url="https://chat.example", solution_id="7", **settings), MemoryStore(), clock)
     now = clock.now()
-    state = SessionState.opened("s", parts, TokenSet(access=Secret("a1"), ttl=1e9, obtained=now.wall), now)
+    state = Plain.opened("s", parts, TokenSet(access=Secret("a1"), ttl=1e9, obtained=now.wall), now)
     state.routed("a", None)
-    return state
+    return state.state
 
 
 @pytest.mark.parametrize("call", CALLS)

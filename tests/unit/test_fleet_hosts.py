@@ -26,6 +26,7 @@ from puzzel_chat._settings import HostName, Settings
 from puzzel_chat._steps import Parts
 from puzzel_chat._tokens import TokenSet
 from puzzel_chat.testing import VirtualTime
+from scripted import Plain
 
 REFUSED = TransportError("refused", sent="no")
 Answer = Callable[[float], tuple[float, PuzzelChatError | None]]
@@ -321,7 +322,7 @@ def test_two_services_with_one_identity_host_spare_it_together() -> None:
                 settings = Settings(solution_id="7", base_url=f"https://{chat}.example", identity_url=identity)
                 parts = Parts(settings, MemoryStore(), VirtualTime())
                 tokens = TokenSet(access=Secret("a"), obtained=parts.clock.now().wall)
-                return SessionState.opened(chat, parts, tokens, parts.clock.now())
+                return Plain.opened(chat, parts, tokens, parts.clock.now()).state
 
             one, two, other, alone = (
                 loop._service(session(chat, identity))

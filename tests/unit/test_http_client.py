@@ -360,7 +360,7 @@ def test_at_the_exit_only_a_blocking_one_is_used(
     transport = httpx.MockTransport(tokens_or(notes))
     with httpx.Client(transport=transport) as given, PuzzelChat(BASE, "7", http_client=given) as chat:
         session = chat.connect()
-        session._state.routed("c1", None)
+        session._run(session._state.routed("c1", None))
         monkeypatch.setattr(_exit, "SESSIONS", {session._state})
         _exit.leave()
     assert ended == ["/api/conversation/c1/end"]
@@ -371,7 +371,7 @@ def test_at_the_exit_only_a_blocking_one_is_used(
             AsyncPuzzelChat(BASE, "7", http_client=given) as chat,
         ):
             other = await chat.connect()
-            other._state.routed("c2", None)
+            await other._run(other._state.routed("c2", None))
             monkeypatch.setattr(_exit, "SESSIONS", {other._state})
             with caplog.at_level(logging.WARNING):
                 _exit.leave()

@@ -33,11 +33,13 @@ class Walk:
 
     before: list[str] = field(factory=list)
     after: list[str] = field(factory=list)
+    seen: set[FrameType] = field(factory=set)
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
         """Note a call, or that the request goes into its socket."""
         name = frame.f_code.co_filename
-        if event == "call" and name.startswith(OURS) and "testing" not in name:
+        if event == "call" and name.startswith(OURS) and "testing" not in name and frame not in self.seen:
+            self.seen.add(frame)  # a workflow that goes on after a step is no new call
             self.after.append(f"{name}:{frame.f_code.co_qualname}")
         elif event == "c_call" and getattr(argument, "__name__", "") in ("send", "sendall") and is_socket(argument):
             self.before += self.after

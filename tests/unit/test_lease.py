@@ -15,7 +15,6 @@ from puzzel_chat._errors import SessionError, SessionInUse, SessionNotFound, Sto
 from puzzel_chat._lease import LEASE
 from puzzel_chat._models import Life, Secret
 from puzzel_chat._refresh import Refresh
-from puzzel_chat._session import SessionState, restored
 from puzzel_chat._settings import Settings
 from puzzel_chat._sqlite import SQLiteStore
 from puzzel_chat._steps import Parts
@@ -24,7 +23,7 @@ from puzzel_chat._tokens import TokenSet
 from puzzel_chat._transport import Transport
 from puzzel_chat._wire.replies import Poll, event
 from puzzel_chat.testing import VirtualTime
-from scripted import blocking
+from scripted import Plain, blocking, done, store_of
 
 SETTINGS = Settings(base_url="https://chat.example", solution_id="7")
 
@@ -45,11 +44,11 @@ def file(tmp_path: Path) -> Iterator[SQLiteStore]:
     store.close()
 
 
-def opened(parts: Parts) -> SessionState:
+def opened(parts: Parts) -> Plain:
     """A session with one routed chat."""
     now = parts.clock.now()
     tokens = TokenSet(access=Secret("a1"), refresh=Secret("r1"), obtained=now.wall)
-    state = SessionState.opened("s", parts, tokens, now)
+    state = Plain.opened("s", parts, tokens, now)
     state.routed("a", None)
     state.inbox("a")
     return state
@@ -67,7 +66,7 @@ def poll(*numbers: int, size: int = 1) -> Poll:
     return Poll(tuple(event({**common, "id": str(number), "content": "x" * size}) for number in numbers), None)
 
 
-def taken(state: SessionState) -> list[str]:
+def taken(state: Plain) -> list[str]:
     """The ids that a caller gets until nothing waits."""
     found = []
     while (one := state.take(state.inbox("a"))) is not None:
@@ -79,19 +78,19 @@ def test_a_second_object_does_not_get_the_mail(parts: Parts) -> None:
     """Whoever resumes what another object has is told so, and what to do; once that one is closed it works."""
     first = opened(parts)
     with pytest.raises(SessionInUse, match=r"another session object of this process.*shared=True") as raised:
-        restored(parts, "s")
+        Plain.restored(parts, "s")
     assert raised.value.retryable
     first.close()
-    restored(parts, "s").check_lease()
+    Plain.restored(parts, "s").check_lease()
 
 
 def test_an_object_that_nobody_holds_gives_the_mail_back(parts: Parts) -> None:
     """A session object that was thrown away stands in nobody's way."""
     transport = Transport(SETTINGS)
-    session = blocking(opened(parts), transport)
+    session = blocking(opened(parts).state, transport)
     del session
     gc.collect()
-    restored(parts, "s").check_lease()
+    Plain.restored(parts, "s").check_lease()
     transport.close()
 
 
@@ -99,35 +98,35 @@ def test_a_failed_resume_takes_nothing(parts: Parts) -> None:
     """An unknown id is no session in use the second time."""
     for _ in range(2):
         with pytest.raises(SessionNotFound):
-            restored(parts, "nobody")
+            Plain.restored(parts, "nobody")
 
 
 def test_a_shared_object_has_no_mail_and_forgets_nothing(parts: Parts) -> None:
     """It gets no event, refuses to poll, and its close leaves the session to its owner, ended chats or not."""
     owner = opened(parts)
     owner.polled(poll(1))
-    shared = restored(parts, "s", shared=True)
+    shared = Plain.restored(parts, "s", shared=True)
     assert list(shared.conversations) == ["a"]
     with pytest.raises(SessionInUse, match="shared=True"):
         shared.check_lease()
     shared.ended("a")
     shared.close()
-    assert parts.store.load("s") is not None
+    assert store_of(parts).load("s") is not None
     assert taken(owner) == ["1"]
 
 
 def test_a_shared_object_that_ends_a_chat_does_not_undo_that_its_end_was_read(parts: Parts) -> None:
     """Its end comes late: what the owner has read to the end stays so, also for the next process."""
     owner = opened(parts)
-    shared = restored(parts, "s", shared=True)
+    shared = Plain.restored(parts, "s", shared=True)
     end = {"type": "Event", "event": "ConversationEnded", "endedBy": 1, "id": "e", "conversationId": "a", "version": 1}
     owner.polled(Poll((event(end),), None))
     assert taken(owner) == ["e"]
-    assert parts.store.conversations("s")["a"].life is Life.READ
+    assert store_of(parts).conversations("s")["a"].life is Life.READ
     shared.ended("a")
-    assert parts.store.conversations("s")["a"].life is Life.READ
+    assert store_of(parts).conversations("s")["a"].life is Life.READ
     advance(parts, LEASE)
-    assert restored(parts, "s").inbox("a").life is Life.READ
+    assert Plain.restored(parts, "s").inbox("a").life is Life.READ
 
 
 def test_a_chat_that_is_written_down_late_is_written(file: SQLiteStore) -> None:
@@ -145,7 +144,7 @@ def test_a_chat_that_is_written_down_late_is_written(file: SQLiteStore) -> None:
 def test_what_another_object_routed_is_known(parts: Parts) -> None:
     """A chat that was routed by a process that shares the session can be ended by the others."""
     owner = opened(parts)
-    restored(parts, "s", shared=True).routed("b", None)
+    Plain.restored(parts, "s", shared=True).routed("b", None)
     assert owner.may_be_routed("a")
     assert owner.may_be_routed("b")
     assert not owner.may_be_routed("c")
@@ -158,7 +157,7 @@ def test_an_owner_that_calls_keeps_the_mail(parts: Parts) -> None:
         advance(parts, LEASE / 2)
         owner.check_lease()
         with pytest.raises(SessionInUse):
-            restored(parts, "s")
+            Plain.restored(parts, "s")
 
 
 @pytest.mark.parametrize("step", [-3600.0, 3600.0])
@@ -169,7 +168,7 @@ def test_a_clock_that_is_set_costs_nobody_the_mail(parts: Parts, step: float) ->
     parts.clock._seconds += step
     owner.check_lease()
     with pytest.raises(SessionInUse):
-        restored(parts, "s")
+        Plain.restored(parts, "s")
 
 
 def test_a_quiet_owner_may_go_on_when_nobody_came(parts: Parts) -> None:
@@ -187,16 +186,17 @@ def test_a_suspended_owner_writes_nothing_more(parts: Parts) -> None:
     old.polled(poll(1, 2))
     assert old.take(old.inbox("a")) is not None
     advance(parts, LEASE)
-    new = restored(parts, "s")
+    new = Plain.restored(parts, "s")
     new.polled(poll(3))
-    before = parts.store.load("s")
+    before = store_of(parts).load("s")
     with pytest.raises(SessionInUse, match="another one took the session up"):
         old.polled(poll(3, 4))
-    for call in (old.check_lease, lambda: old.lease.acknowledge("a", 1, "1", "mark")):
+    old.lease.acknowledge("a", 1, "1", "mark")
+    for call in (old.check_lease, old.catch_up):
         with pytest.raises(SessionInUse):
             call()
     old.close()
-    assert parts.store.load("s") == before
+    assert store_of(parts).load("s") == before
     assert taken(new) == ["1", "2", "3"]
 
 
@@ -205,12 +205,12 @@ def test_a_suspended_owner_does_not_take_back_what_was_given_back(parts: Parts) 
     old = opened(parts)
     old.polled(poll(1))
     advance(parts, LEASE)
-    new = restored(parts, "s")
+    new = Plain.restored(parts, "s")
     assert taken(new) == ["1"]
     new.close()
     with pytest.raises(SessionInUse):
         old.check_lease()
-    assert taken(restored(parts, "s")) == []
+    assert taken(Plain.restored(parts, "s")) == []
 
 
 def test_a_closed_session_gives_out_nothing(parts: Parts) -> None:
@@ -221,7 +221,7 @@ def test_a_closed_session_gives_out_nothing(parts: Parts) -> None:
     first.close()
     assert first.take(first.inbox("a")) is None
     assert first.acknowledge_all() is False
-    assert taken(restored(parts, "s")) == ["1", "2"]
+    assert taken(Plain.restored(parts, "s")) == ["1", "2"]
 
 
 @contextmanager
@@ -251,10 +251,10 @@ def test_a_full_disk_is_told_once_and_the_chat_goes_on(file: SQLiteStore, how: s
         with pytest.raises(StoreError, match="What came is not lost: call again"):
             state.take(state.inbox("a"))
         state.polled(poll(2, 3, size=50_000))
-        assert [state.take(state.inbox("a")).id for _ in range(2)] == ["1", "2"]  # type: ignore[union-attr]
+        assert [state.take(state.inbox("a")).id for _ in range(2)] == ["1", "2"]
     state.polled(poll(4))
     advance(parts, LEASE)
-    again = restored(parts, "s")
+    again = Plain.restored(parts, "s")
     assert taken(again) == ["2", "3", "4"]
     assert [mark[0] for mark in file.load("s").seen["a"]] == ["1", "2", "3", "4"]  # type: ignore[union-attr]
 
@@ -284,11 +284,12 @@ def test_no_session_begins_that_cannot_be_kept(file: SQLiteStore) -> None:
 
 def test_a_token_is_refreshed_without_the_store(file: SQLiteStore) -> None:
     """A store that fails does not end the chat when its token does: the refresh goes on without asking it."""
-    refresh = Refresh.begun(opened(Parts(SETTINGS, file, VirtualTime())).keeper, "me")
+    parts = Parts(SETTINGS, file, VirtualTime())
+    refresh = Refresh.begun(opened(parts).keeper, "me")
     file.close()
-    assert refresh.acquire()
-    assert refresh.newer_in_store() is None
-    refresh.settle(refresh.present)
+    assert done(refresh.acquire(), parts)
+    assert done(refresh.newer_in_store(), parts) is None
+    done(refresh.settle(refresh.present), parts)
 
 
 def test_a_damaged_file_is_told_and_the_chat_goes_on(file: SQLiteStore) -> None:

@@ -39,8 +39,8 @@ from puzzel_chat import (
     Unread,
 )
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._lease import owner_name
 from puzzel_chat._models import Secret
+from puzzel_chat._owners import owner_name
 from puzzel_chat.testing import VirtualTime
 from telling import told_by
 

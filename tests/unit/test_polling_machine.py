@@ -34,7 +34,6 @@ from puzzel_chat._models import (
     Secret,
 )
 from puzzel_chat._retry import LAST_WORDS_WITHIN
-from puzzel_chat._session import SessionState, restored
 from puzzel_chat._settings import Settings
 from puzzel_chat._sqlite import SQLiteStore
 from puzzel_chat._steps import Parts
@@ -42,6 +41,7 @@ from puzzel_chat._store import MemoryStore, Store, Unread
 from puzzel_chat._tokens import TokenSet
 from puzzel_chat._wire.replies import Poll, event
 from puzzel_chat.testing import VirtualTime
+from scripted import Plain, store_of
 
 SMALL = 8
 """A buffer that a machine can fill."""
@@ -175,7 +175,7 @@ class PollingMachine(Machine):
         settings = Settings(base_url="https://chat.example", solution_id="7", poll_interval=period)
         self.parts = Parts(settings, self.new_store(), self.clock)
         tokens = TokenSet(access=Secret("a1"), refresh=Secret("r1"), obtained=self.clock.now().wall)
-        self.state = SessionState.opened("s", self.parts, tokens, self.clock.now())
+        self.state = Plain.opened("s", self.parts, tokens, self.clock.now())
         for chat in CHATS:
             self.state.routed(chat, None)
             self.state.inbox(chat)
@@ -184,7 +184,7 @@ class PollingMachine(Machine):
         self.unread: list[Item] = []
         self.lost: set[tuple[str, int]] = set()
         self.ended: set[str] = set()
-        self.dead: list[SessionState] = []
+        self.dead: list[Plain] = []
         self.paced()
 
     def new_store(self) -> Store:
@@ -382,21 +382,23 @@ class PollingMachine(Machine):
             chat.crash()
         self.dead.append(self.state)
         self.clock.advance(LEASE)
-        self.state = restored(self.parts, "s")
+        self.state = Plain.restored(self.parts, "s")
         self.paced()
 
     @precondition(lambda self: self.dead)
     @rule(seq=st.integers(1, 5))
     def the_dead_wake_up(self, seq: int) -> None:
         """A process that was only suspended goes on, and nothing that it does counts."""
-        before, old = self.parts.store.load("s"), self.dead.pop()
+        before, old = store_of(self.parts).load("s"), self.dead.pop()
+        old.lease.journal("old", [Unread(seq=seq, raw=Item("a", "old").wire())])
         with pytest.raises(SessionInUse):
-            old.lease.journal("old", [Unread(seq=seq, raw=Item("a", "old").wire())])
-        for call in (old.check_lease, lambda: old.lease.acknowledge("a", seq, "old", "mark")):
+            old.catch_up()
+        old.lease.acknowledge("a", seq, "old", "mark")
+        for call in (old.check_lease, old.catch_up):
             with pytest.raises(SessionInUse):
                 call()
         old.close()
-        assert self.parts.store.load("s") == before
+        assert store_of(self.parts).load("s") == before
 
     def teardown(self) -> None:
         """In the end everything was told, in the service's order, and each end once and last."""
@@ -414,7 +416,7 @@ class PollingMachine(Machine):
                 self.the_caller_comes_back(chat.id)
                 self.compare(chat)
         finally:
-            self.parts.store.close()
+            store_of(self.parts).close()
 
     def compare(self, chat: Chat) -> None:
         """Compare all that one chat's caller was told with all that the server wrote."""

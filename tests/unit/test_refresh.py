@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import parse_qs
 
@@ -37,16 +38,17 @@ from puzzel_chat import (
 )
 from puzzel_chat._fleet._hosts import Host
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._lease import owner_name
 from puzzel_chat._models import Secret
+from puzzel_chat._owners import owner_name
 from puzzel_chat._refresh import FLIGHTS, LEASE
-from puzzel_chat._session import SessionState, restored
+from puzzel_chat._session import SessionState
 from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Parts
+from puzzel_chat._store import Store
 from puzzel_chat._tokens import Now, TokenSet, challenge
 from puzzel_chat.sandbox import Fault, Sandbox
 from puzzel_chat.testing import VirtualTime
-from scripted import awaiting, blocking
+from scripted import Plain, awaiting, blocking, store_of
 
 Connect = Callable[..., Any]
 JSON = {"content-type": "application/json"}
@@ -137,6 +139,11 @@ class Bench:
     parts: Parts
 
     @property
+    def store(self) -> Store:
+        """The store of all."""
+        return store_of(self.parts)
+
+    @property
     def clock(self) -> Night:
         """The clock of all."""
         return cast(Night, self.parts.clock)
@@ -145,11 +152,11 @@ class Bench:
         """A new session's state."""
         now = self.clock.now()
         tokens = TokenSet(access=Secret("a1"), refresh=Secret("r1"), ttl=ttl, obtained=now.wall)
-        return SessionState.opened("s", self.parts, tokens, now)
+        return Plain.opened("s", self.parts, tokens, now).state
 
     def again(self) -> SessionState:
         """The same session as another process has it."""
-        return restored(self.parts, "s", shared=True)
+        return Plain.restored(self.parts, "s", shared=True).state
 
     def session(self, state: SessionState) -> Any:
         """The session itself."""
@@ -166,9 +173,18 @@ class Bench:
 
 
 CENTRE = Settings(base_url="https://chat.example", solution_id="7")
+
+
+def task() -> object:
+    """The present task; None where no loop runs, as for the garbage collector."""
+    with suppress(RuntimeError):
+        return asyncio.current_task()
+    return None
+
+
 KINDS: dict[str, Any] = {
     "sync": (threading.Event, threading.current_thread),
-    "async": (asyncio.Event, asyncio.current_task),
+    "async": (asyncio.Event, task),
 }
 """The kinds of events and callers of the two shells."""
 
@@ -263,7 +279,7 @@ def test_a_refused_refresh_token_that_another_process_has_replaced(bench: Bench)
     bench.clock.advance(400)
 
     def other_process() -> bool:
-        bench.parts.store.save_tokens("s", newer)
+        bench.store.save_tokens("s", newer)
         return False
 
     bench.service.held = other_process
@@ -308,13 +324,13 @@ def test_an_error_is_not_raised_while_another_process_has_a_token(bench: Bench) 
 def test_new_tokens_are_stored_before_anyone_has_them(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reply, store, memory, callers: a process killed anywhere after the write loses nothing that was acted on."""
     state, seen = bench.state(), []
-    session, save = bench.session(state), bench.parts.store.save_tokens
+    session, save = bench.session(state), bench.store.save_tokens
 
     def watched(session_id: str, tokens: TokenSet) -> None:
         seen.append((tokens.generation, state.keeper.life.tokens.generation, list(bench.service.used)))
         save(session_id, tokens)
 
-    monkeypatch.setattr(bench.parts.store, "save_tokens", watched)
+    monkeypatch.setattr(bench.store, "save_tokens", watched)
     bench.clock.advance(601)
     bench.service.answers = [tokens_reply(2)]
     session.queue_info("27504")
@@ -333,16 +349,16 @@ def test_a_store_that_fails_costs_neither_the_token_nor_the_callers(
     session = bench.session(bench.state())
     bench.clock.advance(601)
     bench.service.answers = [tokens_reply(2)]
-    monkeypatch.setattr(bench.parts.store, "save_tokens", fails)
+    monkeypatch.setattr(bench.store, "save_tokens", fails)
     assert session.queue_info("27504").is_open
-    assert bench.parts.store.acquire("s", "refresh", "another", bench.clock.now().wall, LEASE) != "another"
+    assert bench.store.acquire("s", "refresh", "another", bench.clock.now().wall, LEASE) != "another"
 
 
 def test_a_process_killed_while_refreshing_holds_the_others_up_for_its_lease(bench: Bench) -> None:
     """On another machine: the others wait for 40 s, also with a dead token, then refresh and go on: no call fails."""
     session = bench.session(bench.state())
     bench.clock.advance(601)
-    assert bench.parts.store.acquire("s", "refresh", "the process that was killed", bench.clock.now().wall, LEASE)
+    assert bench.store.acquire("s", "refresh", "the process that was killed", bench.clock.now().wall, LEASE)
     began = bench.clock.monotonic()
     bench.service.answers = [tokens_reply(2)]
     assert session.queue_info("27504").is_open
@@ -357,7 +373,7 @@ def test_a_second_try_keeps_the_lease(bench: Bench) -> None:
 
     def slow() -> bool:
         bench.clock.advance(9.0 if not late else 35.0)
-        holder = bench.parts.store.acquire("s", "refresh", "another", bench.clock.now().wall, LEASE)
+        holder = bench.store.acquire("s", "refresh", "another", bench.clock.now().wall, LEASE)
         late.append(holder == "another")
         return False
 
@@ -642,7 +658,7 @@ def test_refreshes_that_can_wait_are_held_back_by_the_identity_host() -> None:
 
         def session(name: str) -> AsyncSession:
             tokens = TokenSet(access=Secret("a1"), refresh=Secret(f"r-{name}"), ttl=600, obtained=clock.now().wall)
-            made = awaiting(SessionState.opened(name, parts, tokens, clock.now()), service)
+            made = awaiting(Plain.opened(name, parts, tokens, clock.now()).state, service)
             made._state.keeper.turns = turns
             return made
 

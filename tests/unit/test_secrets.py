@@ -28,7 +28,7 @@ from puzzel_chat._http import Reply, Request
 from puzzel_chat._inbox import Entry, Expected, Feed, Inbox
 from puzzel_chat._models import Secret, SecretBytes, secret_or_none
 from puzzel_chat._refresh import Refresh
-from puzzel_chat._session import SessionState, sign_in_request
+from puzzel_chat._session import sign_in_request
 from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Parts, Send
 from puzzel_chat._store import MemoryStore, StoredConversation, StoredSession, Unread
@@ -36,6 +36,7 @@ from puzzel_chat._tokens import Now, TokenLife, TokenSet, connect_fields
 from puzzel_chat._wire.operations import POLL, authenticate_request, route_request, send_request, token_request
 from puzzel_chat._wire.refusals import error_for
 from puzzel_chat._wire.replies import Poll, signed_in
+from scripted import Plain
 from telling import told_by
 
 MARK = "Gr\u00f8nnmark"
@@ -164,7 +165,7 @@ def internals() -> Iterator[object]:
     """One of each internal value, full of tokens and words."""
     message = models.TextMessage(conversation_id="c", id="1", text=MARK, html=MARK, raw={"content": MARK})
     parts = Parts(settings(), MemoryStore(), Clock())
-    state = SessionState.opened("s", parts, tokens(), Now(0.0, 0.0))
+    state = Plain.opened("s", parts, tokens(), Now(0.0, 0.0)).state
     state.feed.inbox("c").unread.append(Entry(1, message))
     state.feed.inbox("c").note_message(message)
     yield from (tokens(), settings(), TokenLife(tokens(), 0.0, 0.0), state, parts)
@@ -354,7 +355,7 @@ def test_a_wrong_setting_beside_a_secret_does_not_show_it(monkeypatch: pytest.Mo
 
 def test_no_log_record_holds_a_secret_or_a_word(caplog: pytest.LogCaptureFixture) -> None:
     """Our own records, at every level, through a failing refresh and a failing poll."""
-    state = SessionState.opened("s", Parts(settings(), MemoryStore(), Clock()), tokens(), Now(0.0, 0.0))
+    state = Plain.opened("s", Parts(settings(), MemoryStore(), Clock()), tokens(), Now(0.0, 0.0)).state
     refresh = Refresh.begun(state.keeper, "owner")
     with caplog.at_level(logging.DEBUG, logger="puzzel_chat"):
         refresh.ended(ValueError(TOKEN))

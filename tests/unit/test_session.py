@@ -12,13 +12,12 @@ from puzzel_chat import Event, MemoryStore, PuzzelChat, PuzzelChatError
 from puzzel_chat._async import inner
 from puzzel_chat._http import Reply, Request
 from puzzel_chat._models import Secret
-from puzzel_chat._session import SessionState, restored
 from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Parts
 from puzzel_chat._tokens import TokenSet
 from puzzel_chat._wire import replies
 from puzzel_chat.testing import VirtualTime
-from scripted import awaiting, blocking
+from scripted import Plain, awaiting, blocking, done
 
 
 class Script:
@@ -55,11 +54,11 @@ def brings(*ids: str, status: int = 200, cursor: object = None) -> Reply:
     return Reply(status=status, headers={"content-type": "application/json"}, body=body)
 
 
-def opened() -> SessionState:
+def opened() -> Plain:
     """A session on a store."""
     parts = Parts(Settings(base_url="https://chat.example", solution_id="7"), MemoryStore(), VirtualTime())
     now = parts.clock.now()
-    return SessionState.opened("s", parts, TokenSet(access=Secret("a1"), ttl=1e9, obtained=now.wall), now)
+    return Plain.opened("s", parts, TokenSet(access=Secret("a1"), ttl=1e9, obtained=now.wall), now)
 
 
 Poll = Callable[..., list[Event]]
@@ -69,12 +68,12 @@ Poll = Callable[..., list[Event]]
 def poll(request: pytest.FixtureRequest) -> Poll:
     """Poll a session so many times with these replies, and give all events."""
 
-    def blocked(state: SessionState, *given: Reply, times: int = 1) -> list[Event]:
-        session = blocking(state, Script(*given))
+    def blocked(state: Plain, *given: Reply, times: int = 1) -> list[Event]:
+        session = blocking(state.state, Script(*given))
         return [event for _ in range(times) for event in session.poll()]
 
-    async def awaited(state: SessionState, *given: Reply, times: int = 1) -> list[Event]:
-        session = awaiting(state, AsyncScript(*given))
+    async def awaited(state: Plain, *given: Reply, times: int = 1) -> list[Event]:
+        session = awaiting(state.state, AsyncScript(*given))
         return [event for _ in range(times) for event in await session.poll()]
 
     if request.param == "sync":
@@ -130,14 +129,14 @@ def test_polling_asks_after_the_last_cursor_that_was_told() -> None:
     state.routed("a", None)
     given = (brings(cursor=0), brings("1", cursor=1), NOTHING, brings("2"), brings("3", cursor="k"), brings(cursor=7))
     script = Script(*given)
-    session = blocking(state, script)
+    session = blocking(state.state, script)
     for _ in given:
         session.poll()
     session.poll()
     queries = ["", "after=0", "after=1", "after=1", "after=1", "after=k", "after=7"]
     assert [request.query for request in script.requests] == queries
-    state.lease.give_back()
-    assert restored(state.parts, "s").feed.cursor == "7"
+    done(state.lease.give_back(), state.parts)
+    assert Plain.restored(state.parts, "s").feed.cursor == "7"
 
 
 def test_polling_a_resumed_session_gives_what_was_not_handled(poll: Poll) -> None:
@@ -147,8 +146,8 @@ def test_polling_a_resumed_session_gives_what_was_not_handled(poll: Poll) -> Non
     state.inbox("a")
     state.polled(replies.poll(brings("1", "2")))
     state.take(state.inbox("a"))
-    state.lease.give_back()
-    assert [event.id for event in poll(restored(state.parts, "s"), brings("3"), times=2)] == ["1", "2", "3"]
+    done(state.lease.give_back(), state.parts)
+    assert [event.id for event in poll(Plain.restored(state.parts, "s"), brings("3"), times=2)] == ["1", "2", "3"]
 
 
 def test_polling_gives_what_another_call_has_received(poll: Poll) -> None:
@@ -179,9 +178,9 @@ def test_a_poll_can_go_another_way() -> None:
     state, own, other = opened(), AsyncScript(brings("1")), AsyncScript(brings("2"))
 
     async def polled() -> list[str]:
-        session = awaiting(state, own)
+        session = awaiting(state.state, own)
         run = inner(session.conversation())[1]
-        while (await run(state.poll_if_due(), other))[0] is None:
+        while (await run(state.state.poll_if_due(), other))[0] is None:
             await state.parts.clock.sleep(asyncio.Event(), state.delay(searching=False))
         return [event.id for event in state.take_all()]
 

@@ -11,8 +11,8 @@ from puzzel_chat import _async, _sync
 
 ALONE = {"Runner", "Run", "Opening", "inner"}
 """What does the waiting, what makes it a block's, and what `PollingLoop` needs of the awaiting shell."""
-NOT_AWAITED = {"_new_parts"}
-"""The kinds of events and callers of an event loop."""
+NOT_AWAITED = {"_new_parts", "_let_go"}
+"""The kinds of events and callers of an event loop, and its way to the store."""
 
 
 class Blocking(ast.NodeTransformer):

@@ -34,7 +34,6 @@ from puzzel_chat._models import (
     TextMessage,
 )
 from puzzel_chat._routing import check_hours, unknown_hours
-from puzzel_chat._session import SessionState, restored
 from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Parts
 from puzzel_chat._store import MemoryStore, Store
@@ -42,6 +41,7 @@ from puzzel_chat._tokens import Now, TokenSet
 from puzzel_chat._wire import replies
 from puzzel_chat._wire.replies import Poll, event
 from puzzel_chat.testing import VirtualTime
+from scripted import Plain, store_of
 
 SETTINGS = Settings(base_url="https://chat.example", solution_id="7")
 BROKEN = TransportError("No reply: it broke.", sent="maybe")
@@ -52,21 +52,21 @@ def parts(store: Store | None = None) -> Parts:
     return Parts(SETTINGS, store or MemoryStore(), VirtualTime())
 
 
-def session(of: Parts, *conversations: str) -> SessionState:
+def session(of: Parts, *conversations: str) -> Plain:
     """A session with routed conversations."""
     tokens = TokenSet(access=Secret("a1"), refresh=Secret("r1"), obtained=of.clock.now().wall)
-    state = SessionState.opened("s", of, tokens, of.clock.now())
+    state = Plain.opened("s", of, tokens, of.clock.now())
     for cid in conversations or ("a",):
         state.routed(cid, None)
         state.inbox(cid)
     return state
 
 
-def resumed(of: Parts) -> SessionState:
+def resumed(of: Parts) -> Plain:
     """What the next process takes up when the one before died on another machine: a minute later."""
     assert isinstance(of.clock, VirtualTime)
     of.clock.advance(LEASE)
-    return restored(of, "s")
+    return Plain.restored(of, "s")
 
 
 def item(number: int | str, cid: str = "a", version: int = 1, **more: Any) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def poll(*items: dict[str, Any], cursor: str | None = None) -> Poll:
     return Poll(tuple(event(one) for one in items), cursor)
 
 
-def taken(state: SessionState, cid: str = "a") -> list[Event]:
+def taken(state: Plain, cid: str = "a") -> list[Event]:
     """What a caller gets until nothing waits."""
     found: list[Event] = []
     while (one := state.take(state.inbox(cid))) is not None:
@@ -211,7 +211,7 @@ def test_a_session_whose_chats_are_over_is_forgotten_when_closed() -> None:
     of = parts()
     state = session(of)
     state.close()
-    assert of.store.load("s") is not None
+    assert store_of(of).load("s") is not None
     again = resumed(of)
     again.polled(poll(item(1), end()))
     again.close()
@@ -219,9 +219,9 @@ def test_a_session_whose_chats_are_over_is_forgotten_when_closed() -> None:
     assert [one.id for one in taken(third)] == ["1", "end-a"]
     third.close()
     third.close()
-    assert of.store.load("s") is None
-    with pytest.raises(SessionNotFound, match="SQLiteStore"):
-        restored(of, "s")
+    assert store_of(of).load("s") is None
+    with pytest.raises(SessionNotFound, match="use the store of the process that opened it"):
+        Plain.restored(of, "s")
     with pytest.raises(SessionError, match=r"connect\(\)"):
         third.refuse()
 
@@ -265,7 +265,7 @@ def test_taking_everything_loses_nothing_to_a_failure() -> None:
 
 def test_a_fatal_failure_without_any_conversation_is_told() -> None:
     """A session that is polled before it has a chat must hear of a refusal too."""
-    state = SessionState.opened("s", parts(), TokenSet(access=Secret("a"), obtained=0), Now(0, 0))
+    state = Plain.opened("s", parts(), TokenSet(access=Secret("a"), obtained=0), Now(0, 0))
     state.poll_failed(AuthenticationError("401", status=401))
     with pytest.raises(AuthenticationError):
         state.take_all()
@@ -291,7 +291,7 @@ def test_a_reply_to_routing_that_an_end_overtook_does_not_undo_it() -> None:
     state.routed("a", "request-1")
     assert (state.conversations["a"].life, state.request_id("a")) == (Life.ENDING, "request-1")
     state.close()
-    assert of.store.load("s") is None
+    assert store_of(of).load("s") is None
 
 
 def test_a_store_of_before_is_refused_by_what_it_lacks() -> None:

@@ -17,13 +17,14 @@ from typing import Any, TypeAlias
 
 from puzzel_chat._async import AsyncConversation
 from puzzel_chat._clock import Clock
-from puzzel_chat._conversation import ConversationState, is_async
+from puzzel_chat._conversation import ConversationState
 from puzzel_chat._errors import PuzzelChatError, StoreError
 from puzzel_chat._fleet._polled import Counters, PolledSession, Subscription
 from puzzel_chat._inbox import Inbox
 from puzzel_chat._models import Allocation, AllocationChanged, Event, Life
 from puzzel_chat._retry import backoff
 from puzzel_chat._session import log
+from puzzel_chat._steps import is_async
 
 
 class Handlers:

@@ -24,7 +24,6 @@ from uuid import uuid4
 from attrs import define, field
 
 from puzzel_chat._async import AsyncConversation, AsyncPuzzelChat, AsyncSession, application, inside
-from puzzel_chat._conversation import is_async
 from puzzel_chat._errors import (
     ConfigurationError,
     NotFound,
@@ -43,7 +42,7 @@ from puzzel_chat._lease import lease_of
 from puzzel_chat._models import Life
 from puzzel_chat._routing import checked_seconds
 from puzzel_chat._session import SessionState, log
-from puzzel_chat._steps import kept
+from puzzel_chat._steps import is_async, kept
 from puzzel_chat._store import Store, WorkerInfo
 
 LOOK = 0.25
