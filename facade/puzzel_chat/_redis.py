@@ -3,12 +3,16 @@
 What one session has lives under keys with one hash tag, so that a cluster keeps it in one place, and each step on it is
 one script on the server. Beside the sessions, under keys of their own:
 
-    {index}:polled       each session's id, by the end of its lease: a hint where to look, the truth is in the session
-    {index}:order        each session's id, by when it began
-    {conversation}:in    the sessions that have a conversation, by when they got it
-    {index}:workers      what the workers say of themselves
+    {index}:polled              each session's id, by the end of its lease: where to look for one that nobody polls
+    {index}:order               each session's id, by when it began
+    {index}:held:machine/pid    the sessions that a process polls, so that its death is seen at once where it ran
+    {index}:on:machine          the processes of a machine that poll
+    {conversation}:in           the sessions that have a conversation
+    {index}:workers             what the workers say of themselves
 
-Whoever meets a wrong hint corrects it. `_Plans` decides without I/O: a plan yields the commands of a round trip, gets
+These are hints; the truth is in the session, and whoever meets a wrong hint corrects it.
+
+`_Plans` decides without I/O: a plan yields the commands of a round trip, gets
 their replies, and returns what the method returns. `RedisStore` and its twin for asyncio only run plans.
 
 Leases live on the server's time line: each script is told when the client sent it, and shifts its times by that.
@@ -34,9 +38,8 @@ from uuid import uuid4
 from attrs import define, field, frozen
 
 from puzzel_chat._errors import ConfigurationError, InvalidArgument, StoreError
-from puzzel_chat._lease import LEASE
 from puzzel_chat._models import Life
-from puzzel_chat._owners import is_gone
+from puzzel_chat._owners import is_gone, owner_name
 from puzzel_chat._store import SEEN, AsyncStore, Right, StoredConversation, StoredSession, Unread, WorkerInfo
 from puzzel_chat._tokens import TokenSet
 
@@ -51,6 +54,10 @@ TTL = 86_400.0
 """Seconds after which a session that nobody wrote to or polled is forgotten."""
 TIMEOUT = 3.0
 """Seconds that the server may take to accept a connection, and to answer."""
+LONGEST = 120.0
+"""Seconds; a lease that ends later than that was given by a clock that ran ahead, or is longer than any of ours."""
+LOOKED_AT = 1000
+"""Sessions that one look goes through at most."""
 ROUND = 500
 """Calls that go out together at most."""
 _SENT = object()
@@ -110,6 +117,10 @@ local session, conversations, unread, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local function last(seconds)
     for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, seconds) end
 end
+local function begin()
+    local time = redis.call('TIME')
+    redis.call('HSETNX', session, 'began', time[1] * 1000000 + time[2])
+end
 local function has(right)
     local kept = redis.call('HMGET', session, right .. '_owner', right .. '_until', right .. '_length')
     local ends = tonumber(kept[2])
@@ -151,8 +162,8 @@ local known = redis.call('EXISTS', session) == 1
 local kept = tonumber(redis.call('HGET', session, 'generation') or '')
 if (known and kept and generation <= kept) or (not known and generation ~= 1) then return 0 end
 redis.call('HSET', session, 'generation', ARGV[2], 'tokens', tokens)
+if not known then begin() end
 last(ttl)
-return 1
 """,
     _SESSION,
 )
@@ -211,6 +222,15 @@ for _, kept in ipairs(redis.call('HVALS', conversations)) do
 end
 if not taken(owner, ends, length, now, seconds) then owner = false end
 return {1, goes_on, owner, exact(ends), exact(now)}
+""",
+    _SESSION,
+)
+_DELETE = _Script(
+    _RENEWS,
+    """
+local owner = has('poll')
+redis.call('DEL', unpack(KEYS))
+return owner
 """,
     _SESSION,
 )
@@ -288,6 +308,7 @@ local kept = tonumber(redis.call('HGET', session, 'generation') or '')
 if not kept or tonumber(ARGV[6]) > kept then
     redis.call('HSET', session, 'generation', ARGV[6], 'tokens', ARGV[7])
 end
+if not known then begin() end
 give('poll', me, moment(ARGV[3], ARGV[4]), seconds)
 if ARGV[8] == '' then redis.call('HDEL', session, 'cursor')
 else redis.call('HSET', session, 'cursor', string.sub(ARGV[8], 2)) end
@@ -326,9 +347,13 @@ end
 _HINT = _Script(
     _RENEWS,
     """
-local id, seconds = ARGV[1], ARGV[4]
+local id, seconds, ttl, process = ARGV[1], ARGV[4], ARGV[5], ARGV[6]
 redis.call('ZADD', polled, exact(moment(ARGV[2], ARGV[3]) + seconds), id)
 list(id)
+redis.call('SADD', KEYS[4], id)
+redis.call('SADD', KEYS[5], process)
+redis.call('EXPIRE', KEYS[4], ttl)
+redis.call('EXPIRE', KEYS[5], ttl)
 """,
     _INDEX,
 )
@@ -353,25 +378,25 @@ if hint and tonumber(hint) >= idle then redis.call('ZADD', polled, 0, id) end
 _LOOK = _Script(
     _READS,
     """
-local now, longest, most, idle = moment(ARGV[1], ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
-local found = {}
+local now, longest, most, idle = moment(ARGV[1], ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local found, numbers = {}, {}
 -- What is over, what a clock that ran ahead left behind, and what may be forgotten.
 for _, from in ipairs({{'-inf', exact(now)}, {'(' .. exact(now + longest), '(' .. idle}, {idle, exact(now + idle)}}) do
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', polled, from[1], from[2], 'LIMIT', 0, most)) do
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', polled, from[1], from[2], 'LIMIT', 0, ARGV[6])) do
         found[#found + 1] = id
+        numbers[id] = tonumber(redis.call('ZSCORE', order, id) or 0)
     end
 end
-return found
+table.sort(found, function(one, other) return numbers[one] < numbers[other] end)
+return {unpack(found, 1, math.min(#found, most))}
 """,
     _INDEX,
 )
 _LEAD = _Script(
     _RENEWS,
     """
-local key, ttl, id = KEYS[1], ARGV[1], ARGV[2]
-local time = redis.call('TIME')
-redis.call('ZADD', key, 'NX', time[1] * 1000000 + time[2], id)
-redis.call('EXPIRE', key, ttl)
+redis.call('SADD', KEYS[1], ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[1])
 """,
     "",
 )
@@ -379,28 +404,46 @@ _REPORT = _Script(
     _RENEWS,
     """
 local key, ttl, name, seconds = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[5])
+local now = moment(ARGV[3], ARGV[4])
+local rows = redis.call('HGETALL', key)
+for n = 1, #rows, 2 do
+    local ends = tonumber(string.match(rows[n + 1], '^[^ ]*'))
+    -- Some time later, for the clocks of two that ask may differ.
+    if not ends or ends + 60 < now then redis.call('HDEL', key, rows[n]) end
+end
 if seconds <= 0 then return redis.call('HDEL', key, name) end
-redis.call('HSET', key, name, exact(moment(ARGV[3], ARGV[4]) + seconds) .. ' ' .. ARGV[6])
+redis.call('HSET', key, name, exact(now + seconds) .. ' ' .. ARGV[6])
 redis.call('EXPIRE', key, ttl)
 """,
     _TIME,
 )
 _WORKERS = _Script(
-    _RENEWS,
+    _READS,
     """
 local key, now = KEYS[1], moment(ARGV[1], ARGV[2])
 local rows, found = redis.call('HGETALL', key), {}
 for n = 1, #rows, 2 do
-    local ends, told = string.match(rows[n + 1], '^([%d.-]+) (.*)$')
-    if not ends or (tonumber(ends) or 0) <= now then redis.call('HDEL', key, rows[n])
-    else found[#found + 1] = told end
+    local ends, told = string.match(rows[n + 1], '^([^ ]*) (.*)$')
+    if ends and (tonumber(ends) or 0) > now then found[#found + 1] = told end
 end
 return found
 """,
     _TIME,
 )
 _ALL = (
-    *(_SAVE_TOKENS, _ACQUIRE, _RENEW, _RELEASE, _STATE, _LOAD, _CONVERSATION, _WITHDRAW, _JOURNAL, _ACKNOWLEDGE),
+    *(
+        _DELETE,
+        _SAVE_TOKENS,
+        _ACQUIRE,
+        _RENEW,
+        _RELEASE,
+        _STATE,
+        _LOAD,
+        _CONVERSATION,
+        _WITHDRAW,
+        _JOURNAL,
+        _ACKNOWLEDGE,
+    ),
     *(_PUT_BACK, _HINT, _ENLIST, _WAKE, _LOOK, _LEAD, _REPORT, _WORKERS),
 )
 
@@ -441,7 +484,7 @@ class _Plans:
         taken: dict[str, bool] = {}
         for some in _chunks([_text(one) for one in ids]):
             states = yield [self._state(one, now, seconds) for one in some]
-            taken |= {one: state[2] is not None for one, state in zip(some, states, strict=True) if state[0]}
+            taken |= {one: _taken(state) for one, state in zip(some, states, strict=True) if state[0]}
         if gone := [_text(one) for one in ids if _text(one) not in taken]:
             yield self._forgotten(*gone)
         return taken
@@ -491,29 +534,44 @@ class _Plans:
             yield [self._misled(conversation.id, session_id)]
 
     def find(self, conversation_id: str) -> _Plan[str | None]:
-        (ids,) = yield [("ZREVRANGE", self._leads(conversation_id), 0, -1)]
-        if ids:
-            found = yield [("HEXISTS", self._keys(_text(one))[1], conversation_id) for one in ids]
-            return next((_text(one) for one, has in zip(ids, found, strict=True) if has), None)
-        return None
+        (told,) = yield [("SMEMBERS", self._leads(conversation_id))]
+        if not told:
+            return None
+        ids = [_text(one) for one in told]
+        has = yield [("HEXISTS", self._keys(one)[1], conversation_id) for one in ids]
+        began = yield [("HGET", self._keys(one)[0], "began") for one in ids]
+        found = [(float(when or 0), one) for one, when, there in zip(ids, began, has, strict=True) if there]
+        return max(found)[1] if found else None
 
     def unpolled(self, now: float, seconds: float, most: int) -> _Plan[list[str]]:
+        yield from self._free_the_dead()
         found: list[str] = []
         wrong = True
         while wrong and len(found) < most:
-            look = (now, _SENT, 2 * max(seconds, LEASE), most, f"{_NO_LEASE:.0f}")
+            look = (now, _SENT, max(2 * seconds, LONGEST), most, f"{_NO_LEASE:.0f}", LOOKED_AT)
             (ids,) = yield [self._in_index(_LOOK, *look)]
             ids = [one for one in map(_text, ids) if one not in found]
             states = (yield [self._state(one, now, seconds) for one in ids]) if ids else []
             corrections: list[_Call] = []
             for one, state in zip(ids, states, strict=True):
-                if state[0] and state[1] and state[2] is None:
+                if state[0] and state[1] and not _taken(state):
                     found.append(one)
                 else:
                     corrections += self._corrected(one, state)
             if wrong := bool(corrections):
                 yield corrections
-        return found[:most]
+        return found
+
+    def _free_the_dead(self) -> _Plan[None]:
+        """Give the hint that the sessions of this machine's dead processes are free."""
+        machine = _process(owner_name())[0]
+        (pids,) = yield [("SMEMBERS", self._on_machine(machine))]
+        for process in [(machine, _text(pid)) for pid in pids]:
+            if is_gone(f"{process[0]}/{process[1]}/"):
+                held = self._held(process)
+                (ids,) = yield [("SMEMBERS", held)]
+                yield [self._scored(_text(one), 0, "XX") for one in ids]
+                yield [("DEL", held), ("SREM", self._on_machine(machine), process[1])]
 
     def report(self, worker: WorkerInfo, now: float, seconds: float) -> _Plan[None]:
         told = (self.ttl, worker.name, now, _SENT, seconds, json.dumps(worker.to_dict()))
@@ -545,36 +603,38 @@ class _Plans:
         return bool(kept)
 
     def delete(self, session_id: str) -> _Plan[None]:
-        yield [("DEL", *self._keys(session_id)), *self._forgotten(session_id)]
+        (owner,) = yield [self._on(_DELETE, session_id)]
+        yield [*self._forgotten(session_id), *(self._let_go(session_id, _text(owner)) if owner else ())]
 
     def acquire(self, session_id: str, right: Right, owner: str, now: float, seconds: float) -> _Plan[str]:
         take = self._on(_ACQUIRE, session_id, self.ttl, right, owner, now, _SENT, seconds)
-        hint = [self._hint(session_id, now, seconds)] if right == "poll" else []
+        hint = [self._hint(session_id, owner, now, seconds)] if right == "poll" else []
         (found, *_) = yield [take, *hint]
         if found and (holder := _text(found[0])) != owner and is_gone(holder):
             # Only we know that the process is dead, and only the server whether it is still that one's.
             (found, *_) = yield [(*take, found[0]), *hint]
         if not hint or (found and _text(found[0]) == owner):
             return owner if not found else _text(found[0])
-        yield [self._scored(session_id, found[1])] if found else self._forgotten(session_id)
+        yield [*self._known_to_end(session_id, found[1] if found else None), *self._let_go(session_id, owner)]
         return owner if not found else _text(found[0])
 
     def renew(self, session_id: str, right: Right, owner: str, now: float, seconds: float) -> _Plan[bool]:
         renew = self._on(_RENEW, session_id, self.ttl, right, owner, now, _SENT, seconds)
-        hint = [self._hint(session_id, now, seconds)] if right == "poll" else []
+        hint = [self._hint(session_id, owner, now, seconds)] if right == "poll" else []
         (found, *_) = yield [renew, *hint]
         mine, *more = found
         if mine and more:
             yield [self._lead(_text(one), session_id) for one in more]
         elif not mine and hint:
             known, ends = more
-            yield [self._scored(session_id, ends)] if known else self._forgotten(session_id)
+            yield [*self._known_to_end(session_id, ends if known else None), *self._let_go(session_id, owner)]
         return bool(mine)
 
     def release(self, session_id: str, right: Right, owner: str) -> _Plan[None]:
         release = self._on(_RELEASE, session_id, right, owner)
         # Whoever looks there finds out whether it is free.
-        yield [release, self._scored(session_id, 0, "XX")] if right == "poll" else [release]
+        freed = [self._scored(session_id, 0, "XX"), *self._let_go(session_id, owner)] if right == "poll" else []
+        yield [release, *freed]
 
     def put_back(self, session: StoredSession, owner: str, now: float, seconds: float) -> _Plan[bool]:
         tokens = (session.tokens.generation, self.seal.closed(json.dumps(session.tokens.to_dict())))
@@ -585,7 +645,7 @@ class _Plans:
         told = (self.ttl, owner, now, _SENT, seconds, *tokens, _optional(session.cursor), *counts)
         noted = (part for talk in talks for part in _told(talk))
         (*_, kept) = yield [
-            self._hint(session.id, now, seconds),
+            self._hint(session.id, owner, now, seconds),
             *(self._lead(talk.id, session.id) for talk in talks),
             self._on(_PUT_BACK, session.id, *told, *noted, *rows, *seen, *Life),
         ]
@@ -622,8 +682,22 @@ class _Plans:
     def _state(self, session_id: str, now: float, seconds: float) -> _Call:
         return self._on(_STATE, session_id, now, _SENT, seconds, Life.READ)
 
-    def _hint(self, session_id: str, now: float, seconds: float) -> _Call:
-        return self._in_index(_HINT, session_id, now, _SENT, seconds)
+    def _hint(self, session_id: str, owner: str, now: float, seconds: float) -> _Call:
+        process = _process(owner)
+        keys = (*self._index, self._held(process), self._on_machine(process[0]))
+        return ("EVALSHA", _HINT, len(keys), *keys, session_id, now, _SENT, seconds, self.ttl, process[1])
+
+    def _held(self, process: tuple[str, str]) -> str:
+        return f"{self.prefix}:{{index}}:held:{'/'.join(process)}"
+
+    def _on_machine(self, machine: str) -> str:
+        return f"{self.prefix}:{{index}}:on:{machine}"
+
+    def _let_go(self, session_id: str, owner: str) -> list[_Call]:
+        return [("SREM", self._held(_process(owner)), session_id)]
+
+    def _known_to_end(self, session_id: str, ends: Any) -> list[_Call]:
+        return self._forgotten(session_id) if ends is None else [self._scored(session_id, ends)]
 
     def _scored(self, session_id: str, ends: Any, *how: str) -> _Call:
         return ("ZADD", self._index[0], *how, ends, session_id)
@@ -631,8 +705,7 @@ class _Plans:
     def _corrected(self, session_id: str, state: list[Any]) -> list[_Call]:
         if not state[0]:
             return self._forgotten(session_id)
-        ends = state[3] if state[2] is not None else _NO_LEASE + float(state[4]) + self.ttl
-        return [self._scored(session_id, ends)]
+        return [self._scored(session_id, state[3] if _taken(state) else _NO_LEASE + float(state[4]) + self.ttl)]
 
     def _forgotten(self, *session_ids: str) -> list[_Call]:
         return [("ZREM", key, *session_ids) for key in self._index[:2]]
@@ -641,7 +714,7 @@ class _Plans:
         return ("EVALSHA", _LEAD, 1, self._leads(conversation_id), self.ttl, session_id)
 
     def _misled(self, conversation_id: str, session_id: str) -> _Call:
-        return ("ZREM", self._leads(conversation_id), session_id)
+        return ("SREM", self._leads(conversation_id), session_id)
 
     def _row(self, item: Unread) -> bytes:
         return self.seal.closed(json.dumps([item.conversation_id, _writable(item.raw)]))
@@ -785,7 +858,7 @@ class RedisStore:
 
     def awaiting(self) -> AsyncStore:
         """Return the same store for one event loop, with connections of its own."""
-        return AsyncRedisStore(self._url, self._plans, _Server(self._place))
+        return AsyncRedisStore(self._url, self._plans, self._server)
 
     def sessions(self, now: float, seconds: float) -> dict[str, bool]:
         """See `Store`."""
@@ -1223,6 +1296,15 @@ def _written(call: _Call) -> _Call:
 
 def _optional(value: str | None) -> str:
     return "" if value is None else f"={value}"
+
+
+def _taken(state: list[Any]) -> bool:
+    return state[2] is not None and not is_gone(_text(state[2]))
+
+
+def _process(owner: str) -> tuple[str, str]:
+    machine, _, pid = owner.rpartition("/")[0].rpartition("/")
+    return machine, pid
 
 
 def _told(conversation: StoredConversation) -> tuple[str, str, str]:
