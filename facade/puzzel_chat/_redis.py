@@ -266,7 +266,7 @@ class RedisStore:
     def _round(self, calls: list[Call]) -> list[Any]:
         replies = self._sent(calls)
         if lost := [n for n, reply in enumerate(replies) if _is_lost(reply)]:
-            self._sent(self._server.scripts())
+            _without_errors(self._sent(self._server.scripts()))
             for n, reply in zip(lost, self._sent([calls[n] for n in lost]), strict=True):
                 replies[n] = reply
         return replies
@@ -477,7 +477,7 @@ class AsyncRedisStore:
     async def _round(self, calls: list[Call]) -> list[Any]:
         replies = await self._sent(calls)
         if lost := [n for n, reply in enumerate(replies) if _is_lost(reply)]:
-            await self._sent(self._server.scripts())
+            _without_errors(await self._sent(self._server.scripts()))
             for n, reply in zip(lost, await self._sent([calls[n] for n in lost]), strict=True):
                 replies[n] = reply
         return replies
@@ -584,7 +584,7 @@ def _why(error: Exception) -> tuple[str, bool]:
     if isinstance(error, exceptions.ResponseError):
         # The first word of what the server said, such as BUSY; the rest may show what was sent.
         code = str(error).partition(" ")[0]
-        names = [code, *names]
+        names = [code if code.isupper() else "ERR", *names]
     told, retryable = next(_WHY[name] for name in names if name in _WHY)
     return told.format(names[0]), retryable
 

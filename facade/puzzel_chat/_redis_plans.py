@@ -70,10 +70,16 @@ class Script:
     old_sha: str
 
 
+SCRIPTS: list[Script] = []
+"""All of them, for a server that has none yet."""
+
+
 def _script(flags: str, body: str, common: str) -> Script:
     old = f"{common}{body}"
     new = f"#!lua{flags}\n{old}"
-    return Script(new, old, *(sha1(one.encode(), usedforsecurity=False).hexdigest() for one in (new, old)))
+    made = Script(new, old, *(sha1(one.encode(), usedforsecurity=False).hexdigest() for one in (new, old)))
+    SCRIPTS.append(made)
+    return made
 
 
 _TIME = """
@@ -130,9 +136,7 @@ end
 )
 _RENEWS, _READS, _WRITES = " flags=allow-oom", " flags=no-writes", ""
 
-_SAVE_TOKENS = _script(
-    _WRITES,
-    """
+_TOKENS = """
 local ttl, generation, tokens = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local known = redis.call('EXISTS', session) == 1
 local kept = tonumber(redis.call('HGET', session, 'generation') or '')
@@ -140,9 +144,10 @@ if (known and kept and generation <= kept) or (not known and generation ~= 1) th
 redis.call('HSET', session, 'generation', ARGV[2], 'tokens', tokens)
 if not known then begin() end
 last(ttl)
-""",
-    _SESSION,
-)
+"""
+_BEGIN = _script(_WRITES, _TOKENS, _SESSION)
+# On a full server, too: they take the place of older ones, and without them the chat is lost.
+_SAVE_TOKENS = _script(_RENEWS, _TOKENS, _SESSION)
 _ACQUIRE = _script(
     _RENEWS,
     """
@@ -342,6 +347,7 @@ list(id)
 """,
     _INDEX,
 )
+_SCORE = _script(_RENEWS, "redis.call('ZADD', polled, 'XX', ARGV[1], ARGV[2])", _INDEX)
 _WAKE = _script(
     _RENEWS,
     """
@@ -405,22 +411,6 @@ end
 return found
 """,
     _TIME,
-)
-SCRIPTS = (
-    *(
-        _DELETE,
-        _SAVE_TOKENS,
-        _ACQUIRE,
-        _RENEW,
-        _RELEASE,
-        _STATE,
-        _LOAD,
-        _CONVERSATION,
-        _WITHDRAW,
-        _JOURNAL,
-        _ACKNOWLEDGE,
-    ),
-    *(_PUT_BACK, _HINT, _ENLIST, _WAKE, _LOOK, _LEAD, _REPORT, _WORKERS),
 )
 
 
@@ -487,11 +477,12 @@ class Plans:
         return found
 
     def save_tokens(self, session_id: str, tokens: TokenSet) -> Plan[None]:
-        sealed = self.seal.closed(json.dumps(tokens.to_dict()))
-        save = self._on(_SAVE_TOKENS, session_id, self.ttl, tokens.generation, sealed)
-        # The hint first: what is cut off between the two leaves a hint to nothing, and no session that nobody finds.
-        begins = [self._in_index(_ENLIST, session_id, _NO_LEASE + self.ttl)] if tokens.generation == 1 else []
-        yield [*begins, save]
+        kept = (session_id, self.ttl, tokens.generation, self.seal.closed(json.dumps(tokens.to_dict())))
+        if tokens.generation > 1:
+            yield [self._on(_SAVE_TOKENS, *kept)]
+        else:
+            # The hint first: what is cut off between the two leaves a hint to nothing, no session that nobody finds.
+            yield [self._in_index(_ENLIST, session_id, _NO_LEASE + self.ttl), self._on(_BEGIN, *kept)]
 
     def tokens(self, session_id: str) -> Plan[TokenSet | None]:
         ((known, kept),) = yield [("HMGET", self._keys(session_id)[0], "generation", "tokens")]
@@ -548,7 +539,7 @@ class Plans:
             if is_gone(f"{process[0]}/{process[1]}/"):
                 held = self._held(process)
                 (ids,) = yield [("SMEMBERS", held)]
-                yield [self._scored(_text(one), 0, "XX") for one in ids]
+                yield [self._scored(_text(one), 0) for one in ids]
                 yield [("DEL", held), ("SREM", self._on_machine(machine), process[1])]
 
     def report(self, worker: WorkerInfo, now: float, seconds: float) -> Plan[None]:
@@ -611,7 +602,7 @@ class Plans:
     def release(self, session_id: str, right: Right, owner: str) -> Plan[None]:
         release = self._on(_RELEASE, session_id, right, owner)
         # Whoever looks there finds out whether it is free.
-        freed = [self._scored(session_id, 0, "XX"), *self._let_go(session_id, owner)] if right == "poll" else []
+        freed = [self._scored(session_id, 0), *self._let_go(session_id, owner)] if right == "poll" else []
         yield [release, *freed]
 
     def put_back(self, session: StoredSession, owner: str, now: float, seconds: float) -> Plan[bool]:
@@ -628,7 +619,7 @@ class Plans:
             self._on(_PUT_BACK, session.id, *told, *noted, *rows, *seen, *Life),
         ]
         if not kept:
-            yield [self._scored(session.id, 0, "XX")]
+            yield [self._scored(session.id, 0)]
         return bool(kept)
 
     def _keys(self, session_id: str) -> list[str]:
@@ -677,8 +668,8 @@ class Plans:
     def _known_to_end(self, session_id: str, ends: Any) -> list[Call]:
         return self._forgotten(session_id) if ends is None else [self._scored(session_id, ends)]
 
-    def _scored(self, session_id: str, ends: Any, *how: str) -> Call:
-        return ("ZADD", self._index[0], *how, ends, session_id)
+    def _scored(self, session_id: str, ends: Any) -> Call:
+        return self._in_index(_SCORE, ends, session_id)
 
     def _corrected(self, session_id: str, state: list[Any]) -> list[Call]:
         if not state[0]:
