@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -39,19 +40,23 @@ _OPTIONS: dict[str, Any] = {
 _UNTRUSTED = "could not be trusted: its certificate does not fit the address, or is of an authority unknown here"
 _UNREACHED = "could not be reached. Check its address and the network; the store goes on by itself once it is back"
 _REFUSED = "refused us. Check user, password and rights in the URL"
+_FULL = "is full (maxmemory, noeviction), and nothing was written. Give it more memory"
 _READ_ONLY = "takes no writes just now. Try again, or name the present master in the URL"
 _ELSEWHERE = "is one of several nodes of a cluster. Name a proxy before the cluster, or a server of its own"
 _SLOW = f"did not answer within {TIMEOUT:.0f} s. Try again"
 _UNWRITABLE = "was given what cannot be written, such as half of a character"
 _WHY: dict[str, tuple[str, bool]] = {
     "BUSY": ("is busy with a script. Try again", True),
+    "MISCONF": ("cannot save its data, so it takes no writes. Check its disk", True),
     "WRONGTYPE": ("has keys of another program under our prefix, or damaged ones. Choose another prefix", False),
-    "OutOfMemoryError": ("is full (maxmemory, noeviction), and nothing was written. Give it more memory", False),
+    "OOM": (_FULL, False),
+    "OutOfMemoryError": (_FULL, False),
     "AuthenticationError": (_REFUSED, False),
     "AuthorizationError": (_REFUSED, False),
     "AuthenticationWrongNumberOfArgsError": (_REFUSED, False),
     "NoPermissionError": (_REFUSED, False),
     "BusyLoadingError": ("is still loading its data. Try again", True),
+    "READONLY": (_READ_ONLY, True),
     "ReadOnlyError": (_READ_ONLY, True),
     "TryAgainError": (_READ_ONLY, True),
     "ClusterDownError": (_READ_ONLY, True),
@@ -60,10 +65,11 @@ _WHY: dict[str, tuple[str, bool]] = {
     "UnicodeError": (_UNWRITABLE, False),
     "OSError": (_UNREACHED, True),
     "ConnectionError": (_UNREACHED, True),
-    "ResponseError": ("refused a command ({}). Check its version and settings", False),
+    "ResponseError": ("refused a command. Check its version and settings", False),
     "Exception": ("has what is no session of ours, or another version of it. Choose another prefix", False),
 }
-"""What became of a call, by the server's word or the name of the error; the first name of its classes that is here."""
+"""What became of a call, by a code of the server or a class of the error; the first that is here."""
+_CODE = re.compile("[A-Z]{3,}")
 _EVICTS = (
     "The session store at %s may throw sessions away: its maxmemory-policy is %s. Set it to noeviction, so that a full"
     " server refuses new chats and keeps those it has."
@@ -581,12 +587,9 @@ def _why(error: Exception) -> tuple[str, bool]:
     if _is_tls(error):
         return _UNTRUSTED, False
     names = [one.__name__ for one in type(error).__mro__]
-    if isinstance(error, exceptions.ResponseError):
-        # The first word of what the server said, such as BUSY; the rest may show what was sent.
-        code = str(error).partition(" ")[0]
-        names = [code if code.isupper() else "ERR", *names]
-    told, retryable = next(_WHY[name] for name in names if name in _WHY)
-    return told.format(names[0]), retryable
+    # Codes such as BUSY; before version 7 they stand in the middle of what the server says of a script.
+    said = _CODE.findall(str(error)) if isinstance(error, exceptions.ResponseError) else []
+    return next(_WHY[name] for name in (*said, *names) if name in _WHY)
 
 
 def _is_lost(reply: Any) -> bool:
