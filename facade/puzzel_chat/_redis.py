@@ -1,666 +1,79 @@
-"""`RedisStore`: sessions on a Redis or Valkey server, for several machines.
+"""`RedisStore`: sessions on a Redis or Valkey server, for several machines, and its twin for asyncio.
 
-What one session has lives under keys with one hash tag, so that a cluster keeps it in one place, and each step on it is
-one script on the server. Beside the sessions, under keys of their own:
-
-    {index}:polled       each session's id, by the end of its lease: a hint where to look, the truth is in the session
-    {index}:order        each session's id, by when it began
-    {conversation}:in    the sessions that have a conversation, by when they got it
-    {index}:workers      what the workers say of themselves
-
-Whoever meets a wrong hint corrects it. `_Plans` decides without I/O: a plan yields the commands of a round trip, gets
-their replies, and returns what the method returns. `RedisStore` and its twin for asyncio only run plans.
-
-Leases live on the server's time line: each script is told when the client sent it, and shifts its times by that.
-Every script may be repeated, for an answer that was lost says nothing.
+Both only run plans, which decide what the server is asked (`_redis_plans.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
+import re
 import ssl
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from hashlib import sha1
 from importlib.util import find_spec
 from time import time
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
-from urllib.parse import quote, urlsplit
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 from uuid import uuid4
 
-from attrs import define, field, frozen
+from attrs import define
 
-from puzzel_chat._errors import ConfigurationError, InvalidArgument, StoreError
-from puzzel_chat._lease import LEASE
-from puzzel_chat._models import Life
-from puzzel_chat._owners import is_gone
-from puzzel_chat._store import SEEN, AsyncStore, Right, StoredConversation, StoredSession, Unread, WorkerInfo
+from puzzel_chat._errors import ConfigurationError, StoreError
+from puzzel_chat._redis_plans import ROUND, SCRIPTS, SENT, Call, Plan, Plans, Script, Seal
+from puzzel_chat._store import AsyncStore, Right, StoredConversation, StoredSession, Unread, WorkerInfo
 from puzzel_chat._tokens import TokenSet
-
-if TYPE_CHECKING:
-    from cryptography.fernet import MultiFernet
 
 log = logging.getLogger("puzzel_chat")
 _Result = TypeVar("_Result")
-_Call: TypeAlias = tuple[Any, ...]
-_Plan: TypeAlias = Generator[list[_Call], list[Any], _Result]
 TTL = 86_400.0
 """Seconds after which a session that nobody wrote to or polled is forgotten."""
 TIMEOUT = 3.0
 """Seconds that the server may take to accept a connection, and to answer."""
-ROUND = 500
-"""Calls that go out together at most."""
-_SENT = object()
-"""Stands for the time of sending."""
-_NO_LEASE = 1e12
-"""Above every time: the hint of a session that nobody need poll is this and when it may be forgotten."""
-_SCHEMES = ("redis", "rediss", "unix")
-_LIVES: dict[object, Any] = {life.value: life for life in Life}
-_TOKEN = ("access", "refresh", "generation", "ttl", "obtained", "visitor_id")
 _OPTIONS: dict[str, Any] = {
     "socket_timeout": TIMEOUT,
     "socket_connect_timeout": TIMEOUT,
     "protocol": 2,
     "driver_info": None,
 }
-_CLOSED = (
-    "The session store at {0} has tokens of session {1} that cannot be read: they are damaged, or encrypted with a key"
-    " that is not among encryption_keys. Give that key, or forget the session: delete({1!r}) of the store does that."
-)
-_UNREADABLE = "an item that no encryption key opens"
+_UNTRUSTED = "could not be trusted: its certificate does not fit the address, or is of an authority unknown here"
+_UNREACHED = "could not be reached. Check its address and the network; the store goes on by itself once it is back"
+_REFUSED = "refused us. Check user, password and rights in the URL"
+_FULL = "is full (maxmemory, noeviction), and nothing was written. Give it more memory"
+_READ_ONLY = "takes no writes just now. Try again, or name the present master in the URL"
+_ELSEWHERE = "is one of several nodes of a cluster. Name a proxy before the cluster, or a server of its own"
+_SLOW = f"did not answer within {TIMEOUT:.0f} s. Try again"
+_UNWRITABLE = "was given what cannot be written, such as half of a character"
+_WHY: dict[str, tuple[str, bool]] = {
+    "BUSY": ("is busy with a script. Try again", True),
+    "MISCONF": ("cannot save its data, so it takes no writes. Check its disk", True),
+    "WRONGTYPE": ("has keys of another program under our prefix, or damaged ones. Choose another prefix", False),
+    "OOM": (_FULL, False),
+    "OutOfMemoryError": (_FULL, False),
+    "AuthenticationError": (_REFUSED, False),
+    "AuthorizationError": (_REFUSED, False),
+    "AuthenticationWrongNumberOfArgsError": (_REFUSED, False),
+    "NoPermissionError": (_REFUSED, False),
+    "BusyLoadingError": ("is still loading its data. Try again", True),
+    "READONLY": (_READ_ONLY, True),
+    "ReadOnlyError": (_READ_ONLY, True),
+    "TryAgainError": (_READ_ONLY, True),
+    "ClusterDownError": (_READ_ONLY, True),
+    "AskError": (_ELSEWHERE, False),
+    "TimeoutError": (_SLOW, True),
+    "UnicodeError": (_UNWRITABLE, False),
+    "OSError": (_UNREACHED, True),
+    "ConnectionError": (_UNREACHED, True),
+    "ResponseError": ("refused a command. Check its version and settings", False),
+    "Exception": ("has what is no session of ours, or another version of it. Choose another prefix", False),
+}
+"""What became of a call, by a code of the server or a class of the error; the first that is here."""
+_CODE = re.compile("[A-Z]{3,}")
 _EVICTS = (
     "The session store at %s may throw sessions away: its maxmemory-policy is %s. Set it to noeviction, so that a full"
     " server refuses new chats and keeps those it has."
 )
-
-
-@frozen(init=False)
-class _Script:
-    """A script of the server; before version 7 there are no flags in its first line."""
-
-    text: str
-    sha: str
-    old_text: str
-    old_sha: str
-
-    def __init__(self, flags: str, body: str, common: str) -> None:
-        old = f"{common}{body}"
-        new = f"#!lua{flags}\n{old}"
-        shas = (sha1(one.encode(), usedforsecurity=False).hexdigest() for one in (new, old))
-        self.__attrs_init__(new, next(shas), old, next(shas))
-
-
-_TIME = """
-local function moment(now, sent)
-    local time = redis.call('TIME')
-    local ahead = time[1] + time[2] / 1000000 - tonumber(sent)
-    -- Less is the way, and no clock of its own.
-    if math.abs(ahead) < 1 then ahead = 0 end
-    return tonumber(now) + ahead
-end
-local function exact(number) return string.format('%.6f', number) end
-"""
-_SESSION = (
-    _TIME
-    + """
-local session, conversations, unread, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local function last(seconds)
-    for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, seconds) end
-end
-local function has(right)
-    local kept = redis.call('HMGET', session, right .. '_owner', right .. '_until', right .. '_length')
-    local ends = tonumber(kept[2])
-    if not kept[1] or not ends then return false, 0, 0 end
-    return kept[1], ends, tonumber(kept[3]) or 0
-end
-local function give(right, owner, now, seconds)
-    redis.call('HSET', session, right .. '_owner', owner, right .. '_until', exact(now + seconds),
-        right .. '_length', seconds)
-end
-local function taken(owner, ends, length, now, seconds)
-    return owner and now < ends and ends <= now + 2 * math.max(length, seconds)
-end
-local function place(life, from)
-    for n = from, #ARGV do
-        if ARGV[n] == life then return n end
-    end
-    return 0
-end
-local function note(id, life, asked, lives)
-    local kept = redis.call('HGET', conversations, id)
-    if kept then
-        local gap = string.find(kept, ' ', 1, true)
-        local before = gap and string.sub(kept, 1, gap - 1) or kept
-        if place(before, lives) > place(life, lives) then life = before end
-        if asked == '' and gap then asked = string.sub(kept, gap) end
-    end
-    redis.call('HSET', conversations, id, life .. asked)
-end
-"""
-)
-_RENEWS, _READS, _WRITES = " flags=allow-oom", " flags=no-writes", ""
-
-_SAVE_TOKENS = _Script(
-    _WRITES,
-    """
-local ttl, generation, tokens = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-local known = redis.call('EXISTS', session) == 1
-local kept = tonumber(redis.call('HGET', session, 'generation') or '')
-if (known and kept and generation <= kept) or (not known and generation ~= 1) then return 0 end
-redis.call('HSET', session, 'generation', ARGV[2], 'tokens', tokens)
-last(ttl)
-return 1
-""",
-    _SESSION,
-)
-_ACQUIRE = _Script(
-    _RENEWS,
-    """
-local ttl, right, me, seconds, gone = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[6]), ARGV[7]
-if redis.call('EXISTS', session) == 0 then return {} end
-local now = moment(ARGV[4], ARGV[5])
-local owner, ends, length = has(right)
-if owner ~= me and owner ~= gone and taken(owner, ends, length, now, seconds) then
-    return {owner, exact(ends)}
-end
-give(right, me, now, seconds)
-last(ttl)
-return {me, exact(now + seconds)}
-""",
-    _SESSION,
-)
-_RENEW = _Script(
-    _RENEWS,
-    """
-local ttl, right, me, seconds = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[6])
-local owner, ends = has(right)
-if owner ~= me then return {0, redis.call('EXISTS', session), exact(ends)} end
-local now = moment(ARGV[4], ARGV[5])
-give(right, me, now, seconds)
-last(ttl)
--- What leads to this session must last as long as it does.
-local renewed = tonumber(redis.call('HGET', session, 'renewed') or '')
-if right ~= 'poll' or (renewed and math.abs(now - renewed) < ttl / 4) then return {1} end
-redis.call('HSET', session, 'renewed', exact(now))
-return {1, unpack(redis.call('HKEYS', conversations))}
-""",
-    _SESSION,
-)
-_RELEASE = _Script(
-    _RENEWS,
-    """
-local right, me = ARGV[1], ARGV[2]
-if has(right) == me then
-    redis.call('HDEL', session, right .. '_owner', right .. '_until', right .. '_length')
-end
-""",
-    _SESSION,
-)
-_STATE = _Script(
-    _READS,
-    """
-if redis.call('EXISTS', session) == 0 then return {0} end
-local now, seconds = moment(ARGV[1], ARGV[2]), tonumber(ARGV[3])
-local owner, ends, length = has('poll')
-local goes_on = 0
-for _, kept in ipairs(redis.call('HVALS', conversations)) do
-    if string.match(kept, '^[^ ]*') ~= ARGV[4] then goes_on = 1 end
-end
-if not taken(owner, ends, length, now, seconds) then owner = false end
-return {1, goes_on, owner, exact(ends), exact(now)}
-""",
-    _SESSION,
-)
-_LOAD = _Script(
-    _READS,
-    """
-return {redis.call('HGETALL', session), redis.call('HGETALL', conversations), redis.call('HGETALL', unread),
-    redis.call('ZRANGE', seen, 0, -1)}
-""",
-    _SESSION,
-)
-_CONVERSATION = _Script(
-    _WRITES,
-    """
-local ttl, id, life, asked = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-if redis.call('EXISTS', session) == 0 then return 0 end
-note(id, life, asked, 5)
-last(ttl)
-return 1
-""",
-    _SESSION,
-)
-_WITHDRAW = _Script(
-    _RENEWS,
-    """
-local id, life = ARGV[1], ARGV[2]
-local kept = redis.call('HGET', conversations, id)
-if not kept or string.match(kept, '^[^ ]*') ~= life then return 0 end
-redis.call('HDEL', conversations, id)
-return 1
-""",
-    _SESSION,
-)
-_JOURNAL = _Script(
-    _WRITES,
-    """
-local ttl, me = ARGV[1], ARGV[2]
-if has('poll') ~= me then return 0 end
-if ARGV[3] == '' then redis.call('HDEL', session, 'cursor')
-else redis.call('HSET', session, 'cursor', string.sub(ARGV[3], 2)) end
-for n = 4, #ARGV, 2 do redis.call('HSETNX', unread, ARGV[n], ARGV[n + 1]) end
-last(ttl)
-return 1
-""",
-    _SESSION,
-)
-_ACKNOWLEDGE = _Script(
-    _RENEWS,
-    """
-local ttl, me, seq, item, of_it, most = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
-if has('poll') ~= me then return 0 end
-redis.call('HDEL', unread, seq)
-local newest = redis.call('ZREVRANGE', seen, 0, 0, 'WITHSCORES')
-local number = (tonumber(newest[2]) or 0) + 1
--- Only now and then, for it reads every item of the session.
-if redis.call('ZADD', seen, 'NX', number, item) == 1 and number % 256 == 0 and redis.call('ZCARD', seen) > most then
-    local kept = {}
-    for _, one in ipairs(redis.call('ZRANGE', seen, 0, -1)) do
-        if string.sub(one, 1, #of_it) == of_it then kept[#kept + 1] = one end
-    end
-    for n = 1, #kept - most do redis.call('ZREM', seen, kept[n]) end
-end
-last(ttl)
-return 1
-""",
-    _SESSION,
-)
-_PUT_BACK = _Script(
-    _WRITES,
-    """
-local ttl, me, seconds = ARGV[1], ARGV[2], tonumber(ARGV[5])
-local known = redis.call('EXISTS', session) == 1
-if known and has('poll') ~= me then return 0 end
-local kept = tonumber(redis.call('HGET', session, 'generation') or '')
-if not kept or tonumber(ARGV[6]) > kept then
-    redis.call('HSET', session, 'generation', ARGV[6], 'tokens', ARGV[7])
-end
-give('poll', me, moment(ARGV[3], ARGV[4]), seconds)
-if ARGV[8] == '' then redis.call('HDEL', session, 'cursor')
-else redis.call('HSET', session, 'cursor', string.sub(ARGV[8], 2)) end
-local n, talks, rows, marks = 12, tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
-local lives = n + 3 * talks + 2 * rows + marks
-for _ = 1, talks do
-    note(ARGV[n], ARGV[n + 1], ARGV[n + 2], lives)
-    n = n + 3
-end
-redis.call('DEL', unread)
-for _ = 1, rows do
-    redis.call('HSET', unread, ARGV[n], ARGV[n + 1])
-    n = n + 2
-end
-local newest = redis.call('ZREVRANGE', seen, 0, 0, 'WITHSCORES')
-local number = tonumber(newest[2]) or 0
-for _ = 1, marks do
-    number = number + 1
-    redis.call('ZADD', seen, 'NX', number, ARGV[n])
-    n = n + 1
-end
-last(ttl)
-return 1
-""",
-    _SESSION,
-)
-_INDEX = (
-    _TIME
-    + """
-local polled, order, began = KEYS[1], KEYS[2], KEYS[3]
-local function list(id)
-    if not redis.call('ZSCORE', order, id) then redis.call('ZADD', order, redis.call('INCR', began), id) end
-end
-"""
-)
-_HINT = _Script(
-    _RENEWS,
-    """
-local id, seconds = ARGV[1], ARGV[4]
-redis.call('ZADD', polled, exact(moment(ARGV[2], ARGV[3]) + seconds), id)
-list(id)
-""",
-    _INDEX,
-)
-_ENLIST = _Script(
-    _WRITES,
-    """
-local id, idle = ARGV[1], ARGV[2]
-redis.call('ZADD', polled, 'NX', exact(redis.call('TIME')[1] + idle), id)
-list(id)
-""",
-    _INDEX,
-)
-_WAKE = _Script(
-    _RENEWS,
-    """
-local id, idle = ARGV[1], tonumber(ARGV[2])
-local hint = redis.call('ZSCORE', polled, id)
-if hint and tonumber(hint) >= idle then redis.call('ZADD', polled, 0, id) end
-""",
-    _INDEX,
-)
-_LOOK = _Script(
-    _READS,
-    """
-local now, longest, most, idle = moment(ARGV[1], ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
-local found = {}
--- What is over, what a clock that ran ahead left behind, and what may be forgotten.
-for _, from in ipairs({{'-inf', exact(now)}, {'(' .. exact(now + longest), '(' .. idle}, {idle, exact(now + idle)}}) do
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', polled, from[1], from[2], 'LIMIT', 0, most)) do
-        found[#found + 1] = id
-    end
-end
-return found
-""",
-    _INDEX,
-)
-_LEAD = _Script(
-    _RENEWS,
-    """
-local key, ttl, id = KEYS[1], ARGV[1], ARGV[2]
-local time = redis.call('TIME')
-redis.call('ZADD', key, 'NX', time[1] * 1000000 + time[2], id)
-redis.call('EXPIRE', key, ttl)
-""",
-    "",
-)
-_REPORT = _Script(
-    _RENEWS,
-    """
-local key, ttl, name, seconds = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[5])
-if seconds <= 0 then return redis.call('HDEL', key, name) end
-redis.call('HSET', key, name, exact(moment(ARGV[3], ARGV[4]) + seconds) .. ' ' .. ARGV[6])
-redis.call('EXPIRE', key, ttl)
-""",
-    _TIME,
-)
-_WORKERS = _Script(
-    _RENEWS,
-    """
-local key, now = KEYS[1], moment(ARGV[1], ARGV[2])
-local rows, found = redis.call('HGETALL', key), {}
-for n = 1, #rows, 2 do
-    local ends, told = string.match(rows[n + 1], '^([%d.-]+) (.*)$')
-    if not ends or (tonumber(ends) or 0) <= now then redis.call('HDEL', key, rows[n])
-    else found[#found + 1] = told end
-end
-return found
-""",
-    _TIME,
-)
-_ALL = (
-    *(_SAVE_TOKENS, _ACQUIRE, _RENEW, _RELEASE, _STATE, _LOAD, _CONVERSATION, _WITHDRAW, _JOURNAL, _ACKNOWLEDGE),
-    *(_PUT_BACK, _HINT, _ENLIST, _WAKE, _LOOK, _LEAD, _REPORT, _WORKERS),
-)
-
-
-@define
-class _Seal:
-    """How tokens and people's words are written: as they are, or encrypted."""
-
-    keys: MultiFernet | None = None
-
-    def closed(self, text: str) -> bytes:
-        """Return what is written for a text."""
-        return text.encode() if self.keys is None else self.keys.encrypt(text.encode())
-
-    def opened(self, kept: bytes) -> str | None:
-        """Return the text, or None when no key opens it."""
-        from cryptography.fernet import InvalidToken
-
-        if self.keys is None:
-            return _text(kept)
-        try:
-            return _text(self.keys.decrypt(kept))
-        except InvalidToken:
-            return None
-
-
-@frozen
-class _Plans:
-    """What each method of the store asks of the server, and what it makes of the replies."""
-
-    prefix: str
-    ttl: int
-    place: str
-    seal: _Seal = field(repr=False)
-
-    def sessions(self, now: float, seconds: float) -> _Plan[dict[str, bool]]:
-        ((ids),) = yield [("ZRANGE", self._index[1], 0, -1)]
-        taken: dict[str, bool] = {}
-        for some in _chunks([_text(one) for one in ids]):
-            states = yield [self._state(one, now, seconds) for one in some]
-            taken |= {one: state[2] is not None for one, state in zip(some, states, strict=True) if state[0]}
-        if gone := [_text(one) for one in ids if _text(one) not in taken]:
-            yield self._forgotten(*gone)
-        return taken
-
-    def load(self, session_id: str) -> _Plan[StoredSession | None]:
-        ((session, conversations, unread, seen),) = yield [self._on(_LOAD, session_id)]
-        if not session:
-            return None
-        kept = _pairs(session)
-        cursor = kept.get("cursor")
-        found = StoredSession(
-            id=session_id,
-            tokens=self._tokens(session_id, kept.get("tokens")),
-            cursor=None if cursor is None else _text(cursor),
-            conversations=_conversations(conversations),
-        )
-        for seq, row in sorted(((_place(one), row) for one, row in _couples(unread)), key=_in_order):
-            found.unread[seq] = self._unread(seq, row)
-        for item in seen:
-            conversation_id, item_id, mark = _marked(item)
-            found.seen.setdefault(conversation_id, []).append((item_id, mark))
-        return found
-
-    def save_tokens(self, session_id: str, tokens: TokenSet) -> _Plan[None]:
-        sealed = self.seal.closed(json.dumps(tokens.to_dict()))
-        save = self._on(_SAVE_TOKENS, session_id, self.ttl, tokens.generation, sealed)
-        # The hint first: what is cut off between the two leaves a hint to nothing, and no session that nobody finds.
-        begins = [self._in_index(_ENLIST, session_id, _NO_LEASE + self.ttl)] if tokens.generation == 1 else []
-        yield [*begins, save]
-
-    def tokens(self, session_id: str) -> _Plan[TokenSet | None]:
-        ((known, kept),) = yield [("HMGET", self._keys(session_id)[0], "generation", "tokens")]
-        return None if known is None and kept is None else self._tokens(session_id, kept)
-
-    def conversations(self, session_id: str) -> _Plan[dict[str, StoredConversation]]:
-        (found,) = yield [("HGETALL", self._keys(session_id)[1])]
-        return _conversations(found)
-
-    def save_conversation(self, session_id: str, conversation: StoredConversation) -> _Plan[None]:
-        told = _told(conversation)
-        (_, known, _) = yield [
-            self._lead(conversation.id, session_id),
-            self._on(_CONVERSATION, session_id, self.ttl, *told, *Life),
-            self._in_index(_WAKE, session_id, _NO_LEASE),
-        ]
-        if not known:
-            yield [self._misled(conversation.id, session_id)]
-
-    def find(self, conversation_id: str) -> _Plan[str | None]:
-        (ids,) = yield [("ZREVRANGE", self._leads(conversation_id), 0, -1)]
-        if ids:
-            found = yield [("HEXISTS", self._keys(_text(one))[1], conversation_id) for one in ids]
-            return next((_text(one) for one, has in zip(ids, found, strict=True) if has), None)
-        return None
-
-    def unpolled(self, now: float, seconds: float, most: int) -> _Plan[list[str]]:
-        found: list[str] = []
-        wrong = True
-        while wrong and len(found) < most:
-            look = (now, _SENT, 2 * max(seconds, LEASE), most, f"{_NO_LEASE:.0f}")
-            (ids,) = yield [self._in_index(_LOOK, *look)]
-            ids = [one for one in map(_text, ids) if one not in found]
-            states = (yield [self._state(one, now, seconds) for one in ids]) if ids else []
-            corrections: list[_Call] = []
-            for one, state in zip(ids, states, strict=True):
-                if state[0] and state[1] and state[2] is None:
-                    found.append(one)
-                else:
-                    corrections += self._corrected(one, state)
-            if wrong := bool(corrections):
-                yield corrections
-        return found[:most]
-
-    def report(self, worker: WorkerInfo, now: float, seconds: float) -> _Plan[None]:
-        told = (self.ttl, worker.name, now, _SENT, seconds, json.dumps(worker.to_dict()))
-        yield [("EVALSHA", _REPORT, 1, self._workers, *told)]
-
-    def workers(self, now: float) -> _Plan[list[WorkerInfo]]:
-        (rows,) = yield [("EVALSHA", _WORKERS, 1, self._workers, now, _SENT)]
-        found: list[WorkerInfo] = []
-        for row in rows:
-            with suppress(ValueError, RecursionError, InvalidArgument):
-                found.append(WorkerInfo.from_dict(json.loads(row)))
-        return sorted(found, key=lambda one: one.name)
-
-    def withdraw(self, session_id: str, conversation_id: str) -> _Plan[None]:
-        (withdrawn,) = yield [self._on(_WITHDRAW, session_id, conversation_id, Life.ASKED)]
-        if withdrawn:
-            yield [self._misled(conversation_id, session_id)]
-
-    def journal(self, session_id: str, owner: str, cursor: str | None, unread: Sequence[Unread]) -> _Plan[bool]:
-        rows = [part for item in unread for part in (item.seq, self._row(item))]
-        (kept,) = yield [self._on(_JOURNAL, session_id, self.ttl, owner, _optional(cursor), *rows)]
-        return bool(kept)
-
-    def acknowledge(
-        self, session_id: str, owner: str, conversation_id: str, seq: int, item_id: str, mark: str
-    ) -> _Plan[bool]:
-        item, of_it = json.dumps([conversation_id, item_id, mark]), f"[{json.dumps(conversation_id)},"
-        (kept,) = yield [self._on(_ACKNOWLEDGE, session_id, self.ttl, owner, seq, item, of_it, SEEN)]
-        return bool(kept)
-
-    def delete(self, session_id: str) -> _Plan[None]:
-        yield [("DEL", *self._keys(session_id)), *self._forgotten(session_id)]
-
-    def acquire(self, session_id: str, right: Right, owner: str, now: float, seconds: float) -> _Plan[str]:
-        take = self._on(_ACQUIRE, session_id, self.ttl, right, owner, now, _SENT, seconds)
-        hint = [self._hint(session_id, now, seconds)] if right == "poll" else []
-        (found, *_) = yield [take, *hint]
-        if found and (holder := _text(found[0])) != owner and is_gone(holder):
-            # Only we know that the process is dead, and only the server whether it is still that one's.
-            (found, *_) = yield [(*take, found[0]), *hint]
-        if not hint or (found and _text(found[0]) == owner):
-            return owner if not found else _text(found[0])
-        yield [self._scored(session_id, found[1])] if found else self._forgotten(session_id)
-        return owner if not found else _text(found[0])
-
-    def renew(self, session_id: str, right: Right, owner: str, now: float, seconds: float) -> _Plan[bool]:
-        renew = self._on(_RENEW, session_id, self.ttl, right, owner, now, _SENT, seconds)
-        hint = [self._hint(session_id, now, seconds)] if right == "poll" else []
-        (found, *_) = yield [renew, *hint]
-        mine, *more = found
-        if mine and more:
-            yield [self._lead(_text(one), session_id) for one in more]
-        elif not mine and hint:
-            known, ends = more
-            yield [self._scored(session_id, ends)] if known else self._forgotten(session_id)
-        return bool(mine)
-
-    def release(self, session_id: str, right: Right, owner: str) -> _Plan[None]:
-        release = self._on(_RELEASE, session_id, right, owner)
-        # Whoever looks there finds out whether it is free.
-        yield [release, self._scored(session_id, 0, "XX")] if right == "poll" else [release]
-
-    def put_back(self, session: StoredSession, owner: str, now: float, seconds: float) -> _Plan[bool]:
-        tokens = (session.tokens.generation, self.seal.closed(json.dumps(session.tokens.to_dict())))
-        talks = list(session.conversations.values())
-        rows = [part for item in session.unread.values() for part in (item.seq, self._row(item))]
-        seen = [json.dumps([talk, *one]) for talk, marks in session.seen.items() for one in marks]
-        counts = (len(talks), len(session.unread), len(seen))
-        told = (self.ttl, owner, now, _SENT, seconds, *tokens, _optional(session.cursor), *counts)
-        noted = (part for talk in talks for part in _told(talk))
-        (*_, kept) = yield [
-            self._hint(session.id, now, seconds),
-            *(self._lead(talk.id, session.id) for talk in talks),
-            self._on(_PUT_BACK, session.id, *told, *noted, *rows, *seen, *Life),
-        ]
-        if not kept:
-            yield [self._scored(session.id, 0, "XX")]
-        return bool(kept)
-
-    def _keys(self, session_id: str) -> list[str]:
-        tag = self._tag(session_id)
-        return [f"{tag}:{name}" for name in ("session", "conversations", "unread", "seen")]
-
-    def _tag(self, name: str) -> str:
-        # Quoted, for braces in a name would end the hash tag; an empty tag would be none.
-        return f"{self.prefix}:{{{quote(name) or '%'}}}"
-
-    @property
-    def _index(self) -> list[str]:
-        return [f"{self.prefix}:{{index}}:{name}" for name in ("polled", "order", "began")]
-
-    @property
-    def _workers(self) -> str:
-        return f"{self.prefix}:{{index}}:workers"
-
-    def _leads(self, conversation_id: str) -> str:
-        return f"{self._tag(conversation_id)}:in"
-
-    def _on(self, script: _Script, session_id: str, *args: Any) -> _Call:
-        keys = self._keys(session_id)
-        return ("EVALSHA", script, len(keys), *keys, *args)
-
-    def _in_index(self, script: _Script, *args: Any) -> _Call:
-        return ("EVALSHA", script, len(self._index), *self._index, *args)
-
-    def _state(self, session_id: str, now: float, seconds: float) -> _Call:
-        return self._on(_STATE, session_id, now, _SENT, seconds, Life.READ)
-
-    def _hint(self, session_id: str, now: float, seconds: float) -> _Call:
-        return self._in_index(_HINT, session_id, now, _SENT, seconds)
-
-    def _scored(self, session_id: str, ends: Any, *how: str) -> _Call:
-        return ("ZADD", self._index[0], *how, ends, session_id)
-
-    def _corrected(self, session_id: str, state: list[Any]) -> list[_Call]:
-        if not state[0]:
-            return self._forgotten(session_id)
-        ends = state[3] if state[2] is not None else _NO_LEASE + float(state[4]) + self.ttl
-        return [self._scored(session_id, ends)]
-
-    def _forgotten(self, *session_ids: str) -> list[_Call]:
-        return [("ZREM", key, *session_ids) for key in self._index[:2]]
-
-    def _lead(self, conversation_id: str, session_id: str) -> _Call:
-        return ("EVALSHA", _LEAD, 1, self._leads(conversation_id), self.ttl, session_id)
-
-    def _misled(self, conversation_id: str, session_id: str) -> _Call:
-        return ("ZREM", self._leads(conversation_id), session_id)
-
-    def _row(self, item: Unread) -> bytes:
-        return self.seal.closed(json.dumps([item.conversation_id, _writable(item.raw)]))
-
-    def _unread(self, seq: Any, row: bytes) -> Unread:
-        text = self.seal.opened(row)
-        try:
-            conversation_id, raw = json.loads(text or "")
-        except (ValueError, TypeError, RecursionError):
-            # Who reads it judges that.
-            conversation_id, raw = None, _UNREADABLE if text is None else text
-        return Unread(seq=seq, conversation_id=conversation_id, raw=raw)
-
-    def _tokens(self, session_id: str, kept: bytes | None) -> TokenSet:
-        text = None if kept is None else self.seal.opened(kept)
-        with suppress(ValueError, TypeError, RecursionError):
-            found = json.loads(text or "")
-            return TokenSet(**{one: found.get(one) for one in _TOKEN})
-        raise StoreError(_CLOSED.format(self.place, session_id))
 
 
 @define
@@ -672,10 +85,11 @@ class _Server:
     old: bool = False
     warned: bool = False
 
-    def greeting(self) -> _Plan[None]:
+    def greeting(self) -> Plan[None]:
         """Learn whether it is another server, or the same one after a restart, and give it the scripts."""
         (told,) = yield [("INFO",)]
-        known = dict(line.split(":", 1) for line in _text(told).splitlines() if ":" in line) if _is_told(told) else {}
+        lines = told.decode(errors="replace").splitlines() if isinstance(told, bytes) else []  # we may not ask
+        known = dict(line.split(":", 1) for line in lines if ":" in line)
         # Neither alone: a server that restarts gets another run_id, one that becomes the master another replid.
         marks = [known.get("run_id"), known.get("master_replid")] if known else [uuid4().hex]
         self.epoch = "/".join(filter(None, marks))
@@ -686,47 +100,22 @@ class _Server:
             log.warning(_EVICTS, self.place, policy)
         yield self.scripts()
 
-    def scripts(self) -> list[_Call]:
+    def scripts(self) -> list[Call]:
         """Return what gives the server all scripts."""
-        return [("SCRIPT", "LOAD", one.old_text if self.old else one.text) for one in _ALL]
+        return [("SCRIPT", "LOAD", one.old_text if self.old else one.text) for one in SCRIPTS]
 
-    def sendable(self, call: _Call) -> list[Any]:
+    def sendable(self, call: Call) -> list[Any]:
         """Return a command with what is known only now."""
-        return [self._sendable(one) if isinstance(one, _Script) or one is _SENT else one for one in call]
+        return [self._sendable(one) if isinstance(one, Script) or one is SENT else one for one in call]
 
     def _sendable(self, one: Any) -> Any:
-        return time() if one is _SENT else one.old_sha if self.old else one.sha
+        return time() if one is SENT else one.old_sha if self.old else one.sha
 
     def failure(self, error: Exception) -> StoreError:
-        """Return an error of ours, which shows nothing of what was sent."""
-        from redis import exceptions
-
-        told, retryable = "could not be reached. Check the address and the network; it goes on once it is back", True
+        """Return an error of ours, which shows nothing of what was sent or came."""
         if isinstance(error, StoreError):
             return error
-        if _is_tls(error):
-            told, retryable = "could not be trusted: its certificate does not fit the address in the URL", False
-        elif isinstance(error, exceptions.OutOfMemoryError):
-            told, retryable = "is full (maxmemory, noeviction), and nothing was written. Give it more memory", False
-        elif isinstance(error, _classes("AuthenticationError", "AuthorizationError", "NoPermissionError")):
-            told, retryable = "refused us. Check user, password and rights of the URL", False
-        elif isinstance(error, exceptions.BusyLoadingError):
-            told = "is still loading its data. Try again"
-        elif isinstance(error, _classes("ReadOnlyError", "TryAgainError", "ClusterDownError")):
-            told = "takes no writes just now. Try again, or name the present master in the URL"
-        elif isinstance(error, exceptions.AskError):
-            told, retryable = (
-                "is one of several nodes of a cluster. Name a server, or a proxy before the cluster",
-                False,
-            )
-        elif isinstance(error, exceptions.TimeoutError | TimeoutError):
-            told = f"did not answer within {TIMEOUT:.0f} s. Try again"
-        elif isinstance(error, exceptions.ResponseError):
-            code = str(error).partition(" ")[0]
-            retryable = code == "BUSY"
-            told = "is busy. Try again" if retryable else _refused(code)
-        elif isinstance(error, ValueError):
-            told, retryable = "was given what cannot be written: an id or a text with half of a character", False
+        told, retryable = _why(error)
         failure = StoreError(f"The session store at {self.place} {told}.")
         failure.retryable = retryable
         return failure
@@ -758,7 +147,7 @@ class RedisStore:
     ) -> None:
         self._place = _checked(url, prefix, ttl)
         self._url = url
-        self._plans = _Plans(prefix, int(ttl), self._place, _seal(encryption_keys))
+        self._plans = Plans(prefix, int(ttl), self._place, _seal(encryption_keys))
         self._server = _Server(self._place)
         self._closed = False
         from redis import Redis
@@ -785,7 +174,7 @@ class RedisStore:
 
     def awaiting(self) -> AsyncStore:
         """Return the same store for one event loop, with connections of its own."""
-        return AsyncRedisStore(self._url, self._plans, _Server(self._place))
+        return AsyncRedisStore(self._url, self._plans, self._server)
 
     def sessions(self, now: float, seconds: float) -> dict[str, bool]:
         """See `Store`."""
@@ -867,7 +256,7 @@ class RedisStore:
         self._closed = True
         self._client.close()
 
-    def _run(self, plan: _Plan[_Result]) -> _Result:
+    def _run(self, plan: Plan[_Result]) -> _Result:
         try:
             _check_open(self._closed, self._place)
             calls = next(plan)
@@ -880,15 +269,15 @@ class RedisStore:
             failure = self._server.failure(error)
         raise failure
 
-    def _round(self, calls: list[_Call]) -> list[Any]:
+    def _round(self, calls: list[Call]) -> list[Any]:
         replies = self._sent(calls)
         if lost := [n for n, reply in enumerate(replies) if _is_lost(reply)]:
-            self._sent(self._server.scripts())
+            _without_errors(self._sent(self._server.scripts()))
             for n, reply in zip(lost, self._sent([calls[n] for n in lost]), strict=True):
                 replies[n] = reply
         return replies
 
-    def _sent(self, calls: list[_Call]) -> list[Any]:
+    def _sent(self, calls: list[Call]) -> list[Any]:
         pipeline: Any
         with self._client.pipeline(transaction=False) as pipeline:
             for call in calls:
@@ -910,8 +299,8 @@ class RedisStore:
 class _Running:
     """A plan that somebody waits for, and its next commands."""
 
-    plan: _Plan[Any]
-    calls: list[_Call]
+    plan: Plan[Any]
+    calls: list[Call]
     future: asyncio.Future[Any]
 
     def goes_on(self, replies: list[Any], failure: Callable[[Exception], StoreError]) -> bool:
@@ -949,7 +338,7 @@ class AsyncRedisStore:
     remote = True
     """See `RedisStore`."""
 
-    def __init__(self, url: str, plans: _Plans, server: _Server) -> None:
+    def __init__(self, url: str, plans: Plans, server: _Server) -> None:
         from redis.asyncio import Redis
         from redis.asyncio.retry import Retry
 
@@ -1050,7 +439,7 @@ class AsyncRedisStore:
             await asyncio.wait([self._flush])
         await self._client.aclose()
 
-    async def _run(self, plan: _Plan[_Result]) -> _Result:
+    async def _run(self, plan: Plan[_Result]) -> _Result:
         try:
             _check_open(self._closed, self._server.place)
             calls = [_written(one) for one in next(plan)]
@@ -1091,15 +480,15 @@ class AsyncRedisStore:
             one.fail(self._server.failure(error))
         self._waiting.clear()
 
-    async def _round(self, calls: list[_Call]) -> list[Any]:
+    async def _round(self, calls: list[Call]) -> list[Any]:
         replies = await self._sent(calls)
         if lost := [n for n, reply in enumerate(replies) if _is_lost(reply)]:
-            await self._sent(self._server.scripts())
+            _without_errors(await self._sent(self._server.scripts()))
             for n, reply in zip(lost, await self._sent([calls[n] for n in lost]), strict=True):
                 replies[n] = reply
         return replies
 
-    async def _sent(self, calls: list[_Call]) -> list[Any]:
+    async def _sent(self, calls: list[Call]) -> list[Any]:
         async with self._client.pipeline(transaction=False) as pipeline:
             for call in calls:
                 pipeline.execute_command(*self._server.sendable(call))
@@ -1143,25 +532,25 @@ def _checked(url: str, prefix: str, ttl: float) -> str:
         raise ConfigurationError("store", "the prefix must be a text without braces")
     if not isinstance(ttl, int | float) or not 60 <= ttl <= 1e9:
         raise ConfigurationError("store", "ttl must be a number of seconds, at least 60")
-    try:
+    place = None
+    with suppress(ValueError):
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port or 6379
-    except ValueError:
-        parts = None
-    if parts is None or parts.scheme not in _SCHEMES or not (parts.path if parts.scheme == "unix" else host):
+        where = f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else None
+        place = {"redis": where, "rediss": where, "unix": parts.path}.get(parts.scheme)
+    if not place:
         raise ConfigurationError("store", "the URL must look like redis://user:password@host:6379/0, or rediss://…")
-    return parts.path if parts.scheme == "unix" else f"{host}:{port}"
+    return place
 
 
-def _seal(keys: Sequence[str | bytes]) -> _Seal:
+def _seal(keys: Sequence[str | bytes]) -> Seal:
     if isinstance(keys, str | bytes):
         keys = [keys]
     if not keys:
-        return _Seal()
+        return Seal()
     from cryptography.fernet import Fernet, MultiFernet
 
     with suppress(ValueError, TypeError):
-        return _Seal(MultiFernet([Fernet(one) for one in keys]))
+        return Seal(MultiFernet([Fernet(one) for one in keys]))
     raise ConfigurationError("store", "each of encryption_keys must be a key of cryptography's Fernet.generate_key()")
 
 
@@ -1180,12 +569,6 @@ def _failures() -> tuple[type[Exception], ...]:
     return RedisError, OSError, ValueError
 
 
-def _classes(*names: str) -> tuple[type[Exception], ...]:
-    from redis import exceptions
-
-    return tuple(getattr(exceptions, name) for name in names)
-
-
 def _check_open(closed: bool, place: str) -> None:
     if closed:
         raise StoreError(f"The session store at {place} was closed; open a new RedisStore.")
@@ -1197,10 +580,16 @@ def _is_tls(error: BaseException | None) -> bool:
     return error is not None
 
 
-def _refused(code: str) -> str:
-    if code == "WRONGTYPE":
-        return "has keys of another program under our prefix. Choose another prefix"
-    return f"refused a command ({code})" if code.isalpha() else "refused a command"
+def _why(error: Exception) -> tuple[str, bool]:
+    """Return what became of a call, with what to do, and whether it may succeed soon."""
+    from redis import exceptions
+
+    if _is_tls(error):
+        return _UNTRUSTED, False
+    names = [one.__name__ for one in type(error).__mro__]
+    # Codes such as BUSY; before version 7 they stand in the middle of what the server says of a script.
+    said = _CODE.findall(str(error)) if isinstance(error, exceptions.ResponseError) else []
+    return next(_WHY[name] for name in (*said, *names) if name in _WHY)
 
 
 def _is_lost(reply: Any) -> bool:
@@ -1216,67 +605,6 @@ def _without_errors(replies: list[Any]) -> list[Any]:
     return replies
 
 
-def _written(call: _Call) -> _Call:
+def _written(call: Call) -> Call:
     # Here, so that what cannot be written fails alone.
     return tuple(one.encode() if isinstance(one, str) else one for one in call)
-
-
-def _optional(value: str | None) -> str:
-    return "" if value is None else f"={value}"
-
-
-def _told(conversation: StoredConversation) -> tuple[str, str, str]:
-    asked = f" {conversation.request_id}" if conversation.request_id else ""
-    return conversation.id, conversation.life, asked
-
-
-def _text(kept: bytes) -> str:
-    return kept.decode("utf-8", "replace")
-
-
-def _is_told(reply: Any) -> bool:
-    return isinstance(reply, bytes)
-
-
-def _couples(flat: list[bytes]) -> Iterable[tuple[bytes, bytes]]:
-    return zip(flat[::2], flat[1::2], strict=True)
-
-
-def _pairs(flat: list[bytes]) -> dict[str, bytes]:
-    return {_text(name): value for name, value in _couples(flat)}
-
-
-def _chunks(whole: list[str]) -> Iterable[list[str]]:
-    return (whole[n : n + ROUND] for n in range(0, len(whole), ROUND))
-
-
-def _conversations(flat: list[bytes]) -> dict[str, StoredConversation]:
-    found: dict[str, StoredConversation] = {}
-    for name, value in sorted(_pairs(flat).items()):
-        life, _, asked = _text(value).partition(" ")
-        found[name] = StoredConversation(id=name, request_id=asked or None, life=_LIVES.get(life, life))
-    return found
-
-
-def _place(seq: bytes) -> Any:
-    return int(seq) if seq.isdigit() and len(seq) < 20 else _text(seq)
-
-
-def _in_order(row: tuple[Any, bytes]) -> tuple[bool, Any]:
-    return isinstance(row[0], str), row[0]
-
-
-def _marked(item: bytes) -> tuple[Any, Any, Any]:
-    with suppress(ValueError, TypeError, RecursionError):
-        conversation_id, item_id, mark = json.loads(item)
-        if isinstance(conversation_id, str):
-            return conversation_id, item_id, mark
-    return "", _text(item), None
-
-
-def _writable(raw: Any) -> Any:
-    try:
-        json.dumps(raw)
-    except (TypeError, ValueError, RecursionError):
-        return "an item that could not be written down"
-    return raw

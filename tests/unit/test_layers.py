@@ -26,7 +26,7 @@ LAYERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("observing", ("_observing",), (BASE,)),
     ("wire", ("_wire",), (BASE, "cores")),
     ("transport", ("_environment", "_failures", "_transport", "_async_transport"), (BASE,)),
-    ("stores", ("_owners", "_store", "_sqlite", "_redis"), (BASE, "cores", "clock")),
+    ("stores", ("_owners", "_store", "_sqlite", "_redis", "_redis_plans"), (BASE, "cores", "clock")),
     ("steps", ("_steps", "_reach", "_lease"), (BASE, "cores", "clock", "stores", "observing")),
     (
         "workflows",
