@@ -15,6 +15,7 @@ RUNS = {
     "startup": "what it takes to begin",
     "outage": "what a service that is out for a minute is asked, and what comes after",
     "expiry": "tokens that expire together",
+    "workers": "workers on one Redis: what it costs, what one Redis carries, and who takes over how soon",
     "trouble": "a handler that blocks, one that raises and a reply that is far too large, among a thousand",
 }
 """Each is a module with a `report(full)` that gives Markdown; the first ones are the short form of the bench."""

@@ -12,9 +12,11 @@ import json
 import sys
 import time
 from array import array
+from bisect import bisect
 from collections import deque
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+from itertools import pairwise
 from random import Random
 from typing import Any
 from urllib.parse import parse_qs
@@ -38,13 +40,14 @@ ITEM = (
 
 @define(eq=False)
 class Session:
-    """One token's side of the centre; `items` are the messages stored, as they are sent."""
+    """One token's side of the centre; `items` are the messages stored, as sent, `polled_by` the last poll's head."""
 
     conversation: str
     visitor: str = ""
     refresh: str = ""
     items: list[bytes] = field(factory=list)
     arrivals: array[float] = field(factory=lambda: array("d"))
+    polled_by: bytes = b""
 
 
 class Centre:
@@ -117,6 +120,7 @@ class Centre:
             return reply_of(401, b"{}")
         self.book.count("polls", now)
         session.arrivals.append(now)
+        session.polled_by = head
         at = head.find(b"after=", 0, head.find(b"\r"))
         after = int(head[at + 6 : head.find(b" ", at)]) if at > 0 else 0
         items = session.items
@@ -229,6 +233,21 @@ class Centre:
         """Give what was seen between two times; of the polls, but for those of some conversations."""
         arrivals = [one.arrivals for one in self.sessions if one.conversation not in but]
         return self.book.report(since, until, arrivals)
+
+    def do_held(self, worker: str) -> list[str]:
+        """Give the conversations whose last poll came with this worker's name in its header."""
+        named = f"x-worker: {worker}\r".encode()
+        return [one.conversation for one in self.routed.values() if named in one.polled_by.lower()]
+
+    def do_gaps(self, since: float, among: Sequence[str]) -> list[float]:
+        """Give the longest time between two polls of each, the last one before a moment among them, in seconds."""
+        found = []
+        for one in among:
+            arrivals = self.routed[one].arrivals
+            found.append(
+                max((after - at for at, after in pairwise(arrivals[bisect(arrivals, since) - 1 :])), default=0.0)
+            )
+        return found
 
     def do_ledger(self) -> dict[str, int]:
         """Give how many messages each conversation has; their numbers begin with 1."""

@@ -63,6 +63,21 @@ def test_a_refresh_token_is_good_for_one_refresh(port: int, client: httpx.Client
     }  # fmt: skip
 
 
+def test_the_centre_knows_who_polled_last_and_how_long_nobody_did(client: httpx.Client, port: int) -> None:
+    """By the worker's header; the gap begins with the last poll before the moment that is asked about."""
+    tokens = client.post("/connect/token", data=FORM).json()
+    client.headers["Authorization"] = f"Bearer {tokens['access_token']}"
+    client.put("/api/conversation/c1/route/support", json=[])
+    first = time.monotonic()
+    client.get("/api/conversation", headers={"X-Worker": "ada"})
+    assert ask(port, "held", worker="ada") == ["c1"]
+    began = time.monotonic()
+    client.get("/api/conversation", headers={"X-Worker": "kari"})
+    assert (ask(port, "held", worker="ada"), ask(port, "held", worker="kari")) == ([], ["c1"])
+    (gap,) = ask(port, "gaps", since=began, among=["c1"])
+    assert 0.0 < gap < time.monotonic() - first
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", outage.KINDS)
 def test_the_centre_is_out_and_comes_back(how: str, port: int, client: httpx.Client) -> None:

@@ -9,6 +9,7 @@ RUNS = {
     "faults": "seeded chats under every mix of faults, compared with the sandbox's ledger",
     "fleet": "hundreds of chats at once in one polling loop, under every mix of faults, over both transports",
     "kills": "a process that holds a chat is killed and another one goes on",
+    "workers": "workers on one Redis hold a thousand chats, and are killed, suspended and cut off",
     "processes": "several processes use one stored session for many lives of its token",
     "cancellations": "requests are cancelled under contention, and the connection pool is looked at",
     "hours": "one chat of eight simulated hours, timed, and its memory",

@@ -1,0 +1,56 @@
+"""A worker in a process of its own, which writes down what it handled: `python -m soak.serving JSON`.
+
+It prints "ready" once it works. When its input ends, so does it, whatever it is doing: nothing outlives the soak.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import threading
+import time
+
+from puzzel_chat import AsyncConversation, AsyncPuzzelChat, Event, RedisStore, Worker
+from puzzel_chat._redis import AsyncRedisStore
+from soak.jobs import Job, Notes
+from soak.turnstile import WHO
+
+
+def client(job: Job) -> AsyncPuzzelChat:
+    """Make the client of a process."""
+    # Nobody but a short test has a reason for another lease, so it is no option of the store.
+    RedisStore.lease = AsyncRedisStore.lease = job.lease
+    return AsyncPuzzelChat(**job.settings, store=RedisStore(job.url), headers={WHO: job.name})
+
+
+async def work(job: Job) -> None:
+    """Serve until told to stop."""
+    notes = Notes(job.notes)
+
+    async def handle(conversation: AsyncConversation, event: Event) -> None:
+        notes.add("handled", job.name, conversation.id, event.id or "-", time.monotonic())
+
+    async def failed(conversation: AsyncConversation, error: Exception) -> None:
+        notes.add("failed", job.name, conversation.id, type(error).__name__)
+
+    async with client(job) as chat:
+        worker = Worker(chat, handle, name=job.name, on_failure=failed)
+        print("ready", flush=True)
+        await worker.run()
+
+
+def end_with_input() -> None:
+    """End this process when its input ends."""
+
+    def wait() -> None:
+        sys.stdin.read()
+        os._exit(3)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+if __name__ == "__main__":
+    end_with_input()
+    asyncio.run(work(Job(**json.loads(sys.argv[1]))))
