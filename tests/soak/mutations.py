@@ -70,7 +70,7 @@ MUTATIONS = (
         5,
         "invalid_grant: the store is read again, and a newer generation adopted",
         "_refresh.py",
-        "newer = self.newer_in_store() if isinstance(refused, SessionExpired) else None",
+        "newer = (yield from self.newer_in_store()) if isinstance(refused, SessionExpired) else None",
         "newer = None",
     ),
     Mutation(
@@ -176,7 +176,7 @@ MUTATIONS = (
         "a request status that says Cancelled is an end",
         "_conversation.py",
         "        if found.stage is AllocationStage.CANCELLED:  # refused or expired, it may be routed again\n"
-        "            self._over()\n",
+        "            yield from self._over()\n",
         "",
     ),
     Mutation(

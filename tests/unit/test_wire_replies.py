@@ -164,7 +164,7 @@ def test_zero_is_no_place_in_a_queue_but_a_number_elsewhere() -> None:
 
 @fixed
 @given(
-    body=st.binary(max_size=40)
+    body=st.binary(max_size=40).filter(lambda one: not one.strip().startswith(b"{") or not one.strip().endswith(b"}"))
     | values.filter(lambda one: not isinstance(one, dict)).map(lambda v: json.dumps(v).encode())
 )
 @also(body=[b"", b"  ", b"<html>", b"{", b"[]", b"7", b"null", b'"x"', b"\xff\xfe", b"[" * 100_000])
@@ -379,7 +379,7 @@ def test_each_known_stage_is_read() -> None:
 
 
 @fixed
-@given(status=st.none() | st.text())
+@given(status=st.none() | st.text().filter(lambda one: one.lower() not in set(AllocationStage)))
 @also(status=["Parked", None, ...])
 def test_a_stage_that_is_new_or_not_told_is_unknown(status: object) -> None:
     """Neither stops the search; a new word stands in `raw`, and the rest is told."""

@@ -105,16 +105,7 @@ class Worker:
         connections: int = 1000,
         threads: int = 64,
     ) -> None:
-        if not isinstance(chat, AsyncPuzzelChat):
-            raise ConfigurationError("chat", "must be an AsyncPuzzelChat")
-        if not callable(handler):
-            raise ConfigurationError("handler", "must be a function or a coroutine function")
-        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-            raise ConfigurationError("most", "must be a whole number from 1 on")
-        if name is not None and (not isinstance(name, str) or not name):
-            raise ConfigurationError("name", "must be a text, another one for each worker")
-        if on_failure is not None and not callable(on_failure):
-            raise ConfigurationError("on_failure", "must be a function or a coroutine function")
+        _check(chat, handler, name, most, on_failure)
         self.name = name or f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:6]}"
         """What `workers()` shows."""
         self._chat, self._handler, self._most, self._on_failure = chat, handler, most, on_failure
@@ -381,3 +372,16 @@ class Worker:
         failed = results[-1] if work else None
         if isinstance(failed, Exception):
             raise failed
+
+
+def _check(chat: object, handler: object, name: object, most: object, on_failure: object) -> None:
+    if not isinstance(chat, AsyncPuzzelChat):
+        raise ConfigurationError("chat", "must be an AsyncPuzzelChat")
+    if not callable(handler):
+        raise ConfigurationError("handler", "must be a function or a coroutine function")
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        raise ConfigurationError("most", "must be a whole number from 1 on")
+    if name is not None and (not isinstance(name, str) or not name):
+        raise ConfigurationError("name", "must be a text, another one for each worker")
+    if on_failure is not None and not callable(on_failure):
+        raise ConfigurationError("on_failure", "must be a function or a coroutine function")
