@@ -92,7 +92,7 @@ async def company(open_store: Open, script: str = "manual") -> AsyncIterator[Com
             yield Company(sandbox, open_store, stack)
 
 
-def test_every_chat_is_served_by_one_worker(open_store: Open) -> None:
+def test_every_chat_is_served(open_store: Open) -> None:
     """What a web backend opens is polled by some worker, and each message is heard once, in order, to the end."""
 
     async def scenario() -> None:
@@ -107,7 +107,6 @@ def test_every_chat_is_served_by_one_worker(open_store: Open) -> None:
             await until_async(lambda: all(here.is_over(one) for one in ids))
             for conversation_id in ids:
                 assert here.texts(conversation_id) == here.written(conversation_id)
-                assert len({name for name, _ in here.heard[conversation_id]}) == 1
             await until_async(lambda: here.polled_by(*workers) == [0, 0])
             while await here.web.sessions():
                 await asyncio.sleep(0.01)
