@@ -107,7 +107,7 @@ def test_a_poll_reply_reaches_the_caller_on_a_short_way(settings: dict[str, Any]
 
 
 def test_a_poll_reply_reaches_an_awaiting_caller_on_a_short_way(settings: dict[str, Any]) -> None:
-    """The same for the other shell, where a coroutine counts anew each time it is resumed."""
+    """The same for the other shell, which reaches a store in a way of its own."""
     walk = Walk()
 
     async def scenario() -> str:
@@ -121,13 +121,13 @@ def test_a_poll_reply_reaches_an_awaiting_caller_on_a_short_way(settings: dict[s
                 sys.setprofile(None)
 
     assert asyncio.run(scenario()) == "3"
-    assert len(walk.after) < 105, walk.after
-    assert len(written(walk.after)) < 90, written(walk.after)
-    assert len(files(walk.after)) < 12, sorted(files(walk.after))
+    assert len(walk.after) < 100, walk.after
+    assert len(written(walk.after)) < 85, written(walk.after)
+    assert len(files(walk.after)) < 13, sorted(files(walk.after))
 
 
 def test_a_stored_token_reaches_the_header_on_a_short_way(settings: dict[str, Any], tmp_path: Path) -> None:
-    """From the file to the Authorization header: a resume, and the first call."""
+    """From the file to the Authorization header: a resume, each look into the store a step of its own; and a call."""
     walk, path = Walk(), tmp_path / "chats.db"
     with (
         PuzzelChat(**settings, store=SQLiteStore(path)) as first,
@@ -136,5 +136,5 @@ def test_a_stored_token_reaches_the_header_on_a_short_way(settings: dict[str, An
         kept = first.connect()
         chat.connect().queue_info("27504")
         assert walk.during(lambda: chat.resume(kept.id, shared=True).queue_info("27504")).is_open
-    assert len(walk.before) < 70, walk.before
-    assert len(files(walk.before)) < 10, sorted(files(walk.before))
+    assert len(walk.before) < 80, walk.before
+    assert len(files(walk.before)) < 11, sorted(files(walk.before))

@@ -24,10 +24,10 @@ ConversationClosed ConversationEnded Customer CustomerFields DeliveryUnknown Dif
 FileProgress Handler History InvalidArgument Life LoopStats MemoryStore Message MessageEdited MessageReceived
 MessageSent NotFound Observation Observer OnFailure OnHandlerError OperationInfo Option OptionsMessage
 PermissionDenied PollEnded PollingLoop PollsDegraded PollsRecovered Probe ProbeReport Progress PuzzelChat
-PuzzelChatError QueueClosed QueueFull QueueInfo RateLimited Raw RefreshEnded ReplyTooLarge RequestEnded RequestRetried
-Right Role RoutingError RoutingRefused SQLiteStore Secret ServerError Session SessionError SessionExpired SessionInUse
+PuzzelChatError QueueClosed QueueFull QueueInfo RateLimited Raw RedisStore RefreshEnded ReplyTooLarge RequestEnded
+RequestRetried Right Role RoutingError RoutingRefused SQLiteStore Secret ServerError Session SessionError SessionExpired SessionInUse
 SessionInfo SessionNotFound Settings SettingsFields Store StoreError StoredConversation StoredSession Telemetry
-TextMessage TimeInfo TokenSet TransportError Turn TurnFields UnknownMessage Unread Variable Visitor WorkerInfo
+TextMessage TimeInfo TokenSet TransportError Turn TurnFields UnknownMessage Unread Variable Visitor Worker WorkerInfo
 __version__ event_from_dict is_message lease_is_free operations
 """
 ALIASES = {
@@ -138,8 +138,8 @@ def test_one_word_for_one_time() -> None:
     for module in (puzzel_chat, puzzel_chat.sandbox, puzzel_chat.testing):
         for name, found in public_functions(module):
             for word in taking.keys() & inspect.signature(found).parameters:
-                taking[word].add(name.rpartition(".")[2])
-    assert taking["wait"] == {"start", "wait_for_agent", "allocation_updates", "add"}
+                taking[word].add(name.removesuffix(".__init__").rpartition(".")[2])
+    assert taking["wait"] == {"start", "wait_for_agent", "allocation_updates", "add", "Worker"}
     assert taking["timeout"].isdisjoint(taking["wait"])
     assert taking["within"] == set()
 
@@ -213,14 +213,12 @@ def test_what_waits_is_awaited(blocking: str, awaited: str) -> None:
     plain = {
         "from_env",
         "with_options",
-        "resume",
         "id",
         "session",
         "ended",
         "history_left_out",
         "conversation",
         "conversations",
-        "sessions",
     }
     plain |= {"transcript", "history_left_out", "proxies", "tls_context", "visitor_id", "__init__"}
     for member in members(getattr(puzzel_chat, blocking)).values():
