@@ -18,17 +18,17 @@ import puzzel_chat.testing
 
 NAMES = """
 AfterError Agent AgentJoined AgentLeft AgentSearchEnded AgentTyping AgentWaitTimeout Allocation AllocationChanged
-AllocationStage ApiError AsyncConversation AsyncPuzzelChat AsyncSession AsyncStore AuthenticationError Author
-ChatEnded ChatStarted ConfigurationError Conflict ConnectionDegraded ConnectionRecovered ContractError Conversation
+AllocationStage ApiError AsyncConversation AsyncPuzzelChat AsyncSession AsyncStore AuthenticationError Author ChatEnded
+ChatStarted ConfigurationError Conflict ConnectionDegraded ConnectionRecovered ContractError Conversation
 ConversationClosed ConversationEnded Customer CustomerFields DeliveryUnknown Difference Event EventTimeout FileMessage
 FileProgress Handler History InvalidArgument Life LoopStats MemoryStore Message MessageEdited MessageReceived
-MessageSent NotFound Observation Observer OnFailure OnHandlerError OperationInfo Option OptionsMessage
-PermissionDenied PollEnded PollingLoop PollsDegraded PollsRecovered Probe ProbeReport Progress PuzzelChat
-PuzzelChatError QueueClosed QueueFull QueueInfo RateLimited Raw RedisStore RefreshEnded ReplyTooLarge RequestEnded
-RequestRetried Right Role RoutingError RoutingRefused SQLiteStore Secret ServerError Session SessionError SessionExpired SessionInUse
-SessionInfo SessionNotFound Settings SettingsFields Store StoreError StoredConversation StoredSession Telemetry
-TextMessage TimeInfo TokenSet TransportError Turn TurnFields UnknownMessage Unread Variable Visitor Worker WorkerInfo
-__version__ event_from_dict is_message lease_is_free operations
+MessageSent NotFound Observation Observer OnFailure OnHandlerError OperationInfo Option OptionsMessage PermissionDenied
+PollEnded PollingLoop PollsDegraded PollsRecovered Probe ProbeReport Progress PuzzelChat PuzzelChatError QueueClosed
+QueueFull QueueInfo RateLimited Raw RedisStore RefreshEnded ReplyTooLarge RequestEnded RequestRetried Right Role
+RoutingError RoutingRefused SQLiteStore Secret ServerError Session SessionError SessionExpired SessionInUse SessionInfo
+SessionNotFound Settings SettingsFields Store StoreError StoredConversation StoredSession Telemetry TextMessage
+TimeInfo TokenSet TransportError Turn TurnFields UnknownMessage Unread Variable Visitor Worker WorkerInfo __version__
+event_from_dict is_message lease_is_free operations
 """
 ALIASES = {
     "Event",
