@@ -55,6 +55,8 @@ BATCH = 500
 """Sessions that are claimed at once, at most."""
 RENEW = 0.4
 """Share of a lease after which it is renewed, before a poll has to."""
+PERSISTS = 3 * REPORT
+"""Seconds for which a worker must have too many sessions before it gives any back: counts of others are a bit old."""
 HEALTHY = 10.0
 """Seconds after the last look at the store for which a worker counts as healthy."""
 DRAIN = 30.0
@@ -125,6 +127,7 @@ class Worker:
         self._unusable: set[str] = set()
         self._began = self._clock.now().wall
         self._report_at = 0.0
+        self._too_many_since: float | None = None
         self._looked: float | None = None
         self._away = False
         self._stopping, self._done = asyncio.Event(), asyncio.Event()
@@ -277,14 +280,25 @@ class Worker:
         mine = [held for held in self._held.values() if not held.leaving]
         others = [(one.sessions, one.most) for one in self._others]
         number = to_take(len(mine), self._most, others, len(free))
-        if number:
+        if number > 0:
             self._report_at = 0.0  # the others share by what they are told
-        for held in mine[: max(0, -number)]:
+        for held in mine[: self._to_give_back(-number)]:
             self._begin(self._leave(held))
         # At random, for other workers look at the same moment.
         chosen = random.sample(free, max(0, number))
         taken = await asyncio.gather(*(self._take(one) for one in chosen))
         return len(found) == BATCH and any(taken)
+
+    def _to_give_back(self, too_many: int) -> int:
+        now = self._clock.monotonic()
+        if too_many <= 0:
+            self._too_many_since = None
+        elif self._too_many_since is None:
+            self._too_many_since = now
+        elif now - self._too_many_since >= PERSISTS:
+            self._too_many_since, self._report_at = None, 0.0
+            return too_many
+        return 0
 
     # One session.
 
