@@ -171,6 +171,10 @@ class PollLease:
             self.mine = False
             yield from self.release()
 
+    def distrust(self) -> None:
+        """Have the whole session written again with the next renewal, for the store lacks something."""
+        self._epoch = self
+
     def let_run_out(self) -> None:
         """Renew it no longer, and do not give it back either: nobody has it until it is over."""
         self.mine = False

@@ -132,7 +132,7 @@ class RedisStore:
     `ConfigurationError` for a wrong argument or a missing extra; its methods raise `StoreError`.
     """
 
-    lease = 12.0
+    lease = 10.0
     """Length of a right to poll, in seconds: a dead worker's sessions are taken over within 15."""
     remote = True
     """Other machines may have the store while this process cannot reach it."""

@@ -87,7 +87,10 @@ class Turns(Protocol):
 
 @define(eq=False)
 class Keeper:
-    """Gives every caller of a session a token that the service accepts; `redirected` has the operations that moved."""
+    """Gives every caller of a session a token that the service accepts; `redirected` has the operations that moved.
+
+    `behind` is called when the store did not get the newest token.
+    """
 
     session_id: str
     parts: Parts
@@ -95,6 +98,7 @@ class Keeper:
     turns: Turns | None = None
     flight: Refresh | None = None
     redirected: set[str] = field(factory=set)
+    behind: Callable[[], None] | None = None
 
     def current(self, by: float = inf) -> Steps[TokenSet]:
         """Return a usable token set; wait for a refresh when there must be one, until that monotonic time."""
@@ -231,7 +235,9 @@ class Refresh:
         try:
             came = yield from self._outcome()
             # Another process may have the store just now, and this token is the only one that works.
-            yield from patiently(partial(self.settle, came, patient=True), self.keeper.parts.clock)
+            # Nobody else sends the token that is spent by now as long as the right to refresh is ours.
+            patience = LEASE - TRY_WITHIN / 2 if self._remote else PATIENCE
+            yield from patiently(partial(self.settle, came, patient=True), self.keeper.parts.clock, patience)
         except StoreError as error:
             self._unsettled(error)
         except GeneratorExit:
@@ -305,6 +311,8 @@ class Refresh:
         except StoreError as error:
             if error.retryable and keeper.parts.clock.monotonic() < self._began + PATIENCE:
                 return False
+            if self._remote:
+                raise  # others may reach the store, and refresh as well
             # A full disk must not end the chat when its token does; others cannot take the right there either.
             log.warning("session %s refreshes without its store: %s", keeper.session_id, type(error).__name__)
             return True
@@ -366,6 +374,12 @@ class Refresh:
     def _unsettled(self, error: Exception) -> None:
         log.warning("session %s: the store failed after a refresh: %s", self.keeper.session_id, type(error).__name__)
         self._settled = True
+        if self.keeper.behind is not None:
+            self.keeper.behind()
+
+    @property
+    def _remote(self) -> bool:
+        return bool(getattr(self.keeper.parts.store, "remote", False))
 
 
 FLIGHTS: WeakSet[Refresh] = WeakSet()

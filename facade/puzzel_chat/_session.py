@@ -166,7 +166,7 @@ class SessionState:
     @classmethod
     def _made(cls, session_id: str, parts: Parts, tokens: TokenSet, asked: Now, lease: PollLease) -> SessionState:
         life = TokenLife.begun(tokens, asked, parts.clock.uniform(0, 1))
-        keeper = Keeper(session_id, parts, life)
+        keeper = Keeper(session_id, parts, life, behind=lease.distrust)
         state = cls(session_id, parts, keeper, lease, Pace(parts.settings.poll_interval), parts.flag())
         mine = ref(state)  # without a cycle: a session that nobody holds is closed at once
         lease.snapshot = lambda: cast("SessionState", mine()).snapshot()

@@ -157,9 +157,9 @@ def kept(method: Callable[Concatenate[Store, _P], _T], *arguments: _P.args, **na
     return result
 
 
-def patiently(work: Callable[[], Steps[_T]], clock: Clock) -> Steps[_T]:
-    """Do something with the store; while another process has that for itself, again, for ten seconds at most."""
-    until = clock.monotonic() + PATIENCE
+def patiently(work: Callable[[], Steps[_T]], clock: Clock, seconds: float = PATIENCE) -> Steps[_T]:
+    """Do something with the store; while that cannot be had just now, again, for so many seconds at most."""
+    until = clock.monotonic() + seconds
     while True:
         try:
             return (yield from work())

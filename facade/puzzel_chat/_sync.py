@@ -477,7 +477,7 @@ class PuzzelChat(Application[Transport, Runner]):
         calls work but `poll()`, `events()` and `messages()`. Raises `SessionNotFound`, `StoreError`; without `shared`,
         `SessionInUse` while another object has that right: until it is closed, its process ended on this machine (in
         another container that cannot be seen), or it made no call for 60 seconds
-        (12 with a `RedisStore`).
+        (10 with a `RedisStore`).
         """
         runner = self._runner()
         return self._session(runner.run(restored(self._parts, session_id, shared)), runner)
