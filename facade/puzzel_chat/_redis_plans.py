@@ -25,7 +25,7 @@ from hashlib import sha1
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import quote
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 
 from puzzel_chat._errors import InvalidArgument, StoreError
 from puzzel_chat._models import Life
@@ -426,10 +426,11 @@ class Seal:
 
     def opened(self, kept: bytes) -> str | None:
         """Return the text, or None when no key opens it."""
+        if self.keys is None:
+            # What begins otherwise is no JSON of ours, and most likely encrypted.
+            return _text(kept) if kept[:1] in (b"{", b"[") else None
         from cryptography.fernet import InvalidToken
 
-        if self.keys is None:
-            return _text(kept)
         try:
             return _text(self.keys.decrypt(kept))
         except InvalidToken:
@@ -444,16 +445,18 @@ class Plans:
     ttl: int
     place: str
     seal: Seal = field(repr=False)
+    _index: tuple[str, ...] = field(init=False, default=Factory(lambda self: _index_keys(self.prefix), takes_self=True))
 
     # Each is the method of the same name of `Store`.
 
     def sessions(self, now: float, seconds: float) -> Plan[dict[str, bool]]:
-        ((ids),) = yield [("ZRANGE", self._index[1], 0, -1)]
+        (told,) = yield [("ZRANGE", self._index[1], 0, -1)]
+        ids = [_text(one) for one in told]
         taken: dict[str, bool] = {}
-        for some in _chunks([_text(one) for one in ids]):
+        for some in _chunks(ids):
             states = yield [self._state(one, now, seconds) for one in some]
             taken |= {one: _taken(state) for one, state in zip(some, states, strict=True) if state[0]}
-        if gone := [_text(one) for one in ids if _text(one) not in taken]:
+        if gone := [one for one in ids if one not in taken]:
             yield self._forgotten(*gone)
         return taken
 
@@ -507,29 +510,33 @@ class Plans:
         if not told:
             return None
         ids = [_text(one) for one in told]
-        has = yield [("HEXISTS", self._keys(one)[1], conversation_id) for one in ids]
-        began = yield [("HGET", self._keys(one)[0], "began") for one in ids]
-        found = [(float(when or 0), one) for one, when, there in zip(ids, began, has, strict=True) if there]
+        has = [("HEXISTS", self._keys(one)[1], conversation_id) for one in ids]
+        began = [("HGET", self._keys(one)[0], "began") for one in ids]
+        replies = yield [*has, *began]
+        found = [(int(replies[len(ids) + n] or 0), one) for n, one in enumerate(ids) if replies[n]]
         return max(found)[1] if found else None
 
     def unpolled(self, now: float, seconds: float, most: int) -> Plan[list[str]]:
         yield from self._free_the_dead()
         found: list[str] = []
-        wrong = True
-        while wrong and len(found) < most:
-            look = (now, SENT, max(2 * seconds, LONGEST), most, f"{_NO_LEASE:.0f}", LOOKED_AT)
-            (ids,) = yield [self._in_index(_LOOK, *look)]
-            ids = [one for one in map(_text, ids) if one not in found]
-            states = (yield [self._state(one, now, seconds) for one in ids]) if ids else []
+        met: set[str] = set()
+        while len(found) < most:
+            look = (now, SENT, max(2 * seconds, LONGEST), most + len(met), f"{_NO_LEASE:.0f}", LOOKED_AT)
+            (told,) = yield [self._in_index(_LOOK, *look)]
+            ids = [one for one in map(_text, told) if one not in met]
+            if not ids:
+                break
+            met.update(ids)
+            states = yield [self._state(one, now, seconds) for one in ids]
             corrections: list[Call] = []
             for one, state in zip(ids, states, strict=True):
                 if state[0] and state[1] and not _taken(state):
                     found.append(one)
                 else:
                     corrections += self._corrected(one, state)
-            if wrong := bool(corrections):
+            if corrections:
                 yield corrections
-        return found
+        return found[:most]
 
     def _free_the_dead(self) -> Plan[None]:
         """Give the hint that the sessions of this machine's dead processes are free."""
@@ -579,13 +586,13 @@ class Plans:
         take = self._on(_ACQUIRE, session_id, self.ttl, right, owner, now, SENT, seconds)
         hint = [self._hint(session_id, owner, now, seconds)] if right == "poll" else []
         (found, *_) = yield [take, *hint]
-        if found and (holder := _text(found[0])) != owner and is_gone(holder):
+        if found and _text(found[0]) != owner and is_gone(_text(found[0])):
             # Only we know that the process is dead, and only the server whether it is still that one's.
             (found, *_) = yield [(*take, found[0]), *hint]
-        if not hint or (found and _text(found[0]) == owner):
-            return owner if not found else _text(found[0])
-        yield [*self._known_to_end(session_id, found[1] if found else None), *self._let_go(session_id, owner)]
-        return owner if not found else _text(found[0])
+        holder = _text(found[0]) if found else owner
+        if hint and not (found and holder == owner):
+            yield [*self._known_to_end(session_id, found[1] if found else None), *self._let_go(session_id, owner)]
+        return holder
 
     def renew(self, session_id: str, right: Right, owner: str, now: float, seconds: float) -> Plan[bool]:
         renew = self._on(_RENEW, session_id, self.ttl, right, owner, now, SENT, seconds)
@@ -629,10 +636,6 @@ class Plans:
     def _tag(self, name: str) -> str:
         # Quoted, for braces in a name would end the hash tag; an empty tag would be none.
         return f"{self.prefix}:{{{quote(name) or '%'}}}"
-
-    @property
-    def _index(self) -> list[str]:
-        return [f"{self.prefix}:{{index}}:{name}" for name in ("polled", "order", "began")]
 
     @property
     def _workers(self) -> str:
@@ -705,6 +708,10 @@ class Plans:
             found = json.loads(text or "")
             return TokenSet(**{one: found.get(one) for one in _TOKEN})
         raise StoreError(_CLOSED.format(self.place, session_id))
+
+
+def _index_keys(prefix: str) -> tuple[str, ...]:
+    return tuple(f"{prefix}:{{index}}:{name}" for name in ("polled", "order", "began"))
 
 
 def _optional(value: str | None) -> str:

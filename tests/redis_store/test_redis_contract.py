@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from cryptography.fernet import Fernet
 
+from puzzel_chat import Secret, TokenSet
 from puzzel_chat._redis import RedisStore
 from puzzel_chat._redis_plans import Call
-from puzzel_chat._store import AsyncStore
+from puzzel_chat._store import AsyncStore, StoredConversation, Unread
 from puzzel_chat.testing import StoreContract
 from redis_server import RedisServer
 
+TOKENS = TokenSet(access=Secret("acc-1"), refresh=Secret("ref-1"), generation=1, ttl=600.0, obtained=1000.0)
 KEY = Fernet.generate_key()
 
 
@@ -96,3 +99,32 @@ class TestRedisStoreWhoseAnswersGetLost(TestRedisStore):
             return real(self, calls)
 
         monkeypatch.setattr(RedisStore, "_sent", sent)
+
+
+@pytest.mark.parametrize("odd", ["", "{", "}", "{}", "a}b{c", "%"])
+def test_a_name_with_braces_has_one_place_in_a_cluster(node: RedisServer, odd: str) -> None:
+    """Braces say which part of a key counts, and an id may have them, or be empty."""
+    store = RedisStore(node.url, prefix=f"braces-{uuid4().hex}")
+    store.save_tokens(odd, TOKENS)
+    store.save_conversation(odd, StoredConversation(id=odd))
+    assert store.acquire(odd, "poll", "me", 100.0, 12.0) == "me"
+    assert store.journal(odd, "me", None, [Unread(seq=1, raw={})])
+    assert store.find(odd) == odd
+    store.delete(odd)
+    store.close()
+
+
+def test_the_newest_session_is_found_whatever_its_name(server: RedisServer) -> None:
+    """By when it began, not by its name; and a row of the journal is the first one that was written."""
+    store = RedisStore(server.url, prefix=f"newest-{uuid4().hex}")
+    for name in ("b", "c", "a"):
+        store.save_tokens(name, TOKENS)
+        store.save_conversation(name, StoredConversation(id="talk"))
+    assert store.find("talk") == "a"
+    store.acquire("a", "poll", "me", 100.0, 12.0)
+    for n in (1, 2):
+        assert store.journal("a", "me", None, [Unread(seq=1, raw={"n": n})])
+    found = store.load("a")
+    assert found is not None
+    assert found.unread[1].raw == {"n": 1}
+    store.close()

@@ -92,6 +92,13 @@ def test_leases_of_two_lengths_may_meet(server: RedisServer, make: Make) -> None
     assert store.acquire("s", "poll", "you", 160.0, 12.0) == "you"
 
 
+def test_a_lease_longer_than_any_of_ours_holds_nobody_up(server: RedisServer, make: Make) -> None:
+    """A look ends, and finds the others, also when one session is in the way each time."""
+    store = begun(make(server), "s", "t")
+    store.acquire("s", "poll", "me", 100.0, 500.0)
+    assert store.unpolled(112.0, 12.0, 1) == ["t"]
+
+
 def keys_of(server: RedisServer, store: RedisStore) -> list[bytes]:
     """All keys under the store's prefix."""
     with server.client() as inside:
@@ -273,7 +280,8 @@ def test_keys_are_changed_one_after_the_other(server: RedisServer, make: Make) -
     assert found is not None
     assert found.tokens.generation == 2
     assert [found.unread[seq].raw for seq in (1, 2)] == ["an item that no encryption key opens", {"n": 2}]
-    for reader in (only, make(server)):
+    unlocked = make(server)
+    for reader in (only, unlocked):
         with pytest.raises(StoreError, match="tokens of session t that cannot be read: they are damaged, or encrypted"):
             reader.load("t")
 

@@ -165,7 +165,7 @@ def test_over_tls_a_server_must_be_the_one_that_was_meant(encrypted: tuple[str, 
         assert not error.retryable
 
 
-@pytest.mark.parametrize("port", ["plain", "tls"])
+@pytest.mark.parametrize("port", ["plain", pytest.param("tls", marks=pytest.mark.slow)])
 def test_what_is_no_redis_is_told(get: Get, server: RedisServer, make: Make, port: str) -> None:
     """A server that says something else, or nothing of TLS."""
     if port == "tls":
@@ -300,6 +300,7 @@ def test_a_server_that_is_loading_or_read_only_may_be_asked_again(serve: Serve, 
     assert raised.value.retryable
 
 
+@pytest.mark.slow
 def test_a_replica_that_becomes_the_master_is_another_epoch(serve: Serve, make: Make) -> None:
     """So that what the last second wrote there in vain is put back."""
     main = serve("--repl-diskless-sync-delay 0")

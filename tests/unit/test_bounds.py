@@ -29,6 +29,7 @@ TOOLS = ("hypothesis", "pytest-timeout", "pytest-xdist")
 JOBS = (
     "tests/cli/test_app.py::test_every_help_is_complete_and_fits",
     "tests/cli/test_demo.py::test_the_demo_holds_a_whole_chat",
+    "tests/redis_store/test_redis_chats.py::test_a_chat_goes_on_on_another_machine",
     "tests/replay/test_replay.py::test_scenario[whole_chat-sync]",
     "tests/replay/test_replay.py::test_scenario[whole_chat-async]",
     "tests/sandbox/test_polling_loop.py::test_everything_comes_once_and_in_order",
