@@ -246,12 +246,16 @@ class PollLease:
             raise twin(self._failure)
 
     def _write(self) -> Steps[None]:
+        again: Keep | None = None
         while self.unwritten:
             write = self.unwritten[0]
             done: object = yield write
             if not done and write.method != "save_conversation":
-                self._lost()
-                self.check()
+                if write is again or not (yield from self.renewed()):
+                    self._lost()
+                    self.check()
+                again = write  # the store had forgotten the session, and has it again
+                continue
             # A signal's handler may have written it meanwhile.
             if self.unwritten and self.unwritten[0] is write:
                 del self.unwritten[0]
@@ -284,6 +288,8 @@ class PollLease:
         return self.parts.clock.now().wall
 
     def _lost(self) -> None:
+        if not self.mine:
+            return
         log.warning("session %s lost its poll lease to another owner", self.session_id)
         self.mine, self._refusal = False, _LOST
         self.unwritten.clear()

@@ -50,7 +50,6 @@ def test_a_chat_goes_on_on_another_machine(sandbox: Sandbox, server: RedisServer
     assert len(set(after)) == len(after)
 
 
-@pytest.mark.xfail(reason="a write that is refused after a fail-over is taken for a lost right, before the put back")
 def test_a_chat_survives_a_server_that_lost_everything(sandbox: Sandbox, serve: Serve, make: Make) -> None:
     """Redis comes back empty in the middle of a chat: its owner puts it back, and another machine finds it."""
     running = serve()
