@@ -214,7 +214,7 @@ def test_a_cable_can_be_cut_and_mended(redis: Redis, how: Cut) -> None:
             answers.append(b"")
         writer.transport.abort()
         answers.append(await asyncio.to_thread(asked, cable.port, b"PING"))
-        cable.close()
+        await cable.close()
         return answers
 
     waited = {"reset": b"", "silent": b"+OK\r\n"}[how]

@@ -38,11 +38,14 @@ class Cable:
         self._resets = False
         self._whole.set()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End every connection, and take no more."""
         if self._server is not None:
             self._server.close()
-        self._abort()
+        self.mend()
+        while self._ends:
+            self._abort()
+            await asyncio.sleep(0.01)
 
     def _abort(self) -> None:
         for end in self._ends:

@@ -101,28 +101,28 @@ class Company:
             "restart": self._restart, "crash": self._crash,
         }  # fmt: skip
         began = time.monotonic()
-        who = await acts[kind](self.random.choice([one for one in self.workers if one.ready.is_set()]))
+        who = await acts[kind](self.random.choice([one for one in self.workers if one.lives and one.ready.is_set()]))
         self.troubles.append(Trouble(kind, who, began, time.monotonic()))
         return self.troubles[-1]
 
     async def dismiss(self) -> None:
         """Ask everybody to leave, in good order."""
         for one in self.workers:
-            one.process.terminate()
+            if one.lives:
+                one.process.terminate()
         for one in self.fronts:
             assert one.process.stdin is not None
             one.process.stdin.close()
         for one in (*self.workers, *self.fronts):
             await self._gone(one)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End whoever is left, without asking."""
         for one in (*self.workers, *self.fronts):
             if one.lives:
                 one.process.kill()
-            one.cable.close()
-        for task in self._listening:
-            task.cancel()
+            await one.cable.close()
+        await asyncio.gather(*self._listening)
 
     def used(self) -> list[Used]:
         """Tell what each process has used so far; this one is the contact centre, and the cables."""
@@ -178,7 +178,7 @@ class Company:
         return REDIS
 
     async def _replace(self, worker: Member) -> str:
-        worker.cable.close()
+        await worker.cable.close()
         self.workers[self.workers.index(worker)] = await self._start("worker", "soak.serving")
         return worker.name
 

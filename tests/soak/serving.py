@@ -17,6 +17,9 @@ from puzzel_chat._redis import AsyncRedisStore
 from soak.jobs import Job, Notes
 from soak.turnstile import WHO
 
+IN_HAND = 0.1
+"""Seconds for which an event is handled and not yet crossed out: some are, whenever a process is killed."""
+
 
 def client(job: Job) -> AsyncPuzzelChat:
     """Make the client of a process."""
@@ -30,7 +33,9 @@ async def work(job: Job) -> None:
     notes = Notes(job.notes)
 
     async def handle(conversation: AsyncConversation, event: Event) -> None:
-        notes.add("handled", job.name, conversation.id, event.id or "-", time.monotonic())
+        if event.id:
+            notes.add("handled", job.name, conversation.id, event.id, time.monotonic())
+        await asyncio.sleep(IN_HAND)
 
     async def failed(conversation: AsyncConversation, error: Exception) -> None:
         notes.add("failed", job.name, conversation.id, type(error).__name__)

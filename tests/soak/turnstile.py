@@ -39,7 +39,7 @@ class Presented:
 
 
 class Turnstile(Sandbox):
-    """`polls` are by visitor, of whom each session has one; `latency` is how many seconds a poll's reply waits."""
+    """`polls` are by visitor, of whom each session has one; `latency` is in seconds, of polls and of refreshes."""
 
     def __init__(self, latency: float = 0.0, **options: Any) -> None:
         super().__init__(**options)
@@ -70,13 +70,13 @@ class Turnstile(Sandbox):
         arrived = time.monotonic()
         visitor = self._visitors.get(_header(scope, "Authorization").removeprefix("Bearer "), "")
 
-        async def later(message: _ASGI) -> None:
+        async def answered(message: _ASGI) -> None:
             if message["type"] == "http.response.start":
                 await asyncio.sleep(self._latency)
             await send(message)
 
         try:
-            await app(scope, receive, later)
+            await app(scope, receive, answered)
         finally:
             self.polls[visitor].append(Poll(_header(scope, WHO), arrived, time.monotonic()))
 
@@ -95,6 +95,7 @@ class Turnstile(Sandbox):
                 given = json.loads(message["body"])
                 if "access_token" in given:
                     self._visitors[given["access_token"]] = given["visitor_id"]
+                await asyncio.sleep(self._latency)
             await send(message)
 
         await app(scope, asked, answered)

@@ -65,7 +65,10 @@ class Trouble:
 
 @frozen
 class Evidence:
-    """Everything that is known after a run. `sent` are the texts whose `send` returned, `failures` are lines."""
+    """Everything that is known after a run. `sent` are the texts whose `send` returned, `failures` are lines.
+
+    `refused` counts what the web backends could not do for now.
+    """
 
     ledger: Mapping[str, Sequence[Entry]]
     handled: Sequence[Handled]
@@ -74,6 +77,7 @@ class Evidence:
     troubles: Sequence[Trouble]
     lease: float
     sent: Sequence[str] = ()
+    refused: int = 0
     failures: Sequence[str] = field(default=(), repr=False)
 
 
@@ -82,7 +86,8 @@ def judged(found: Evidence) -> Counter[str]:
     by_chat: dict[str, list[Handled]] = defaultdict(list)
     for one in found.handled:
         by_chat[one.conversation_id].append(one)
-    figures: Counter[str] = Counter(chats=len(found.ledger), handled=len(found.handled), failed=len(found.failures))
+    figures: Counter[str] = Counter(chats=len(found.ledger), handled=len(found.handled), refused=found.refused)
+    figures["failed"] = len(found.failures)
     used: set[tuple[Trouble, str]] = set()
     for conversation_id, entries in found.ledger.items():
         wanted = [entry.id for entry in entries if _is_wanted(entry)]

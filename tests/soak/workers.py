@@ -7,6 +7,7 @@ ended twice, once by SIGKILL. The service's ledger, and what it saw of polls and
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 import tempfile
 import time
@@ -137,7 +138,9 @@ async def _troubles(plan: Plan, company: Company) -> None:
 
 
 async def held(plan: Plan, folder: Path) -> tuple[Evidence, list[Used]]:
-    """Hold the chats; gives what is known then, and what each process used."""
+    """Hold the chats; gives what is known then, and what each process used. SIGTERM ends it as Ctrl-C does."""
+    if this := asyncio.current_task():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     random = Random(plan.seed)
     floor = Floor(plan, random)
     options: dict[str, Any] = {"script": floor.script(), "pace": 0.05, "agents": 40, "capacity": plan.chats}
@@ -150,7 +153,7 @@ async def held(plan: Plan, folder: Path) -> tuple[Evidence, list[Used]]:
             await _day(plan, floor, company)
             return await _evening(plan, floor, company, centre)
         finally:
-            company.close()
+            await company.close()
 
 
 async def _day(plan: Plan, floor: Floor, company: Company) -> None:
@@ -192,7 +195,7 @@ def evidence(plan: Plan, company: Company, centre: Turnstile) -> Evidence:
     sent = [line[1] for line in _of(lines, "sent")]
     polls = {visitor: list(seen) for visitor, seen in list(centre.polls.items())}
     known = centre.ledger(), handled, polls, list(centre.presented), company.troubles, plan.lease
-    return Evidence(*known, sent, failures)
+    return Evidence(*known, sent, len(_of(lines, "refused")), failures)
 
 
 def _of(lines: Sequence[list[str]], word: str) -> list[list[str]]:
