@@ -135,7 +135,7 @@ def test_before_any_worker_a_health_check_fails(cli: Run, store: tuple[str, Any]
         ("", 2, "PUZZEL_CHAT_STORE"),
         ("missing.db", 2, "there is no file missing.db"),
         (f"http://ada:{SECRET}@redis.example", 2, "must look like redis://"),
-        (f"redis://ada:{SECRET}@127.0.0.1:1", 1, "127.0.0.1:1 could not be reached. Check the address"),
+        (f"redis://ada:{SECRET}@127.0.0.1:1", 1, "127.0.0.1:1 could not be reached. Check its address"),
     ],
 )
 def test_a_store_that_is_not_there(cli: Run, address: str | None, code: int, told: str) -> None:
