@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, Header, responses, sse
 from redis.asyncio import Redis
@@ -22,7 +22,7 @@ onsubmit = sent => { sent.preventDefault(); post(path, sent.target.text.value); 
 ADDRESS = os.environ["PUZZEL_CHAT_STORE"]
 KEYS = os.environ.get("STORE_KEYS", "").split()
 chat = AsyncPuzzelChat.from_env(store=RedisStore(ADDRESS, encryption_keys=KEYS))
-redis = Redis.from_url(ADDRESS, decode_responses=True)
+redis: Any = Redis.from_url(ADDRESS, decode_responses=True)
 
 
 @asynccontextmanager
