@@ -109,8 +109,8 @@ chats, what is not handled yet. It does so while it surely has the lease, so whe
 
 ## Redis
 
-- `appendonly yes` and `appendfsync everysec`: a restart loses nothing, and a machine without power a second at most.
-  Without them, a restart loses chats.
+- `appendonly yes` and `appendfsync everysec`: a restart loses nothing, and a machine without power about a
+  second. Without them, a restart loses chats.
 - `maxmemory-policy noeviction`: a full server refuses new chats and keeps those that it has. Any other policy throws
   sessions away; the log warns of that.
 - With a replica: `min-replicas-to-write 1`. Then a master that its replica has left takes no writes after ten seconds
