@@ -63,8 +63,9 @@ asyncio.run(main())
 ```
 
 Each worker takes its fair share of what nobody polls, `most` sessions at most. When another one comes, the first gives
-some back; when one leaves, the others take its chats. The programs `web_with_workers` and `worker` are a whole
-application: the worker writes events to a stream in Redis, and any web backend reads them for the browser.
+some back; when one leaves, the others take its chats. The program `web_with_workers` and the
+program `worker` are a whole application: the worker writes events to a stream in Redis, and any web backend reads them
+for the browser.
 
 ## What a handler may count on
 
