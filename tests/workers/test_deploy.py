@@ -151,6 +151,7 @@ async def _answers(client: httpx.AsyncClient) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_chats_through_the_compose_file_outlive_a_worker(composed: tuple[Composed, Sandbox]) -> None:
     """SIGTERM ends a worker with exit code 0; its chats go on at the other, and each event comes once, in order."""
     here, sandbox = composed

@@ -63,9 +63,8 @@ asyncio.run(main())
 ```
 
 Each worker takes its fair share of what nobody polls, `most` sessions at most. When another one comes, the first gives
-some back; when one leaves, the others take its chats. The program `web_with_workers` and the
-program `worker` are a whole application: the worker writes events to a stream in Redis, and any web backend reads them
-for the browser.
+some back; when one leaves, the others take its chats. The program `web_with_workers` and the program `worker` are a
+whole application: the worker writes events to a stream in Redis, and any web backend reads them for the browser.
 
 ## What a handler may count on
 
@@ -88,8 +87,7 @@ it had received and not handled is in Redis and comes first.
 
 **A worker sleeps** (a suspended machine, a long pause of the process) for longer than its leases. Others have its chats
 by then. When it wakes, it notices before the next poll: Redis refuses to write for it, and it delivers nothing more of
-those chats. What its handlers were doing at that moment they finish, as nobody can stop code that is not running. That
-one event comes to the other worker, too.
+those chats. A handler that was in the midst of an event finishes it; that event comes to the other worker, too.
 
 **Redis is away.** Polls go on while the leases last, which is about ten seconds after their last renewal. A handler
 finishes its present event; the next ones wait in memory, since it cannot be written that they were handled. Then polls
@@ -104,14 +102,14 @@ chats, what is not handled yet. It does so while it surely has the lease, so whe
 
 | lost | not lost |
 |---|---|
-| that an event was handled: it may come again | an event: the worker has it in memory, or the service still has it |
+| that an event was handled: it may come again | an event, unless the worker dies in the same moment |
 | a chat that was opened in that second, unless a worker has it and writes it back; an agent who takes it waits in vain | older chats, polled or not |
 | a token that another process than the worker refreshed in that second: the service may refuse the older one, and the chat ends with `SessionExpired` | a token that the worker refreshed, while that worker lives |
 
 ## Redis
 
-- `appendonly yes` and `appendfsync everysec`: a restart loses nothing, and a machine without power about a
-  second. Without them, a restart loses chats.
+- `appendonly yes` and `appendfsync everysec`: a restart loses nothing, and a machine without power about a second.
+  Without them, a restart loses chats.
 - `maxmemory-policy noeviction`: a full server refuses new chats and keeps those that it has. Any other policy throws
   sessions away; the log warns of that.
 - With a replica: `min-replicas-to-write 1`. Then a master that its replica has left takes no writes after ten seconds
@@ -126,8 +124,9 @@ chats, what is not handled yet. It does so while it surely has the lease, so whe
 
 **Encryption at rest.** A store holds tokens, and people's words until they were handled. With `encryption_keys` both
 are encrypted before they are sent to Redis; ids, times and states are not. All processes need the same keys, each made
-by `cryptography.fernet.Fernet.generate_key()`. To change the key, put the new one first and keep the old one behind it,
-everywhere, until the last chat of that time is over. Tokens or words that you write to Redis yourself are not covered.
+by `cryptography.fernet.Fernet.generate_key()`. To change the key, add the new one behind the old one in all processes,
+then put it first, and take the old one away when the last chat of its time is over. What you write to Redis yourself,
+such as the events of the program `worker`, is as you write it.
 
 ## To operate it
 
