@@ -35,7 +35,7 @@ class RedisServer:
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self._options = tuple(part for option in options for part in option.split(" "))
         self.start()
 
@@ -85,7 +85,7 @@ class RedisServer:
         self.kill()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     # A node of a cluster listens 10000 above its port, too.
     while True:
         with socket.socket() as listening:

@@ -19,7 +19,7 @@ from .conftest import Run, Start, one_error
 SERVICE = ("chat", "queue", "doctor", "probe")
 
 
-@pytest.mark.parametrize("command", ["", "demo", "chat", "queue", "sandbox", "doctor", "probe"])
+@pytest.mark.parametrize("command", ["", "demo", "chat", "queue", "sandbox", "doctor", "probe", "workers"])
 def test_every_help_is_complete_and_fits(cli: Run, command: str) -> None:
     """What it does, an example, the exit codes; the settings with their variables; no line over 80 columns."""
     ran = cli(*command.split(), "--help", env={"COLUMNS": "80"})
@@ -60,7 +60,7 @@ def test_a_pair_without_a_value_is_wrong_usage(cli: Run) -> None:
     assert "s3cret" not in ran.err
 
 
-@pytest.mark.parametrize("command", ["", "demo", "chat", "queue", "sandbox", "doctor", "probe"])
+@pytest.mark.parametrize("command", ["", "demo", "chat", "queue", "sandbox", "doctor", "probe", "workers"])
 def test_no_word_is_broken_on_a_narrow_terminal(cli: Run, command: str) -> None:
     """The help is the same, word by word, on 40, 60 and 80 columns, and no line is wider."""
     helps = {width: cli(*command.split(), "--help", env={"COLUMNS": str(width)}).out for width in (40, 60, 80)}

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import ast
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from programs import blocks, run
+from puzzel_chat import PuzzelChat, RedisStore
 from puzzel_chat.sandbox import Sandbox
 from quick import quick_only
+from redis_server import RedisServer
 
 DOCS = Path(__file__).parents[2] / "facade" / "docs"
 EXAMPLES = {path.stem: path for path in (DOCS / "examples").glob("*.py")}
@@ -18,14 +24,50 @@ BLOCKS = {
     for path in sorted((DOCS / "guides").glob("*.py"))
     for number, code in enumerate(blocks(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""))
 }
-SERVERS = {"web_backend"}
-"""Programs that end when they are told to; see `test_web_backend.py`."""
+SERVERS = {"web_backend", "web_with_workers", "worker"}
+"""Programs that end when they are told to; see `test_web_backend.py` and `workers/test_deploy.py`."""
+WORKER = "workers-1"
+"""The block that is a worker, which ends when it is told to."""
+STORE = "PUZZEL_CHAT_STORE"
 
 
-@pytest.mark.parametrize("name", quick_only({"errors-0", "the_document-0"}, BLOCKS))
-def test_each_block_of_a_guide_runs(name: str, published: Sandbox, tmp_path: Path) -> None:
+@pytest.fixture
+def redis(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A server whose address stands in the environment."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    monkeypatch.setenv(STORE, server.url)
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize("name", quick_only({"errors-0", "the_document-0"}, sorted(BLOCKS.keys() - {WORKER})))
+def test_each_block_of_a_guide_runs(
+    name: str, published: Sandbox, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """As it stands; it prints something, or asks the service."""
+    if STORE in BLOCKS[name]:
+        request.getfixturevalue("redis")
     assert run("-c", BLOCKS[name], folder=tmp_path).strip() or published.stats().total_requests
+
+
+@pytest.mark.usefixtures("published")
+def test_the_worker_of_the_guide_serves_until_sigterm(redis: RedisServer) -> None:
+    """It takes up a chat that was opened elsewhere, holds it to its end, and leaves with exit code 0."""
+    store = RedisStore(redis.url)
+    with PuzzelChat.from_env(store=store) as chat, chat.connect() as session:
+        session.conversation("c").route("support")
+    store.close()
+    command = [sys.executable, "-c", BLOCKS[WORKER]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
+        try:
+            assert worker.stdout is not None
+            heard = list(iter(worker.stdout.readline, "c conversation_ended\n"))
+            assert heard[0] == "c allocation_changed\n"
+            assert "c agent_joined\n" in heard
+            worker.send_signal(signal.SIGTERM)
+            assert worker.wait(60) == 0
+        finally:
+            worker.kill()
 
 
 @pytest.mark.usefixtures("published")

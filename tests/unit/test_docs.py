@@ -114,6 +114,9 @@ def test_guides_lead_to_names_programs_and_each_other(site: Path) -> None:
         "../puzzel_chat.html#PollingLoop.add",
         "../puzzel_chat.html#event_from_dict",
         "../examples/web_backend.html",
-        "stores.html",
+        "workers.html",
     }
     assert wanted <= {link.replace("../guides/", "") for link in page.links}
+    page = Links((site / "guides" / "workers.html").read_text(encoding="utf-8"))
+    wanted = {"../puzzel_chat.html#Worker.healthy", "../examples/worker.html", "../examples/web_with_workers.html"}
+    assert wanted <= {*page.links}

@@ -40,9 +40,9 @@ except PuzzelChatError as error:
 | `ConversationClosed` | the chat is over | start a new one |
 | `EventTimeout` | nothing happened for `timeout` seconds; the chat goes on | ask for the next event, or end |
 | `SessionExpired` | the session's token can be used no longer | start anew; the chats of that session are lost |
-| `SessionNotFound` | the store has no such session | `sessions()` lists those that it has |
+| `SessionNotFound` | the store has no such session, or `attach` none with that chat | `sessions()` lists those that it has |
 | `SessionInUse` | somebody else reads these events | read in one place; see the guide `stores` |
-| `StoreError` | the store cannot be read or written | free the disk; the chat goes on, and what was not written is written later |
+| `StoreError` | the store cannot be read or written | free the disk, or look after Redis; the chat goes on, and what was not written is written later; see the guide `workers` |
 
 **What is repeated for you.** Requests that may safely be made twice are tried again after a failure that may pass, up
 to `max_retries` times. A poll that fails is no error of yours: `ConnectionDegraded` says that polls are failing,

@@ -32,9 +32,9 @@ second one of a chat raises `SessionInUse`.
 
 **Forks.** A child process must not use its parent's sessions, and is told so; it can `resume` them shared.
 
-**Several machines** need a store that they share. `SQLiteStore` is for one machine: its leases rely on seeing other
-processes. A store of your own implements `Store` with public names; `puzzel_chat.testing.StoreContract` tests it as
-ours are tested.
+**Several machines** need a store that they share: `RedisStore`, with a `Worker` on each of them; see the guide
+`workers`. `SQLiteStore` is for one machine: its leases rely on seeing other processes. A store of your own implements
+`Store` with public names; `puzzel_chat.testing.StoreContract` tests it as ours are tested.
 
 **Secrets.** A store holds tokens, and people's words until they were handled. Whoever can read it can take over the
 chats.

@@ -60,7 +60,7 @@ once a second whether the server is to stop.
 **The chat's id is a key.** Whoever knows it can write in the chat. It is a random UUID; still, tie it to the customer's
 login or cookie where you have one.
 
-**Several processes.** A chat lives in the process that polls it, so send a customer's requests there (sticky sessions).
-With a `SQLiteStore` other processes of the machine can `send`, `typing` and `end` through `resume(id, shared=True)`;
-see the guide `stores`. Some hundreds of chats fit one process as it is, thousands with `[fleet]`.
+**Several processes.** A chat's events come to the process that polls it, so send a customer's requests there (sticky
+sessions), or leave the polls to workers: then any process takes any request, by `attach`; see the guide `workers`. Some
+hundreds of chats fit one process as it is, thousands with `[fleet]`.
 """

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from puzzel_chat import Customer, __version__
-from puzzel_chat.cli._help import CHAT, DEMO, DOCTOR, PROBE, QUEUE, root_help, sandbox_help
+from puzzel_chat.cli._help import CHAT, DEMO, DOCTOR, PROBE, QUEUE, WORKERS, root_help, sandbox_help
 from puzzel_chat.cli._layout import Command, Group
 from puzzel_chat.cli._options import PREFIX, SERVICE_OPTIONS, ServiceOptions, pairs, with_options
 from puzzel_chat.cli._output import EXIT_CODES, CliError, Exit, Output, exit_code, print_error
@@ -186,6 +186,31 @@ def probe(
     from puzzel_chat.cli._probe import ProbeOptions, run_probe
 
     raise typer.Exit(run_probe(service, ProbeOptions(visual_queue_id, route, yes, save), Output(json)))
+
+
+@app.command(cls=Command, help=WORKERS, short_help="Show who polls how many chats of a store.", epilog=EPILOG)
+def workers(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Only the worker of this name.", show_default=False)
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", **_from_env("STORE", "URL of Redis, or path of a file of SQLite.")),
+    ] = None,
+    prefix: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT", **_from_env("STORE_PREFIX", "What its keys in Redis begin with; puzzel-chat unless set.")
+        ),
+    ] = "puzzel-chat",
+    once: Annotated[bool, typer.Option("--once", help="Print one table and end, on a terminal too.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit with 1 unless the worker is well.")] = False,
+    json: Json = False,
+) -> None:
+    """Show the workers of a store."""
+    from puzzel_chat.cli._workers import WorkersOptions, run_workers
+
+    raise typer.Exit(run_workers(WorkersOptions(store, prefix, name, once, check), Output(json)))
 
 
 def run() -> int:

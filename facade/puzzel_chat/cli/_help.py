@@ -8,7 +8,7 @@ from puzzel_chat.sandbox import SCRIPTS
 
 _ROOT = """\
 Talk to a Puzzel contact centre: hold a chat, look at a queue, check the way to the service, find out how the service
-really answers, or start a simulated contact centre to try it all with.
+really answers, see the workers of a store, or start a simulated contact centre to try it all with.
 
 \b
 Try it at once, without any settings:
@@ -37,6 +37,7 @@ Every setting has an environment variable; an option wins over it:
 These are defaults of arguments:
   PUZZEL_CHAT_QUEUE_KEY            the queue of `chat`
   PUZZEL_CHAT_VISUAL_QUEUE_ID      the queue of `queue`, `doctor`, `probe`, and for the opening hours of `chat`
+  PUZZEL_CHAT_STORE                the store of `workers`
 
 This is not a product of Puzzel. `puzzel-chat doctor` lists which parts of the API are documented, observed or assumed;
 `puzzel-chat probe` finds out whether the assumptions hold at a tenant.
@@ -198,6 +199,43 @@ others on this machine can read those):
   PUZZEL_CHAT_VISITOR_ACCESS_TOKEN  a token of your identity provider
   PUZZEL_CHAT_VISITOR_ID_TOKEN      or its id token
   PUZZEL_CHAT_VISITOR_PROVIDER_ID   which provider, when there are several
+"""
+
+WORKERS = """\
+Show the workers of a store: who polls how many sessions, how late, since when, and who is leaving.
+
+On a terminal the table is renewed each second until Ctrl-C. Piped, or with --once, it is printed once. A worker reports
+once a second; one that has said nothing for five seconds is no longer shown.
+
+\b
+Columns:
+  sessions  what it polls; a session is one customer's token
+  most      what it takes at most
+  chats     conversations that its handler serves
+  polls/s   polls a second
+  late      half of its last polls (p50), and 99 of 100 (p99), were less late
+  failing   sessions whose polls fail for now
+  since     when it began; "leaving" when it gives its sessions back
+
+\b
+Examples:
+  puzzel-chat workers --store redis://redis.example:6379/0
+  puzzel-chat workers --store chats.db --once
+  puzzel-chat workers --json | jq -r '"\\(.name) \\(.sessions)"'
+  puzzel-chat workers --check
+  puzzel-chat workers --check worker-7
+
+With --json, each line is an object, one for each worker, with the attributes of `WorkerInfo`; times are in seconds
+since the epoch, lateness in seconds.
+
+--check is for the health check of a container. It exits with 0 when the worker NAME has reported within the last ten
+seconds; without NAME, any worker whose name begins with the name of this host, as it does unless `Worker` is given
+another. Else it exits with 1, and says why in one line. A store that cannot be reached is such a reason, so let the
+check fail for a minute or more before a container is restarted: a worker goes on by itself once its store is back.
+
+It needs no settings of the service and no encryption key. Set a URL with a password (rediss://user:password@host:6379)
+in the environment, as PUZZEL_CHAT_STORE, where others cannot read it; it is never printed. RedisStore needs the extra:
+pip install "puzzel-chat[redis]"
 """
 
 

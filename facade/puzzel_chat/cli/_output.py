@@ -130,7 +130,7 @@ class Exit(IntEnum):
 EXIT_CODES = """\
 Exit codes:
   0    success
-  1    the service or the network failed
+  1    the service, the network or the store failed; no such worker is well
   2    wrong usage or settings; an unknown queue; an extra not installed
   3    the queue is closed or full, the chat was refused, or no agent came
   4    a message was lost, or it is not known whether it arrived
