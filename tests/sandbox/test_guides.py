@@ -13,6 +13,8 @@ import pytest
 
 from programs import blocks, run
 from puzzel_chat import PuzzelChat, RedisStore
+from puzzel_chat._fleet._worker import DRAIN
+from puzzel_chat._lease import MARGIN
 from puzzel_chat.sandbox import Sandbox
 from quick import quick_only
 from redis_server import RedisServer
@@ -77,6 +79,15 @@ def test_each_example_runs_and_ends_by_itself(name: str, tmp_path: Path) -> None
     path = EXAMPLES[name]
     start = ["-m", "pytest", "-q", "-p", "no:cacheprovider", path] if path.stem.startswith("test_") else [path]
     assert run(*start, folder=tmp_path, typed="end chat\n").strip()
+
+
+def test_the_guide_to_workers_has_the_bounds_that_hold() -> None:
+    """How long a lease lasts, how long a worker polls without its store, and how long it drains."""
+    text = " ".join((DOCS / "guides" / "workers.py").read_text(encoding="utf-8").split())
+    assert f"leases end {RedisStore.lease:.0f} seconds after their last renewal" in text
+    assert f"which is {RedisStore.lease - MARGIN:.0f} seconds after their last renewal" in text
+    assert f"within {RedisStore.lease - MARGIN:.0f} seconds" in text
+    assert f"within {DRAIN:.0f} seconds" in text
 
 
 def test_examples_are_short() -> None:

@@ -82,23 +82,23 @@ whole application: the worker writes events to a stream in Redis, and any web ba
 within 30 seconds. Each chat is free as soon as its handler is done, and the other workers look four times a second. Give
 containers more than 30 seconds; a handler that takes longer is cancelled, and its event comes again elsewhere.
 
-**A worker dies.** Its leases end 12 seconds after their last renewal, so others poll its chats within 15 seconds. What
+**A worker dies.** Its leases end 10 seconds after their last renewal, so others poll its chats within 15 seconds. What
 it had received and not handled is in Redis and comes first.
 
 **A worker sleeps** (a suspended machine, a long pause of the process) for longer than its leases. Others have its chats
 by then. When it wakes, it notices before the next poll: Redis refuses to write for it, and it delivers nothing more of
 those chats. A handler that was in the midst of an event finishes it; that event comes to the other worker, too.
 
-**Redis is away.** Polls go on while the leases last, which is about ten seconds after their last renewal. A handler
+**Redis is away.** Polls go on while the leases surely last, which is 8 seconds after their last renewal. A handler
 finishes its present event; the next ones wait in memory, since it cannot be written that they were handled. Then polls
-stop, as another worker might reach Redis and take over. Opening a chat and `attach` raise `StoreError` meanwhile. Once
-Redis is back, all goes on by itself, and the service still has what was said. When it was away for longer than a lease,
-another worker may take a chat over; then the event whose handler had just returned comes again, as after a crash.
-Nothing else comes twice.
+stop, and no token is refreshed, as another worker might reach Redis and do the same. Opening a chat and `attach` raise
+`StoreError` meanwhile. Once Redis is back, all goes on by itself, and the service still has what was said. When it was
+away for longer than a lease, another worker may take a chat over; then the event whose handler had just returned comes
+again, as after a crash. Nothing else comes twice.
 
 **A fail-over loses the last second of writes**, as Redis may: a replica becomes the master before it got them, or the
 machine loses power. A worker notices that the server is another one, and writes each of its sessions back: tokens,
-chats, what is not handled yet. It does so while it surely has the lease, so when Redis is back within ten seconds.
+chats, what is not handled yet. It does so while it surely has the lease, so when Redis is back within 8 seconds.
 
 | lost | not lost |
 |---|---|
