@@ -48,6 +48,7 @@ _UNWRITABLE = "was given what cannot be written, such as half of a character"
 _WHY: dict[str, tuple[str, bool]] = {
     "BUSY": ("is busy with a script. Try again", True),
     "MISCONF": ("cannot save its data, so it takes no writes. Check its disk", True),
+    "NOREPLICAS": ("has too few replicas, so it takes no writes. It goes on once they are back", True),
     "WRONGTYPE": ("has keys of another program under our prefix, or damaged ones. Choose another prefix", False),
     "OOM": (_FULL, False),
     "OutOfMemoryError": (_FULL, False),

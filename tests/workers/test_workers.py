@@ -376,3 +376,19 @@ def test_a_worker_is_started_once() -> None:
                     await worker.run()
 
     asyncio.run(scenario())
+
+
+def test_a_full_worker_says_that_others_wait(open_store: Open, caplog: pytest.LogCaptureFixture) -> None:
+    """Once, with the bound that it has reached; what it has goes on, and the rest goes to whoever comes."""
+
+    async def scenario() -> None:
+        async with company(open_store) as here:
+            one = await here.worker("one", most=2)
+            await here.opened(3)
+            await until_async(lambda: "2 sessions, its most, and others wait" in caplog.text)
+            assert here.polled_by(one) == [2]
+            two = await here.worker("two")
+            await until_async(lambda: here.polled_by(one, two) == [2, 1])
+            assert caplog.text.count("others wait") == 1
+
+    asyncio.run(scenario())

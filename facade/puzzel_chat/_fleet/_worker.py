@@ -57,6 +57,8 @@ RENEW = 0.4
 """Share of a lease after which it is renewed, before a poll has to."""
 PERSISTS = 3 * REPORT
 """Seconds for which a worker must have too many sessions before it gives any back: counts of others are a bit old."""
+AGAIN = 60.0
+"""Seconds after which a session that could not be taken up is tried again."""
 HEALTHY = 10.0
 """Seconds after the last look at the store for which a worker counts as healthy."""
 DRAIN = 30.0
@@ -124,12 +126,12 @@ class Worker:
         )
         self._held: dict[str, Held] = {}
         self._others: list[WorkerInfo] = []
-        self._unusable: set[str] = set()
+        self._not_before: dict[str, float] = {}
         self._began = self._clock.now().wall
         self._report_at = 0.0
         self._too_many_since: float | None = None
         self._looked: float | None = None
-        self._away = False
+        self._away = self._full = False
         self._stopping, self._done = asyncio.Event(), asyncio.Event()
         self._work: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -276,7 +278,9 @@ class Worker:
 
     async def _share_out(self) -> bool:
         found = await self._run(kept(Store.unpolled, self._clock.now().wall, self._lease, BATCH))
-        free = [one for one in found if one not in self._unusable and one not in self._held]
+        now = self._clock.monotonic()
+        self._not_before = {one: when for one, when in self._not_before.items() if now < when}
+        free = [one for one in found if one not in self._not_before and one not in self._held]
         mine = [held for held in self._held.values() if not held.leaving]
         others = [(one.sessions, one.most) for one in self._others]
         number = to_take(len(mine), self._most, others, len(free))
@@ -284,10 +288,18 @@ class Worker:
             self._report_at = 0.0  # the others share by what they are told
         for held in mine[: self._to_give_back(-number)]:
             self._begin(self._leave(held))
+        self._tell_full(bool(free) and len(mine) >= self._most)
         # At random, for other workers look at the same moment.
         chosen = random.sample(free, max(0, number))
         taken = await asyncio.gather(*(self._take(one) for one in chosen))
         return len(found) == BATCH and any(taken)
+
+    def _tell_full(self, full: bool) -> None:
+        if full and not self._full:
+            log.warning(
+                "worker %s has %d sessions, its most, and others wait: start more workers", self.name, self._most
+            )
+        self._full = full
 
     def _to_give_back(self, too_many: int) -> int:
         now = self._clock.monotonic()
@@ -310,7 +322,7 @@ class Worker:
             return False
         except StoreError as error:
             if not error.retryable:
-                self._unusable.add(session_id)
+                self._not_before[session_id] = self._clock.monotonic() + AGAIN
                 log.error("session %s cannot be served: %s", session_id, error)
             return False
         held = self._held[session_id] = Held(session, inside(session))
