@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import sys
 import threading
 import time
@@ -22,7 +23,11 @@ IN_HAND = 0.1
 
 
 def client(job: Job) -> AsyncPuzzelChat:
-    """Make the client of a process."""
+    """Make the client of a process, which is a machine of its own to the others.
+
+    On one machine a worker sees that another's process is dead, and need not wait for the end of its lease.
+    """
+    socket.gethostname = lambda: job.name
     # Nobody but a short test has a reason for another lease, so it is no option of the store.
     RedisStore.lease = AsyncRedisStore.lease = job.lease
     return AsyncPuzzelChat(**job.settings, store=RedisStore(job.url), headers={WHO: job.name})
