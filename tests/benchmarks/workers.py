@@ -41,7 +41,7 @@ def report(full: bool) -> str:
     with redis_server() as redis:
         cost, limits = costs(redis, 5 if full else 3, 15.0 if full else 8.0)
         parts = [cost, limits, carried(redis)]
-    parts += [scale(2000, (1, 2, 4), 20.0 if full else 8.0), take_overs(6 if full else 2)]
+    parts += [scale(5000, (1, 2, 4), 20.0 if full else 8.0), take_overs(6 if full else 2)]
     return "\n\n".join(parts)
 
 
