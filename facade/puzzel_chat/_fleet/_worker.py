@@ -174,7 +174,8 @@ class Worker:
         self._stopping.set()
         try:
             if self._work is not None and not self._work.done():
-                self._report_at = 0.0
+                with suppress(StoreError):
+                    await self._report()
                 leaving = [asyncio.create_task(self._leave(held)) for held in self._held.values() if not held.leaving]
                 if rest := {*leaving, *self._tasks}:
                     await asyncio.wait(rest, timeout=timeout)
@@ -282,6 +283,8 @@ class Worker:
         self._not_before = {one: when for one, when in self._not_before.items() if now < when}
         free = [one for one in found if one not in self._not_before and one not in self._held]
         mine = [held for held in self._held.values() if not held.leaving]
+        if free:
+            await self._report()  # somebody may have left or died just now, and then the shares are others
         others = [(one.sessions, one.most) for one in self._others]
         number = to_take(len(mine), self._most, others, len(free))
         if number > 0:
