@@ -173,7 +173,7 @@ class PollLease:
 
     def distrust(self) -> None:
         """Have the whole session written again with the next renewal, for the store lacks something."""
-        self._epoch = self
+        self._epoch = object()
 
     def let_run_out(self) -> None:
         """Renew it no longer, and do not give it back either: nobody has it until it is over."""

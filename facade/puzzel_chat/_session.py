@@ -664,6 +664,14 @@ class SessionState:
         known = self.conversations.get(conversation_id, StoredConversation(id=conversation_id))
         yield from self._note(known if known.life.over else evolve(known, life=life))
 
+    def learn(self) -> Steps[None]:
+        """Learn from the store which conversations other processes began or ended in this session."""
+        for one in (yield from stored_conversations(self.parts, self.id)).values():
+            kept = one.after(self.conversations.get(one.id))
+            self.conversations[one.id] = kept
+            if kept.life.over:
+                self.inbox(one.id).over(kept.life)
+
     def leave_by(self, conversation_id: str) -> float:
         """Return the monotonic deadline for all leaving that begins now.
 

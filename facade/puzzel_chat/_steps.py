@@ -152,7 +152,8 @@ def is_async(function: Callable[..., object]) -> bool:
 
 
 def kept(method: Callable[Concatenate[Store, _P], _T], *arguments: _P.args, **named: _P.kwargs) -> Steps[_T]:
-    """Call a method of the store, such as `Store.load`; raises `StoreError`."""
+    """Call a method of the store, such as `Store.load`, by position alone; raises `StoreError`."""
+    assert not named
     result: _T = yield Keep(method.__name__, arguments)
     return result
 

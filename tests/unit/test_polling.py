@@ -200,3 +200,26 @@ def test_pages_do_not_count_as_replies_of_the_service() -> None:
         pace.failed(misfit(POLL, Reply(status=200, body=b"{"), "the reply is not JSON"), 100.0, highest)
     with pytest.raises(ContractError):
         pace.failed(misfit(POLL, Reply(status=200, body=b"{"), "the reply is not JSON"), 100.0, highest)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_a_session_that_another_polled_is_polled_soon_and_then_at_its_place(share: float) -> None:
+    """The first poll comes within a quarter of the period, the next ones where they would have come anyway."""
+    usual, soon = Pace(1.0), Pace(1.0)
+    usual.take_place(100.0, share, 1.0)
+    soon.take_place(100.0, share, 1.0, soon=True)
+    first = 100.0 + soon.delay(100.0, lowest)
+    assert first <= 100.25
+    soon.succeeded(first)
+    after = first + soon.delay(first, lowest)
+    assert (after - 100.0 - usual.delay(100.0, lowest)) % 1.0 == pytest.approx(0.0, abs=1e-6)
+    assert first < after <= 101.0 + 1e-6
+
+
+def test_a_session_whose_polls_fail_is_not_polled_sooner() -> None:
+    """A pause after a failure is kept, whoever polled before."""
+    pace = ready()
+    pace.failed(BROKEN, 100.0, highest)
+    due = 100.0 + pace.delay(100.0, lowest)
+    pace.take_place(100.0, 0.0, 1.0, soon=True)
+    assert 100.0 + pace.delay(100.0, lowest) >= due

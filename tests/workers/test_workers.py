@@ -392,3 +392,43 @@ def test_a_full_worker_says_that_others_wait(open_store: Open, caplog: pytest.Lo
             assert caplog.text.count("others wait") == 1
 
     asyncio.run(scenario())
+
+
+def test_an_end_that_another_process_told_is_learnt(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the service says no word of it in the polls, the worker finds it in the store, and the handler gets it."""
+    monkeypatch.setattr("puzzel_chat._fleet._worker.LEARN", 0.05)
+
+    async def scenario() -> None:
+        async with company(open_store) as here:
+            (conversation_id,) = await here.opened(1)
+            one = await here.worker("one")
+            await until_async(lambda: here.polled_by(one) == [1])
+            (session,) = await here.web.sessions()
+            ended = StoredConversation(id=conversation_id, life=Life.ENDING)
+            await asyncio.to_thread(here._open().save_conversation, session.id, ended)
+            await until_async(lambda: here.is_over(conversation_id))
+            await until_async(lambda: here.polled_by(one) == [0])
+
+    asyncio.run(scenario())
+
+
+def test_a_chat_that_another_process_began_in_a_session_is_served(
+    open_store: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever shares the session routes a second chat, and the worker that polls it serves that, too."""
+    monkeypatch.setattr("puzzel_chat._fleet._worker.LEARN", 0.05)
+
+    async def scenario() -> None:
+        async with company(open_store) as here:
+            (conversation_id,) = await here.opened(1)
+            one = await here.worker("one")
+            await until_async(lambda: here.polled_by(one) == [1])
+            attached = await here.web.attach(conversation_id)
+            second = attached.session.conversation()
+            await second.route("support")
+            await until_async(lambda: one.stats().conversations == 2)
+            here.sandbox.agent(second.id).accept()
+            here.sandbox.agent(second.id).say("Hello")
+            await until_async(lambda: here.texts(second.id) == here.written(second.id) != [])
+
+    asyncio.run(scenario())

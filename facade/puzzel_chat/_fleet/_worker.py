@@ -57,6 +57,8 @@ RENEW = 0.4
 """Share of a lease after which it is renewed, before a poll has to."""
 PERSISTS = 3 * REPORT
 """Seconds for which a worker must have too many sessions before it gives any back: counts of others are a bit old."""
+LEARN = 30.0
+"""Seconds between two looks at what other processes did in a session: a chat that they ended may end without a word."""
 AGAIN = 60.0
 """Seconds after which a session that could not be taken up is tried again."""
 HEALTHY = 10.0
@@ -73,6 +75,7 @@ class Held:
     state: SessionState
     served: dict[str, AsyncConversation] = field(factory=dict)
     leaving: bool = False
+    learn_at: float = 0.0
 
     @property
     def over(self) -> bool:
@@ -234,6 +237,7 @@ class Worker:
     async def _look(self) -> bool:
         """Keep what the worker has, and claim or give back what is due; return whether there may be more at once."""
         await self._renew()
+        await self._learn()
         self._sort_out()
         now = self._clock.monotonic()
         if now >= self._report_at:
@@ -244,6 +248,13 @@ class Worker:
     async def _renew(self) -> None:
         due = [held.state.lease for held in self._held.values() if held.state.lease.due(RENEW)]
         await asyncio.gather(*(self._run(lease.keep(RENEW)) for lease in due))
+
+    async def _learn(self) -> None:
+        now = self._clock.monotonic()
+        due = [held for held in self._held.values() if now >= held.learn_at and not held.leaving]
+        for held in due:
+            held.learn_at = now + self._clock.uniform(0.5, 1.5) * LEARN
+        await asyncio.gather(*(self._run(held.state.learn()) for held in due))
 
     def _sort_out(self) -> None:
         """Let go of sessions that are over or another's, and serve conversations that are new."""
@@ -328,7 +339,8 @@ class Worker:
                 self._not_before[session_id] = self._clock.monotonic() + AGAIN
                 log.error("session %s cannot be served: %s", session_id, error)
             return False
-        held = self._held[session_id] = Held(session, inside(session))
+        learn_at = self._clock.monotonic() + self._clock.uniform(0.0, LEARN)
+        held = self._held[session_id] = Held(session, inside(session), learn_at=learn_at)
         await self._look_up(held)
         self._serve(held)
         return True
