@@ -156,7 +156,7 @@ class PollLease:
         now, epoch = self._now(), self._present_epoch
         surely_ours = now < self._until - MARGIN
         ours = yield from kept(Store.renew, self.session_id, "poll", self.owner, now, self.seconds)
-        if (not ours or epoch != self._epoch) and surely_ours:
+        if epoch != self._epoch if ours else surely_ours:
             ours = (yield from self._put_back(now)) or ours
         if ours:
             self._granted(now)
