@@ -13,7 +13,7 @@ from puzzel_chat._lease import MARGIN
 from puzzel_chat._models import Life, Secret
 from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Parts
-from puzzel_chat._store import MemoryStore, StoredConversation, StoredSession
+from puzzel_chat._store import PATIENCE, MemoryStore, StoredConversation, StoredSession
 from puzzel_chat._tokens import TokenSet
 from puzzel_chat._wire.replies import Poll, event
 from puzzel_chat.testing import VirtualTime
@@ -226,3 +226,20 @@ def test_what_other_processes_did_is_learnt(parts: Parts, store: Remote, owner: 
     owner.learn()
     assert owner.inbox("a").life is Life.ENDING
     assert list(owner.conversations) == ["a", "b"]
+
+
+def test_a_long_lease_hands_nothing_out_either(parts: Parts, store: Remote) -> None:
+    """That a write is refused for longer is told once, and what is not written is kept back all the same."""
+    store.lease = 60.0
+    now = parts.clock.now()
+    owner = Plain.opened("t", parts, TokenSet(access=Secret("a1"), refresh=Secret("r1"), obtained=now.wall), now)
+    owner.routed("a", None)
+    owner.inbox("a")
+    store.away = True
+    owner.polled(said(1))
+    pass_by(parts, PATIENCE + 1)
+    with pytest.raises(StoreError, match="is away"):
+        owner.take(owner.inbox("a"))
+    assert owner.take(owner.inbox("a")) is None
+    store.away = False
+    assert owner.take(owner.inbox("a")).id == "1"
