@@ -44,7 +44,7 @@ from puzzel_chat._refresh import FLIGHTS, LEASE
 from puzzel_chat._session import SessionState
 from puzzel_chat._settings import Settings
 from puzzel_chat._steps import Parts
-from puzzel_chat._store import Store
+from puzzel_chat._store import Store, StoredSession
 from puzzel_chat._tokens import Now, TokenSet, challenge
 from puzzel_chat.sandbox import Fault, Sandbox
 from puzzel_chat.testing import VirtualTime
@@ -352,6 +352,79 @@ def test_a_store_that_fails_costs_neither_the_token_nor_the_callers(
     monkeypatch.setattr(bench.store, "save_tokens", fails)
     assert session.queue_info("27504").is_open
     assert bench.store.acquire("s", "refresh", "another", bench.clock.now().wall, LEASE) != "another"
+
+
+def away(*_: object) -> Any:
+    """A store that cannot be reached."""
+    error = StoreError("away")
+    error.retryable = True
+    raise error
+
+
+def test_no_token_is_refreshed_while_other_machines_cannot_be_kept_from_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that others reach and we do not: the refresh token is not sent, and it is sent once the store is back."""
+    monkeypatch.setattr(MemoryStore, "remote", True, raising=False)
+    session = bench.session(bench.state())
+    bench.clock.advance(601)
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.store, "acquire", away)
+        with pytest.raises(StoreError):
+            session.queue_info("27504")
+    assert bench.service.sent == []
+    bench.clock.advance(60)
+    bench.service.answers = [tokens_reply(2)]
+    assert session.queue_info("27504").is_open
+    assert bench.service.sent == ["r1"]
+
+
+def test_a_store_that_others_reach_is_waited_for_with_the_new_token(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The token that is there is spent, and others may send it once our right to refresh is over: 20 s are no loss."""
+    monkeypatch.setattr(MemoryStore, "remote", True, raising=False)
+    session = bench.session(bench.state())
+    bench.clock.advance(601)
+    keep, back = bench.store.save_tokens, bench.clock.monotonic() + 20.0
+    saved: list[int] = []
+
+    def late(session_id: str, tokens: TokenSet) -> None:
+        if bench.clock.monotonic() < back:
+            away()
+        keep(session_id, tokens)
+        saved.append(tokens.generation)
+
+    monkeypatch.setattr(bench.store, "save_tokens", late)
+    bench.service.answers = [tokens_reply(2)]
+    assert session.queue_info("27504").is_open
+    assert saved == [2]
+    found = bench.store.tokens("s")
+    assert found is not None
+    assert found.generation == 2
+
+
+def test_a_token_that_the_store_did_not_get_is_written_with_the_next_renewal(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the store was away after a refresh: the whole session is written back once it answers."""
+    put: list[int] = []
+
+    def put_back(_: MemoryStore, session: StoredSession, *__: object) -> bool:
+        put.append(session.tokens.generation)
+        return True
+
+    monkeypatch.setattr(MemoryStore, "remote", True, raising=False)
+    monkeypatch.setattr(MemoryStore, "put_back", put_back, raising=False)
+    session = bench.session(bench.state())
+    bench.clock.advance(601)
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.store, "save_tokens", away)
+        bench.service.answers = [tokens_reply(2)]
+        assert session.queue_info("27504").is_open
+    assert put == []
+    assert session.queue_info("27504").is_open
+    assert put == [2]
 
 
 def test_a_process_killed_while_refreshing_holds_the_others_up_for_its_lease(bench: Bench) -> None:
