@@ -27,7 +27,7 @@ LEASE = 60.0
 RENEW_AGAIN = 5.0
 """Seconds after which a lease that the store did not renew is tried again, at most."""
 MARGIN = 2.0
-"""Seconds before its end at which a lease that cannot be renewed counts as over: clocks differ by less."""
+"""Seconds before its end at which a lease that cannot be renewed counts as over, for clocks differ; a fifth at most."""
 _LOST = (
     "Session {0} is no longer polled by this object: it made no call for {1:.0f} s and another one took the session up,"
     " or the session was forgotten. Events that were not handled yet go to the new owner."
@@ -84,6 +84,7 @@ class PollLease:
     unwritten: list[Keep] = field(factory=list, init=False)
     seconds: float = field(default=LEASE, init=False)
     _remote: bool = field(default=False, init=False)
+    _margin: float = field(default=MARGIN, init=False)
     _until: float = field(default=0.0, init=False)
     _renew_at: float = field(default=0.0, init=False)
     _epoch: object = field(default=None, init=False)
@@ -97,6 +98,7 @@ class PollLease:
     def __attrs_post_init__(self) -> None:
         self.seconds = lease_of(self.parts.store)
         self._remote = bool(getattr(self.parts.store, "remote", False))
+        self._margin = min(MARGIN, self.seconds / 5)
 
     def take(self) -> Steps[None]:
         """Become the owner; raises `SessionInUse` when another object is, and `StoreError`."""
@@ -124,7 +126,7 @@ class PollLease:
     @property
     def in_doubt(self) -> bool:
         """Whether another may have the lease, because a store that others reach could not be asked."""
-        return self.mine and self._remote and self._now() >= self._until - MARGIN
+        return self.mine and self._remote and self._now() >= self._until - self._margin
 
     def due(self, share: float = 0.5) -> bool:
         """Whether that share of the lease is over, the clock was set back, or the store may have lost what it had."""
@@ -144,7 +146,7 @@ class PollLease:
             log.debug("session %s could not renew its poll lease: %s", self.session_id, type(error).__name__)
             now = self._now()
             if self._remote:
-                self._renew_at = min(now + self.seconds / 12, self._until - MARGIN)
+                self._renew_at = min(now + self.seconds / 12, self._until - self._margin)
             else:
                 # A store that fails gives the lease to nobody else either, for the present.
                 self._renew_at, self._until = now + RENEW_AGAIN, now + RENEW_AGAIN + self.seconds / 2
@@ -154,7 +156,7 @@ class PollLease:
         if not self.mine:
             return False
         now, epoch = self._now(), self._present_epoch
-        surely_ours = now < self._until - MARGIN
+        surely_ours = now < self._until - self._margin
         ours = yield from kept(Store.renew, self.session_id, "poll", self.owner, now, self.seconds)
         if epoch != self._epoch if ours else surely_ours:
             ours = (yield from self._put_back(now)) or ours

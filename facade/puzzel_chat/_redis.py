@@ -132,14 +132,16 @@ class RedisStore:
 
     It needs the extra `[redis]`. Both clients take it. `encryption_keys` encrypt tokens and unread events: keys of
     `cryptography.fernet.Fernet.generate_key()`, the first one for what is written, each for what is read. All keys in
-    the server begin with `prefix`. A session that nobody polls or writes to for `ttl` seconds is forgotten.
+    the server begin with `prefix`. A session that nobody polls or writes to for `ttl` seconds is forgotten. Others poll
+    the chats of a worker that died within `take_over` seconds, at least 1 and the same in all processes: a lease lasts
+    two thirds of that, and a shorter one is renewed more often.
 
     Threads may share it, and a forked process connects for itself. Nothing is connected before the first call. Raises
     `ConfigurationError` for a wrong argument or a missing extra; its methods raise `StoreError`.
     """
 
     lease = 10.0
-    """Length of a right to poll, in seconds: a dead worker's sessions are taken over within 15."""
+    """Length of a right to poll, in seconds: two thirds of `take_over`."""
     remote = True
     """Other machines may have the store while this process cannot reach it."""
 
@@ -150,8 +152,10 @@ class RedisStore:
         encryption_keys: Sequence[str | bytes] = (),
         prefix: str = "puzzel-chat",
         ttl: float = TTL,
+        take_over: float = 15.0,
     ) -> None:
-        self._place = _checked(url, prefix, ttl)
+        self._place = _checked(url, prefix, ttl, take_over)
+        self.lease = take_over / 1.5
         self._url = url
         self._plans = Plans(prefix, int(ttl), self._place, _seal(encryption_keys))
         self._server = _Server(self._place)
@@ -180,7 +184,7 @@ class RedisStore:
 
     def awaiting(self) -> AsyncStore:
         """Return the same store for one event loop, with connections of its own."""
-        return AsyncRedisStore(self._url, self._plans, self._server)
+        return AsyncRedisStore(self._url, self._plans, self._server, self.lease)
 
     def sessions(self, now: float, seconds: float) -> dict[str, bool]:
         """See `Store`."""
@@ -339,15 +343,15 @@ class AsyncRedisStore:
     the work of one task, so that a caller who is cancelled leaves no connection in the middle of a reply.
     """
 
-    lease = RedisStore.lease
-    """See `RedisStore`."""
     remote = True
     """See `RedisStore`."""
 
-    def __init__(self, url: str, plans: Plans, server: _Server) -> None:
+    def __init__(self, url: str, plans: Plans, server: _Server, lease: float) -> None:
         from redis.asyncio import Redis
         from redis.asyncio.retry import Retry
 
+        self.lease = lease
+        """See `RedisStore`."""
         self._plans = plans
         self._server = server
         self._client = Redis.from_url(url, retry=Retry(*_patience()), redis_connect_func=self._greet, **_OPTIONS)
@@ -533,7 +537,7 @@ async def _awaited_answer(connection: Any) -> Any:
         return error
 
 
-def _checked(url: str, prefix: str, ttl: float) -> str:
+def _checked(url: str, prefix: str, ttl: float, take_over: float) -> str:
     """Return where the server is, for people."""
     if not isinstance(url, str):
         raise ConfigurationError("store", f"the URL must be a string, not {type(url).__name__}")
@@ -543,6 +547,8 @@ def _checked(url: str, prefix: str, ttl: float) -> str:
         raise ConfigurationError("store", "the prefix must be a text without braces")
     if not isinstance(ttl, int | float) or not 60 <= ttl <= 1e9:
         raise ConfigurationError("store", "ttl must be a number of seconds, at least 60")
+    if isinstance(take_over, bool) or not isinstance(take_over, int | float) or not 1 <= take_over <= 3600:
+        raise ConfigurationError("store", "take_over must be a number of seconds from 1 to 3600")
     place = None
     with suppress(ValueError):
         parts = urlsplit(url)

@@ -49,13 +49,15 @@ def test_it_has_every_method_of_the_contract(name: str, server: RedisServer) -> 
         assert getattr(kind, name).__annotations__ == getattr(Store, name).__annotations__
 
 
-def test_a_lease_is_for_fifteen_seconds_at_most(server: RedisServer) -> None:
-    """So that a dead worker's chats are taken over within them; both kinds say so."""
-    store = RedisStore(server.url)
-    assert 10 <= store.lease < 15
-    assert store.remote
+@pytest.mark.parametrize(("take_over", "lease"), [(15.0, RedisStore.lease), (60, 40.0), (1, 1 / 1.5)])
+def test_a_lease_ends_in_time_for_a_take_over(server: RedisServer, take_over: float, lease: float) -> None:
+    """It leaves a third of the time for noticing; both kinds say so."""
+    store = RedisStore(server.url, take_over=take_over)
     twin: Any = store.awaiting()
+    assert store.remote
     assert (twin.lease, twin.remote) == (store.lease, True)
+    assert store.lease == lease
+    assert RedisStore(server.url).lease == 10.0
 
 
 @pytest.mark.parametrize("wrong", [HOUR, -HOUR], ids=["ahead", "behind"])

@@ -14,7 +14,6 @@ import threading
 import time
 
 from puzzel_chat import AsyncConversation, AsyncPuzzelChat, Event, RedisStore, Worker
-from puzzel_chat._redis import AsyncRedisStore
 from soak.jobs import Job, Notes
 from soak.turnstile import WHO
 
@@ -28,9 +27,8 @@ def client(job: Job) -> AsyncPuzzelChat:
     On one machine a worker sees that another's process is dead, and need not wait for the end of its lease.
     """
     socket.gethostname = lambda: job.name
-    # Nobody but a short test has a reason for another lease, so it is no option of the store.
-    RedisStore.lease = AsyncRedisStore.lease = job.lease
-    return AsyncPuzzelChat(**job.settings, store=RedisStore(job.url), headers={WHO: job.name})
+    store = RedisStore(job.url, take_over=1.5 * job.lease)
+    return AsyncPuzzelChat(**job.settings, store=store, headers={WHO: job.name})
 
 
 async def work(job: Job) -> None:

@@ -34,8 +34,14 @@ def own_server(tmp_path: Path) -> Iterator[RedisServer]:
     running.close()
 
 
+@pytest.fixture
+def lease() -> float:
+    """The length of a lease in a `RedisStore`, in seconds; a test may have another one."""
+    return 10.0
+
+
 @pytest.fixture(params=["memory", "file", "redis"])
-def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+def open_store(request: pytest.FixtureRequest, tmp_path: Path, lease: float) -> Iterator[Open]:
     """Give what opens the store, as each machine does; one in memory is one object for all."""
     opened: list[Any] = []
     prefix, memory = f"test-{uuid4().hex}", MemoryStore()
@@ -46,7 +52,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]
         if request.param == "file":
             opened.append(SQLiteStore(tmp_path / "chats.db"))
         else:
-            opened.append(RedisStore(request.getfixturevalue("server").url, prefix=prefix))
+            opened.append(RedisStore(request.getfixturevalue("server").url, prefix=prefix, take_over=1.5 * lease))
         return opened[-1]
 
     yield open_one

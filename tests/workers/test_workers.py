@@ -268,12 +268,10 @@ def test_an_agent_is_waited_for(open_store: Open) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("lease", [1.0])
 def test_a_handler_that_fails_does_not_lose_its_event(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """With `STOP` the event stays, nobody polls the chat until its lease is over, and then the event comes again."""
     monkeypatch.setattr("puzzel_chat._lease.LEASE", 1.0)
-    monkeypatch.setattr("puzzel_chat.RedisStore.lease", 1.0)
-    monkeypatch.setattr("puzzel_chat._redis.AsyncRedisStore.lease", 1.0)
-    monkeypatch.setattr("puzzel_chat._lease.MARGIN", 0.2)
 
     async def scenario() -> None:
         async with company(open_store) as here:
