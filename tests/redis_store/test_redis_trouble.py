@@ -73,6 +73,8 @@ WRONG: list[tuple[Any, dict[str, Any], str]] = [
     (NOBODY, {"prefix": "a{b}"}, "the prefix must be a text without braces"),
     (NOBODY, {"prefix": ""}, "the prefix must be a text without braces"),
     (NOBODY, {"ttl": 5}, "ttl must be a number of seconds, at least 60"),
+    (NOBODY, {"take_over": 0.5}, "take_over must be a number of seconds from 1 to 3600"),
+    (NOBODY, {"take_over": True}, "take_over must be a number of seconds from 1 to 3600"),
 ]
 
 

@@ -82,8 +82,8 @@ whole application: the worker writes events to a stream in Redis, and any web ba
 within 30 seconds. Each chat is free as soon as its handler is done, and the other workers look four times a second. Give
 containers more than 30 seconds; a handler that takes longer is cancelled, and its event comes again elsewhere.
 
-**A worker dies.** Its leases end 10 seconds after their last renewal, so others poll its chats within 15 seconds. What
-it had received and not handled is in Redis and comes first.
+**A worker dies.** Its leases end 10 seconds after their last renewal, so others poll its chats within 15 seconds;
+`RedisStore(url, take_over=…)` sets another bound. What it had received and not handled is in Redis and comes first.
 
 **A worker sleeps** (a suspended machine, a long pause of the process) for longer than its leases. Others have its chats
 by then. When it wakes, it notices before the next poll: Redis refuses to write for it, and it delivers nothing more of
