@@ -18,6 +18,7 @@ from puzzel_chat import (
     ConfigurationError,
     ConversationEnded,
     Event,
+    RedisStore,
     SessionError,
     SessionExpired,
     SessionNotFound,
@@ -27,6 +28,7 @@ from puzzel_chat import (
 )
 from puzzel_chat._models import Life
 from puzzel_chat.sandbox import Sandbox
+from redis_server import RedisServer
 from waiting import until_async
 
 Open = Callable[[], Any]
@@ -428,5 +430,36 @@ def test_a_chat_that_another_process_began_in_a_session_is_served(
             here.sandbox.agent(second.id).accept()
             here.sandbox.agent(second.id).say("Hello")
             await until_async(lambda: here.texts(second.id) == here.written(second.id) != [])
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("how", ["killed", "suspended"])
+def test_a_redis_that_goes_away_and_comes_back_costs_nothing(own_server: RedisServer, how: str) -> None:
+    """What is said meanwhile waits, at the service or in memory, and comes once and in order; nothing is told twice."""
+
+    async def scenario() -> None:
+        async with company(lambda: RedisStore(own_server.url)) as here:
+            ids = await here.opened(3)
+            workers = [await here.worker("one"), await here.worker("two")]
+            await until_async(lambda: sum(here.polled_by(*workers)) == 3)
+            for conversation_id in ids:
+                here.sandbox.agent(conversation_id).accept()
+                here.sandbox.agent(conversation_id).say("before")
+            await until_async(lambda: all(here.texts(one) == here.written(one) for one in ids))
+            looking = RedisStore(own_server.url)
+            sessions = [info.id for info in await here.web.sessions()]
+            await until_async(lambda: not any(one and one.unread for one in map(looking.load, sessions)))
+            before, polls = {one: here.texts(one) for one in ids}, here.sandbox.stats().requests["pollConversation"]
+            own_server.kill() if how == "killed" else own_server.suspend()
+            for conversation_id in ids:
+                here.sandbox.agent(conversation_id).say("meanwhile")
+                here.sandbox.agent(conversation_id).say("and more")
+            await until_async(lambda: here.sandbox.stats().requests["pollConversation"] > polls + 3)
+            assert {one: here.texts(one) for one in ids} == before
+            own_server.start() if how == "killed" else own_server.resume()
+            await until_async(lambda: all(here.texts(one) == here.written(one) for one in ids))
+            assert here.failures == []
+            looking.close()
 
     asyncio.run(scenario())
