@@ -146,7 +146,8 @@ class PollLease:
             log.debug("session %s could not renew its poll lease: %s", self.session_id, type(error).__name__)
             now = self._now()
             if self._remote:
-                self._renew_at = min(now + self.seconds / 12, self._until - self._margin)
+                again = now + self.seconds * (1 / 12 + 0.5 - share)
+                self._renew_at = min(again, self._until - self._margin)
             else:
                 # A store that fails gives the lease to nobody else either, for the present.
                 self._renew_at, self._until = now + RENEW_AGAIN, now + RENEW_AGAIN + self.seconds / 2

@@ -48,7 +48,7 @@ from puzzel_chat._store import Store, WorkerInfo
 LOOK = 0.25
 """Seconds between two looks for sessions that nobody polls."""
 REPORT = 1.0
-"""Seconds between two reports of a worker."""
+"""Seconds between two reports of a worker, and between two looks at what became of its sessions."""
 REPORTED = 5.0
 """Seconds for which a report counts: one that died is no longer counted when its leases are over."""
 BATCH = 500
@@ -237,11 +237,11 @@ class Worker:
     async def _look(self) -> bool:
         """Keep what the worker has, and claim or give back what is due; return whether there may be more at once."""
         await self._renew()
-        await self._learn()
-        self._sort_out()
         now = self._clock.monotonic()
         if now >= self._report_at:
             self._report_at = now + REPORT
+            await self._learn()
+            self._sort_out()
             await self._report()
         return not self._stopping.is_set() and await self._share_out()
 
