@@ -67,7 +67,7 @@ class Trouble:
 class Evidence:
     """Everything that is known after a run. `sent` are the texts whose `send` returned, `failures` are lines.
 
-    `refused` counts what the web backends could not do for now.
+    `refused` counts what the web backends could not do for now, by the error's name.
     """
 
     ledger: Mapping[str, Sequence[Entry]]
@@ -77,7 +77,7 @@ class Evidence:
     troubles: Sequence[Trouble]
     lease: float
     sent: Sequence[str] = ()
-    refused: int = 0
+    refused: Mapping[str, int] = field(factory=dict)
     failures: Sequence[str] = field(default=(), repr=False)
 
 
@@ -86,7 +86,8 @@ def judged(found: Evidence) -> Counter[str]:
     by_chat: dict[str, list[Handled]] = defaultdict(list)
     for one in found.handled:
         by_chat[one.conversation_id].append(one)
-    figures: Counter[str] = Counter(chats=len(found.ledger), handled=len(found.handled), refused=found.refused)
+    figures: Counter[str] = Counter(chats=len(found.ledger), handled=len(found.handled))
+    figures.update({f"refused, {name}": times for name, times in found.refused.items()})
     figures["failed"] = len(found.failures)
     used: set[tuple[Trouble, str]] = set()
     for conversation_id, entries in found.ledger.items():

@@ -195,7 +195,8 @@ def evidence(plan: Plan, company: Company, centre: Turnstile) -> Evidence:
     sent = [line[1] for line in _of(lines, "sent")]
     polls = {visitor: list(seen) for visitor, seen in list(centre.polls.items())}
     known = centre.ledger(), handled, polls, list(centre.presented), company.troubles, plan.lease
-    return Evidence(*known, sent, len(_of(lines, "refused")), failures)
+    refused = Counter(line[-1] for line in _of(lines, "refused"))
+    return Evidence(*known, sent, refused, failures)
 
 
 def _of(lines: Sequence[list[str]], word: str) -> list[list[str]]:
