@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from math import inf
-from time import time
+from time import monotonic, time
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from attrs import define
+from attrs import define, field
 
 from puzzel_chat._errors import ConfigurationError, StoreError
 from puzzel_chat._redis_plans import ROUND, SCRIPTS, SENT, Call, Plan, Plans, Script, Seal
@@ -30,6 +30,8 @@ log = logging.getLogger("puzzel_chat")
 _Result = TypeVar("_Result")
 TTL = 86_400.0
 """Seconds after which a session that nobody wrote to or polled is forgotten."""
+RECENT = 3.0
+"""Seconds of writes that are made again on a server that may have lost them: it writes its file once a second."""
 BUSY = 0.02
 """Seconds after a round trip in which another one counts as soon: then calls are gathered first."""
 GATHER = 0.004
@@ -50,6 +52,7 @@ _READ_ONLY = "takes no writes just now. Try again, or name the present master in
 _ELSEWHERE = "is one of several nodes of a cluster. Name a proxy before the cluster, or a server of its own"
 _SLOW = f"did not answer within {TIMEOUT:.0f} s. Try again"
 _UNWRITABLE = "was given what cannot be written, such as half of a character"
+_AGAIN = "the session store at %s is another server, or began again: what was written last is written once more"
 _WHY: dict[str, tuple[str, bool]] = {
     "BUSY": ("is busy with a script. Try again", True),
     "MISCONF": ("cannot save its data, so it takes no writes. Check its disk", True),
@@ -90,6 +93,8 @@ class _Server:
     epoch: str | None = None
     old: bool = False
     warned: bool = False
+    _recent: deque[tuple[float, list[Call]]] = field(factory=deque, init=False, repr=False)
+    _forgotten: list[Call] = field(factory=list, init=False, repr=False)
 
     def greeting(self) -> Plan[None]:
         """Learn whether it is another server, or the same one after a restart, and give it the scripts."""
@@ -98,7 +103,9 @@ class _Server:
         known = dict(line.split(":", 1) for line in lines if ":" in line)
         # Neither alone: a server that restarts gets another run_id, one that becomes the master another replid.
         marks = [known.get("run_id"), known.get("master_replid")] if known else [uuid4().hex]
-        self.epoch = "/".join(filter(None, marks))
+        before, self.epoch = self.epoch, "/".join(filter(None, marks))
+        if before not in (None, self.epoch):
+            self._forgotten = [call for _, calls in self._recent.copy() for call in calls]
         self.old = known.get("redis_version", "7").partition(".")[0] in ("5", "6")
         policy = known.get("maxmemory_policy", "noeviction")
         if policy != "noeviction" and known.get("maxmemory", "0") != "0" and not self.warned:
@@ -109,6 +116,20 @@ class _Server:
     def scripts(self) -> list[Call]:
         """Return what gives the server all scripts."""
         return [("SCRIPT", "LOAD", one.old_text if self.old else one.text) for one in SCRIPTS]
+
+    def note(self, calls: list[Call]) -> None:
+        """Remember what was written in the last seconds."""
+        now = monotonic()
+        if writes := [one for one in calls if _writes(one)]:
+            self._recent.append((now, writes))
+        with suppress(IndexError):  # another thread may be at it
+            while self._recent[0][0] < now - RECENT:
+                self._recent.popleft()
+
+    def forgotten(self) -> list[Call]:
+        """Return what this server may have lost, when it is another one or began again since; once."""
+        calls, self._forgotten = self._forgotten, []
+        return calls
 
     def sendable(self, call: Call) -> list[Any]:
         """Return a command with what is known only now."""
@@ -280,6 +301,15 @@ class RedisStore:
         raise failure
 
     def _round(self, calls: list[Call]) -> list[Any]:
+        replies = self._known(calls)
+        if again := self._server.forgotten():
+            log.warning(_AGAIN, self._place)
+            self._known(again)
+            replies = self._known(calls)
+        self._server.note(calls)
+        return replies
+
+    def _known(self, calls: list[Call]) -> list[Any]:
         replies = self._sent(calls)
         if lost := [n for n, reply in enumerate(replies) if _is_lost(reply)]:
             _without_errors(self._sent(self._server.scripts()))
@@ -495,6 +525,15 @@ class AsyncRedisStore:
         self._waiting.clear()
 
     async def _round(self, calls: list[Call]) -> list[Any]:
+        replies = await self._known(calls)
+        if again := self._server.forgotten():
+            log.warning(_AGAIN, self._server.place)
+            await self._known(again)
+            replies = await self._known(calls)
+        self._server.note(calls)
+        return replies
+
+    async def _known(self, calls: list[Call]) -> list[Any]:
         replies = await self._sent(calls)
         if lost := [n for n, reply in enumerate(replies) if _is_lost(reply)]:
             _without_errors(await self._sent(self._server.scripts()))
@@ -607,6 +646,11 @@ def _why(error: Exception) -> tuple[str, bool]:
     # Codes such as BUSY; before version 7 they stand in the middle of what the server says of a script.
     said = _CODE.findall(str(error)) if isinstance(error, exceptions.ResponseError) else []
     return next(_WHY[name] for name in (*said, *names) if name in _WHY)
+
+
+def _writes(call: Call) -> bool:
+    script = call[1]
+    return not script.only_reads if isinstance(script, Script) else call[0] in (b"ZADD", b"ZREM", b"DEL")
 
 
 def _is_lost(reply: Any) -> bool:

@@ -69,6 +69,11 @@ class Script:
     sha: str
     old_sha: str
 
+    @property
+    def only_reads(self) -> bool:
+        """Whether it changes nothing."""
+        return self.text.partition("\n")[0].endswith(_READS)
+
 
 SCRIPTS: list[Script] = []
 """All of them, for a server that has none yet."""
