@@ -157,8 +157,10 @@ class RedisStore:
     the chats of a worker that died within `take_over` seconds, at least 1 and the same in all processes: a lease lasts
     two thirds of that, and a shorter one is renewed more often.
 
-    Threads may share it, and a forked process connects for itself. Nothing is connected before the first call. Raises
-    `ConfigurationError` for a wrong argument or a missing extra; its methods raise `StoreError`.
+    A server that comes back without its last writes, after a fail-over or without power, gets those of the last three
+    seconds once more from each process that made them. Threads may share it, and a forked process connects for itself.
+    Nothing is connected before the first call. Raises `ConfigurationError` for a wrong argument or a missing extra; its
+    methods raise `StoreError`.
     """
 
     lease = 10.0

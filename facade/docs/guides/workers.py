@@ -97,14 +97,15 @@ away for longer than a lease, another worker may take a chat over; then the even
 again, as after a crash. Nothing else comes twice.
 
 **A fail-over loses the last second of writes**, as Redis may: a replica becomes the master before it got them, or the
-machine loses power. A worker notices that the server is another one, and writes each of its sessions back: tokens,
-chats, what is not handled yet. It does so while it surely has the lease, so when Redis is back within 8 seconds.
+machine loses power. Each process notices at its next call that the server is another one, and writes once more what it
+wrote in the last three seconds; a worker also writes each session that it has, while it surely has the lease, so when
+Redis is back within 8 seconds. What others did since wins.
 
 | lost | not lost |
 |---|---|
 | that an event was handled: it may come again | an event, unless the worker dies in the same moment |
-| a chat that was opened in that second, unless a worker has it and writes it back; an agent who takes it waits in vain | older chats, polled or not |
-| a token that another process than the worker refreshed in that second: the service may refuse the older one, and the chat ends with `SessionExpired` | a token that the worker refreshed, while that worker lives |
+| a chat that was opened in that second by a process that died since, unless a worker has it; an agent who takes it waits in vain | any other chat |
+| a token that was refreshed in that second by a process that died since: the service may refuse the older one, and the chat ends with `SessionExpired` | any other token |
 
 ## Redis
 
