@@ -147,10 +147,10 @@ Measured by `make bench RUN=workers` on two cores, against a service on the same
 
 | what | figure |
 |---|---|
-| CPU of a poll with 1000 chats, a message a chat each ten seconds | 0.46 ms with `RedisStore`, 1.08 times that with `MemoryStore` |
+| CPU of a poll with 1000 chats, a message a chat each ten seconds | 0.38 to 0.46 ms with `RedisStore`, 1.1 to 1.2 times that with `MemoryStore` |
 | polls of one process | about 3000 a second: 3000 chats polled each second, or 15 000 polled every five seconds |
 | calls to Redis | 0.97 a second and chat, 0.75 of them to keep the leases |
-| CPU of Redis | 4.7 % of a core for 1000 chats, 2.2 % without messages: its one core is full at 20 000 to 45 000 chats |
+| CPU of Redis | 4 to 5 % of a core for 1000 chats, 2 % without messages: its one core is full at 20 000 to 50 000 chats |
 
 So 100 000 chats that are polled each second take about 35 worker processes and five Redis servers, each with its own
 workers, and 100 000 requests a second of the service. The last is what gives first: nobody here knows its limits, so ask
