@@ -30,7 +30,7 @@ from puzzel_chat._errors import (
     twin,
 )
 from puzzel_chat._http import REDIRECTS, Reply, Request
-from puzzel_chat._inbox import LONGEST_CURSOR, STRANGERS, Feed, Inbox, Reader
+from puzzel_chat._inbox import LONGEST_CURSOR, STRANGERS, Entry, Feed, Inbox, Reader
 from puzzel_chat._lease import PollLease, damaged
 from puzzel_chat._models import ConversationEnded, Event, Life, Message, Role, Secret, Visitor
 from puzzel_chat._observing import ChatEnded, ChatStarted, MessageReceived, PollEnded, PollsDegraded, PollsRecovered
@@ -485,11 +485,7 @@ class SessionState:
             self.last = None
         if entries or self.feed.cursor != before:
             self._next_request = None
-            unread = [
-                Unread(seq=e.seq, conversation_id=e.conversation_id, raw=e.event.raw)
-                for e in entries
-                if e.seq is not None and e.event.raw
-            ]
+            unread = [row for one in entries if (row := _row(one)) is not None]
             self.lease.journal(self.feed.cursor, unread)
             if self.parts.watch.observe is not None:
                 self._tell_received([one.event for one in entries])
@@ -667,10 +663,9 @@ class SessionState:
     def learn(self) -> Steps[None]:
         """Learn from the store which conversations other processes began or ended in this session."""
         for one in (yield from stored_conversations(self.parts, self.id)).values():
-            kept = one.after(self.conversations.get(one.id))
-            self.conversations[one.id] = kept
-            if kept.life.over:
-                self.inbox(one.id).over(kept.life)
+            present = self.conversations[one.id] = one.after(self.conversations.get(one.id))
+            if present.life.over:
+                self.inbox(one.id).over(present.life)
 
     def leave_by(self, conversation_id: str) -> float:
         """Return the monotonic deadline for all leaving that begins now.
@@ -692,17 +687,19 @@ class SessionState:
         found.conversations.update(self.conversations)
         for inbox in self.feed.inboxes.values():
             waiting = [*inbox.in_hand, *inbox.unread]
-            found.unread.update(
-                {
-                    one.seq: Unread(seq=one.seq, conversation_id=inbox.conversation_id, raw=one.event.raw)
-                    for one in waiting
-                    if one.seq is not None
-                }
-            )
+            rows = (_row(one) for one in waiting)
+            found.unread.update({one.seq: one for one in rows if one is not None})
             new = {(one.event.id, one.mark) for one in waiting}
             marks = ((item, mark) for item, seen in inbox.seen.items() for mark in seen)
             found.seen[inbox.conversation_id] = [pair for pair in marks if pair not in new]
         return found
+
+
+def _row(entry: Entry) -> Unread | None:
+    """Return what is journaled of an event; None for one that the service did not send."""
+    if entry.seq is None or not entry.event.raw:
+        return None
+    return Unread(seq=entry.seq, conversation_id=entry.conversation_id, raw=entry.event.raw)
 
 
 @define(eq=False)

@@ -243,3 +243,17 @@ def test_a_long_lease_hands_nothing_out_either(parts: Parts, store: Remote) -> N
     assert owner.take(owner.inbox("a")) is None
     store.away = False
     assert owner.take(owner.inbox("a")).id == "1"
+
+
+def test_what_the_service_did_not_send_is_not_put_back(parts: Parts, store: Remote, owner: Plain) -> None:
+    """An end that is ours alone, for the service said no word of it, is no item of the journal for the next owner."""
+    owner.ended("a")
+    for number in (1, 2, 3):
+        owner.polled(said(number))
+    assert owner.inbox("a").life is Life.ENDED
+    store.epoch = 2
+    hold(owner)
+    assert list(store.put[0].unread) == [1, 2, 4]
+    pass_by(parts, store.lease + 1)
+    other = Plain.restored(parts, "s")
+    assert [other.take(other.inbox("a")).id for _ in range(3)] == ["1", "2", "3"]
