@@ -211,9 +211,9 @@ class PollLease:
         if not self.unwritten:
             return
         outermost = self._writer is None
-        if outermost:
-            self._writer, self._written = caller, self.parts.flag()
         try:
+            if outermost:
+                self._writer, self._written = caller, self.parts.flag()
             yield from self._write()
         except StoreError as error:
             self._failed(error)

@@ -99,7 +99,8 @@ def main(settings: str, file: str, seed: str, rounds: str) -> None:
                 pass
             signal.setitimer(signal.ITIMER_REAL, 0)
             check(session, store)
-            if session._state.may_be_routed(conversation.id) and not conversation.ended:
+            routed = session._runner.run(session._state.may_be_routed(conversation.id))
+            if routed and not conversation.ended:
                 missed += 1
                 conversation.end()
     print(missed)
