@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,11 @@ def _answers(port: int) -> bool:
     except OSError:
         return False
     return not said.startswith(b"-LOADING")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One server for all tests that leave it as it is; each has a prefix of its own there."""
+    running = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield running
+    running.close()

@@ -69,6 +69,11 @@ def lease_of(store: Store | AsyncStore) -> float:
     return float(getattr(store, "lease", LEASE))
 
 
+def is_remote(store: Store | AsyncStore) -> bool:
+    """Return whether others may reach the store while this process cannot."""
+    return bool(getattr(store, "remote", False))
+
+
 @define
 class PollLease:
     """The right to poll one session, as one session object has it or not.
@@ -97,7 +102,7 @@ class PollLease:
 
     def __attrs_post_init__(self) -> None:
         self.seconds = lease_of(self.parts.store)
-        self._remote = bool(getattr(self.parts.store, "remote", False))
+        self._remote = is_remote(self.parts.store)
         self._margin = min(MARGIN, self.seconds / 5)
 
     def take(self) -> Steps[None]:

@@ -22,7 +22,7 @@ from attrs import Factory, define, evolve, field
 from puzzel_chat._errors import PuzzelChatError, SessionExpired, StoreError
 from puzzel_chat._fork import in_child
 from puzzel_chat._http import Reply, Request
-from puzzel_chat._lease import acquired, damaged
+from puzzel_chat._lease import acquired, damaged, is_remote
 from puzzel_chat._observing import RefreshEnded
 from puzzel_chat._owners import owner_name
 from puzzel_chat._retry import late, within
@@ -379,7 +379,7 @@ class Refresh:
 
     @property
     def _remote(self) -> bool:
-        return bool(getattr(self.keeper.parts.store, "remote", False))
+        return is_remote(self.keeper.parts.store)
 
 
 FLIGHTS: WeakSet[Refresh] = WeakSet()

@@ -11,17 +11,10 @@ import pytest
 
 from puzzel_chat._redis import RedisStore
 from redis_server import RedisServer
+from redis_server import server as server  # pytest finds it here
 
 Make = Callable[..., RedisStore]
 Serve = Callable[..., RedisServer]
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """One server for all tests that leave it as it is; each has a prefix of its own there."""
-    running = RedisServer(tmp_path_factory.mktemp("redis"))
-    yield running
-    running.close()
 
 
 @pytest.fixture

@@ -11,16 +11,9 @@ import pytest
 
 from puzzel_chat import MemoryStore, RedisStore, SQLiteStore
 from redis_server import RedisServer
+from redis_server import server as server  # pytest finds it here
 
 Open = Callable[[], Any]
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """One server for all tests that leave it as it is."""
-    running = RedisServer(tmp_path_factory.mktemp("redis"))
-    yield running
-    running.close()
 
 
 @pytest.fixture
