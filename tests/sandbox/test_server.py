@@ -20,7 +20,7 @@ import pytest
 from bare import Customer, texts
 from puzzel_chat.sandbox import NOTICE, AfterEnd, Answer, Fault, Happening, Sandbox, Semantics, Status
 from puzzel_chat.sandbox._contract import IDENTITY, ROUTES
-from puzzel_chat.sandbox._desk import HANDLERS
+from puzzel_chat.sandbox._centre import HANDLERS
 from waiting import until
 
 

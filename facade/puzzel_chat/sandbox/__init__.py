@@ -15,10 +15,12 @@ from __future__ import annotations
 
 from ._contract import Differences
 from ._faults import Fault
+from ._people import AgentHandle, Person
 from ._queues import Status
-from ._sandbox import AgentHandle, Sandbox, SandboxSettings
+from ._sandbox import Sandbox, SandboxSettings
 from ._scripts import SCRIPTS, Scene, Script, Step
 from ._values import AFTER_END, NOTICE, SEMANTICS, AfterEnd, Answer, Entry, Happening, Order, Role, Semantics, Stats
+from ._views import Chat, Exchange, QueueState, Rule
 
 __all__ = [
     "AFTER_END",
@@ -28,12 +30,17 @@ __all__ = [
     "AfterEnd",
     "AgentHandle",
     "Answer",
+    "Chat",
     "Differences",
     "Entry",
+    "Exchange",
     "Fault",
     "Happening",
     "Order",
+    "Person",
+    "QueueState",
     "Role",
+    "Rule",
     "Sandbox",
     "SandboxSettings",
     "Scene",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from itertools import count
+from time import perf_counter
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,17 +15,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ._centre import Centre
 from ._contract import IDENTITY, Call, Differences, Reply, problem
-from ._desk import Desk
 from ._faults import Fault
-from ._replies import after_effect, before_effect, before_reading, encode, http_date, struck
-from ._values import NOTICE, Answer
+from ._replies import WITHOUT_REPLY, after_effect, before_effect, before_reading, encode, http_date, struck
+from ._values import NOTICE, Answer, moment
+from ._views import Exchange
 
 Choose = Callable[[str], tuple[Fault, ...]]
 _log = logging.getLogger("puzzel_chat.sandbox")
 
 
-def make_app(desk: Desk, choose: Choose, differs: Differences, ports: tuple[int, int]) -> ASGIApp:
+def make_app(centre: Centre, choose: Choose, differs: Differences, ports: tuple[int, int]) -> ASGIApp:
     """Return the ASGI application.
 
     `choose` picks the faults of each request. `ports` are those of the communication and the identity host; each host
@@ -33,13 +36,18 @@ def make_app(desk: Desk, choose: Choose, differs: Differences, ports: tuple[int,
 
     def endpoint(operation: str) -> Callable[[Request], object]:
         async def serve(request: Request) -> Response:
-            response = await _respond(desk, choose(operation), differs, operation, request)
-            return _marked(response, next(numbers), desk.now())
+            came, began = centre.now(), perf_counter()
+            faults = choose(operation)
+            response = await _respond(centre, faults, differs, operation, request)
+            if centre.watched:
+                told = _exchange(operation, request, response, faults, moment(came), perf_counter() - began)
+                centre.tell_now(told)
+            return _marked(response, next(numbers), centre.now())
 
         return serve
 
     async def refuse(request: Request, error: Exception) -> Response:
-        return _marked(encode(_refusal(error)), next(numbers), desk.now())
+        return _marked(encode(_refusal(error)), next(numbers), centre.now())
 
     hosts = {port: Starlette(exception_handlers={HTTPException: refuse}) for port in ports}
     for host in hosts.values():
@@ -53,6 +61,14 @@ def make_app(desk: Desk, choose: Choose, differs: Differences, ports: tuple[int,
     return app
 
 
+def _exchange(
+    operation: str, request: Request, response: Response, faults: tuple[Fault, ...], at: datetime, seconds: float
+) -> Exchange:
+    _, _, token = request.headers.get("authorization", "").partition(" ")
+    status = None if isinstance(response, WITHOUT_REPLY) else response.status_code
+    return Exchange(at, operation, token[-4:], status, seconds, tuple(fault.kind for fault in faults))
+
+
 def _route(called: str, endpoint: Callable[[Request], object]) -> Route:
     """Return a route without HEAD, which Starlette adds and the contract lacks."""
     method, path = called.split()
@@ -62,23 +78,23 @@ def _route(called: str, endpoint: Callable[[Request], object]) -> Route:
 
 
 async def _respond(
-    desk: Desk, faults: tuple[Fault, ...], differs: Differences, operation: str, request: Request
+    centre: Centre, faults: tuple[Fault, ...], differs: Differences, operation: str, request: Request
 ) -> Response:
     if (unread := before_reading(faults)) is not None:
         return unread
     call = differs.to_contract(await _read(request))
-    early = await before_effect(desk, faults, call)
+    early = await before_effect(centre, faults, call)
     if early is not None:
         return early
     try:
-        answer = desk.answer(operation, call)
-        faults = struck(desk, faults, answer)
-        desk.answered(Answer(operation, answer.status, answer.body, frozenset(fault.kind for fault in faults)))
+        answer = centre.answer(operation, call)
+        faults = struck(centre, faults, answer)
+        centre.answered(Answer(operation, answer.status, answer.body, frozenset(fault.kind for fault in faults)))
         reply = differs.from_contract(answer)
     except Exception:
         _log.exception("the simulator itself failed in %s", operation)
         reply = problem(500, "SimulatorBug", "the bundled simulator itself failed; its log says where")
-    return await after_effect(desk, faults, reply)
+    return await after_effect(centre, faults, reply)
 
 
 async def _read(request: Request) -> Call:

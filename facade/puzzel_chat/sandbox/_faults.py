@@ -221,6 +221,14 @@ class Plan:
         self._rules = [_Rule(fault) for fault in faults]
         self.random = random
 
+    def add(self, fault: Fault) -> None:
+        """Put one more fault in force."""
+        self._rules.append(_Rule(fault))
+
+    def struck(self) -> list[tuple[Fault, int]]:
+        """Return each fault, and how often it has struck."""
+        return [(rule.fault, rule.struck) for rule in self._rules]
+
     def choose(self, operation: str) -> tuple[Fault, ...]:
         """Return the faults of one request."""
         chosen: list[Fault] = []

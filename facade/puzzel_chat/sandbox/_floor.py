@@ -6,7 +6,7 @@ The simulator has no ticker. Whatever is due later stands in the agenda and runs
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import count
 
@@ -15,7 +15,7 @@ from attrs import frozen
 from ._files import Files
 from ._ledger import Ledger
 from ._queues import Agent, Conversation, Queue, Status
-from ._scripts import Answer, Scene, Script, Step
+from ._scripts import SCRIPTS, Answer, Scene, Script, Step
 from ._values import Role
 
 
@@ -36,6 +36,7 @@ class Floor:
 
     def __init__(self, settings: FloorSettings, script: Script, agenda: Agenda, ledger: Ledger, files: Files) -> None:
         self.settings, self.script = settings, script
+        self.queues: Iterable[Queue] = ()
         self._agenda, self._ledger, self._files = agenda, ledger, files
 
     def enter(self, conversation: Conversation, now: float) -> None:
@@ -47,16 +48,37 @@ class Floor:
             self._agenda.at(now + self.settings.max_wait, partial(self._expire, conversation, conversation.allocation))
         self._arrange(conversation.queue, now)
 
-    def script_of(self, queue: Queue) -> Script:
-        """Return the script that the agents of a queue follow."""
-        return queue.script or self.script
+    def script_of(self, queue: Queue, agent: Agent | None = None) -> Script:
+        """Return the script that the agents of a queue follow, or one of them."""
+        return SCRIPTS["manual"] if agent is not None and agent.person else queue.script or self.script
+
+    def arrange(self, now: float) -> None:
+        """Serve every line, after a change of scripts, queues or staff."""
+        for queue in self.queues:
+            self._plan(queue, now)
 
     def _arrange(self, queue: Queue, now: float) -> None:
+        """Serve the line of a queue; a person in it works in all the others, too."""
+        if any(agent.person for agent in queue.staff):
+            self.arrange(now)
+        else:
+            self._plan(queue, now)
+
+    def _answering(self, queue: Queue) -> list[Agent]:
+        """Return the agents who answer offers."""
+        return [agent for agent in queue.staff if agent.ready and self.script_of(queue, agent).answers]
+
+    def _free_agent(self, conversation: Conversation) -> Agent | None:
+        """Return the free agent with the fewest offers of this conversation; persons first, then by fewest chats."""
+        free = [agent for agent in self._answering(conversation.queue) if conversation.queue.can_take(agent)]
+        return min(free, key=lambda one: (conversation.tried.count(one), not one.person, one.chats), default=None)
+
+    def _plan(self, queue: Queue, now: float) -> None:
         """Plan to serve the head of the line, if that is possible."""
-        if queue.arranged or not queue.line or not self.script_of(queue).answers:
+        if queue.arranged or not queue.line or not self._answering(queue):
             return
         head = queue.line[0]
-        if head is not None and queue.free_agent(head) is None:
+        if head is not None and self._free_agent(head) is None:
             return
         queue.arranged = True
         due = now + self.settings.pace if head is None else max(now, head.ready_at)
@@ -64,13 +86,13 @@ class Floor:
 
     def _serve(self, queue: Queue, now: float) -> None:
         queue.arranged = False
-        if not self.script_of(queue).answers:
+        if not self._answering(queue):
             return
         head = queue.line[0] if queue.line else None
         if head is None and queue.line:
             queue.line.pop(0)
             self._hold_back(queue, now)
-        elif head is not None and head.ready_at <= now and (agent := queue.free_agent(head)):
+        elif head is not None and head.ready_at <= now and (agent := self._free_agent(head)):
             queue.line.pop(0)
             self._offer(head, agent, now)
         self._arrange(queue, now)
@@ -110,7 +132,7 @@ class Floor:
         conversation.tried.append(agent)
         conversation.offers += 1
         self._ledger.happened("offered", now, conversation, agent=agent.name)
-        self._await_answer(conversation, self.script_of(conversation.queue).answer(conversation.offers), now)
+        self._await_answer(conversation, self.script_of(conversation.queue, agent).answer(conversation.offers), now)
 
     def _await_answer(self, conversation: Conversation, answer: Answer, now: float) -> None:
         pace, timeout = self.settings.pace, self.settings.offer_timeout
@@ -133,7 +155,7 @@ class Floor:
         agent.chats += 1
         self._ledger.event(conversation, "AgentJoined", now, agent=agent)
         self._ledger.happened("joined", now, conversation, agent=agent.name)
-        self._play(conversation, self.script_of(conversation.queue).joins(self._scene(conversation, "")), now)
+        self._play(conversation, self.script_of(conversation.queue, agent).joins(self._scene(conversation, "")), now)
         self._arrange(conversation.queue, now)
 
     def decline(self, conversation: Conversation, now: float) -> None:
@@ -157,16 +179,43 @@ class Floor:
     def hear(self, conversation: Conversation, text: str, now: float) -> None:
         """Run the agent's script on a message from the customer."""
         conversation.heard += 1
-        if conversation.agent is not None and not conversation.quiet:
-            self._play(conversation, self.script_of(conversation.queue).hears(self._scene(conversation, text)), now)
+        agent = conversation.agent
+        if agent is not None and not conversation.quiet:
+            self._play(
+                conversation, self.script_of(conversation.queue, agent).hears(self._scene(conversation, text)), now
+            )
 
-    def leave(self, conversation: Conversation, reason: str, now: float) -> None:
-        """Take the agent out; the conversation goes back to the queue for another."""
+    def leave(self, conversation: Conversation, reason: str, now: float, to: Queue | None = None) -> None:
+        """Take the agent out; the conversation goes back to its queue, or `to` another one."""
         agent = conversation.agent
         if agent is not None:
             self._ledger.event(conversation, "AgentLeft", now, agent=agent, reason=reason)
             self._ledger.happened("left", now, conversation, agent=agent.name)
+            conversation.queue = to or conversation.queue
             self._requeue(conversation, now, reason)
+
+    def sit_down(self, agent: Agent, now: float) -> None:
+        """Let a person take chats of every queue that has staff."""
+        for queue in self.queues:
+            if queue.staff:
+                queue.staff.append(agent)
+        self.arrange(now)
+
+    def pause(self, agent: Agent, now: float) -> None:
+        """Give a person no more offers; an open one goes to another agent."""
+        agent.ready = False
+        if agent.offer is not None:
+            self._lapse(agent.offer, now)
+
+    def stand_up(self, agent: Agent, chats: Iterable[Conversation], now: float) -> None:
+        """Take a person off every queue; the chats go back to theirs."""
+        self.pause(agent, now)
+        for queue in self.queues:
+            if agent in queue.staff:
+                queue.staff.remove(agent)
+        for conversation in chats:
+            self.leave(conversation, "left", now)
+        self.arrange(now)
 
     def end(self, conversation: Conversation, by: Role, now: float) -> None:
         """End the conversation; without an agent yet, this leaves the queue."""

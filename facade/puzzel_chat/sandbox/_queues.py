@@ -88,10 +88,15 @@ class Allocation:
 
 @define(eq=False)
 class Agent:
-    """One member of staff, with at most one offer at a time and several chats."""
+    """One member of staff, with at most one offer at a time and several chats.
+
+    One who is not `ready` gets no offers. A `person` follows no script.
+    """
 
     id: str
     name: str
+    person: bool = False
+    ready: bool = True
     offer: Conversation | None = field(default=None, repr=False)
     chats: int = 0
 
@@ -112,6 +117,7 @@ class Conversation:
     queue: Queue
     order: Order
     allocation: Allocation
+    routed_at: float = 0.0
     ready_at: float = 0.0
     ended: bool = False
     ended_at: float = inf
@@ -189,13 +195,9 @@ class Queue:
         return self.line.index(conversation) + 1 if conversation in self.line else None
 
     def can_take(self, agent: Agent) -> bool:
-        """Whether an agent may get an offer: none is open, and there is room for one more chat."""
-        return agent.offer is None and (self.chats_per_agent is None or agent.chats < self.chats_per_agent)
-
-    def free_agent(self, conversation: Conversation) -> Agent | None:
-        """Return the free agent with the fewest offers of this conversation, then the fewest chats."""
-        free = [agent for agent in self.staff if self.can_take(agent)]
-        return min(free, key=lambda agent: (conversation.tried.count(agent), agent.chats), default=None)
+        """Whether an agent may get an offer: is ready, has none open, and has room for one more chat."""
+        room = self.chats_per_agent is None or agent.chats < self.chats_per_agent
+        return agent.ready and agent.offer is None and room
 
     def info(self, now: float, pace: float) -> dict[str, object]:
         """Return the wire's QueueInfo."""

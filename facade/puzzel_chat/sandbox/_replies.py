@@ -15,8 +15,8 @@ from math import ceil
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from ._centre import Centre
 from ._contract import Call, Reply, problem
-from ._desk import Desk
 from ._faults import COMBINES, SPOILS, Fault, Kind, spoil
 from ._values import NOTICE, is_list, is_object, moment, written
 
@@ -35,28 +35,28 @@ def before_reading(faults: tuple[Fault, ...]) -> Response | None:
     return Reset() if fault is not None and fault.kind == "half_read" else None
 
 
-async def before_effect(desk: Desk, faults: tuple[Fault, ...], call: Call) -> Response | None:
+async def before_effect(centre: Centre, faults: tuple[Fault, ...], call: Call) -> Response | None:
     """Apply faults before the request takes effect; with a response it takes none."""
-    await _wait(desk, faults, after=False)
+    await _wait(centre, faults, after=False)
     fault = _chosen(faults)
     if fault is None or fault.after:
         return None
     if fault.kind == "revoked":
-        with desk.world() as (world, _now):
+        with centre.world() as (world, _now):
             world.tokens.revoke_access(call.bearer or "")
         return encode(problem(401, "InvalidToken", "the access token was revoked early"))
-    return _WITHOUT_REPLY[fault.kind]() if fault.kind in _WITHOUT_REPLY else _error(desk, fault)
+    return _WITHOUT_REPLY[fault.kind]() if fault.kind in _WITHOUT_REPLY else _error(centre, fault)
 
 
-def struck(desk: Desk, faults: tuple[Fault, ...], reply: Reply) -> tuple[Fault, ...]:
+def struck(centre: Centre, faults: tuple[Fault, ...], reply: Reply) -> tuple[Fault, ...]:
     """Return the faults that this reply suffers: an end is lost only where one is told, and only once."""
     if not any(fault.kind == "lost_end" for fault in faults):
         return faults
-    ends = _ends(reply) - desk.lost_ends
+    ends = _ends(reply) - centre.lost_ends
     if not ends:
         return tuple(fault for fault in faults if fault.kind != "lost_end")
-    desk.lost_ends |= ends
-    with desk.world() as (world, _now):
+    centre.lost_ends |= ends
+    with centre.world() as (world, _now):
         world.tally.add("faults")
     return tuple(fault for fault in faults if fault.kind == "lost_end")
 
@@ -67,16 +67,16 @@ def _ends(reply: Reply) -> set[str]:
     return {f"{item['conversationId']} {item['id']}" for item in items if item.get("event") == "ConversationEnded"}
 
 
-async def after_effect(desk: Desk, faults: tuple[Fault, ...], reply: Reply) -> Response:
+async def after_effect(centre: Centre, faults: tuple[Fault, ...], reply: Reply) -> Response:
     """Return the reply, after its faults."""
-    await _wait(desk, faults, after=True)
+    await _wait(centre, faults, after=True)
     if any(fault.kind == "lost_end" for fault in faults):
         return Dropped()
     fault = _chosen(faults)
-    response = encode(reply) if fault is None or not fault.after else _faulty(desk, fault, reply)
+    response = encode(reply) if fault is None or not fault.after else _faulty(centre, fault, reply)
     slow = next((fault for fault in faults if fault.kind == "slow_body"), None)
     if slow is not None and response.body:
-        return Dribbled(response, slow.seconds, desk.sleep)
+        return Dribbled(response, slow.seconds, centre.sleep)
     return response
 
 
@@ -98,15 +98,17 @@ def _chosen(faults: tuple[Fault, ...]) -> Fault | None:
     return next((fault for fault in faults if fault.kind not in COMBINES), None)
 
 
-async def _wait(desk: Desk, faults: tuple[Fault, ...], *, after: bool) -> None:
+async def _wait(centre: Centre, faults: tuple[Fault, ...], *, after: bool) -> None:
     seconds = sum(fault.seconds for fault in faults if fault.kind == "latency" and fault.after is after)
     if seconds > 0:
-        await desk.sleep(seconds)
+        await centre.sleep(seconds)
 
 
-def _error(desk: Desk, fault: Fault) -> Response:
+def _error(centre: Centre, fault: Fault) -> Response:
     """Return the error sent in place of a reply."""
-    headers = {} if fault.retry_after is None else {"Retry-After": _retry_after(desk, fault.retry_after, fault.as_date)}
+    headers = (
+        {} if fault.retry_after is None else {"Retry-After": _retry_after(centre, fault.retry_after, fault.as_date)}
+    )
     if fault.status_code in _WITHOUT_BODY:
         return Response(None, fault.status_code, headers)
     if fault.page:
@@ -116,16 +118,16 @@ def _error(desk: Desk, fault: Fault) -> Response:
     return encode(Reply(reply.status, reply.body, {**reply.headers, **headers}, reply.media_type))
 
 
-def _retry_after(desk: Desk, value: float | datetime, as_date: bool) -> str:
+def _retry_after(centre: Centre, value: float | datetime, as_date: bool) -> str:
     """Return Retry-After as whole seconds or an HTTP date (RFC 9110 section 10.2.3)."""
     if isinstance(value, datetime):
         return http_date(value.timestamp())
-    return http_date(desk.now() + value) if as_date else str(ceil(value))
+    return http_date(centre.now() + value) if as_date else str(ceil(value))
 
 
-def _faulty(desk: Desk, fault: Fault, reply: Reply) -> Response:
+def _faulty(centre: Centre, fault: Fault, reply: Reply) -> Response:
     if fault.kind in ("status", "html"):
-        return _error(desk, fault)
+        return _error(centre, fault)
     if fault.kind in _WITHOUT_REPLY:
         return _WITHOUT_REPLY[fault.kind]()
     if reply.body is None and reply.data is None:
@@ -262,3 +264,5 @@ async def _let_go() -> None:
 _WITHOUT_REPLY: Mapping[Kind, Callable[[], Response]] = {
     "drop": Dropped, "reset": Reset, "half_read": Reset, "hang": Hung,
 }  # fmt: skip
+WITHOUT_REPLY = (Dropped, Reset, Hung)
+"""Responses that send nothing."""

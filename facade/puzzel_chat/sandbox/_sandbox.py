@@ -1,4 +1,4 @@
-"""The Python interface to the simulator: `Sandbox`, and `AgentHandle` to play an agent by hand."""
+"""The Python interface to the simulator: `Sandbox`."""
 
 from __future__ import annotations
 
@@ -11,22 +11,19 @@ from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypedDict
 
+from ._centre import Centre, NewsWatcher
 from ._contract import Differences
-from ._desk import Desk
 from ._faults import Fault, Plan
 from ._floor import FloorSettings
+from ._people import AgentHandle, Person
 from ._scripts import Script
 from ._sessions import TokenSettings
-from ._values import NOTICE, AfterEnd, Answer, Entry, Order, Semantics, Stats, Watcher
+from ._values import NOTICE, AfterEnd, Answer, Entry, Semantics, Stats, Watcher
+from ._views import Chat, QueueState, Rule, chat_of, state_of
 from ._world import WorldSettings, known_after_end, known_script, known_semantics
 
 if TYPE_CHECKING:
     from ._server import Server
-from html import escape
-
-from ._queues import Conversation, Status
-from ._scripts import Act, Step
-from ._world import World
 
 
 class SandboxSettings(TypedDict):
@@ -131,7 +128,7 @@ class Sandbox:
         self.solution_id, self._differs = solution_id, differs or Differences()
         self._ports: tuple[int, ...] = (port,) if identity_port is None else (port, identity_port)
         self._plan = Plan(faults, Random(f"faults-{seed}"))
-        self._desk = Desk(world, clock, Random(seed), on_event, sleep)
+        self._centre = Centre(world, clock, Random(seed), on_event, sleep)
 
     def start(self) -> Self:
         """Listen on loopback, unless it already does."""
@@ -141,9 +138,9 @@ class Sandbox:
 
             server = Server(*self._ports)
             self._ports = server.ports
-            with self._desk.world() as (world, _now):
+            with self._centre.world() as (world, _now):
                 world.files.origin = self.base_url
-            server.start(make_app(self._desk, self._choose, self._differs, (self._ports[0], self._ports[-1])))
+            server.start(make_app(self._centre, self._choose, self._differs, (self._ports[0], self._ports[-1])))
             self._server = server
         return self
 
@@ -159,7 +156,7 @@ class Sandbox:
         `forget` drops every session. With `renumber`, new messages get the ids from the first one on again.
         """
         self.close()
-        with self._desk.world() as (world, _now):
+        with self._centre.world() as (world, _now):
             if forget:
                 world.forget()
             if renumber:
@@ -168,7 +165,7 @@ class Sandbox:
 
     def expire_tokens(self) -> None:
         """Revoke every access token at once, also under requests on their way; refresh tokens still work."""
-        with self._desk.world() as (world, _now):
+        with self._centre.world() as (world, _now):
             world.tokens.expire()
 
     @property
@@ -210,7 +207,7 @@ class Sandbox:
 
     def queues(self) -> Mapping[str, str]:
         """Return the visual queue id of every queue, by its key."""
-        with self._desk.world() as (world, _now):
+        with self._centre.world() as (world, _now):
             return {key: queue.visual_id for key, queue in world.queues.items()}
 
     def visitor_token(self, name: str = "Ada", *, provider_id: int | None = None, life: float = 3600.0) -> str:
@@ -223,32 +220,49 @@ class Sandbox:
             ValueError: there is no such provider.
 
         """
-        with self._desk.world() as (world, now):
+        with self._centre.world() as (world, now):
             return world.visitors.token(name, provider_id, life, now)
 
     def ledger(self) -> dict[str, tuple[Entry, ...]]:
         """Return every message stored, in order, per conversation id; edits are entries of their own."""
-        with self._desk.world() as (world, now):
+        with self._centre.world() as (world, now):
             return world.entries(now)
 
     def listen(self, to: Callable[[Answer], object]) -> None:
         """Call back with each `Answer` from now on, in the server's thread, before it is sent."""
-        self._desk.answered = to
+        self._centre.answered = to
 
     def stats(self) -> Stats:
         """Return the counts so far."""
-        with self._desk.world() as (world, now):
+        with self._centre.world() as (world, now):
             return world.stats(now)
+
+    def watch(self, watcher: NewsWatcher) -> Callable[[], None]:
+        """Call back with each `Happening` and each `Exchange` from now on; what is returned stops that.
+
+        Like `on_event` it is called in order, in the thread where it happens, outside the simulator's lock.
+        """
+        return self._centre.watch(watcher)
 
     def faults(self, *rules: Fault) -> None:
         """Replace the faults in force; without arguments there are none."""
-        with self._desk.world():
+        with self._centre.world():
             self._plan = Plan(rules, self._plan.random)
+
+    def add_fault(self, fault: Fault) -> None:
+        """Put one more fault in force."""
+        with self._centre.world():
+            self._plan.add(fault)
+
+    def rules(self) -> tuple[Rule, ...]:
+        """Return the faults that are or were in force, and how often each has struck."""
+        with self._centre.world():
+            return tuple(Rule(fault, struck) for fault, struck in self._plan.struck())
 
     def set_semantics(self, semantics: Semantics) -> None:
         """Change what a poll means, from the next one on."""
         chosen = known_semantics(semantics)
-        with self._desk.world() as (world, _now):
+        with self._centre.world() as (world, _now):
             world.semantics = chosen
 
     def set_after_end(self, after_end: AfterEnd, linger: float = 0.0) -> None:
@@ -262,14 +276,35 @@ class Sandbox:
 
         """
         chosen = known_after_end(after_end)
-        with self._desk.world() as (world, _now):
+        with self._centre.world() as (world, _now):
             world.after_end, world.linger = chosen, linger
 
     def set_script(self, script: str | Script) -> None:
         """Change how agents behave, from the next offer, join or message on."""
         chosen = known_script(script)
-        with self._desk.world() as (world, _now):
+        with self._centre.world() as (world, now):
             world.floor.script = chosen
+            world.floor.arrange(now)
+
+    def set_scripted(self, on: bool) -> None:
+        """Let the scripted agents take offers, or leave them to persons; those who are in a chat go on."""
+        with self._centre.world() as (world, now):
+            world.set_scripted(on, now)
+
+    def set_capacity(self, queue_key: str, capacity: int) -> None:
+        """Change how many requests a queue holds.
+
+        Raises:
+            KeyError: no such queue.
+
+        """
+        with self._centre.world() as (world, _now):
+            world.queues[queue_key].capacity = capacity
+
+    def set_token_life(self, life: float) -> None:
+        """Change the lifetime of the access tokens issued from now on, in seconds."""
+        with self._centre.world() as (world, _now):
+            world.tokens.set_life(life)
 
     def set_open(
         self,
@@ -285,12 +320,33 @@ class Sandbox:
             KeyError: no such queue.
 
         """
-        with self._desk.world() as (world, _now):
+        with self._centre.world() as (world, _now):
             world.open_queue(queue_key, is_open, _seconds(opens_at), _seconds(closes_at))
+
+    def queue(self, queue_key: str) -> QueueState:
+        """Return a queue as it is now.
+
+        Raises:
+            KeyError: no such queue.
+
+        """
+        with self._centre.world() as (world, now):
+            return state_of(world.queues[queue_key], now)
+
+    def chats(self, *, ended: bool = False) -> tuple[Chat, ...]:
+        """Return every conversation as it is now; those that have ended only if asked for."""
+        with self._centre.world() as (world, _now):
+            found = world.conversations.values()
+            return tuple(chat_of(one) for one in found if ended or not one.ended)
+
+    def person(self, name: str) -> Person:
+        """Return the person of this name, who from now on takes chats, before the scripted agents are asked."""
+        with self._centre.world() as (world, now):
+            return Person(self._centre, world.sit_down(name, now))
 
     def agent(self, conversation_id: str) -> AgentHandle:
         """Return a handle to play the agent of a conversation, which may be routed later."""
-        return AgentHandle(self._desk, conversation_id)
+        return AgentHandle(self._centre, conversation_id)
 
     def _address(self, port: int) -> str:
         if not all(self._ports):
@@ -298,7 +354,7 @@ class Sandbox:
         return f"http://127.0.0.1:{port}"
 
     def _choose(self, operation: str) -> tuple[Fault, ...]:
-        with self._desk.world() as (world, _now):
+        with self._centre.world() as (world, _now):
             world.tally.request(operation)
             chosen = self._plan.choose(operation)
             for fault in chosen:
@@ -317,140 +373,6 @@ class Sandbox:
     def __repr__(self) -> str:
         where = self.base_url if self._server else "not listening"
         return f"<Sandbox {where}: {NOTICE}>"
-
-
-class AgentHandle:
-    """The agent of one conversation, played by hand. Everything raises LookupError before it was routed."""
-
-    def __init__(self, desk: Desk, conversation_id: str) -> None:
-        self._desk, self.conversation_id = desk, conversation_id
-
-    @property
-    def status(self) -> Status:
-        """Where the search for an agent stands."""
-        with self._desk.world() as (world, _now):
-            return self._conversation(world).allocation.status
-
-    @property
-    def name(self) -> str | None:
-        """The name of the agent in the conversation, or of the one with the offer, else None."""
-        with self._desk.world() as (world, _now):
-            conversation = self._conversation(world)
-            agent = conversation.agent or conversation.offered_to
-            return agent.name if agent else None
-
-    @property
-    def order(self) -> Order:
-        """What the customer gave when asking: queue, name, variables, subject, history."""
-        with self._desk.world() as (world, _now):
-            return self._conversation(world).order
-
-    @property
-    def customer_typing(self) -> bool:
-        """Whether the customer is typing, as last reported."""
-        with self._desk.world() as (world, _now):
-            return self._conversation(world).customer_typing
-
-    def transcript(self) -> tuple[Entry, ...]:
-        """Return all entries of the conversation."""
-        with self._desk.world() as (world, _now):
-            return tuple(self._conversation(world).entries)
-
-    def accept(self) -> None:
-        """Accept the offer.
-
-        Raises:
-            RuntimeError: no offer is open.
-
-        """
-        with self._desk.world() as (world, now):
-            world.floor.accept(self._offered(world), now)
-
-    def decline(self) -> None:
-        """Decline the offer; it goes to another agent.
-
-        Raises:
-            RuntimeError: no offer is open.
-
-        """
-        with self._desk.world() as (world, now):
-            world.floor.decline(self._offered(world), now)
-
-    def say(self, text: str, *, html: bool = False) -> str:
-        """Send a message and return its id; with `html` the text is markup already.
-
-        Raises:
-            RuntimeError: no agent is in the conversation.
-
-        """
-        with self._desk.world() as (world, now):
-            return world.ledger.say(self._joined(world), text if html else escape(text), now).id
-
-    def edit(self, message_id: str, text: str, *, html: bool = False) -> None:
-        """Change a message.
-
-        Raises:
-            LookupError: there is no such message.
-
-        """
-        with self._desk.world() as (world, now):
-            world.ledger.edit(self._joined(world), message_id, text if html else escape(text), now)
-
-    def typing(self, is_typing: bool = True) -> None:
-        """Show that the agent is typing, or no longer is."""
-        with self._desk.world() as (world, now):
-            conversation = self._joined(world)
-            world.ledger.event(conversation, "AgentTyping", now, agent=conversation.agent, isTyping=is_typing)
-
-    def send_file(self, data: bytes, name: str, content_type: str = "application/octet-stream") -> str:
-        """Send a file and return the id of its message."""
-        with self._desk.world() as (world, now):
-            return world.floor.send_file(self._joined(world), name, content_type, data, now)
-
-    def file(self, message_id: str) -> bytes:
-        """Return the bytes of a file that either side has sent, by the id of its message.
-
-        Raises:
-            LookupError: there is no such message, or it is no file.
-
-        """
-        with self._desk.world() as (world, _now):
-            sent = [entry for entry in self._conversation(world).entries if entry.id == message_id]
-            return world.files.at(sent[-1].wire.get("url") if sent else None).data
-
-    def send_raw(self, message: dict[str, object]) -> str:
-        """Send a message of any type and shape and return its id; missing base fields are filled in."""
-        with self._desk.world() as (world, now):
-            return world.ledger.raw(self._joined(world), message, now).id
-
-    def leave(self, reason: str = "left") -> None:
-        """Leave; the conversation goes back through the queue to another agent."""
-        self._act("leave", reason)
-
-    def end(self) -> None:
-        """End the conversation."""
-        self._act("end")
-
-    def _act(self, act: Act, text: str = "") -> None:
-        with self._desk.world() as (world, now):
-            world.floor.act(self._joined(world), Step(act, text), now)
-
-    def _conversation(self, world: World) -> Conversation:
-        return world.conversation(self.conversation_id)
-
-    def _offered(self, world: World) -> Conversation:
-        conversation = self._conversation(world)
-        if conversation.offered_to is None:
-            status = conversation.allocation.status
-            raise RuntimeError(f"no offer is open: the request is {status}; with pace=0 an offer comes at once")
-        return conversation
-
-    def _joined(self, world: World) -> Conversation:
-        conversation = self._conversation(world)
-        if conversation.agent is None:
-            state = "ended" if conversation.ended else conversation.allocation.status
-            raise RuntimeError(f"no agent is in the chat: it is {state}")
-        return conversation
 
 
 def _seconds(value: float | datetime | None) -> float | None:

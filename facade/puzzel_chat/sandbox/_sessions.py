@@ -19,7 +19,7 @@ from hashlib import sha256
 from random import Random
 from uuid import UUID
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from ._values import Entry, Json, Refusal, Semantics, TokenRefusal
 
@@ -146,6 +146,10 @@ class TokenBook:
     def revoke_access(self, access_token: str) -> None:
         """Revoke one access token early; its session and refresh token stay valid."""
         self._access.pop(access_token, None)
+
+    def set_life(self, life: float) -> None:
+        """Change the lifetime of the access tokens issued from now on, in seconds."""
+        self._settings = evolve(self._settings, life=life)
 
     def expire(self) -> None:
         """Revoke every access token early; sessions and refresh tokens stay valid."""

@@ -15,7 +15,7 @@ from attrs import field, frozen
 from ._files import Files
 from ._floor import Agenda, Floor, FloorSettings
 from ._ledger import Ledger
-from ._queues import Allocation, Conversation, Queue, Status, default_queues
+from ._queues import Agent, Allocation, Conversation, Queue, Status, default_queues
 from ._scripts import SCRIPTS, Script
 from ._sessions import Session, TokenBook, TokenSettings, VisitorBook
 from ._values import (
@@ -71,6 +71,8 @@ class World:
         self.files = Files()
         self.floor = Floor(settings.floor, known_script(settings.script), self.agenda, self.ledger, self.files)
         self.queues = default_queues(settings.agents, settings.capacity, settings.waiting, settings.chats_per_agent)
+        self.floor.queues = self.queues.values()
+        self.persons: dict[str, Agent] = {}
         self.conversations: dict[str, Conversation] = {}
         self._by_request: dict[str, Conversation] = {}
 
@@ -133,7 +135,7 @@ class World:
             self.conversations[conversation_id] = conversation
         else:
             conversation.start_again(queue, order, request)
-        conversation.ready_at = now + self.floor.settings.pace
+        conversation.routed_at, conversation.ready_at = now, now + self.floor.settings.pace
         self._by_request[request.request_id] = conversation
         self.ledger.tell(Happening("routed", now, conversation.id, order=order))
         if self.floor.script_of(queue).notice:
@@ -218,6 +220,31 @@ class World:
         if key not in self.conversations:
             raise LookupError(f"no conversation {key}")
         return self.conversations[key]
+
+    def sit_down(self, name: str, now: float) -> Agent:
+        """Return the person of this name, who from now on takes chats, beside or instead of the scripted agents."""
+        agent = self.persons.get(name)
+        if agent is None:
+            agent = self.persons[name] = Agent(f"person-{len(self.persons) + 1}", name, person=True)
+            self.floor.sit_down(agent, now)
+        return agent
+
+    def stand_up(self, name: str, now: float) -> None:
+        """Send a person home; the chats go back to their queues."""
+        agent = self.persons.pop(name, None)
+        if agent is not None:
+            self.floor.stand_up(agent, self.chats_of(agent), now)
+
+    def chats_of(self, agent: Agent) -> list[Conversation]:
+        """Return the conversations that an agent is in."""
+        return [conversation for conversation in self.conversations.values() if conversation.agent is agent]
+
+    def set_scripted(self, on: bool, now: float) -> None:
+        """Let the scripted agents take offers, or no more; those who are in a chat go on."""
+        for queue in self.queues.values():
+            for agent in queue.staff:
+                agent.ready = agent.ready if agent.person else on
+        self.floor.arrange(now)
 
     def forget(self) -> None:
         """Drop every session, like a restart without memory; the ledger stays."""

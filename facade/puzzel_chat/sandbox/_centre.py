@@ -1,4 +1,4 @@
-"""The desk between HTTP and the world: one call in, one reply out, under one lock."""
+"""The world behind its lock and its clock: one call in, one reply out, and news for those who watch."""
 
 from __future__ import annotations
 
@@ -22,12 +22,16 @@ from ._contract import (
 )
 from ._sessions import Session
 from ._values import Answer, Happening, Refusal, TokenRefusal, Watcher
+from ._views import Exchange
 from ._world import World, WorldSettings
+
+News = Happening | Exchange
+NewsWatcher = Callable[[News], object]
 
 _log = logging.getLogger("puzzel_chat.sandbox")
 
 
-class Desk:
+class Centre:
     """The world with its clock and its lock; watchers are called in order, outside the lock.
 
     `now` returns the time, `sleep` waits for a fault, and `answered` is told each answer. `lost_ends` are those that a
@@ -42,13 +46,14 @@ class Desk:
         on_event: Watcher | None,
         sleep: Callable[[float], Awaitable[object]],
     ) -> None:
-        self.now, self.sleep, self._on_event = clock, sleep, on_event
+        self.now, self.sleep = clock, sleep
+        self._watchers: tuple[NewsWatcher, ...] = () if on_event is None else (_happenings_only(on_event),)
         self.answered: Callable[[Answer], object] = lambda _answer: None
         self.lost_ends: set[str] = set()
         self._lock = threading.RLock()
-        self._news: deque[Happening] = deque()
+        self._news: deque[News] = deque()
         self._telling = threading.Lock()
-        self._world = World(settings, random, self._news.append) if on_event else World(settings, random)
+        self._world = World(settings, random, self.tell)
 
     @contextmanager
     def world(self) -> Generator[tuple[World, float]]:
@@ -70,16 +75,49 @@ class Desk:
             except TokenRefusal as no:
                 return Reply(no.status, {"error": no.error, "error_description": no.description})
 
+    @property
+    def watched(self) -> bool:
+        """Whether anybody wants news."""
+        return bool(self._watchers)
+
+    def watch(self, watcher: NewsWatcher) -> Callable[[], None]:
+        """Tell a watcher all news from now on; what is returned stops that."""
+        self._watchers = (*self._watchers, watcher)
+
+        def stop() -> None:
+            self._watchers = tuple(one for one in self._watchers if one is not watcher)
+
+        return stop
+
+    def tell(self, news: News) -> None:
+        """Keep news for the watchers; they hear it once the lock is free."""
+        if self._watchers:
+            self._news.append(news)
+
+    def tell_now(self, news: News) -> None:
+        """Tell the watchers; the caller does not hold the lock."""
+        self.tell(news)
+        self._tell()
+
     def _tell(self) -> None:
         """Pass the news on, unless another thread does it already."""
-        while self._news and self._on_event and self._telling.acquire(blocking=False):
+        while self._news and self._telling.acquire(blocking=False):
             try:
                 if self._news:  # another thread may have told the last of it meanwhile
-                    self._on_event(self._news.popleft())
-            except Exception:
-                _log.exception("on_event failed; the simulator goes on")
+                    self._pass_on(self._news.popleft())
             finally:
                 self._telling.release()
+
+    def _pass_on(self, news: News) -> None:
+        for watcher in self._watchers:
+            try:
+                watcher(news)
+            except Exception:
+                _log.exception("a watcher failed; the simulator goes on")
+
+
+def _happenings_only(watcher: Watcher) -> NewsWatcher:
+    return lambda news: watcher(news) if isinstance(news, Happening) else None
 
 
 Handler = Callable[[World, Call, float], Reply]
