@@ -49,9 +49,10 @@ LAYERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("public", ("",), (BASE, "observing", "cores", "wire", "stores", "workflows", "sync", "async", "fleet", "probe")),
     ("otel", ("otel",), (BASE, "public", "observing")),
     ("sandbox", ("sandbox",), ()),
+    ("pages", ("pages",), ("public", "sandbox")),
     # Time that passes at once in a caller's tests takes the clock's place.
-    ("testing", ("testing",), (BASE, "public", "sandbox", "clock", "cores", "stores")),
-    ("cli", ("cli", "__main__"), ("public", "sandbox")),
+    ("testing", ("testing",), (BASE, "public", "sandbox", "pages", "clock", "cores", "stores")),
+    ("cli", ("cli", "__main__"), ("public", "sandbox", "pages")),
     ("otel", ("otel",), ("public",)),
 ]
 PURE = ("_tokens", "_routing", "_polling", "_inbox", "_retry", "_history", "_fleet._hosts", "_html")
@@ -233,7 +234,7 @@ def test_the_sandbox_is_a_second_opinion() -> None:
 
 def test_the_command_line_uses_public_names() -> None:
     """It imports the root and the sandbox, and no name with an underscore from either."""
-    allowed = {OURS, f"{OURS}.sandbox"}
+    allowed = {OURS, f"{OURS}.sandbox", f"{OURS}.pages"}
     of_the_cli = [one for one in all_imports() if layer(one.by) == "cli" and inside(one.of) is not None]
     wrong = [f"{one.by} -> {one.of}" for one in of_the_cli if layer(one.of) != "cli" and one.of not in allowed]
     assert wrong == []

@@ -286,6 +286,12 @@ class Sandbox:
             world.floor.script = chosen
             world.floor.arrange(now)
 
+    @property
+    def scripted(self) -> bool:
+        """Whether the scripted agents take offers."""
+        with self._centre.world() as (world, _now):
+            return world.scripted
+
     def set_scripted(self, on: bool) -> None:
         """Let the scripted agents take offers, or leave them to persons; those who are in a chat go on."""
         with self._centre.world() as (world, now):
@@ -338,6 +344,21 @@ class Sandbox:
         with self._centre.world() as (world, _now):
             found = world.conversations.values()
             return tuple(chat_of(one) for one in found if ended or not one.ended)
+
+    def chat(self, conversation_id: str) -> Chat:
+        """Return a conversation as it is now.
+
+        Raises:
+            LookupError: no conversation has this id.
+
+        """
+        with self._centre.world() as (world, _now):
+            return chat_of(world.conversation(conversation_id))
+
+    def persons(self) -> tuple[str, ...]:
+        """Return the names of the persons who play an agent."""
+        with self._centre.world() as (world, _now):
+            return tuple(world.persons)
 
     def person(self, name: str) -> Person:
         """Return the person of this name, who from now on takes chats, before the scripted agents are asked."""

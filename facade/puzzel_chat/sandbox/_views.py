@@ -7,7 +7,7 @@ from datetime import datetime
 from attrs import frozen
 
 from ._faults import Fault
-from ._queues import Conversation, Queue, Status
+from ._queues import SEARCHING, Conversation, Queue, Status
 from ._values import Order, moment
 
 
@@ -57,6 +57,11 @@ class Chat:
     """Whether it is over."""
     entries: int
     """How many entries the ledger has of it."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the customer waits for an agent."""
+        return self.status in SEARCHING and not self.ended
 
 
 @frozen

@@ -73,6 +73,7 @@ class World:
         self.queues = default_queues(settings.agents, settings.capacity, settings.waiting, settings.chats_per_agent)
         self.floor.queues = self.queues.values()
         self.persons: dict[str, Agent] = {}
+        self.scripted = True
         self.conversations: dict[str, Conversation] = {}
         self._by_request: dict[str, Conversation] = {}
 
@@ -241,6 +242,7 @@ class World:
 
     def set_scripted(self, on: bool, now: float) -> None:
         """Let the scripted agents take offers, or no more; those who are in a chat go on."""
+        self.scripted = on
         for queue in self.queues.values():
             for agent in queue.staff:
                 agent.ready = agent.ready if agent.person else on

@@ -1,0 +1,84 @@
+"""The pages in a real browser: Chromium of the machine, driven by playwright, and skipped where there is none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from puzzel_chat.pages import Pages
+from puzzel_chat.sandbox import Sandbox
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = (
+    "--no-sandbox",  # CI runs as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PATIENCE = 60_000
+"""Milliseconds to wait for what must come; a slow machine needs some."""
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A browser for all tests of a process; required where TEST_BROWSER says so, as in CI."""
+    if CHROMIUM is None:
+        (pytest.fail if os.environ.get("TEST_BROWSER") == "required" else pytest.skip)(
+            "no Chromium on this machine: apt-get install chromium"
+        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def centre() -> Iterator[Sandbox]:
+    """A sandbox whose scripted agents take no offers, so that a person must."""
+    with Sandbox(pace=0.05) as sandbox:
+        sandbox.set_scripted(False)
+        yield sandbox
+
+
+@pytest.fixture
+def pages(centre: Sandbox) -> Iterator[Pages]:
+    """Its pages."""
+    with Pages(centre) as served:
+        yield served
+
+
+@pytest.fixture
+def browse(chromium: Browser) -> Iterator[Open]:
+    """Open a page in a context of its own: `browse(address, width=, height=, dark=, language=)`. No script may fail."""
+    contexts: list[BrowserContext] = []
+    errors: list[str] = []
+
+    def open_page(
+        address: str, *, width: int = 1280, height: int = 800, dark: bool = False, language: str = "en-GB"
+    ) -> Page:
+        context = chromium.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if dark else "light",
+            locale=language,
+            accept_downloads=True,
+        )
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert errors == []
