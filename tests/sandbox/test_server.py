@@ -19,8 +19,8 @@ import pytest
 
 from bare import Customer, texts
 from puzzel_chat.sandbox import NOTICE, AfterEnd, Answer, Fault, Happening, Sandbox, Semantics, Status
-from puzzel_chat.sandbox._contract import IDENTITY, ROUTES
 from puzzel_chat.sandbox._centre import HANDLERS
+from puzzel_chat.sandbox._contract import IDENTITY, ROUTES
 from waiting import until
 
 
