@@ -138,6 +138,10 @@ def sandbox(
     arguments: Mapping[str, Any],
     one_port: Annotated[bool, typer.Option("--one-port", help="Serve both hosts on one port.")] = False,
     person: Annotated[bool, typer.Option("--person", help="You play the agent at this terminal.")] = False,
+    pages_port: Annotated[
+        int, typer.Option(metavar="NUMBER", help="Port of the pages; 0 takes a free one.", min=0, max=65535)
+    ] = 0,
+    no_pages: Annotated[bool, typer.Option("--no-pages", help="Serve no pages.")] = False,
     json: Json = False,
 ) -> None:
     """Start a contact centre."""
@@ -147,7 +151,7 @@ def sandbox(
         if "identity_port" in arguments:
             raise CliError("use --one-port or --identity-port, not both")
         arguments = {**arguments, "identity_port": None}
-    raise typer.Exit(run_sandbox(arguments, person, Output(json)))
+    raise typer.Exit(run_sandbox(arguments, None if no_pages else pages_port, person, Output(json)))
 
 
 @app.command(cls=Command, help=DOCTOR, short_help="Check the settings and the way to the service.", epilog=EPILOG)

@@ -7,14 +7,18 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
 from puzzel_chat.cli._options import PREFIX
 from puzzel_chat.cli._output import CliError, Exit, Output, on_a_terminal, one_line
 from puzzel_chat.sandbox import NOTICE, AgentHandle, Happening, Order, Sandbox
+
+if TYPE_CHECKING:
+    from puzzel_chat.pages import Pages
 
 TICK = 0.2
 MARGIN = 10
@@ -38,8 +42,8 @@ CREDENTIALS = ("grant_type", "client_id", "client_secret")
 """What a client must be told, too, where the sandbox is."""
 
 
-def run_sandbox(arguments: Mapping[str, Any], person: bool, output: Output) -> Exit:
-    """Serve until Ctrl-C or SIGTERM, the usual ways to stop it."""
+def run_sandbox(arguments: Mapping[str, Any], pages_port: int | None, person: bool, output: Output) -> Exit:
+    """Serve until Ctrl-C or SIGTERM, the usual ways to stop it; without a `pages_port` there are no pages."""
     printer = HappeningPrinter(output)
     agent = ManualAgent(output, printer.number) if person else None
 
@@ -52,8 +56,9 @@ def run_sandbox(arguments: Mapping[str, Any], person: bool, output: Output) -> E
         arguments = {**arguments, "script": "manual"}
     sandbox = start_sandbox(lambda: Sandbox(**arguments, on_event=watch))
     try:
-        _print_introduction(sandbox, arguments, output)
-        _serve_until_stopped(sandbox, agent)
+        with nullcontext() if pages_port is None else start_pages(sandbox, pages_port) as pages:
+            _print_introduction(sandbox, pages, arguments, output)
+            _serve_until_stopped(sandbox, agent)
     finally:
         sandbox.close()
         _print_summary(sandbox, output)
@@ -68,6 +73,17 @@ def start_sandbox(make: Callable[[], Sandbox]) -> Sandbox:
         raise CliError(str(error)) from None
     except OSError as error:
         text = f"the sandbox cannot listen there ({error.strerror}); choose another --port or --identity-port, or 0"
+        raise CliError(text) from None
+
+
+def start_pages(sandbox: Sandbox, port: int) -> Pages:
+    """Start the pages of a sandbox. Raise `CliError` for a taken port."""
+    from puzzel_chat.pages import Pages
+
+    try:
+        return Pages(sandbox, port=port).start()
+    except OSError as error:
+        text = f"the pages cannot be served there ({error.strerror}); choose another --pages-port, or --no-pages"
         raise CliError(text) from None
 
 
@@ -91,7 +107,7 @@ def _tick(sandbox: Sandbox, stop: threading.Event) -> None:
         sandbox.stats()
 
 
-def _print_introduction(sandbox: Sandbox, arguments: Mapping[str, Any], output: Output) -> None:
+def _print_introduction(sandbox: Sandbox, pages: Pages | None, arguments: Mapping[str, Any], output: Output) -> None:
     queues = dict(sandbox.queues())
     exports = {
         "PUZZEL_CHAT_BASE_URL": sandbox.base_url,
@@ -101,13 +117,16 @@ def _print_introduction(sandbox: Sandbox, arguments: Mapping[str, Any], output: 
         "PUZZEL_CHAT_VISUAL_QUEUE_ID": sandbox.visual_queue_id,
         **{f"{PREFIX}{name.upper()}": arguments[name] for name in CREDENTIALS if name in arguments},
     }
-    output.record(
-        {"event": "listening", "notice": NOTICE, **sandbox.settings, "queues": queues, "environment": exports}
-    )
+    addresses = {} if pages is None else {"customer": pages.url, "desk": pages.desk_url, "control": pages.control_url}
+    listening = {"event": "listening", "notice": NOTICE, **sandbox.settings, "pages": addresses}
+    output.record({**listening, "queues": queues, "environment": exports})
     output.say(f"This is the {NOTICE}.\n", "bold")
     output.say(f"Communication  {sandbox.base_url}")
     output.say(f"Identity       {sandbox.identity_url}")
     output.say(f"Solution id    {sandbox.solution_id}")
+    if pages is not None:
+        output.say("\nTo see it, open the agent's desk; the customer's page and the control room are linked there:")
+        output.say(pages.desk_url, "bold")
     output.say(f"\n{'Queue key':14} {'visual id':10}")
     for key, visual_id in queues.items():
         output.say(f"{key:14} {visual_id:10} {QUEUES.get(key, '')}".rstrip())

@@ -23,6 +23,8 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
+PAGES = ("/", "/desk", "/control")
+"""What a link on any other page may open."""
 OPEN_FIRST = "Open the address that the sandbox printed, with its token; this page belongs to one sandbox.\n"
 
 
@@ -45,7 +47,7 @@ class Guard:
         headers = Headers(scope=scope)
         if headers.get("host") not in self._hosts:  # another name for this machine: DNS rebinding
             await PlainTextResponse("wrong host\n", 421)(scope, receive, send)
-        elif not _from_our_page(scope["method"], headers):
+        elif not _from_our_page(scope, headers):
             await PlainTextResponse("another page must not use the sandbox's\n", 403)(scope, receive, send)
         elif (asked := _without_token(scope)) is not None:
             await self._welcome(*asked, scope, receive, send)
@@ -68,17 +70,19 @@ class Guard:
         return cookie is not None and compare_digest(cookie.value.encode(), self._token.encode())
 
 
-def _from_our_page(method: str, headers: Headers) -> bool:
-    """Whether a request comes from a page of ours, or from the address bar.
+def _from_our_page(scope: Scope, headers: Headers) -> bool:
+    """Whether a request comes from a page of ours, or opens one.
 
     The cookie's SameSite does not tell: to a browser all ports of a host are one site.
     """
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
     if origin is not None and origin != f"http://{headers['host']}":
         return False
-    if method not in ("GET", "HEAD"):
+    if scope["method"] not in ("GET", "HEAD"):
         return origin is not None
-    return site in (None, "none", "same-origin") or headers.get("sec-fetch-mode") == "navigate"
+    return site in (None, "none", "same-origin") or (
+        scope["path"] in PAGES and headers.get("sec-fetch-dest") == "document"
+    )
 
 
 def _without_token(scope: Scope) -> tuple[str, str] | None:
