@@ -40,6 +40,10 @@ class Desk:
             Route("/desk/chats/{id}/{act}", self._act, methods=["POST"]),
         ]
 
+    def tabs(self, name: str) -> int:
+        """Return how many tabs an agent has open."""
+        return self._tabs.get(name, 0)
+
     async def _page(self, request: Request) -> Response:
         return FileResponse(PAGE)
 

@@ -105,9 +105,13 @@ class Pages:
             raise RuntimeError("the pages are not started")
         return f"http://127.0.0.1:{self._port}{path}?token={self._token}"
 
+    def tabs(self, agent: str) -> int:
+        """Return how many tabs show this agent's desk now."""
+        return 0 if self._server is None else self._desk.tabs(agent)
+
     def _app(self) -> Starlette:
         hub = self._hub = Hub(self._sandbox)
-        desk = Desk(hub)
+        desk = self._desk = Desk(hub)
 
         @asynccontextmanager
         async def running(app: Starlette) -> AsyncIterator[None]:

@@ -6,17 +6,19 @@
             chat.start("support", wait=30)
 
 Fixtures: `puzzel_sandbox`, a running sandbox (needs the extra `[sandbox]`); `puzzel_chat_settings`, a client's keyword
-arguments for it; `puzzel_time`, virtual time, in which no wait takes real time; `puzzel_stable_ids`, the same ids in
-each run. For chats recorded with pytest-recording there are `cassette_config` and `unplayed`, for a store of your own
-`StoreContract`. The extra `[testing]` brings all that they need; only pytest is imported until a fixture or a cassette
-needs more.
+arguments for it; `puzzel_desk`, an agent's desk that the test drives; `puzzel_time`, virtual time, in which no wait
+takes real time; `puzzel_stable_ids`, the same ids in each run. For chats recorded with pytest-recording there are
+`cassette_config` and `unplayed`, for a store of your own `StoreContract`. The extra `[testing]` brings all that they
+need; only pytest is imported until a fixture or a cassette needs more.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from itertools import count
+from time import sleep
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -25,13 +27,15 @@ import pytest
 if TYPE_CHECKING:
     from puzzel_chat.sandbox import Sandbox
     from puzzel_chat.testing._cassette import cassette_config, unplayed
+    from puzzel_chat.testing._desk import Desk
     from puzzel_chat.testing._scrub import HOST, IDENTITY_HOST, Scrubber
     from puzzel_chat.testing._stores import StoreContract
     from puzzel_chat.testing._time import VirtualTime
 
-__all__ = ["HOST", "IDENTITY_HOST", "Scrubber", "StoreContract", "VirtualTime", "cassette_config", "unplayed"]
+__all__ = ["HOST", "IDENTITY_HOST", "Desk", "Scrubber", "StoreContract", "VirtualTime", "cassette_config", "unplayed"]
 
 _HOMES = {
+    "Desk": "_desk",
     "HOST": "_scrub",
     "IDENTITY_HOST": "_scrub",
     "Scrubber": "_scrub",
@@ -42,6 +46,9 @@ _SHELLS = ("_sync", "_async", "_conversation")
 _CREDENTIALS = ("grant_type", "client_id", "client_secret")
 _PLAYERS = ("pytest_recording", "pytest_vcr")
 """The plugins that play cassettes; pytest imports them by itself."""
+_WITH_HEADED = ("pytest_playwright", "seleniumbase")
+_PAUSE = 1.0
+"""Seconds after each action at a desk that somebody watches."""
 _UNPLAYED = """\
 @pytest.mark.vcr does nothing without pytest-recording, and this test would reach the real service: \
 pip install "puzzel-chat[testing]"
@@ -57,6 +64,12 @@ if not TYPE_CHECKING:  # a type checker that saw it would accept any name
         from importlib import import_module
 
         return getattr(import_module(f"{__name__}.{_HOMES.get(name, '_cassette')}"), name)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--headed`, unless a plugin that drives browsers brings it."""
+    if not any(map(find_spec, _WITH_HEADED)):
+        parser.addoption("--headed", action="store_true", help="show the desk of `puzzel_desk` in a browser, slowly")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -95,6 +108,25 @@ def puzzel_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
         options = {"clock": time.seconds, "pace": 1.0, **options}
     with Sandbox(*args, **{"pace": 0.02, **options}) as sandbox:
         yield sandbox
+
+
+@pytest.fixture
+def puzzel_desk(request: pytest.FixtureRequest, puzzel_sandbox: Sandbox) -> Iterator[Desk]:
+    """Return the desk of an agent whom the test plays: `accept()`, `say(text)`, `end()`; scripted agents are off.
+
+    With `pytest --headed` the desk is opened in the browser, and each action takes a second.
+    """
+    from puzzel_chat.testing._desk import Desk, shown
+
+    puzzel_sandbox.set_scripted(False)
+    passing: Callable[[float], object] = sleep
+    if "puzzel_time" in request.fixturenames:
+        passing = request.getfixturevalue("puzzel_time").advance
+    if not request.config.getoption("--headed", default=False):
+        yield Desk(puzzel_sandbox, passing=passing)
+        return
+    with shown(puzzel_sandbox, "Kari"):
+        yield Desk(puzzel_sandbox, slow_down=lambda: sleep(_PAUSE), passing=passing)
 
 
 @pytest.fixture
