@@ -6,8 +6,10 @@ import inspect
 import json
 import re
 import signal
+import socket
 from typing import Any, get_args
 
+import httpx
 import pytest
 
 from puzzel_chat import PuzzelChat, TextMessage, Turn, Variable
@@ -64,6 +66,38 @@ def test_the_sandbox_tells_programs_where_it_is(on_pipe: Start, cli: Run, option
     assert list(record["environment"]) == [f"PUZZEL_CHAT_{name}" for name in names]
     ran = cli("queue", "--json", env=record["environment"])
     assert (ran.code, json.loads(ran.out)["state"]) == (0, "open")
+
+
+def test_the_sandbox_prints_where_to_see_it(on_pipe: Start) -> None:
+    """The address of the desk opens it, with a token; the other pages are there, too."""
+    program = on_pipe("sandbox")
+    address = re.search(r"http://\S+/desk\?token=\S+", program.expect("Ctrl-C stops it."))
+    assert address
+    with httpx.Client(follow_redirects=True) as browser:
+        page = browser.get(address[0])
+        assert "desk.js" in page.text
+        assert browser.get(page.url.join("/control")).status_code == 200
+    program.process.send_signal(signal.SIGTERM)
+    program.expect("Stopped.")
+    assert program.wait() == 0
+
+
+def test_programs_get_the_addresses_of_the_pages(on_pipe: Start) -> None:
+    """One for each, on the port that was asked for; with --no-pages none."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    record = json.loads(on_pipe("sandbox", "--json", "--pages-port", str(port)).expect("\n"))
+    assert record["pages"].keys() == {"customer", "desk", "control"}
+    assert all(address.startswith(f"http://127.0.0.1:{port}/") for address in record["pages"].values())
+    assert json.loads(on_pipe("sandbox", "--json", "--no-pages").expect("\n"))["pages"] == {}
+
+
+def test_a_taken_port_of_the_pages_is_told(cli: Run) -> None:
+    """With the option to change; the exit code is that of a wrong usage."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ran = cli("sandbox", "--pages-port", str(taken.getsockname()[1]))
+    assert "choose another --pages-port, or --no-pages" in one_error(ran)
+    assert ran.code == 2
 
 
 def test_a_person_plays_the_agent(on_terminal: Start, cli: Run) -> None:

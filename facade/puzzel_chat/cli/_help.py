@@ -106,6 +106,9 @@ one for each way of not getting an agent. It needs the extra: pip install "puzze
 
 Like the service, it has two hosts: one for tokens, one for the rest. Here they are two ports, or one with --one-port.
 
+To see it, open the address of the agent's desk in a browser, and take chats there before the scripted agents do. The
+customer's page and the control room are linked on it. Only who has the address can open them, on this machine.
+
 \b
 Examples:
   puzzel-chat sandbox
