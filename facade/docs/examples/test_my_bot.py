@@ -6,7 +6,7 @@ import pytest
 
 from puzzel_chat import AgentWaitTimeout, Conversation, PuzzelChat, TextMessage
 from puzzel_chat.sandbox import Fault, Sandbox
-from puzzel_chat.testing import VirtualTime
+from puzzel_chat.testing import Desk, VirtualTime
 
 
 def bot(conversation: Conversation) -> list[str]:
@@ -28,14 +28,12 @@ def test_a_whole_chat(puzzel_chat_settings: dict[str, Any]) -> None:
         assert len(bot(conversation)) == 2
 
 
-@pytest.mark.puzzel_sandbox(script="manual", pace=0)
-def test_an_agent_played_by_hand(puzzel_sandbox: Sandbox, puzzel_chat_settings: dict[str, Any]) -> None:
-    """The test is the agent: it sees what came with the chat, and says what it likes."""
+def test_an_agent_played_by_hand(puzzel_desk: Desk, puzzel_chat_settings: dict[str, Any]) -> None:
+    """The test is the agent, and sees what came with the chat; `pytest --headed` shows the desk in a browser."""
     with PuzzelChat(**puzzel_chat_settings) as chat, chat.start("support", subject="Order 7", wait=0) as conversation:
-        agent = puzzel_sandbox.agent(conversation.id)
-        agent.accept()
-        agent.say("Hello")
-        agent.say("It arrives tomorrow.")
+        agent = puzzel_desk.accept()
+        puzzel_desk.say("Hello")
+        puzzel_desk.say("It arrives tomorrow.")
         assert bot(conversation) == ["Hello", "It arrives tomorrow."]
         assert agent.order.subject == "Order 7"
 

@@ -8,6 +8,7 @@ then there by itself. The program `test_my_bot` is a whole test file.
 |---|---|
 | `puzzel_sandbox` | a running sandbox; `@pytest.mark.puzzel_sandbox(script="silent")` passes it arguments |
 | `puzzel_chat_settings` | the settings of a client for it: `PuzzelChat(**puzzel_chat_settings)` |
+| `puzzel_desk` | an agent's desk that the test drives: `accept()`, `say(text)`, `end()`; see the guide `seeing` |
 | `puzzel_time` | virtual time: ten minutes in a queue take no time; for one chat at a time |
 | `puzzel_stable_ids` | the ids that the client chooses are numbered, so that they match a cassette |
 
