@@ -6,9 +6,9 @@ matter, and what the service does where nobody knows it is assumed here too.
 
 | page | what it is |
 |---|---|
-| `/desk` | the agent's desk: who waits and what came with the chat, offers, several chats, edits, choices, files, transfer |
+| `/desk` | the agent's desk: who waits and with what, offers, several chats, edits, choices, files, transfer |
 | `/` | the customer's page: a chat window on this library, to start your own from; see the program `customer` |
-| `/control` | the control room: queues, tokens, faults by a click, requests as they come, the ledger beside the client |
+| `/control` | the control room: queues, tokens, faults by a click, live requests, the ledger beside the client |
 
 **Several agents** are several tabs, each with a name of its own. Persons are asked before the scripted agents; switch
 those off on the desk, and everybody waits for you. Who closes the last tab gets no more offers; chats stay until
@@ -25,7 +25,7 @@ with Sandbox() as sandbox, Pages(sandbox) as pages:
     print("open", pages.desk_url)
     with PuzzelChat(**sandbox.settings) as chat, chat.start(sandbox.queue_key) as conversation:
         conversation.send("end chat")  # a scripted agent takes it, as nobody is at the desk
-        print(*conversation.events(), sep="\\n")
+        print(*conversation.events())
 ```
 
 **A test first, to be watched after.** The fixture `puzzel_desk` is the agent: `accept()` waits for the offer, `say` and
