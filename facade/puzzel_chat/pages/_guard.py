@@ -9,14 +9,14 @@ from urllib.parse import parse_qsl, urlencode
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 # Nothing from elsewhere is loaded, no text can become script, and no other page can frame ours.
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' {streams}; img-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS = {
-    "Content-Security-Policy": POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
@@ -38,32 +38,42 @@ class Guard:
         self._app, self._token = app, token
         self._cookie = f"puzzel-sandbox-{port}"
         self._hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
+        policy = POLICY.format(streams=" ".join(f"ws://{host}" for host in sorted(self._hosts)))
+        self._headers = {"Content-Security-Policy": policy, **HEADERS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
+        """Serve one request, or one WebSocket."""
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
         if headers.get("host") not in self._hosts:  # another name for this machine: DNS rebinding
-            await PlainTextResponse("wrong host\n", 421)(scope, receive, send)
+            await _refuse("wrong host\n", 421, scope, receive, send)
         elif not _from_our_page(scope, headers):
-            await PlainTextResponse("another page must not use the sandbox's\n", 403)(scope, receive, send)
+            await _refuse("another page must not use the sandbox's\n", 403, scope, receive, send)
         elif (asked := _without_token(scope)) is not None:
             await self._welcome(*asked, scope, receive, send)
         elif not self._knows(SimpleCookie(headers.get("cookie", ""))):
-            await PlainTextResponse(OPEN_FIRST, 401)(scope, receive, send)
+            await _refuse(OPEN_FIRST, 401, scope, receive, send)
         else:
-            await self._app(scope, receive, _with_headers(send))
+            await self._app(scope, receive, self._with_headers(send))
 
     async def _welcome(self, token: str, place: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Turn the token of the address into a cookie, so that it is not left in the address."""
         if not compare_digest(token.encode(), self._token.encode()):
-            await PlainTextResponse(OPEN_FIRST, 401)(scope, receive, send)
+            await _refuse(OPEN_FIRST, 401, scope, receive, send)
             return
         response = RedirectResponse(place, 303)
         response.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
-        await response(scope, receive, _with_headers(send))
+        await response(scope, receive, self._with_headers(send))
+
+    def _with_headers(self, send: Send) -> Send:
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(self._headers)
+            await send(message)
+
+        return sending
 
     def _knows(self, cookies: SimpleCookie) -> bool:
         cookie = cookies.get(self._cookie)
@@ -78,7 +88,7 @@ def _from_our_page(scope: Scope, headers: Headers) -> bool:
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
     if origin is not None and origin != f"http://{headers['host']}":
         return False
-    if scope["method"] not in ("GET", "HEAD"):
+    if scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD"):
         return origin is not None
     return site in (None, "none", "same-origin") or (
         scope["path"] in PAGES and headers.get("sec-fetch-dest") == "document"
@@ -89,16 +99,14 @@ def _without_token(scope: Scope) -> tuple[str, str] | None:
     """Return the token of an address, and the address without it; None where there is none."""
     pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     token = dict(pairs).get("token")
-    if token is None or scope["method"] != "GET":
+    if token is None or scope.get("method") != "GET":
         return None
     rest = urlencode([(name, value) for name, value in pairs if name != "token"])
     return token, scope["path"] + (f"?{rest}" if rest else "")
 
 
-def _with_headers(send: Send) -> Send:
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            MutableHeaders(scope=message).update(HEADERS)
-        await send(message)
-
-    return sending
+async def _refuse(why: str, status: int, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        await PlainTextResponse(why, status)(scope, receive, send)
+    else:
+        await WebSocketClose()(scope, receive, send)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 
 from attrs import define, field
-from starlette.responses import StreamingResponse
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from puzzel_chat.sandbox import Sandbox
 
@@ -16,8 +15,6 @@ BEAT = 0.03
 """Seconds between two looks at most: many changes at once are one message to the page."""
 TICK = 0.2
 """Seconds between two looks at least: the simulator moves on only when it is asked something."""
-KEEP_ALIVE = 15.0
-"""Seconds after which a silent stream says that it is there."""
 
 Json = Mapping[str, object]
 
@@ -94,20 +91,30 @@ class Shown:
         return {"set": changed, "gone": gone} if changed or gone else None
 
 
-def event_stream(news: AsyncIterator[Json | None]) -> StreamingResponse:
-    """Return server-sent events: each value as JSON; None only shows that the stream is alive."""
+async def stream(socket: WebSocket, news: AsyncIterator[Json | None]) -> None:
+    """Send each value as JSON until the page or the sandbox closes; None is nothing to send."""
+    await socket.accept()
+    both = [asyncio.create_task(_send(socket, news)), asyncio.create_task(_gone(socket))]
+    try:
+        done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in both:
+            task.cancel()
+        await asyncio.gather(*both, return_exceptions=True)
+    for task in done:
+        task.result()
 
-    async def lines() -> AsyncIterator[str]:
-        loop = asyncio.get_running_loop()
-        spoke = loop.time()
+
+async def _send(socket: WebSocket, news: AsyncIterator[Json | None]) -> None:
+    with suppress(WebSocketDisconnect):
         async with aclosing(news):  # type: ignore[type-var]
             async for one in news:
                 if one is not None:
-                    yield f"data: {json.dumps(one)}\n\n"
-                elif loop.time() - spoke < KEEP_ALIVE:
-                    continue
-                else:
-                    yield ": here\n\n"
-                spoke = loop.time()
+                    await socket.send_json(one)
+        await socket.close()
 
-    return StreamingResponse(lines(), media_type="text/event-stream")
+
+async def _gone(socket: WebSocket) -> None:
+    """Return when the page has closed its end."""
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass
