@@ -28,6 +28,8 @@ import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """
+WHERE, TOP_LEFT = b"\x1b[6n", b"\x1b[1;1R"
+"""Where the cursor is, and the answer of a terminal; before it there is no line below the prompt."""
 ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07|[()][A-Z0-9]|[=>78])|\r")
 
 
@@ -134,6 +136,12 @@ class Program:
         before, _, self.seen = self.seen.partition(words)
         return before
 
+    def look(self) -> str:
+        """Return what was shown since the words that were expected last."""
+        while self._read(0.0):
+            pass
+        return self.seen
+
     def write(self, text: str) -> None:
         """Type; for a pipe, see `process.stdin`."""
         os.write(self.descriptor, text.encode())
@@ -153,6 +161,8 @@ class Program:
             chunk = os.read(self.descriptor, 65536) if ready else b""
         except OSError:  # a terminal whose other side is closed
             chunk = b""
+        if WHERE in chunk:
+            os.write(self.descriptor, TOP_LEFT)
         self.seen += ESCAPES.sub("", chunk.decode("utf-8", "replace"))
         return bool(chunk)
 
@@ -162,12 +172,20 @@ Start = Callable[..., Program]
 
 @pytest.fixture
 def on_terminal() -> Iterator[Start]:
-    """Start a command on a pseudo-terminal, of 80 columns unless told otherwise."""
+    """Start a command on a pseudo-terminal, of 80 columns unless told otherwise.
+
+    One that `answers` is asked where the cursor is: the test must read on, and then there is a line below the prompt.
+    """
     started: list[Program] = []
 
-    def start(*args: str, at: Sandbox | None = None, columns: int = 80) -> Program:
+    def start(*args: str, at: Sandbox | None = None, columns: int = 80, answers: bool = False) -> Program:
         ours, theirs = pty.openpty()
-        env = {"COLUMNS": str(columns), "LINES": "24", "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
+        env = {
+            "COLUMNS": str(columns),
+            "LINES": "24",
+            "TERM": "xterm",
+            "PROMPT_TOOLKIT_NO_CPR": "0" if answers else "1",
+        }
         process = _popen(args, at, env, stdin=theirs, stdout=theirs, stderr=theirs)
         os.close(theirs)
         started.append(Program(process, ours))

@@ -32,9 +32,10 @@ def test_a_whole_chat_over_http(sandbox: Sandbox, customer: Customer) -> None:
     assert customer.status().json()["agent"]["displayName"] == agent.name == "Kari"
     message_id = agent.say("1 < 2")
     agent.edit(message_id, "2 > 1")
-    assert customer.say("thanks").status_code == 200
     assert customer.http.post("/api/conversation/chat/typing", json={"isTyping": True}).status_code == 204
     assert agent.customer_typing
+    assert customer.say("thanks").status_code == 200
+    assert not agent.customer_typing
     assert texts(customer.poll()) == ["1 &lt; 2", "2 &gt; 1", "thanks"]
     assert customer.end().status_code == 204
     assert customer.end().status_code == 410

@@ -55,7 +55,7 @@ LAYERS: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("cli", ("cli", "__main__"), ("public", "sandbox", "pages")),
     ("otel", ("otel",), ("public",)),
 ]
-PURE = ("_tokens", "_routing", "_polling", "_inbox", "_retry", "_history", "_fleet._hosts", "_html")
+PURE = ("_tokens", "_routing", "_polling", "_inbox", "_retry", "_history", "_fleet._hosts", "_html", "cli._typing")
 IMPURE = {"time", "random", "asyncio", "threading", "socket", "httpx", "sqlite3", "logging", "secrets", "os", "ssl"}
 EXTRAS = (
     "typer",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Mapping
-from contextlib import AsyncExitStack, aclosing, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
 from uuid import uuid4
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 
 from puzzel_chat import (
     AsyncConversation,
@@ -24,6 +24,7 @@ from puzzel_chat import (
 from puzzel_chat.cli._options import ServiceOptions
 from puzzel_chat.cli._output import CliError, Exit, Output, error_text, exit_code, on_a_terminal
 from puzzel_chat.cli._sandbox import start_sandbox
+from puzzel_chat.cli._typing import PAUSE, Typing, is_command
 from puzzel_chat.cli._ui import UI, InputClosed, Interrupted, PlainUI, TerminalUI
 from puzzel_chat.sandbox import NOTICE, Sandbox
 
@@ -129,6 +130,63 @@ def _farewell(conversation: AsyncConversation, assigned: bool) -> str:
 
 
 @define
+class TypingCalls:
+    """Tell the agent of the typing, beside the prompt: one call at a time, and the newest wish wins.
+
+    A call that fails or takes long is given up: typing is a courtesy.
+    """
+
+    tell: Callable[[bool], Awaitable[None]]
+    _typing: Typing = field(factory=Typing, init=False)
+    _news: asyncio.Event = field(factory=asyncio.Event, init=False)
+    _call: asyncio.Timeout | None = field(default=None, init=False)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Make the calls while the block runs; none is left at its end."""
+        telling = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            telling.cancel()
+            await asyncio.wait([telling])
+
+    def changed(self, text: str) -> None:
+        """Note the text that the customer has written so far."""
+        self._typing.changed(text, asyncio.get_running_loop().time())
+        self._news.set()
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Tell nothing from now until the next change; a call under way is given up, lest it arrive after the line."""
+        self._typing.entered()
+        if self._call is not None and not self._call.expired():
+            self._call.reschedule(0)
+        yield
+        self._typing.sent()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self._news.clear()
+            if (is_typing := self._typing.next(loop.time())) is not None:
+                await self._tell(is_typing)
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._typing.until()):
+                    await self._news.wait()
+
+    async def _tell(self, is_typing: bool) -> None:
+        try:
+            async with asyncio.timeout(PAUSE) as self._call:
+                await self.tell(is_typing)
+        except (PuzzelChatError, TimeoutError):
+            pass
+        finally:
+            self._call = None
+
+
+@define
 class ChatLoop:
     """Send what the customer writes and show what comes in, until either side ends the chat."""
 
@@ -138,6 +196,7 @@ class ChatLoop:
     worst: Exit = Exit.OK
     ending: bool = False
     ended_by: Role | None = None
+    typing: TypingCalls = Factory(lambda self: TypingCalls(self.conversation.typing), takes_self=True)
 
     async def run(self) -> Exit:
         """Return the exit code at the end of the chat."""
@@ -177,7 +236,7 @@ class ChatLoop:
             self.ui.say("the chat was ended from your side")
 
     async def _write(self) -> None:
-        async with aclosing(self.ui.lines()) as lines:
+        async with self.typing.running(), aclosing(self.ui.lines(self.typing.changed)) as lines:
             async for line in lines:
                 if line.strip() == "/end":
                     return
@@ -187,14 +246,15 @@ class ChatLoop:
     async def _handle(self, line: str) -> None:
         if line.strip() == "/help":
             self.ui.say(HELP)
-        elif line.startswith("/") and not line.startswith("//"):
+        elif is_command(line):
             self.ui.say(f"there is no {line.split()[0]}; /help lists the commands")
         else:
             await self._send(line.removeprefix("/"))
 
     async def _send(self, text: str) -> None:
         try:
-            await self.conversation.send(text)
+            with self.typing.sending():
+                await self.conversation.send(text)
         except ConversationClosed:
             raise
         except PuzzelChatError as error:

@@ -68,8 +68,11 @@ class UI(Protocol):
     def show_allocation(self, allocation: Allocation) -> None:
         """Show how the search for an agent goes."""
 
-    def lines(self) -> AsyncGenerator[str]:
-        """Yield what the customer writes, until the end of input. Raise `Interrupted`."""
+    def lines(self, typed: Callable[[str], None]) -> AsyncGenerator[str]:
+        """Yield what the customer writes, until the end of input. Raise `Interrupted`.
+
+        A person's unfinished line goes to `typed` at each change, and an empty one when the next line begins.
+        """
         ...
 
     def show(self, event: Event) -> None:
@@ -104,8 +107,8 @@ class PlainUI:
         changed = AllocationChanged(conversation_id=cid, id=f"{cid}:allocation", allocation=allocation)
         self.output.record(changed.to_dict())
 
-    def lines(self) -> AsyncGenerator[str]:
-        """Yield the lines of standard input."""
+    def lines(self, typed: Callable[[str], None]) -> AsyncGenerator[str]:
+        """Yield the lines of standard input; nobody sees them typed."""
         return piped_lines()
 
     def show(self, event: Event) -> None:
@@ -154,12 +157,14 @@ class TerminalUI:
         text = allocation_text(self.allocation) if self.allocation else "asking for an agent"
         return f"{text}; {duration(time.monotonic() - self.began)} elapsed (Ctrl-C leaves)"
 
-    async def lines(self) -> AsyncGenerator[str]:
+    async def lines(self, typed: Callable[[str], None]) -> AsyncGenerator[str]:
         """Prompt for lines; what comes in meanwhile appears above the prompt."""
         prompt: PromptSession[str] = PromptSession(
             "you: ", bottom_toolbar=lambda: self.toolbar, refresh_interval=REFRESH_INTERVAL
         )
+        prompt.default_buffer.on_text_changed += lambda buffer: typed(buffer.text)
         while True:
+            typed("")
             try:
                 with patch_stdout(raw=True):
                     line = await prompt.prompt_async()
@@ -189,7 +194,7 @@ class TerminalUI:
             self.toolbar = "the agent is typing ..." if event.is_typing else TOOLBAR
         elif isinstance(event, ConnectionDegraded):
             self.toolbar = "no connection for now; trying again"
-        elif isinstance(event, ConnectionRecovered) or event.author.is_agent:
+        elif isinstance(event, ConnectionRecovered | AgentLeft) or event.author.is_agent:
             self.toolbar = TOOLBAR
 
 

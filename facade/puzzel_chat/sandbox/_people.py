@@ -82,7 +82,7 @@ class AgentHandle:
 
     @property
     def customer_typing(self) -> bool:
-        """Whether the customer is typing, as last reported."""
+        """Whether the customer is typing, as last reported; a message ends it."""
         with self._centre.world() as (world, _now):
             return self._conversation(world).customer_typing
 

@@ -52,7 +52,7 @@ class Chat:
     agent_name: str | None
     """The name of that agent."""
     customer_typing: bool
-    """Whether the customer is typing, as last reported."""
+    """Whether the customer is typing, as last reported; a message ends it."""
     ended: bool
     """Whether it is over."""
     entries: int

@@ -185,6 +185,7 @@ class World:
         stored = None if file_id is None else self.files.get(session, file_id)
         if stored is None and not content.strip():
             raise Refusal(400, "EmptyMessage", "content is empty")
+        conversation.customer_typing = False
         entry = self.ledger.hear(conversation, content, client_id, now, stored)
         self.floor.hear(conversation, content, now)
         return {"id": entry.id, "sentAt": iso(now), "clientMessageId": client_id}
