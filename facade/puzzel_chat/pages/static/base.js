@@ -136,10 +136,12 @@ export function line({id, side, name, text, at, edited, options, file}, {choose,
 /** A log that stays at its end while the reader is there, and keeps `longest` lines. */
 export function log(label, longest = 500) {
   const list = el("ol", {className: "log", role: "log", "aria-label": label, tabIndex: 0})
+  let atEnd = true
+  list.addEventListener("scroll", () => { atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80 })
+  new ResizeObserver(() => { if (atEnd) list.scrollTop = list.scrollHeight }).observe(list)
   return {
     list,
     put(item) {
-      const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80
       const known = item.dataset.id && [...list.children].findLast((one) => one.dataset.id === item.dataset.id)
       if (known) known.replaceWith(item)
       else list.append(item)

@@ -15,7 +15,7 @@ words({
     with: "Chat with {name}", without: "Chat", joined: "{name} has joined", left: "{name} has left; another agent is asked",
     types: "{name} is typing …", text: "Your message", send: "Send", attach: "Attach a file", end: "End the chat",
     sending: "Sending …", sent: "Sent", resend: "Send again", notSent: "Not sent: {why}",
-    doubtful: "It is not known whether this has arrived. To send it again may deliver it twice.",
+    doubtful: "We do not know whether this has arrived. If you send it again, it may arrive twice.",
     large: "the file is larger than {size} MB", degraded: "The connection to the agent is lost for now: {why}",
     byAgent: "The agent has ended the chat.", byCustomer: "You have ended the chat.", left_queue: "You have left the queue.",
     bySystem: "The contact centre has ended the chat.", ended: "The chat has ended.", reason: "Reason: {why}",
@@ -35,7 +35,7 @@ words({
     with: "Chat med {name}", without: "Chat", joined: "{name} er med", left: "{name} har gått; en annen agent blir spurt",
     types: "{name} skriver …", text: "Meldingen din", send: "Send", attach: "Legg ved en fil", end: "Avslutt chatten",
     sending: "Sender …", sent: "Sendt", resend: "Send på nytt", notSent: "Ikke sendt: {why}",
-    doubtful: "Det er ikke kjent om denne kom fram. Sendes den på nytt, kan den komme to ganger.",
+    doubtful: "Vi vet ikke om denne kom fram. Sender du den på nytt, kan den komme to ganger.",
     large: "filen er større enn {size} MB", degraded: "Kontakten med agenten er brutt for øyeblikket: {why}",
     byAgent: "Agenten har avsluttet chatten.", byCustomer: "Du har avsluttet chatten.", left_queue: "Du har forlatt køen.",
     bySystem: "Kontaktsenteret har avsluttet chatten.", ended: "Chatten er avsluttet.", reason: "Årsak: {why}",
@@ -128,6 +128,8 @@ function refuse(error) {
 
 // The chat: what comes, by its type.
 
+let withUs = null  // the agent in the chat
+
 const heard = {
   allocation_changed({allocation: {stage, queue_position, estimated_wait, agent}}) {
     if (stage === "assigned") return show("chat")
@@ -137,19 +139,21 @@ const heard = {
     const wait = stage === "queued" && estimated_wait ? t("wait", {time: span(estimated_wait)}) : ""
     $("stage").textContent = `${told} ${wait}`
   },
-  agent_joined({agent, sent_at}) {
+  agent_joined({agent}) {
     show("chat")
+    withUs = agent
     $("with").textContent = agent?.name ? t("with", {name: someone(agent)}) : t("without")
-    middle(t("joined", {name: someone(agent)}), sent_at)
+    middle(t("joined", {name: someone(agent)}))
     if (document.activeElement === document.body || document.activeElement === $("leave")) say.text.focus()
   },
-  agent_left({agent, sent_at}) {
+  agent_left({agent}) {
+    withUs = null
     $("with").textContent = t("without")
     $("types").textContent = ""
-    middle(t("left", {name: someone(agent)}), sent_at)
+    middle(t("left", {name: someone(agent)}))
   },
   agent_typing({author, is_typing}) {
-    $("types").textContent = is_typing ? t("types", {name: someone(author)}) : ""
+    $("types").textContent = is_typing ? t("types", {name: someone(author.role === "agent" ? author : withUs)}) : ""
   },
   message_edited: ({message}) => heard[message.type](message),
   text_message: (message) => put(message, {}),
@@ -222,7 +226,7 @@ function put(message, more, choose) {
 
 const known = (id) => [...chat.list.children].some((item) => item.dataset.id === id)
 const plain = (text) => text.replace(/\s+/g, " ").trim()
-const middle = (text, at) => chat.put(line({side: "middle", text, at}))
+const middle = (text) => chat.put(line({side: "middle", text}))
 
 let question = null  // the last one with choices, while it is open
 
@@ -236,18 +240,16 @@ function settle(words) {
 
 // What the customer does.
 
+let count = 0
 const unconfirmed = []  // lines of ours that nobody has confirmed yet: {words, item}
 
 /** Show a line of ours at once, send it, and say below it what becomes of it. */
 function send(shown, path, body, how) {
-  const one = {words: shown.text ?? shown.file.name, item: null}
+  const one = {words: shown.text ?? shown.file.name, id: `own ${++count}`, item: null}
   const tell = (className, ...told) => {
-    const item = line({side: "mine", name: t("you"), ...shown})
-    item.classList.add("pending")
-    item.append(el("p", {className: `state ${className}`, role: "status"}, ...told))
-    if (one.item) one.item.replaceWith(item)
-    else chat.put(item)
-    one.item = item
+    one.item = line({id: one.id, side: "mine pending", name: t("you"), ...shown})
+    one.item.append(el("p", {className: `state ${className}`, role: "status"}, ...told))
+    chat.put(one.item)
   }
   const forget = () => unconfirmed.includes(one) && unconfirmed.splice(unconfirmed.indexOf(one), 1)
   const failed = (error) => {
