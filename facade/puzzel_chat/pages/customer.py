@@ -1,7 +1,7 @@
 """A web backend with a chat window: one polling loop for all chats, and a stream of events to every tab of each.
 
 Set what `make sandbox` prints, or the settings of your tenant; then `python -m puzzel_chat.pages.customer` serves the
-page on http://127.0.0.1:8000. To make it your own, copy this file and, from `static/`, customer.html, .js and .css with
+page on port 8000 of this machine. To make it your own, copy this file and, from `static/`, customer.html, .js and .css with
 base.js and base.css. Beside the library it needs Starlette and uvicorn, which come with `[sandbox]`.
 """
 
@@ -36,7 +36,7 @@ POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src '
 WAIT = 300.0  # seconds for an agent to come
 LARGEST = 20 * 2**20  # bytes of a file, as `max_file_bytes` unless set
 ALIVE = 15.0  # seconds of silence after which a stream says that it is there, or a proxy would close it
-FRESH, PATIENCE = 3.0, 5.0  # seconds that opening hours are good for, and those to ask for them
+FRESH, PATIENCE = 2.0, 5.0  # seconds that opening hours are good for, and those to ask for them
 KEPT = 100  # ended chats that a page can still show, after a reload for example
 STATUS = {pc.InvalidArgument: 400, pc.NotFound: 404, pc.SessionNotFound: 404, pc.Conflict: 409}
 STATUS |= {pc.RoutingError: 409, pc.ConversationClosed: 409, pc.PuzzelChatError: 502}
