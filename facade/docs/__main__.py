@@ -22,6 +22,8 @@ HERE = Path(__file__).parent
 REFERENCE = ("puzzel_chat", "puzzel_chat.sandbox", "puzzel_chat.testing", "puzzel_chat.otel")
 OUT = HERE.parents[1] / "build" / "docs"
 FOLDERS = {"guide": "guides", "program": "examples"}
+SHIPPED = [HERE.parent / "puzzel_chat" / "pages" / "customer.py"]
+"""Programs that are part of the package."""
 _NAME = re.compile(r"(?:\b(guide|program)\s+)?<code>([A-Za-z_][\w.]*)(\(\))?</code>(?!</a>)")
 _PRIVATE = re.compile(r"puzzel_chat[\w.]*\._[\w.]*\.(\w+)")
 _DOT = r'(?:\.|</span><span class="o">\.</span><span class="n">)'
@@ -51,7 +53,8 @@ def reference() -> Iterator[doc.Module]:
 
 def written(folder: str) -> Iterator[doc.Module]:
     """Yield a page for each file of a folder: what its docstring says, and below that the program, if it is one."""
-    for path in sorted((HERE / folder).glob("*.py")):
+    shipped = SHIPPED if folder == "examples" else []
+    for path in sorted([*(HERE / folder).glob("*.py"), *shipped], key=lambda path: path.name):
         source = path.read_text(encoding="utf-8")
         text = ast.get_docstring(ast.parse(source)) or ""
         if folder == "examples":

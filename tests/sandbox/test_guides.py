@@ -26,8 +26,8 @@ BLOCKS = {
     for path in sorted((DOCS / "guides").glob("*.py"))
     for number, code in enumerate(blocks(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""))
 }
-SERVERS = {"web_backend", "web_with_workers", "worker"}
-"""Programs that end when they are told to; see `test_web_backend.py` and `workers/test_deploy.py`."""
+SERVERS = {"web_with_workers", "worker"}
+"""Programs that end when they are told to; see `workers/test_deploy.py`."""
 WORKER = "workers-1"
 """The block that is a worker, which ends when it is told to."""
 STORE = "PUZZEL_CHAT_STORE"

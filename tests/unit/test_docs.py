@@ -113,7 +113,7 @@ def test_guides_lead_to_names_programs_and_each_other(site: Path) -> None:
     wanted = {
         "../puzzel_chat.html#PollingLoop.add",
         "../puzzel_chat.html#event_from_dict",
-        "../examples/web_backend.html",
+        "../examples/customer.html",
         "workers.html",
     }
     assert wanted <= {link.replace("../guides/", "") for link in page.links}

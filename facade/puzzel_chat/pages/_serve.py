@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
+from puzzel_chat import AsyncPuzzelChat
 from puzzel_chat.sandbox import Sandbox
 
 from ._desk import Desk
@@ -54,6 +55,8 @@ class Pages:
     def start(self) -> Self:
         """Listen, unless it already does."""
         if self._server is None:
+            from .customer import Server  # as below
+
             # The socket listens before the thread runs, so that no browser comes too early.
             listening = socket.create_server(("127.0.0.1", self._asked), backlog=128)
             self._port = listening.getsockname()[1]
@@ -64,7 +67,7 @@ class Pages:
                 access_log=False,
                 timeout_graceful_shutdown=2,
             )
-            self._server = uvicorn.Server(config)
+            self._server = Server(config, self._customer.close)
             run = self._server.serve
             name = f"puzzel-chat-pages-{self._port}"
             self._thread = threading.Thread(target=lambda: asyncio.run(run([listening])), name=name, daemon=True)
@@ -110,17 +113,23 @@ class Pages:
         return 0 if self._server is None else self._desk.tabs(agent)
 
     def _app(self) -> Starlette:
+        from .customer import PAGE, Backend  # a program, too, which its package must not import before it runs
+
         hub = self._hub = Hub(self._sandbox)
         desk = self._desk = Desk(hub)
+        chat = AsyncPuzzelChat(**self._sandbox.settings, poll_interval=POLL_INTERVAL)
+        page = PAGE.replace("<body>", '<body class="simulator">')
+        customer = self._customer = Backend(chat, self._sandbox.queues(), page=page)
 
         @asynccontextmanager
         async def running(app: Starlette) -> AsyncIterator[None]:
-            async with hub.running():
+            async with hub.running(), customer.running():
                 yield
 
         routes = [
             Mount("/static", StaticFiles(directory=STATIC)),
             *desk.routes,
+            *customer.routes,
         ]
         return Starlette(routes=routes, lifespan=running)
 

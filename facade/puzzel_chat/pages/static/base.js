@@ -50,25 +50,25 @@ export const visible = (text) =>
   String(text ?? "").replace(/[\u0000-\u0008\u000b-\u001f]/g, (one) => String.fromCharCode(0x2400 + one.charCodeAt(0)))
     .replace(/[\u007f-\u009f]/g, "\u2421")
 
-/** Post JSON, or bytes with `raw`; what went wrong is shown to the user, and null returned. */
-export async function post(path, body, {raw = false, method = "POST"} = {}) {
+/** Post JSON, or bytes with `raw`; what went wrong is shown to the user, or given to `failed`, and null returned. */
+export async function post(path, body, {raw = false, method = "POST", failed = complain} = {}) {
   try {
     const type = raw ? body.type || "application/octet-stream" : "application/json"
     const answer = await fetch(path, {method, headers: {"Content-Type": type}, body: raw ? body : JSON.stringify(body)})
     const told = (answer.headers.get("content-type") ?? "").includes("json") ? await answer.json() : {}
     if (answer.ok) return told
-    complain(told.error?.message ?? told.error ?? `${answer.status} ${answer.statusText}`)
+    failed(told.error ?? `${answer.status} ${answer.statusText}`)
   } catch (error) {
-    complain(error.message)
+    failed(error)
   }
   return null
 }
 
 let silence
-/** Show what went wrong, for ten seconds; a screen reader says it. */
-export function complain(text) {
+/** Show what went wrong, a text or an error, for ten seconds; a screen reader says it. */
+export function complain(trouble) {
   const place = document.querySelector("#trouble")
-  place.replaceChildren(el("span", {}, t("failed")), said(text))
+  place.replaceChildren(el("span", {}, t("failed")), said(trouble.message ?? trouble))
   place.hidden = false
   clearTimeout(silence)
   silence = setTimeout(() => { place.hidden = true }, 10000)
@@ -83,8 +83,10 @@ export function follow(path, receive) {
   return stream
 }
 
-/** The frame of a page: links to the other two, the language, the notice, and places for trouble. */
-export function frame(current) {
+/**
+ * The frame of a page: the language and places for trouble; in the simulator also links to the other two, and the notice.
+ */
+export function frame(current, {simulator = true} = {}) {
   document.title = `${t(current)} · puzzel-chat`
   const link = (name, path) =>
     el("a", {href: path, ...(name === current ? {"aria-current": "page"} : {})}, t(name))
@@ -96,8 +98,9 @@ export function frame(current) {
   document.body.prepend(
     el("a", {className: "skip", href: "#main"}, t("skip")),
     el("header", {className: "top"},
-      el("nav", {"aria-label": "puzzel-chat"}, link("customer", "/"), link("desk", "/desk"), link("control", "/control")),
-      el("span", {className: "notice"}, t("notice")),
+      simulator && el("nav", {"aria-label": "puzzel-chat"},
+        link("customer", "/"), link("desk", "/desk"), link("control", "/control")),
+      el("span", {className: "notice"}, simulator && t("notice")),
       el("label", {className: "language"}, el("span", {className: "quiet"}, t("language")), choice)),
     el("p", {id: "lost", role: "status", hidden: true, className: "banner"}, t("lost")),
     el("p", {id: "trouble", role: "alert", hidden: true, className: "banner bad"}))
@@ -133,10 +136,12 @@ export function line({id, side, name, text, at, edited, options, file}, {choose,
 /** A log that stays at its end while the reader is there, and keeps `longest` lines. */
 export function log(label, longest = 500) {
   const list = el("ol", {className: "log", role: "log", "aria-label": label, tabIndex: 0})
+  let atEnd = true
+  list.addEventListener("scroll", () => { atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80 })
+  new ResizeObserver(() => { if (atEnd) list.scrollTop = list.scrollHeight }).observe(list)
   return {
     list,
     put(item) {
-      const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80
       const known = item.dataset.id && [...list.children].findLast((one) => one.dataset.id === item.dataset.id)
       if (known) known.replaceWith(item)
       else list.append(item)
