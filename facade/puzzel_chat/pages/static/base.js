@@ -50,25 +50,25 @@ export const visible = (text) =>
   String(text ?? "").replace(/[\u0000-\u0008\u000b-\u001f]/g, (one) => String.fromCharCode(0x2400 + one.charCodeAt(0)))
     .replace(/[\u007f-\u009f]/g, "\u2421")
 
-/** Post JSON, or bytes with `raw`; what went wrong is shown to the user, and null returned. */
-export async function post(path, body, {raw = false, method = "POST"} = {}) {
+/** Post JSON, or bytes with `raw`; what went wrong is shown to the user, or given to `failed`, and null returned. */
+export async function post(path, body, {raw = false, method = "POST", failed = complain} = {}) {
   try {
     const type = raw ? body.type || "application/octet-stream" : "application/json"
     const answer = await fetch(path, {method, headers: {"Content-Type": type}, body: raw ? body : JSON.stringify(body)})
     const told = (answer.headers.get("content-type") ?? "").includes("json") ? await answer.json() : {}
     if (answer.ok) return told
-    complain(told.error?.message ?? told.error ?? `${answer.status} ${answer.statusText}`)
+    failed(told.error ?? `${answer.status} ${answer.statusText}`)
   } catch (error) {
-    complain(error.message)
+    failed(error)
   }
   return null
 }
 
 let silence
-/** Show what went wrong, for ten seconds; a screen reader says it. */
-export function complain(text) {
+/** Show what went wrong, a text or an error, for ten seconds; a screen reader says it. */
+export function complain(trouble) {
   const place = document.querySelector("#trouble")
-  place.replaceChildren(el("span", {}, t("failed")), said(text))
+  place.replaceChildren(el("span", {}, t("failed")), said(trouble.message ?? trouble))
   place.hidden = false
   clearTimeout(silence)
   silence = setTimeout(() => { place.hidden = true }, 10000)
@@ -116,7 +116,8 @@ export const lasting = (seconds) =>
  */
 export function line({id, side, name, text, at, edited, options, file}, {choose, edit} = {}) {
   const meta = el("span", {className: "meta"}, said(name ?? ""), at ? ` ${clock(at)}` : "", edited ? ` · ${t("edited")}` : "")
-  const parts = [text ? said(text, "p") : null]
+  // A long text scrolls, and a keyboard must reach it.
+  const parts = [text ? Object.assign(said(text, "p"), text.length > 300 || text.split("\n").length > 8 ? {tabIndex: 0} : {}) : null]
   if (file) {
     const size = file.size === null || file.size === undefined ? "" : ` (${file.size} ${t("bytes")})`
     parts.push(el("p", {}, `${t("file")}: `, el("a", {href: file.href, download: ""}, said(file.name ?? t("file"))), size))
@@ -127,19 +128,21 @@ export function line({id, side, name, text, at, edited, options, file}, {choose,
       : el("span", {className: "chip"}, said(option.label ?? option.id))
     parts.push(el("div", {className: "row", role: "group", "aria-label": t("choices")}, ...options.map(one)))
   }
-  return el("li", {className: `line ${side}`, data: {id: id ?? ""}}, meta, ...parts, edit ? edit() : null)
+  return el("div", {className: `line ${side}`, data: {id: id ?? ""}}, meta, ...parts, edit ? edit() : null)
 }
 
 /** A log that stays at its end while the reader is there, and keeps `longest` lines. */
 export function log(label, longest = 500) {
-  const list = el("ol", {className: "log", role: "log", "aria-label": label, tabIndex: 0})
+  const list = el("div", {className: "log", role: "log", "aria-label": label, tabIndex: 0})
   return {
     list,
-    put(item) {
+    put(...items) {
       const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80
-      const known = item.dataset.id && [...list.children].findLast((one) => one.dataset.id === item.dataset.id)
-      if (known) known.replaceWith(item)
-      else list.append(item)
+      for (const item of items) {
+        const known = item.dataset.id && [...list.children].findLast((one) => one.dataset.id === item.dataset.id)
+        if (known) known.replaceWith(item)
+        else list.append(item)
+      }
       while (list.children.length > longest) list.firstElementChild.remove()
       if (atEnd) list.scrollTop = list.scrollHeight
     },
