@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
 from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -14,12 +17,17 @@ from starlette.routing import Route
 
 from puzzel_chat.sandbox import NOTICE, AgentHandle, Chat, Entry, Person
 
+from ._cards import Cards, Over
 from ._stream import Hub, Json, Shown, event_stream
 
 PAGE = Path(__file__).with_name("static") / "desk.html"
 LONGEST_NAME = 40
 GRACE = 5.0
 """Seconds after the last tab of an agent has closed until offers go elsewhere; a reload takes less."""
+LINES = 300
+"""Lines of a chat that a page begins with."""
+LARGEST_FILE = 20 * 2**20
+"""Bytes that a file may have."""
 
 Body = Mapping[str, Any]
 
@@ -30,11 +38,16 @@ class Desk:
     def __init__(self, hub: Hub) -> None:
         self._hub, self._sandbox = hub, hub.sandbox
         self._tabs: dict[str, int] = {}
+        self._paused: set[str] = set()
+        self._cards: dict[str, Cards] = {}
         self.routes = [
             Route("/desk", self._page),
+            Route("/desk/agents", self._agents),
             Route("/desk/stream", self._stream),
             Route("/desk/scripted", self._switch, methods=["POST"]),
+            Route("/desk/ready", self._ready, methods=["POST"]),
             Route("/desk/leave", self._leave, methods=["POST"]),
+            Route("/desk/chats/{id}/close", self._close, methods=["POST"]),
             Route("/desk/chats/{id}/file", self._send_file, methods=["POST"]),
             Route("/desk/chats/{id}/file/{message}", self._file),
             Route("/desk/chats/{id}/{act}", self._act, methods=["POST"]),
@@ -47,6 +60,9 @@ class Desk:
     async def _page(self, request: Request) -> Response:
         return FileResponse(PAGE)
 
+    async def _agents(self, request: Request) -> Response:
+        return JSONResponse({"agents": list(self._sandbox.persons())})
+
     async def _stream(self, request: Request) -> Response:
         name = request.query_params.get("agent", "").strip()[:LONGEST_NAME]
         if not name:
@@ -56,16 +72,16 @@ class Desk:
     async def _news(self, name: str) -> AsyncIterator[Json | None]:
         person, shown, sent = self._sandbox.person(name), Shown(), dict[str, int]()
         self._tabs[name] = self._tabs.get(name, 0) + 1
-        person.set_ready(True)
-        mine: list[str] = []
+        person.set_ready(name not in self._paused)
         try:
             async for _ in self._hub.looks():
-                # What was mine a moment ago is shown once more: how it ended, or that it went on to someone else.
-                mine = list(dict.fromkeys([*mine, *(one.id for one in person.chats())]))
-                chats = {key: self._sandbox.chat(key) for key in mine}
-                state = shown.news(self._state(person, chats))
-                entries = self._entries(mine, sent)
-                mine = [key for key in mine if chats[key].agent == person.id]
+                now = self._person(name)
+                if now is None or now.id != person.id:  # signed out in another tab
+                    yield shown.news({"notice": NOTICE, "me": None})
+                    continue
+                cards = self._cards.setdefault(person.id, Cards(self._sandbox)).look(person)
+                state = shown.news(self._state(person, cards))
+                entries = self._entries(cards, sent)
                 yield {**(state or {}), "entries": entries} if state or entries else None
         finally:
             self._tabs[name] -= 1
@@ -73,32 +89,50 @@ class Desk:
 
     def _rest(self, name: str) -> None:
         """Send no more offers to an agent whose last tab is closed."""
-        if not self._tabs[name] and name in self._sandbox.persons():
-            self._sandbox.person(name).set_ready(False)
+        person = self._person(name)
+        if person is not None and not self._tabs[name]:
+            person.set_ready(False)
 
-    def _state(self, person: Person, mine: Mapping[str, Chat]) -> Json:
-        waiting = sorted((one for one in self._sandbox.chats() if one.waiting), key=lambda one: one.routed_at)
-        chats = {**{one.id: one for one in waiting}, **mine}
+    def _person(self, name: object) -> Person | None:
+        """Return the agent of this name, None if that one has gone home."""
+        return self._sandbox.person(name) if isinstance(name, str) and name in self._sandbox.persons() else None
+
+    def _state(self, person: Person, cards: Mapping[str, Over | None]) -> Json:
+        chats = {one.id: one for one in self._sandbox.chats()}
+        waiting = sorted((one for one in chats.values() if one.waiting), key=lambda one: one.routed_at)
+        known = {
+            **{one.id: one for one in waiting},
+            **{key: chats.get(key) or self._sandbox.chat(key) for key in cards},
+        }
         queues = [self._sandbox.queue(key) for key in self._sandbox.queues()]
         return {
             "notice": NOTICE,
             "me": {"id": person.id, "name": person.name, "ready": person.ready, "offer": person.offer},
             "scripted": self._sandbox.scripted,
-            "agents": list(self._sandbox.persons()),
+            "agents": self._at_work(Counter(one.agent for one in chats.values())),
             "queues": [{"key": one.key, "name": one.name, "open": one.is_open, "size": one.size} for one in queues],
             "waiting": [one.id for one in waiting],
-            "mine": [one.id for one in mine.values() if one.agent == person.id],
-            **{f"chat:{key}": chat_json(one) for key, one in chats.items()},
+            "cards": list(cards),
+            **{f"order:{key}": order_json(one) for key, one in known.items()},
+            **{f"wait:{one.id}": waiting_json(one) for one in waiting},
+            **{f"card:{key}": card_json(known[key], over) for key, over in cards.items()},
         }
 
-    def _entries(self, chats: Iterable[str], sent: dict[str, int]) -> dict[str, list[Json]]:
-        """Return what is new in these chats, and count it as sent."""
+    def _at_work(self, chats: Mapping[str | None, int]) -> list[Json]:
+        persons = [person for name in self._sandbox.persons() if (person := self._person(name))]
+        return [{"name": one.name, "ready": one.ready, "chats": chats.get(one.id, 0)} for one in persons]
+
+    def _entries(self, cards: Mapping[str, Over | None], sent: dict[str, int]) -> dict[str, list[Json]]:
+        """Return what is new in these chats, as long as they were the agent's, and count it as sent."""
         new = {}
-        for key in chats:
-            entries = self._sandbox.agent(key).transcript(sent.get(key, 0))
-            if entries:
-                new[key] = [entry_json(entry) for entry in entries]
-                sent[key] = sent.get(key, 0) + len(entries)
+        for key, over in cards.items():
+            start = sent.get(key, 0)
+            entries = self._sandbox.agent(key).transcript(start)
+            entries = entries if over is None else entries[: max(0, over.entries - start)]
+            sent[key] = start + len(entries)
+            shown = [entry_json(entry) for entry in entries if entry.wire.get("event") != "AgentTyping"]
+            if shown:
+                new[key] = shown[-LINES:]
         return new
 
     async def _switch(self, request: Request) -> Response:
@@ -106,10 +140,28 @@ class Desk:
         self._sandbox.set_scripted(bool(body["on"]))
         return JSONResponse({})
 
+    async def _ready(self, request: Request) -> Response:
+        body: Body = await request.json()
+        person = self._person(body["agent"])
+        if person is not None:
+            (self._paused.discard if body["ready"] else self._paused.add)(person.name)
+            person.set_ready(bool(body["ready"]))
+        return JSONResponse({})
+
     async def _leave(self, request: Request) -> Response:
-        body = await request.json()
-        if body["agent"] in self._sandbox.persons():
-            self._sandbox.person(body["agent"]).leave()
+        body: Body = await request.json()
+        person = self._person(body["agent"])
+        if person is not None:
+            self._paused.discard(person.name)
+            self._cards.pop(person.id, None)
+            person.leave()
+        return JSONResponse({})
+
+    async def _close(self, request: Request) -> Response:
+        body: Body = await request.json()
+        person = self._person(body["agent"])
+        if person is not None and person.id in self._cards:
+            self._cards[person.id].close(request.path_params["id"])
         return JSONResponse({})
 
     async def _act(self, request: Request) -> Response:
@@ -120,15 +172,17 @@ class Desk:
         return self._done(request, str(body.get("agent")), lambda agent: act(agent, body))
 
     async def _send_file(self, request: Request) -> Response:
-        asked, data = request.query_params, await request.body()
+        asked = request.query_params
+        if int(request.headers.get("content-length", 0)) > LARGEST_FILE:
+            return refused(413, f"a file may have {LARGEST_FILE} bytes")
+        data, name = await request.body(), asked.get("name", "file")
         kind = request.headers.get("content-type") or "application/octet-stream"
-        name = asked.get("name", "file")
         return self._done(request, asked.get("agent", ""), lambda agent: agent.send_file(data, name, kind))
 
     def _done(self, request: Request, name: str, act: Callable[[AgentHandle], object]) -> Response:
         """Act in a chat, or answer an offer, if it is this agent's."""
         key, offer = request.path_params["id"], request.path_params.get("act") in ("accept", "decline")
-        person = self._sandbox.person(name) if name in self._sandbox.persons() else None
+        person = self._person(name)
         if person is None or not (person.offer == key if offer else key in {one.id for one in person.chats()}):
             return refused(409, "this chat is no longer yours")
         try:
@@ -140,12 +194,15 @@ class Desk:
         return JSONResponse({})
 
     async def _file(self, request: Request) -> Response:
+        agent, key = self._sandbox.agent(request.path_params["id"]), request.path_params["message"]
         try:
-            data = self._sandbox.agent(request.path_params["id"]).file(request.path_params["message"])
+            data = agent.file(key)
         except LookupError as error:
             return refused(404, str(error))
+        name = next(str(one.wire.get("fileName")) for one in agent.transcript() if one.id == key)
         # Always a download: whoever sent it chose its type.
-        return Response(data, headers={"Content-Disposition": "attachment"}, media_type="application/octet-stream")
+        kept = f"attachment; filename*=utf-8''{quote(name, safe='', errors='replace')}"
+        return Response(data, headers={"Content-Disposition": kept}, media_type="application/octet-stream")
 
 
 ACTS: Mapping[str, Callable[[AgentHandle, Body], str | None]] = {
@@ -167,19 +224,16 @@ def refused(status: int, why: str) -> JSONResponse:
     return JSONResponse({"error": why}, status)
 
 
-def chat_json(chat: Chat) -> Json:
-    """Return what the desk shows of a chat; a secret value stays secret."""
+def plain(content: str) -> str:
+    """Return the text of a content that has no markup; a number that no letter can have is not read."""
+    return unescape(re.sub(r"&#[0-9]{9,};?", "\ufffd", content))
+
+
+def order_json(chat: Chat) -> Json:
+    """Return what came with a chat, which does not change; a secret value stays secret."""
     order = chat.order
     return {
-        "id": chat.id,
-        "queue": chat.queue_key,
-        "status": str(chat.status),
         "since": chat.routed_at.isoformat(),
-        "position": chat.position,
-        "agent": chat.agent,
-        "agentName": chat.agent_name,
-        "typing": chat.customer_typing,
-        "ended": chat.ended,
         "customer": dict(order.customer or {}),
         "subject": order.subject,
         "variables": [
@@ -189,16 +243,30 @@ def chat_json(chat: Chat) -> Json:
     }
 
 
+def waiting_json(chat: Chat) -> Json:
+    """Return how far a chat is that waits."""
+    return {"queue": chat.queue_key, "position": chat.position, "status": str(chat.status)}
+
+
+def card_json(chat: Chat, over: Over | None) -> Json:
+    """Return how a chat on the desk stands, and how it has left the desk if it has."""
+    if over is None:
+        return {"queue": chat.queue_key, "typing": chat.customer_typing, "over": None}
+    return {"queue": over.queue, "typing": False, "over": {"how": over.how, "at": over.at.isoformat()}}
+
+
 def entry_json(entry: Entry) -> Json:
-    """Return an entry of the ledger; its text is plain."""
-    wire = entry.wire
+    """Return an entry of the ledger; its text is plain. Ids may begin again, keys do not."""
+    wire, author = entry.wire, entry.wire.get("author")
     return {
         "id": entry.id,
+        "key": f"{entry.life}.{entry.id}",
         "version": entry.version,
         "type": entry.type,
         "role": entry.role.name.lower(),
+        "by": author.get("id") if isinstance(author, Mapping) else None,
         "author": entry.author,
-        "text": unescape(entry.content or ""),
+        "text": "" if entry.type in ("File", "Event") else plain(entry.content or ""),
         "at": entry.sent_at.isoformat(),
         "options": wire.get("options"),
         "file": {"name": wire.get("fileName"), "size": wire.get("size")} if entry.type == "File" else None,

@@ -7,6 +7,7 @@ the same world.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import count
 from math import ceil
 from random import Random
 
@@ -73,6 +74,7 @@ class World:
         self.queues = default_queues(settings.agents, settings.capacity, settings.waiting, settings.chats_per_agent)
         self.floor.queues = self.queues.values()
         self.persons: dict[str, Agent] = {}
+        self._seats = count(1)
         self.scripted = True
         self.conversations: dict[str, Conversation] = {}
         self._by_request: dict[str, Conversation] = {}
@@ -187,6 +189,7 @@ class World:
             raise Refusal(400, "EmptyMessage", "content is empty")
         conversation.customer_typing = False
         entry = self.ledger.hear(conversation, content, client_id, now, stored)
+        conversation.customer_typing = False
         self.floor.hear(conversation, content, now)
         return {"id": entry.id, "sentAt": iso(now), "clientMessageId": client_id}
 
@@ -227,7 +230,7 @@ class World:
         """Return the person of this name, who from now on takes chats, beside or instead of the scripted agents."""
         agent = self.persons.get(name)
         if agent is None:
-            agent = self.persons[name] = Agent(f"person-{len(self.persons) + 1}", name, person=True)
+            agent = self.persons[name] = Agent(f"person-{next(self._seats)}", name, person=True)
             self.floor.sit_down(agent, now)
         return agent
 

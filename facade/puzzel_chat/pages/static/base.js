@@ -119,7 +119,8 @@ export const lasting = (seconds) =>
  */
 export function line({id, side, name, text, at, edited, options, file}, {choose, edit} = {}) {
   const meta = el("span", {className: "meta"}, said(name ?? ""), at ? ` ${clock(at)}` : "", edited ? ` · ${t("edited")}` : "")
-  const parts = [text ? said(text, "p") : null]
+  // A long text scrolls, and a keyboard must reach it.
+  const parts = [text ? Object.assign(said(text, "p"), text.length > 300 || text.split("\n").length > 8 ? {tabIndex: 0} : {}) : null]
   if (file) {
     const size = file.size === null || file.size === undefined ? "" : ` (${file.size} ${t("bytes")})`
     parts.push(el("p", {}, `${t("file")}: `, el("a", {href: file.href, download: ""}, said(file.name ?? t("file"))), size))
@@ -130,21 +131,23 @@ export function line({id, side, name, text, at, edited, options, file}, {choose,
       : el("span", {className: "chip"}, said(option.label ?? option.id))
     parts.push(el("div", {className: "row", role: "group", "aria-label": t("choices")}, ...options.map(one)))
   }
-  return el("li", {className: `line ${side}`, data: {id: id ?? ""}}, meta, ...parts, edit ? edit() : null)
+  return el("div", {className: `line ${side}`, data: {id: id ?? ""}}, meta, ...parts, edit ? edit() : null)
 }
 
 /** A log that stays at its end while the reader is there, and keeps `longest` lines. */
 export function log(label, longest = 500) {
-  const list = el("ol", {className: "log", role: "log", "aria-label": label, tabIndex: 0})
+  const list = el("div", {className: "log", role: "log", "aria-label": label, tabIndex: 0})
   let atEnd = true
   list.addEventListener("scroll", () => { atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80 })
   new ResizeObserver(() => { if (atEnd) list.scrollTop = list.scrollHeight }).observe(list)
   return {
     list,
-    put(item) {
-      const known = item.dataset.id && [...list.children].findLast((one) => one.dataset.id === item.dataset.id)
-      if (known) known.replaceWith(item)
-      else list.append(item)
+    put(...items) {
+      for (const item of items) {
+        const known = item.dataset.id && [...list.children].findLast((one) => one.dataset.id === item.dataset.id)
+        if (known) known.replaceWith(item)
+        else list.append(item)
+      }
       while (list.children.length > longest) list.firstElementChild.remove()
       if (atEnd) list.scrollTop = list.scrollHeight
     },
