@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 
 from puzzel_chat.sandbox import Sandbox
 
+from ._control import Control
 from ._desk import Desk
 from ._guard import Guard
 from ._stream import Hub
@@ -108,15 +109,18 @@ class Pages:
     def _app(self) -> Starlette:
         hub = self._hub = Hub(self._sandbox)
         desk = Desk(hub)
+        control = Control(hub, lambda _id: None)
 
         @asynccontextmanager
         async def running(app: Starlette) -> AsyncIterator[None]:
             async with hub.running():
                 yield
+            control.close()
 
         routes = [
             Mount("/static", StaticFiles(directory=STATIC)),
             *desk.routes,
+            *control.routes,
         ]
         return Starlette(routes=routes, lifespan=running)
 
