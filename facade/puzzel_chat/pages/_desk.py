@@ -13,12 +13,13 @@ from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from puzzel_chat.sandbox import NOTICE, AgentHandle, Chat, Entry, Person
 
 from ._cards import Cards, Over
-from ._stream import Hub, Json, Shown, event_stream
+from ._stream import Hub, Json, Shown, stream
 
 PAGE = Path(__file__).with_name("static") / "desk.html"
 LONGEST_NAME = 40
@@ -43,7 +44,7 @@ class Desk:
         self.routes = [
             Route("/desk", self._page),
             Route("/desk/agents", self._agents),
-            Route("/desk/stream", self._stream),
+            WebSocketRoute("/desk/stream", self._stream),
             Route("/desk/scripted", self._switch, methods=["POST"]),
             Route("/desk/ready", self._ready, methods=["POST"]),
             Route("/desk/leave", self._leave, methods=["POST"]),
@@ -63,11 +64,12 @@ class Desk:
     async def _agents(self, request: Request) -> Response:
         return JSONResponse({"agents": list(self._sandbox.persons())})
 
-    async def _stream(self, request: Request) -> Response:
-        name = request.query_params.get("agent", "").strip()[:LONGEST_NAME]
-        if not name:
-            return refused(400, "say who you are: ?agent=Kari")
-        return event_stream(self._news(name))
+    async def _stream(self, socket: WebSocket) -> None:
+        name = socket.query_params.get("agent", "").strip()[:LONGEST_NAME]
+        if name:
+            await stream(socket, self._news(name))
+        else:
+            await socket.close(reason="say who you are: ?agent=Kari")
 
     async def _news(self, name: str) -> AsyncIterator[Json | None]:
         person, shown, sent = self._sandbox.person(name), Shown(), dict[str, int]()

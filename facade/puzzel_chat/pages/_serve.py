@@ -20,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 from puzzel_chat import AsyncPuzzelChat
 from puzzel_chat.sandbox import Sandbox
 
+from ._control import Control
 from ._desk import Desk
 from ._guard import Guard
 from ._stream import Hub
@@ -62,7 +63,7 @@ class Pages:
             self._port = listening.getsockname()[1]
             config = uvicorn.Config(
                 Guard(self._app(), self._token, self._port),
-                ws="none",
+                ws="websockets-sansio",
                 log_config=None,
                 access_log=False,
                 timeout_graceful_shutdown=2,
@@ -120,15 +121,18 @@ class Pages:
         chat = AsyncPuzzelChat(**self._sandbox.settings, poll_interval=POLL_INTERVAL)
         page = PAGE.replace("<body>", '<body class="simulator">')
         customer = self._customer = Backend(chat, self._sandbox.queues(), page=page)
+        control = Control(hub, lambda conversation_id: customer.received.get(conversation_id))
 
         @asynccontextmanager
         async def running(app: Starlette) -> AsyncIterator[None]:
             async with hub.running(), customer.running():
                 yield
+            control.close()
 
         routes = [
             Mount("/static", StaticFiles(directory=STATIC)),
             *desk.routes,
+            *control.routes,
             *customer.routes,
         ]
         return Starlette(routes=routes, lifespan=running)

@@ -1,8 +1,9 @@
 """A web backend with a chat window: one polling loop for all chats, and a stream of events to every tab of each.
 
 Set what `make sandbox` prints, or the settings of your tenant; then `python -m puzzel_chat.pages.customer` serves the
-page on port 8000 of this machine. To make it your own, copy this file and, from `static/`, customer.html, .js and .css with
-base.js and base.css. Beside the library it needs Starlette and uvicorn, which come with `[sandbox]`.
+page on port 8000 of this machine. To make it your own, copy this file and, from `static/`, customer.html, customer.js
+and customer.css with base.js and base.css. Beside the library it needs Starlette and uvicorn, which come with
+`[sandbox]`.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from ._queues import Status
 from ._sandbox import Sandbox, SandboxSettings
 from ._scripts import SCRIPTS, Scene, Script, Step
 from ._values import AFTER_END, NOTICE, SEMANTICS, AfterEnd, Answer, Entry, Happening, Order, Role, Semantics, Stats
-from ._views import Chat, Exchange, QueueState, Rule
+from ._views import Chat, Conduct, Exchange, QueueState, Rule
 
 __all__ = [
     "AFTER_END",
@@ -31,6 +31,7 @@ __all__ = [
     "AgentHandle",
     "Answer",
     "Chat",
+    "Conduct",
     "Differences",
     "Entry",
     "Exchange",

@@ -8,6 +8,7 @@ from datetime import datetime
 from itertools import count
 from time import perf_counter
 
+from attrs import frozen
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -17,20 +18,31 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ._centre import Centre
 from ._contract import IDENTITY, Call, Differences, Reply, problem
-from ._faults import Fault
+from ._faults import HARMLESS, Fault
 from ._replies import WITHOUT_REPLY, after_effect, before_effect, before_reading, encode, http_date, struck
-from ._values import NOTICE, Answer, moment
+from ._values import NOTICE, Answer, Json, is_list, is_object, moment
 from ._views import Exchange
 
 Choose = Callable[[str], tuple[Fault, ...]]
+Lost = Callable[[Fault], object]
 _log = logging.getLogger("puzzel_chat.sandbox")
 
 
-def make_app(centre: Centre, choose: Choose, differs: Differences, ports: tuple[int, int]) -> ASGIApp:
+@frozen
+class _Done:
+    """A response, the faults that struck, the items of a poll, and whether they do not reach the client."""
+
+    response: Response
+    faults: tuple[Fault, ...]
+    items: tuple[Json, ...] = ()
+    harmed: bool = False
+
+
+def make_app(centre: Centre, choose: Choose, lost: Lost, differs: Differences, ports: tuple[int, int]) -> ASGIApp:
     """Return the ASGI application.
 
-    `choose` picks the faults of each request. `ports` are those of the communication and the identity host; each host
-    has only its own paths.
+    `choose` picks the faults of each request, and `lost` is told of each lost end. `ports` are those of the
+    communication and the identity host; each host has only its own paths.
     """
     numbers = count(1)
 
@@ -38,11 +50,11 @@ def make_app(centre: Centre, choose: Choose, differs: Differences, ports: tuple[
         async def serve(request: Request) -> Response:
             came, began = centre.now(), perf_counter()
             faults = choose(operation)
-            response = await _respond(centre, faults, differs, operation, request)
+            done = await _respond(centre, faults, lost, differs, operation, request)
             if centre.watched:
-                told = _exchange(operation, request, response, faults, moment(came), perf_counter() - began)
+                told = _exchange(operation, request, done, moment(came), perf_counter() - began)
                 centre.tell_now(told)
-            return _marked(response, next(numbers), centre.now())
+            return _marked(done.response, next(numbers), centre.now())
 
         return serve
 
@@ -61,12 +73,11 @@ def make_app(centre: Centre, choose: Choose, differs: Differences, ports: tuple[
     return app
 
 
-def _exchange(
-    operation: str, request: Request, response: Response, faults: tuple[Fault, ...], at: datetime, seconds: float
-) -> Exchange:
+def _exchange(operation: str, request: Request, done: _Done, at: datetime, seconds: float) -> Exchange:
     _, _, token = request.headers.get("authorization", "").partition(" ")
-    status = None if isinstance(response, WITHOUT_REPLY) else response.status_code
-    return Exchange(at, operation, token[-4:], status, seconds, tuple(fault.kind for fault in faults))
+    status = None if isinstance(done.response, WITHOUT_REPLY) else done.response.status_code
+    items = ((), done.items) if done.harmed else (done.items, ())
+    return Exchange(at, operation, token[-4:], status, seconds, tuple(fault.kind for fault in done.faults), *items)
 
 
 def _route(called: str, endpoint: Callable[[Request], object]) -> Route:
@@ -78,23 +89,37 @@ def _route(called: str, endpoint: Callable[[Request], object]) -> Route:
 
 
 async def _respond(
-    centre: Centre, faults: tuple[Fault, ...], differs: Differences, operation: str, request: Request
-) -> Response:
+    centre: Centre, faults: tuple[Fault, ...], lost: Lost, differs: Differences, operation: str, request: Request
+) -> _Done:
     if (unread := before_reading(faults)) is not None:
-        return unread
+        return _Done(unread, _without_end(faults))
     call = differs.to_contract(await _read(request))
     early = await before_effect(centre, faults, call)
     if early is not None:
-        return early
+        return _Done(early, _without_end(faults))
+    items: tuple[Json, ...] = ()
     try:
         answer = centre.answer(operation, call)
-        faults = struck(centre, faults, answer)
+        faults = struck(centre, faults, answer, lost)
+        items = _items(operation, answer)
         centre.answered(Answer(operation, answer.status, answer.body, frozenset(fault.kind for fault in faults)))
         reply = differs.from_contract(answer)
     except Exception:
         _log.exception("the simulator itself failed in %s", operation)
         reply = problem(500, "SimulatorBug", "the bundled simulator itself failed; its log says where")
-    return await after_effect(centre, faults, reply)
+    response = await after_effect(centre, faults, reply)
+    harmed = not HARMLESS.issuperset(fault.kind for fault in faults)
+    # A fault may have taken so long that nobody is there for the reply.
+    return _Done(response, faults, items, harmed or (bool(faults and items) and await request.is_disconnected()))
+
+
+def _without_end(faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
+    return tuple(fault for fault in faults if fault.kind != "lost_end")
+
+
+def _items(operation: str, answer: Reply) -> tuple[Json, ...]:
+    messages = answer.body.get("messages") if operation == "pollConversation" and answer.body else None
+    return tuple(filter(is_object, messages)) if is_list(messages) else ()
 
 
 async def _read(request: Request) -> Call:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from itertools import count
 from random import Random
 from typing import Literal, TypedDict, Unpack
 
@@ -19,6 +20,8 @@ Kind = Literal[
 ]  # fmt: skip
 
 COMBINES: frozenset[Kind] = frozenset({"latency", "slow_body", "lost_end"})
+HARMLESS: frozenset[Kind] = frozenset({"latency", "slow_body", "unknown_enum", "bad_item", "no_client_id"})
+"""Kinds that leave the messages of a poll's reply readable."""
 SPOILS: frozenset[Kind] = frozenset({"wrong_types", "unknown_enum", "bad_item", "nulls", "no_client_id"})
 
 
@@ -197,6 +200,7 @@ class Fault:
 @define
 class _Rule:
     fault: Fault
+    number: int
     seen: int = 0
     struck: int = 0
 
@@ -210,31 +214,55 @@ class _Rule:
         due = self.seen > fault.skip and (self.seen - fault.skip) % fault.every == 0
         if not due or (fault.rate < 1.0 and random.random() >= fault.rate):
             return False
-        self.struck += 1
+        self.struck += fault.kind != "lost_end"  # counted where it strikes
         return True
 
 
 class Plan:
     """The rules in force. All delays that strike happen, and the first other fault."""
 
-    def __init__(self, faults: tuple[Fault, ...], random: Random) -> None:
-        self._rules = [_Rule(fault) for fault in faults]
-        self.random = random
+    def __init__(self, faults: Iterable[Fault], random: Random) -> None:
+        self._numbers, self._random = count(1), random
+        self.replace(faults)
 
-    def add(self, fault: Fault) -> None:
-        """Put one more fault in force."""
-        self._rules.append(_Rule(fault))
+    def replace(self, faults: Iterable[Fault]) -> None:
+        """Put these faults in force, in place of all others."""
+        self._rules = [_Rule(fault, next(self._numbers)) for fault in faults]
 
-    def struck(self) -> list[tuple[Fault, int]]:
-        """Return each fault, and how often it has struck."""
-        return [(rule.fault, rule.struck) for rule in self._rules]
+    def add(self, fault: Fault) -> int:
+        """Put one more fault in force and return its number."""
+        self._rules.append(_Rule(fault, next(self._numbers)))
+        return self._rules[-1].number
+
+    def remove(self, number: int) -> None:
+        """Take one fault out of force; the others go on counting.
+
+        Raises:
+            LookupError: there is none of this number.
+
+        """
+        kept = [rule for rule in self._rules if rule.number != number]
+        if len(kept) == len(self._rules):
+            raise LookupError(f"no fault has the number {number}")
+        self._rules = kept
+
+    def lost(self, fault: Fault) -> None:
+        """Count a lost end."""
+        for rule in self._rules:
+            if rule.fault is fault:
+                rule.struck += 1
+                return
+
+    def struck(self) -> list[tuple[Fault, int, int]]:
+        """Return each fault, how often it has struck, and its number."""
+        return [(rule.fault, rule.struck, rule.number) for rule in self._rules]
 
     def choose(self, operation: str) -> tuple[Fault, ...]:
         """Return the faults of one request."""
         chosen: list[Fault] = []
         for rule in self._rules:
             free = rule.fault.kind in COMBINES or all(fault.kind in COMBINES for fault in chosen)
-            if free and rule.strikes(operation, self.random):
+            if free and rule.strikes(operation, self._random):
                 chosen.append(rule.fault)
         return tuple(chosen)
 

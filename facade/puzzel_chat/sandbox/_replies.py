@@ -48,17 +48,19 @@ async def before_effect(centre: Centre, faults: tuple[Fault, ...], call: Call) -
     return _WITHOUT_REPLY[fault.kind]() if fault.kind in _WITHOUT_REPLY else _error(centre, fault)
 
 
-def struck(centre: Centre, faults: tuple[Fault, ...], reply: Reply) -> tuple[Fault, ...]:
-    """Return the faults that this reply suffers: an end is lost only where one is told, and only once."""
+def struck(
+    centre: Centre, faults: tuple[Fault, ...], reply: Reply, lost: Callable[[Fault], object]
+) -> tuple[Fault, ...]:
+    """Return the faults that this reply suffers: an end is `lost` only where one is told, and only once."""
     if not any(fault.kind == "lost_end" for fault in faults):
         return faults
     ends = _ends(reply) - centre.lost_ends
     if not ends:
         return tuple(fault for fault in faults if fault.kind != "lost_end")
     centre.lost_ends |= ends
-    with centre.world() as (world, _now):
-        world.tally.add("faults")
-    return tuple(fault for fault in faults if fault.kind == "lost_end")
+    chosen = tuple(fault for fault in faults if fault.kind == "lost_end")
+    lost(chosen[0])
+    return chosen
 
 
 def _ends(reply: Reply) -> set[str]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from importlib.util import find_spec
+from itertools import islice
 from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypedDict
@@ -19,7 +20,7 @@ from ._people import AgentHandle, Person
 from ._scripts import Script
 from ._sessions import TokenSettings
 from ._values import NOTICE, AfterEnd, Answer, Entry, Semantics, Stats, Watcher
-from ._views import Chat, QueueState, Rule, chat_of, state_of
+from ._views import Chat, Conduct, QueueState, Rule, chat_of, state_of
 from ._world import WorldSettings, known_after_end, known_script, known_semantics
 
 if TYPE_CHECKING:
@@ -140,7 +141,8 @@ class Sandbox:
             self._ports = server.ports
             with self._centre.world() as (world, _now):
                 world.files.origin = self.base_url
-            server.start(make_app(self._centre, self._choose, self._differs, (self._ports[0], self._ports[-1])))
+            ports = (self._ports[0], self._ports[-1])
+            server.start(make_app(self._centre, self._choose, self._end_lost, self._differs, ports))
             self._server = server
         return self
 
@@ -247,17 +249,39 @@ class Sandbox:
     def faults(self, *rules: Fault) -> None:
         """Replace the faults in force; without arguments there are none."""
         with self._centre.world():
-            self._plan = Plan(rules, self._plan.random)
+            self._plan.replace(rules)
 
-    def add_fault(self, fault: Fault) -> None:
-        """Put one more fault in force."""
+    def add_fault(self, fault: Fault) -> int:
+        """Put one more fault in force and return its number."""
         with self._centre.world():
-            self._plan.add(fault)
+            return self._plan.add(fault)
+
+    def remove_fault(self, number: int) -> None:
+        """Take a fault out of force, by the number that it has in `rules`; the others go on counting.
+
+        Raises:
+            LookupError: there is none of this number.
+
+        """
+        with self._centre.world():
+            self._plan.remove(number)
 
     def rules(self) -> tuple[Rule, ...]:
         """Return the faults that are or were in force, and how often each has struck."""
         with self._centre.world():
-            return tuple(Rule(fault, struck) for fault, struck in self._plan.struck())
+            return tuple(Rule(*one) for one in self._plan.struck())
+
+    def conduct(self) -> Conduct:
+        """Return how the contact centre behaves now, apart from its queues and faults."""
+        with self._centre.world() as (world, _now):
+            return Conduct(
+                script=world.floor.script,
+                scripted=world.scripted,
+                semantics=world.semantics,
+                after_end=world.after_end,
+                linger=world.linger,
+                token_life=world.tokens.life,
+            )
 
     def set_semantics(self, semantics: Semantics) -> None:
         """Change what a poll means, from the next one on."""
@@ -339,11 +363,15 @@ class Sandbox:
         with self._centre.world() as (world, now):
             return state_of(world.queues[queue_key], now)
 
-    def chats(self, *, ended: bool = False) -> tuple[Chat, ...]:
-        """Return every conversation as it is now; those that have ended only if asked for."""
+    def chats(self, *, ended: bool = False, newest: int | None = None) -> tuple[Chat, ...]:
+        """Return every conversation as it is now; those that have ended only if asked for.
+
+        With `newest` there are at most so many, and the newest comes first.
+        """
         with self._centre.world() as (world, _now):
-            found = world.conversations.values()
-            return tuple(chat_of(one) for one in found if ended or not one.ended)
+            every = world.conversations.values()
+            found = (one for one in (every if newest is None else reversed(every)) if ended or not one.ended)
+            return tuple(map(chat_of, islice(found, newest)))
 
     def chat(self, conversation_id: str) -> Chat:
         """Return a conversation as it is now.
@@ -382,6 +410,11 @@ class Sandbox:
                 if fault.kind != "lost_end":  # counted where it strikes
                     world.tally.add("faults")
             return chosen
+
+    def _end_lost(self, fault: Fault) -> None:
+        with self._centre.world() as (world, _now):
+            world.tally.add("faults")
+            self._plan.lost(fault)
 
     def __enter__(self) -> Self:
         return self.start()

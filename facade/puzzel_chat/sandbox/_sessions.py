@@ -147,6 +147,11 @@ class TokenBook:
         """Revoke one access token early; its session and refresh token stay valid."""
         self._access.pop(access_token, None)
 
+    @property
+    def life(self) -> float:
+        """The lifetime of the access tokens that are issued now."""
+        return self._settings.life
+
     def set_life(self, life: float) -> None:
         """Change the lifetime of the access tokens issued from now on, in seconds."""
         self._settings = evolve(self._settings, life=life)

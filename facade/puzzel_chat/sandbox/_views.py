@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ._faults import Fault
 from ._queues import SEARCHING, Conversation, Queue, Status
-from ._values import Order, moment
+from ._scripts import Script
+from ._values import AfterEnd, Json, Order, Semantics, moment
 
 
 @frozen
@@ -27,6 +28,10 @@ class Exchange:
     """How long the answer took, in seconds of real time."""
     faults: tuple[str, ...] = ()
     """The kinds of the faults that struck it."""
+    delivered: tuple[Json, ...] = field(default=(), repr=False)
+    """The items of a poll's reply that went out readable."""
+    harmed: tuple[Json, ...] = field(default=(), repr=False)
+    """The items of a poll's reply that a fault kept from the client, or spoilt."""
 
 
 @frozen
@@ -94,11 +99,31 @@ class Rule:
     """The fault."""
     struck: int = 0
     """How often it has struck."""
+    number: int = 0
+    """What tells it apart from others, also from an equal one."""
 
     @property
     def spent(self) -> bool:
         """Whether it has struck as often as it may."""
         return self.fault.times is not None and self.struck >= self.fault.times
+
+
+@frozen
+class Conduct:
+    """How the contact centre behaves now, apart from its queues and faults."""
+
+    script: Script
+    """What scripted agents do, in queues without a script of their own."""
+    scripted: bool
+    """Whether scripted agents take offers."""
+    semantics: Semantics
+    """What a poll returns."""
+    after_end: AfterEnd
+    """What a conversation is to a client after its end."""
+    linger: float
+    """Seconds from the end until that holds."""
+    token_life: float
+    """Lifetime of the access tokens that are issued now, in seconds."""
 
 
 def chat_of(conversation: Conversation) -> Chat:

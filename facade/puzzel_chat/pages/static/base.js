@@ -83,6 +83,25 @@ export function follow(path, receive) {
   return stream
 }
 
+/** The same over a WebSocket, of which a browser opens one for every tab; it is opened again when it breaks. */
+export function listen(path, receive) {
+  const lost = document.querySelector("#lost")
+  let socket, closed = false, pause = 250
+  const open = () => {
+    socket = new WebSocket(`ws://${location.host}${path}`)
+    socket.onmessage = ({data}) => receive(JSON.parse(data))
+    socket.onopen = () => { lost.hidden = true; pause = 250 }
+    socket.onclose = () => {
+      if (closed) return
+      lost.hidden = false
+      setTimeout(open, pause)
+      pause = Math.min(2 * pause, 4000)
+    }
+  }
+  open()
+  return {close() { closed = true; socket.close() }}
+}
+
 /**
  * The frame of a page: the language and places for trouble; in the simulator also links to the other two, and the notice.
  */

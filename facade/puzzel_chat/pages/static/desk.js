@@ -1,6 +1,6 @@
 // The agent's desk: who waits, the offer, and the chats side by side.
 
-import {el, follow, frame, lasting, post, said, t} from "./base.js"
+import {el, frame, lasting, listen, post, said, t} from "./base.js"
 import "./desk-words.js"
 import {Card} from "./desk-card.js"
 import {came, keyed, nameOf, put, short} from "./desk-parts.js"
@@ -58,7 +58,7 @@ function work(name) {
   const page = build()
   main.className = "desk"
   main.replaceChildren(...page.parts)
-  const stream = follow(`/desk/stream?${new URLSearchParams({agent: name})}`, receive)
+  const stream = listen(`/desk/stream?${new URLSearchParams({agent: name})}`, receive)
   const ticking = setInterval(tick, 1000)
   document.addEventListener("keydown", keys)
   window.addEventListener("focus", () => cards.get(view)?.element.contains(document.activeElement) && cards.get(view).look())
