@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from puzzel_chat.pages import Pages
 from puzzel_chat.sandbox import Sandbox
@@ -88,6 +91,21 @@ def test_only_our_pages_act(known: httpx.Client, centre: Sandbox, headers: dict[
     assert centre.scripted
 
 
+@pytest.mark.parametrize("origin_of", [None, Origin("http://evil.example"), Origin("http://127.0.0.1:1")])
+def test_a_stream_opens_for_our_pages_only(known: httpx.Client, centre: Sandbox, origin_of: Origin | None) -> None:
+    """A browser asks no permission for a WebSocket to another host, so the server looks at the origin."""
+    ours = Origin(str(known.base_url).rstrip("/"))
+    cookie = "; ".join(f"{name}={value}" for name, value in known.cookies.items())
+    address, told = f"{ours.replace('http', 'ws')}/desk/stream?agent=Kari", {"Cookie": cookie}
+    with pytest.raises(InvalidStatus), connect(address, additional_headers=told, origin=origin_of, proxy=None):
+        pass
+    with pytest.raises(InvalidStatus), connect(address, origin=ours, proxy=None):
+        pass
+    assert centre.persons() == ()
+    with connect(address, additional_headers=told, origin=ours, proxy=None) as stream:
+        assert "Kari" in str(stream.recv())
+
+
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 def test_another_page_may_open_ours_and_nothing_else(known: httpx.Client, centre: Sandbox, site: str) -> None:
     """A link to a page works; a stream, which lets an agent sit down, does not."""
@@ -117,8 +135,13 @@ const tries = {
     form.submit()
   }),
   stream: () => new Promise((done, fail) => {
-    const stream = new EventSource(target + "/desk/stream?agent=Eve", {withCredentials: true})
+    const stream = new WebSocket(target.replace("http", "ws") + "/desk/stream?agent=Eve")
     stream.onmessage = (event) => { stream.close(); done(event.data) }
+    stream.onclose = () => fail(new Error("closed"))
+  }),
+  events: () => new Promise((done, fail) => {
+    const stream = new EventSource(target + "/queues", {withCredentials: true})
+    stream.onopen = () => { stream.close(); done("open") }
     stream.onerror = () => { stream.close(); fail(new Error("closed")) }
   }),
   script: () => new Promise((done, fail) => {
