@@ -13,6 +13,7 @@ RUNS = {
     "processes": "several processes use one stored session for many lives of its token",
     "cancellations": "requests are cancelled under contention, and the connection pool is looked at",
     "hours": "one chat of eight simulated hours, timed, and its memory",
+    "desks": "fifty customers and five agents with desks in real browsers",
     "mutants": "rules of the design are broken one at a time, and the tests must notice",
 }
 
