@@ -16,7 +16,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 unexport PYTHONDONTWRITEBYTECODE  # the tests start Python hundreds of times
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check regenerate record sandbox soak bench docs lock clean
+.PHONY: help demo test check regenerate record sandbox soak bench docs picture lock clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ bench: $(READY)  ## measure speed beside other clients, two minutes; FULL=1 for 
 
 docs: $(READY)  ## write reference, guides and example programs as HTML, and say what to open
 	@PYTHONPATH=facade $(BIN)/python -m docs
+
+picture: $(READY)  ## draw the README's picture of the sandbox's desk anew, in Chromium
+	@PYTHONPATH=facade $(BIN)/python -m docs.picture
 
 LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links pyproject.toml

@@ -100,6 +100,7 @@ def test_the_examples_of_the_design_run(code: str, published: Sandbox, tmp_path:
     assert "Kari" in printed
 
 
+@pytest.mark.usefixtures("published")
 @pytest.mark.parametrize("line", SHELL)
 def test_shell_lines_run(line: str, tmp_path: Path) -> None:
     """Each command of the README exists; those that come to an end by themselves are run to it."""
