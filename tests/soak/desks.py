@@ -36,6 +36,8 @@ BOUND = 300.0
 """Milliseconds at the median for what happens to be on screen."""
 GROWTH = 1.25
 """What a page may have at the end, times what it had after the first tenth."""
+LAST = 30.0
+"""Seconds for the last messages to be on screen."""
 WATCHER = """
 window.seen = []
 const note = (kind, text) => requestAnimationFrame(() => window.seen.push([kind, text, Date.now()]))
@@ -244,8 +246,11 @@ async def work(plan: Plan, figures: Figures, told: dict[str, Any]) -> None:
             for task in [*coming, *customers.talks]:
                 task.cancel()
             await asyncio.gather(*coming, *customers.talks, return_exceptions=True)
-            await asyncio.sleep(2)
+            until = time.monotonic() + LAST
             await collect(pages, figures)
+            while figures.lost and time.monotonic() < until:
+                await asyncio.sleep(0.1)
+                await collect(pages, figures)
             await loop.aclose(end=True)
         await browser.close()
 

@@ -232,16 +232,17 @@ def test_the_sandbox_is_a_second_opinion() -> None:
     assert wrong == []
 
 
-def test_the_command_line_uses_public_names() -> None:
-    """It imports the root and the sandbox, and no name with an underscore from either."""
+@pytest.mark.parametrize("room", ["cli", "pages"])
+def test_the_command_line_and_the_pages_use_public_names(room: str) -> None:
+    """They import the root, the sandbox and the pages, and no name with an underscore from either."""
     allowed = {OURS, f"{OURS}.sandbox", f"{OURS}.pages"}
-    of_the_cli = [one for one in all_imports() if layer(one.by) == "cli" and inside(one.of) is not None]
-    wrong = [f"{one.by} -> {one.of}" for one in of_the_cli if layer(one.of) != "cli" and one.of not in allowed]
+    of_the_room = [one for one in all_imports() if layer(one.by) == room and inside(one.of) is not None]
+    wrong = [f"{one.by} -> {one.of}" for one in of_the_room if layer(one.of) != room and one.of not in allowed]
     assert wrong == []
     names = [
         alias.name
         for module, tree in sources().items()
-        if layer(module) == "cli"
+        if layer(module) == room
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and node.module in allowed
         for alias in node.names

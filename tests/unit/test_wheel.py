@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import tomllib
+import zipfile
 from collections.abc import Iterable
 from importlib.metadata import PathDistribution, distribution
 from pathlib import Path
@@ -147,6 +148,38 @@ def test_the_installed_command_line_works(package: Path, tmp_path: Path, argumen
     at = installed(package, tmp_path / "venv", *PROJECT["dependencies"], *extras)
     done = ran(at, "-m", "puzzel_chat", argument)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_pages_are_a_small_part_of_the_wheel(package: Path) -> None:
+    """Less than 150 kB of what is downloaded."""
+    with zipfile.ZipFile(package) as packed:
+        pages = [one for one in packed.infolist() if one.filename.startswith("puzzel_chat/pages/")]
+    assert any(one.filename.endswith("static/desk.js") for one in pages)
+    assert sum(one.compress_size for one in pages) < 150_000
+
+
+SEE = """
+from urllib.request import HTTPCookieProcessor, build_opener
+from puzzel_chat.pages import Pages
+from puzzel_chat.sandbox import Sandbox
+with Sandbox() as sandbox, Pages(sandbox) as pages:
+    browser = build_opener(HTTPCookieProcessor())
+    for address in (pages.url, pages.desk_url, pages.control_url, pages.address("/static/base.js")):
+        assert browser.open(address).status == 200
+"""
+
+
+@pytest.mark.slow
+def test_the_installed_pages_are_whole(package: Path, tmp_path: Path) -> None:
+    """With `[sandbox]` the wheel serves each page and what it needs."""
+    at = installed(package, tmp_path / "venv", *PROJECT["dependencies"], *PROJECT["optional-dependencies"]["sandbox"])
+    done = ran(at, "-c", SEE)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_pages_name_their_extra(bare: Path) -> None:
+    """Without it they say which one to install."""
+    assert "puzzel-chat[sandbox]" in ran(bare, "-c", "import puzzel_chat.pages").stderr
 
 
 @pytest.mark.slow

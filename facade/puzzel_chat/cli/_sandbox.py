@@ -77,11 +77,13 @@ def start_sandbox(make: Callable[[], Sandbox]) -> Sandbox:
 
 
 def start_pages(sandbox: Sandbox, port: int) -> Pages:
-    """Start the pages of a sandbox. Raise `CliError` for a taken port."""
-    from puzzel_chat.pages import Pages
-
+    """Start the pages of a sandbox. Raise `CliError` for a missing extra or a taken port."""
     try:
+        from puzzel_chat.pages import Pages
+
         return Pages(sandbox, port=port).start()
+    except ImportError as error:
+        raise CliError(f"{error}; or use --no-pages") from None
     except OSError as error:
         text = f"the pages cannot be served there ({error.strerror}); choose another --pages-port, or --no-pages"
         raise CliError(text) from None

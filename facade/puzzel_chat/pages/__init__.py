@@ -8,6 +8,11 @@ They are served on loopback only. The address holds a token; a page of another o
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
+if any(find_spec(name) is None for name in ("starlette", "uvicorn", "websockets")):
+    raise ImportError('the pages need starlette, uvicorn and websockets: pip install "puzzel-chat[sandbox]"')
+
 from ._serve import Pages
 
 __all__ = ["Pages"]
