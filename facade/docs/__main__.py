@@ -19,7 +19,7 @@ from markupsafe import Markup
 from pdoc import doc, doc_ast, render, render_helpers
 
 HERE = Path(__file__).parent
-REFERENCE = ("puzzel_chat", "puzzel_chat.sandbox", "puzzel_chat.testing", "puzzel_chat.otel")
+REFERENCE = ("puzzel_chat", "puzzel_chat.sandbox", "puzzel_chat.pages", "puzzel_chat.testing", "puzzel_chat.otel")
 OUT = HERE.parents[1] / "build" / "docs"
 FOLDERS = {"guide": "guides", "program": "examples"}
 SHIPPED = [HERE.parent / "puzzel_chat" / "pages" / "customer.py"]
