@@ -230,6 +230,7 @@ def test_every_frequent_fault_can_be_put_in_force_and_removed(centre: Sandbox, o
     assert gone not in {rule.number for rule in centre.rules()}
     page.get_by_role("button", name="Remove all").click()
     expect(page.get_by_text("No faults are in force.")).to_be_visible()
+    expect(page.get_by_role("heading", name="In force")).to_be_focused()
     assert centre.rules() == ()
 
 
