@@ -34,15 +34,16 @@ def beside(sandbox: Sandbox, recorder: Recorder, received: Received, conversatio
         LookupError: there is no such chat.
 
     """
-    # The ledger is read last: what the client has by now is in it.
-    events, polled = received(conversation_id), recorder.polled(conversation_id)
+    # In this order: what a poll has fetched by now the client has, and what the client has is in the ledger.
+    polled, events = recorder.polled(conversation_id), received(conversation_id)
     entries = [one for one in sandbox.agent(conversation_id).transcript() if not _types(one.wire)]
     if events is None:
-        client = [(key, _item_cell(item)) for key, item in polled.delivered.items() if not _types(item)]
+        client = [item for item in polled.delivered.values() if not _types(item)]
     else:
-        client = [(_event_key(one), _event_cell(one)) for one in list(events) if not _left_out(one)]
+        client = [one for one in list(events) if not _left_out(one)]
+    key, cell = (item_key, _item_cell) if events is None else (_event_key, _event_cell)
     keys = [item_key(one.wire) for one in entries]
-    rows = compare(keys, [key for key, _ in client], polled.fetched, recorder.before(conversation_id))
+    rows = compare(keys, [key(one) for one in client], polled.fetched, recorder.before(conversation_id))
     shown = range(max(0, len(rows) - LONGEST), len(rows))
     summary = {
         "id": conversation_id,
@@ -54,14 +55,14 @@ def beside(sandbox: Sandbox, recorder: Recorder, received: Received, conversatio
         "hidden": shown.start,
         "hiddenDifferences": sum(row.verdict in DIFFERENT for row in rows[: shown.start]),
     }
-    return {"beside": summary, **{f"row:{place}": _row(rows[place], entries, client) for place in shown}}
+    return {"beside": summary, **{f"row:{place}": _row(rows[place], entries, client, cell) for place in shown}}
 
 
-def _row(row: Row, entries: Sequence[Entry], client: Sequence[tuple[Key, Json]]) -> Json:
+def _row(row: Row, entries: Sequence[Entry], client: Sequence[Item], cell: Callable[[Item], Json]) -> Json:
     return {
         "verdict": row.verdict,
         "ledger": None if row.ledger is None else _entry_cell(entries[row.ledger]),
-        "client": None if row.client is None else client[row.client][1],
+        "client": None if row.client is None else cell(client[row.client]),
     }
 
 

@@ -98,8 +98,9 @@ function told({kind, operation, after, status, seconds, retryAfter, page, rate, 
 function rules() {
   const list = el("ul", {className: "rules", "aria-label": t("inForce")}), empty = el("p", {className: "quiet"}, t("noFaults"))
   const clear = el("button", {type: "button", className: "bad", on: {click: () => act("clear-faults", {})}}, t("removeAll"))
+  const name = el("h3", {tabIndex: -1}, t("inForce"))
   on("rules", () => {
-    const held = document.activeElement?.closest("[data-number]")?.dataset.number
+    const held = document.activeElement.closest(".rule")?.dataset.number, all = document.activeElement === clear
     list.replaceChildren(...state.get("rules").map((rule) => {
       const words = told(rule)
       return el("li", {className: `rule ${rule.spent ? "spent" : ""}`, data: {number: String(rule.number)}},
@@ -109,11 +110,13 @@ function rules() {
         el("button", {type: "button", "aria-label": `${t("remove")}: ${words}`,
           on: {click: () => act("remove-fault", {number: rule.number})}}, t("remove")))
     }))
-    list.querySelector(`[data-number="${held}"] button`)?.focus()
     empty.hidden = state.get("rules").length > 0
     list.hidden = clear.hidden = !empty.hidden
+    // Whoever came here by keyboard stays here.
+    if (held) (list.querySelector(`[data-number="${held}"] button`) ?? name).focus()
+    if (all && clear.hidden) name.focus()
   })
-  return el("div", {className: "stack"}, el("div", {className: "row between"}, el("h3", {}, t("inForce")), clear), empty, list,
+  return el("div", {className: "stack"}, el("div", {className: "row between"}, name, clear), empty, list,
     el("p", {className: "quiet"}, t("firstWins")))
 }
 

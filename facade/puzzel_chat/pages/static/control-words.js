@@ -1,7 +1,7 @@
 // The words of the control room. What has none here, such as a new fault, is shown as the sandbox calls it.
 import {words} from "./base.js"
 
-words({
+export const WORDS = {
   en: {
     sections: "Sections", queues: "Queues", service: "Agents, tokens, polls", faults: "Faults", statuses: "Statuses",
     requests: "Requests", ledger: "Ledger and client", save: "Set",
@@ -139,4 +139,5 @@ words({
     script_demo: "én avslår, den neste viser alt og avslutter ved tredje melding",
     script_chatty: "sender en rekke meldinger med jevne mellomrom", script_manual: "en person eller en test spiller agenten",
   },
-})
+}
+words(WORDS)
