@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import FilePayload, Page
 
 from puzzel_chat.pages import Pages, customer
 from puzzel_chat.sandbox import AgentHandle, Fault, Sandbox
+from quick import quick_only
 from waiting import until
 
 if TYPE_CHECKING:
@@ -231,8 +232,8 @@ def test_two_tabs_are_one_chat(centre: Sandbox, pages: Pages, browse: Open) -> N
     agent.say("To both")
     for tab in (page, other):
         tab.get_by_text("To both").wait_for()
-        lines = [re.sub(r"\s+", " ", one) for one in tab.locator(".line").all_inner_texts()]
-        assert [line.rsplit(" ", 2)[-2:] for line in lines[1:]] == [["the", "first"], ["the", "second"], ["To", "both"]]
+        lines = tab.locator(".line:is(.mine, :last-child)").all_inner_texts()
+        assert [line.splitlines()[-1] for line in lines] == ["From the first", "From the second", "To both"]
     page.get_by_role("button", name="End the chat").click()
     for tab in (page, other):
         tab.get_by_text("You have ended the chat.").wait_for()
@@ -247,7 +248,7 @@ def test_a_send_is_offered_again_only_where_that_is_safe(centre: Sandbox, pages:
     page.get_by_role("button", name="Send again").click()
     page.locator(".line.mine", has_text="Refused at first").get_by_role("img", name="Sent").wait_for()
     assert texts(agent) == ["Refused at first"]
-    centre.faults(Fault.status(503, "pollConversation"), Fault.drop("sendMessage", after=True))
+    centre.faults(Fault.status(503, "pollConversation", retry_after=1), Fault.drop("sendMessage", after=True))
     say(page, "No answer")
     page.get_by_text("We do not know whether this has arrived.").wait_for()
     assert page.get_by_role("button", name="Send again").count() == 0
@@ -259,8 +260,11 @@ def test_a_send_is_offered_again_only_where_that_is_safe(centre: Sandbox, pages:
     page.get_by_text("We do not know whether this has arrived.").wait_for()
 
 
-def test_what_the_library_refuses_is_said_below_the_line(centre: Sandbox, pages: Pages, browse: Open) -> None:
+def test_what_the_library_refuses_is_said_below_the_line(
+    centre: Sandbox, pages: Pages, browse: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Too long a text, control characters, too large a file; nothing of it reaches the agent."""
+    monkeypatch.setattr(customer, "LARGEST", 2**20)
     page = browse(pages.url)
     agent = talking(centre, page)
     say(page, "x" * 100_000)
@@ -268,14 +272,14 @@ def test_what_the_library_refuses_is_said_below_the_line(centre: Sandbox, pages:
     say(page, "a\u0007b")
     page.get_by_text("U+0007").wait_for()
     page.get_by_text("a\u2407b").wait_for()
-    large = {"name": "large.bin", "mimeType": "application/octet-stream", "buffer": bytes(20 * 2**20 + 1)}
-    page.locator("#file").set_input_files([large])  # type: ignore[list-item]
-    page.get_by_text("Not sent: the file is larger than 20 MB").wait_for()
+    large = FilePayload(name="large.bin", mimeType="application/octet-stream", buffer=bytes(2**20 + 1))
+    page.locator("#file").set_input_files(large)
+    page.get_by_text("Not sent: the file is larger than 1 MB").wait_for()
     assert page.get_by_role("button", name="Send again").count() == 0
     assert texts(agent) == []
 
 
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", quick_only([360], [360, 1280]))
 def test_what_anybody_writes_is_text(width: int, centre: Sandbox, pages: Pages, browse: Open) -> None:
     """Markup, script, control characters, other directions, very long words: shown as they are, and nothing breaks."""
     name = "<b onclick=alert(1)>Kari\u202e" + "W" * 300
@@ -295,10 +299,11 @@ def test_what_anybody_writes_is_text(width: int, centre: Sandbox, pages: Pages, 
     agent.say("a\u0000b\u0007c\u001b[31md", html=True)
     agent.typing()
     page.get_by_text("A message that this page cannot show").wait_for()
-    page.get_by_text("\u241b[31md").wait_for()
+    page.get_by_text("abc[31md").wait_for()
     page.get_by_text("is typing").wait_for()
     for text in HOSTILE:
-        assert page.locator(".line.theirs").get_by_text(text, exact=True).count() >= 1, text[:20]
+        shown = re.sub("[\u202a-\u202e\u2066-\u2069]", "", text)  # the library takes these out of what it receives
+        assert page.locator(".line.theirs").get_by_text(shown, exact=True).count() >= 1, text[:20]
     assert page.title() == "Customer · puzzel-chat"
     assert page.locator("main :is(img, script, b, i, iframe)").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -328,10 +333,11 @@ def test_it_speaks_norwegian(centre: Sandbox, pages: Pages, browse: Open) -> Non
     assert page.locator("html").get_attribute("lang") == "en"
 
 
-@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("dark", quick_only([False], [False, True]))
 def test_a_screen_reader_finds_its_way(dark: bool, centre: Sandbox, pages: Pages, browse: Open) -> None:
-    """axe finds nothing in any step, and the notice of the simulator is there."""
+    """In no step axe finds anything serious, and the notice of the simulator is there."""
     page = browse(pages.url, dark=dark)
+    page.emulate_media(reduced_motion="reduce")  # what is still fading in has no contrast yet
     page.get_by_text("Bundled simulator of puzzel-chat, not Puzzel").wait_for()
     page.locator("#hours", has_text="Open").wait_for()
     assert_accessible(page)
@@ -363,6 +369,7 @@ def test_with_the_keyboard_alone(centre: Sandbox, pages: Pages, browse: Open) ->
     """Enter starts the chat; then the message is in focus, Shift+Enter makes a line, and Enter sends."""
     page = browse(pages.url)
     page.locator("[name=name]").fill("Ada")
+    page.locator("#start:enabled").wait_for()
     page.keyboard.press("Enter")
     agent = agent_of(centre)
     agent.accept()

@@ -76,13 +76,14 @@ function moment(iso) {
 
 // Before the chat: the queues with their hours, which stay up to date while somebody looks.
 
-let queues = [], largest = Infinity
+let queues = [], largest = Infinity, beginning = false
 
 async function lookAtQueues() {
   const answer = await fetch("/queues").then((one) => one.ok ? one.json() : null, () => null)
   $("lost").hidden = answer !== null
   if (answer === null) return
   ({queues, max_file_bytes: largest} = answer)
+  $("start").disabled = beginning
   queues.forEach((queue, place) => {
     const known = ask.queue.options[place] ?? ask.queue.appendChild(el("option", {value: queue.key}))
     known.textContent = visible(queue.name ?? queue.key) + (queue.is_open === false ? ` (${t("closed").toLowerCase()})` : "")
@@ -107,13 +108,13 @@ function tellHours() {
 ask.queue.addEventListener("change", tellHours)
 ask.addEventListener("submit", async (submitted) => {
   submitted.preventDefault()
-  const order = Object.fromEntries(new FormData(ask)), button = submitted.submitter
-  $("refused").hidden = button.disabled = true
-  const begun = await post("/chats", {...order, subject: order.subject || null}, {failed: refuse})
-  button.disabled = false
-  if (!begun) return
+  const order = Object.fromEntries(new FormData(ask))
+  $("refused").hidden = beginning = $("start").disabled = true
+  const answer = await post("/chats", {...order, subject: order.subject || null}, {failed: refuse})
+  beginning = $("start").disabled = false
+  if (!answer) return
   sessionStorage.setItem("name", order.name)
-  sessionStorage.setItem("chat", JSON.stringify({id: begun.id, began: Date.now()}))
+  sessionStorage.setItem("chat", JSON.stringify({id: answer.id, began: Date.now()}))
   takeUp()
   $("leave").focus()
 })
@@ -128,7 +129,7 @@ function refuse(error) {
 
 // The chat: what comes, by its type.
 
-let withUs = null  // the agent in the chat
+let withUs = null, begun = false  // the agent in the chat; whether there ever was one
 
 const heard = {
   allocation_changed({allocation: {stage, queue_position, estimated_wait, agent}}) {
@@ -142,6 +143,7 @@ const heard = {
   agent_joined({agent}) {
     show("chat")
     withUs = agent
+    begun = true
     $("with").textContent = agent?.name ? t("with", {name: someone(agent)}) : t("without")
     middle(t("joined", {name: someone(agent)}))
     if (document.activeElement === document.body || document.activeElement === $("leave")) say.text.focus()
@@ -172,10 +174,10 @@ const heard = {
   },
   connection_recovered() { $("degraded").hidden = true },
   conversation_ended({by, reason}) {
-    const known = ["AgentWaitTimeout", "QueueClosed", "QueueFull"].includes(reason), inQueue = $("chat").hidden
+    const known = ["AgentWaitTimeout", "QueueClosed", "QueueFull"].includes(reason)
     finish(known ? t(reason)
       : by === "agent" ? t("byAgent")
-      : by === "customer" ? t(inQueue ? "left_queue" : "byCustomer")
+      : by === "customer" ? t(begun ? "byCustomer" : "left_queue")
       : by === "system" ? t("bySystem") : t("ended"),
     reason && !known ? t("reason", {why: visible(reason)}) : "")
   },
