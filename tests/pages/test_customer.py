@@ -182,7 +182,8 @@ def test_a_closed_queue_says_when_it_opens(centre: Sandbox, pages: Pages, browse
     page.locator("#hours", has_text="Closed until").wait_for()
     assert ":30" in page.locator("#hours").inner_text()
     start(page)
-    page.get_by_role("alert").get_by_text(page.locator("#hours").inner_text()).wait_for()
+    opening = page.locator("#hours").inner_text().removeprefix("Closed until ")
+    page.get_by_role("alert").get_by_text(f"The queue is closed. It opens {opening}.").wait_for()
     centre.set_open("support", None)
     page.locator("#hours", has_text="Opening hours are not known").wait_for()
     centre.set_open("support", True)
@@ -217,15 +218,45 @@ def test_a_reload_takes_the_chat_up_again(centre: Sandbox, pages: Pages, browse:
     assert page.locator(".line").all_inner_texts() == before
 
 
+def test_a_tab_that_nobody_sees_gets_the_rest_later(centre: Sandbox, pages: Pages, browse: Open) -> None:
+    """It holds none of the six connections that a browser has to a host; nothing is lost, and nothing comes twice."""
+    page = browse(pages.url)
+    agent = talking(centre, page)
+    other = copy(page)
+    agent.say("Before")
+    page.get_by_text("Before").wait_for()
+    hide(page, True)
+    agent.say("Meanwhile")
+    other.get_by_text("Meanwhile").wait_for()
+    assert page.get_by_text("Meanwhile").count() == 0
+    hide(page, False)
+    page.get_by_text("Meanwhile").wait_for()
+    agent.say("After")
+    page.get_by_text("After").wait_for()
+    assert page.locator(".line.theirs p").all_inner_texts()[-3:] == ["Before", "Meanwhile", "After"]
+    assert page.get_by_text(JOINED).count() == 1
+
+
+def hide(page: Page, hidden: bool) -> None:
+    """Let a tab believe that it is behind others, which a browser without windows has none of."""
+    page.evaluate(f"Object.defineProperty(document, 'hidden', {{value: {str(hidden).lower()}, configurable: true}})")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def copy(page: Page) -> Page:
+    """Return a second tab, which knows what the first one kept."""
+    with page.context.expect_page() as opened:
+        page.evaluate("void open(location)")
+    return opened.value
+
+
 def test_two_tabs_are_one_chat(centre: Sandbox, pages: Pages, browse: Open) -> None:
     """A copy of the tab shows what was said before; each shows what is said in the other, once."""
     page = browse(pages.url)
     agent = talking(centre, page)
     say(page, "From the first")
     page.locator(".line.mine").get_by_role("img", name="Sent").wait_for()
-    with page.context.expect_page() as opened:
-        page.evaluate("void open(location)")
-    other = opened.value
+    other = copy(page)
     other.locator(".line.mine", has_text="From the first").wait_for()
     say(other, "From the second")
     page.locator(".line.mine", has_text="From the second").wait_for()
@@ -320,7 +351,7 @@ def test_it_speaks_norwegian(centre: Sandbox, pages: Pages, browse: Open) -> Non
     page.get_by_role("button", name="Start chatten").wait_for()
     centre.set_open("support", False)
     start(page)
-    page.get_by_role("alert").get_by_text("Stengt").wait_for()
+    page.get_by_role("alert").get_by_text("Køen er stengt.").wait_for()
     centre.set_open("support", True)
     start(page)
     agent = agent_of(centre)
@@ -363,6 +394,11 @@ def assert_accessible(page: Page) -> None:
     """Nothing that axe calls serious, or worse."""
     found = Axe().run(page).response["violations"]
     assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")] == []
+
+
+def test_the_program_that_developers_copy_does_not_claim_to_be_the_simulator() -> None:
+    """Only the sandbox's pages say so, and lead to the desk and the control room."""
+    assert "simulator" not in customer.PAGE
 
 
 def test_with_the_keyboard_alone(centre: Sandbox, pages: Pages, browse: Open) -> None:
