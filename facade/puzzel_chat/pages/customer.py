@@ -124,7 +124,8 @@ class Backend:
             del self._chats[self._ended.popleft()]
 
     async def _events(self, request: Request) -> Response:
-        chat, last = self._of(request), request.headers.get("last-event-id", "")[:9]
+        chat, asked = self._of(request), request.query_params.get("after", "")
+        last = request.headers.get("last-event-id", asked)[:9]  # a browser that lost the line says where it was
         place = int(last) + 1 if last.isdecimal() else 0
         if chat.over and place >= len(chat.log):
             return Response(status_code=204)  # the browser need not come again

@@ -7,7 +7,7 @@ words({
     lost: "No connection. Trying again …", welcome: "Chat with us", name: "Your name", subject: "What is it about?",
     queue: "Whom do you want to talk to?", start: "Start the chat", open: "Open", openUntil: "Open until {time}",
     closed: "Closed", closedUntil: "Closed until {time}", hoursUnknown: "Opening hours are not known",
-    inLine: "{count} waiting", estimated: "about {time} to wait", full: "Too many are waiting. Please try again later.",
+    shut: "The queue is closed.", opens: "The queue is closed. It opens {time}.", inLine: "{count} waiting", estimated: "about {time} to wait", full: "Too many are waiting. Please try again later.",
     refused: "The chat could not be started: {why}", unreachable: "We cannot be reached at the moment: {why}",
     waiting: "Looking for an agent", queued: "You are in the queue.", position: "You are number {count} in the queue.",
     wait: "It takes {time} or so.", offered: "An agent is being asked.", offeredTo: "{name} is being asked.",
@@ -27,7 +27,7 @@ words({
     lost: "Ingen kontakt. Prøver igjen …", welcome: "Chat med oss", name: "Navnet ditt", subject: "Hva gjelder det?",
     queue: "Hvem vil du snakke med?", start: "Start chatten", open: "Åpent", openUntil: "Åpent til {time}",
     closed: "Stengt", closedUntil: "Stengt til {time}", hoursUnknown: "Åpningstidene er ikke kjent",
-    inLine: "{count} venter", estimated: "omtrent {time} å vente", full: "For mange venter. Prøv igjen senere.",
+    shut: "Køen er stengt.", opens: "Køen er stengt. Den åpner {time}.", inLine: "{count} venter", estimated: "omtrent {time} å vente", full: "For mange venter. Prøv igjen senere.",
     refused: "Chatten kunne ikke startes: {why}", unreachable: "Vi kan ikke nås akkurat nå: {why}",
     waiting: "Ser etter en agent", queued: "Du står i køen.", position: "Du er nummer {count} i køen.",
     wait: "Det tar omtrent {time}.", offered: "En agent blir spurt.", offeredTo: "{name} blir spurt.",
@@ -61,7 +61,7 @@ function show(step) {
 }
 
 /** What somebody else called himself, kept apart from our words. */
-const called = (name) => `\u2068${visible(name).replace(/[\u202a-\u202e\u2066-\u2069]/g, "").slice(0, 80)}\u2069`
+const called = (name) => `\u2068${visible(name).replace(/[\u202a-\u202e\u2066-\u2069]/g, "").slice(0, 40)}\u2069`
 const someone = (who) => who?.name ? called(who.name) : t("agent")
 
 /** Some seconds, in words. */
@@ -76,13 +76,14 @@ function moment(iso) {
 
 // Before the chat: the queues with their hours, which stay up to date while somebody looks.
 
-let queues = [], largest = Infinity
+let queues = [], largest = Infinity, beginning = false
 
 async function lookAtQueues() {
   const answer = await fetch("/queues").then((one) => one.ok ? one.json() : null, () => null)
   $("lost").hidden = answer !== null
   if (answer === null) return
   ({queues, max_file_bytes: largest} = answer)
+  $("start").disabled = beginning
   queues.forEach((queue, place) => {
     const known = ask.queue.options[place] ?? ask.queue.appendChild(el("option", {value: queue.key}))
     known.textContent = visible(queue.name ?? queue.key) + (queue.is_open === false ? ` (${t("closed").toLowerCase()})` : "")
@@ -107,13 +108,13 @@ function tellHours() {
 ask.queue.addEventListener("change", tellHours)
 ask.addEventListener("submit", async (submitted) => {
   submitted.preventDefault()
-  const order = Object.fromEntries(new FormData(ask)), button = submitted.submitter
-  $("refused").hidden = button.disabled = true
-  const begun = await post("/chats", {...order, subject: order.subject || null}, {failed: refuse})
-  button.disabled = false
-  if (!begun) return
+  const order = Object.fromEntries(new FormData(ask))
+  $("refused").hidden = beginning = $("start").disabled = true
+  const answer = await post("/chats", {...order, subject: order.subject || null}, {failed: refuse})
+  beginning = $("start").disabled = false
+  if (!answer) return
   sessionStorage.setItem("name", order.name)
-  sessionStorage.setItem("chat", JSON.stringify({id: begun.id, began: Date.now()}))
+  sessionStorage.setItem("chat", JSON.stringify({id: answer.id, began: Date.now()}))
   takeUp()
   $("leave").focus()
 })
@@ -121,14 +122,14 @@ ask.addEventListener("submit", async (submitted) => {
 function refuse(error) {
   const why = visible(error.reason ?? error.message ?? error)
   $("refused").textContent = error.error === "QueueFull" ? t("full")
-    : error.error === "QueueClosed" ? error.opens_at ? t("closedUntil", {time: moment(error.opens_at)}) : t("closed")
+    : error.error === "QueueClosed" ? error.opens_at ? t("opens", {time: moment(error.opens_at)}) : t("shut")
     : error.error === "TransportError" ? t("unreachable", {why}) : t("refused", {why})
   $("refused").hidden = false
 }
 
 // The chat: what comes, by its type.
 
-let withUs = null  // the agent in the chat
+let withUs = null, begun = false, typed  // the agent in the chat; whether there ever was one
 
 const heard = {
   allocation_changed({allocation: {stage, queue_position, estimated_wait, agent}}) {
@@ -142,6 +143,7 @@ const heard = {
   agent_joined({agent}) {
     show("chat")
     withUs = agent
+    begun = true
     $("with").textContent = agent?.name ? t("with", {name: someone(agent)}) : t("without")
     middle(t("joined", {name: someone(agent)}))
     if (document.activeElement === document.body || document.activeElement === $("leave")) say.text.focus()
@@ -154,6 +156,8 @@ const heard = {
   },
   agent_typing({author, is_typing}) {
     $("types").textContent = is_typing ? t("types", {name: someone(author.role === "agent" ? author : withUs)}) : ""
+    clearTimeout(typed)
+    typed = setTimeout(() => { $("types").textContent = "" }, 20000)  // should the news of its end be lost
   },
   message_edited: ({message}) => heard[message.type](message),
   text_message: (message) => put(message, {}),
@@ -172,30 +176,40 @@ const heard = {
   },
   connection_recovered() { $("degraded").hidden = true },
   conversation_ended({by, reason}) {
-    const known = ["AgentWaitTimeout", "QueueClosed", "QueueFull"].includes(reason), inQueue = $("chat").hidden
+    const known = ["AgentWaitTimeout", "QueueClosed", "QueueFull"].includes(reason)
     finish(known ? t(reason)
       : by === "agent" ? t("byAgent")
-      : by === "customer" ? t(inQueue ? "left_queue" : "byCustomer")
+      : by === "customer" ? t(begun ? "byCustomer" : "left_queue")
       : by === "system" ? t("bySystem") : t("ended"),
     reason && !known ? t("reason", {why: visible(reason)}) : "")
   },
   error({message}) { finish(t("broken", {why: visible(message)})) },
 }
 
-/** Follow a chat from its begin. */
+/** Follow a chat from its begin, while somebody looks: a browser has six connections to a host, and this takes one. */
 function takeUp() {
   mine = JSON.parse(sessionStorage.getItem("chat"))
   show("wait")
   $("stage").textContent = t("queued")
-  const stream = follow(`/chats/${mine.id}/events`, (event) => {
+  let stream = null, place = "", over = false
+  const receive = (event, id) => {
+    place = id
     heard[event.type]?.(event)
-    if (event.type === "conversation_ended" || event.type === "error") stream.close()
-  })
-  stream.addEventListener("error", () => {
-    if (stream.readyState !== EventSource.CLOSED) return  // the browser tries again
-    $("lost").hidden = true
-    finish(t("gone"))
-  })
+    over = event.type === "conversation_ended" || event.type === "error"
+    if (over) stream.close()
+  }
+  const look = () => {
+    stream?.close()
+    if (over || document.hidden) return
+    stream = follow(`/chats/${mine.id}/events?after=${place}`, receive)
+    stream.addEventListener("error", ({target}) => {
+      if (target.readyState !== EventSource.CLOSED) return  // the browser tries again
+      $("lost").hidden = over = true
+      finish(t("gone"))
+    })
+  }
+  document.addEventListener("visibilitychange", look)
+  look()
 }
 
 function finish(...why) {
