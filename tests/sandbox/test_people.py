@@ -77,6 +77,7 @@ def test_a_lone_person_who_declines_is_asked_again(kari: Person, sandbox: Sandbo
     customer.route()
     sandbox.agent("chat").decline()
     until(lambda: kari.offer == "chat")
+    assert sandbox.chat("chat").offers == 2
     sandbox.agent("chat").accept()
     assert [chat.id for chat in kari.chats()] == ["chat"]
 
@@ -133,6 +134,13 @@ def test_two_handles_of_a_name_are_one_person(kari: Person, sandbox: Sandbox, cu
     customer.route()
     again = sandbox.person("Kari")
     assert (again.id, again.offer) == (kari.id, "chat")
+
+
+def test_no_two_persons_have_one_id(kari: Person, sandbox: Sandbox) -> None:
+    """Nor when one goes home and another comes."""
+    nils = sandbox.person("Nils")
+    kari.leave()
+    assert len({kari.id, nils.id, sandbox.person("Ada").id, sandbox.person("Kari").id}) == 4
 
 
 def test_choices_reach_the_customer(kari: Person, sandbox: Sandbox, customer: Customer) -> None:

@@ -247,7 +247,7 @@ def order_json(chat: Chat) -> Json:
 
 def waiting_json(chat: Chat) -> Json:
     """Return how far a chat is that waits."""
-    return {"queue": chat.queue_key, "position": chat.position, "status": str(chat.status)}
+    return {"queue": chat.queue_key, "position": chat.position, "offers": chat.offers}
 
 
 def card_json(chat: Chat, over: Over | None) -> Json:

@@ -62,6 +62,8 @@ class Chat:
     """Whether it is over."""
     entries: int
     """How many entries the ledger has of it."""
+    offers: int
+    """How often it was offered to an agent since the customer asked."""
 
     @property
     def waiting(self) -> bool:
@@ -142,6 +144,7 @@ def chat_of(conversation: Conversation) -> Chat:
         customer_typing=conversation.customer_typing,
         ended=conversation.ended,
         entries=len(conversation.entries),
+        offers=conversation.offers,
     )
 
 

@@ -189,7 +189,6 @@ class World:
             raise Refusal(400, "EmptyMessage", "content is empty")
         conversation.customer_typing = False
         entry = self.ledger.hear(conversation, content, client_id, now, stored)
-        conversation.customer_typing = False
         self.floor.hear(conversation, content, now)
         return {"id": entry.id, "sentAt": iso(now), "clientMessageId": client_id}
 

@@ -157,7 +157,7 @@ export class Card {
       id: key, side, at, edited: version > 1, options,
       name: type === "Event" ? "" : mine ? t("you") : short(role === "system" ? t(role) : entry.author ?? t(role)),
       text: type === "Event" ? happened(entry.event) : known ? entry.text : t("unknown"),
-      file: file && {size: file.size, name: short(file.name ?? t("file"), 200), href: `${this.path}/file/${encodeURIComponent(entry.id)}`},
+      file: file && {size: Number.isFinite(file.size) ? file.size : null, name: short(file.name ?? t("file"), 200), href: `${this.path}/file/${encodeURIComponent(entry.id)}`},
     }, mine && type === "Text" ? {edit: () => this.editButton(key)} : {})
   }
 
@@ -230,6 +230,7 @@ export class Card {
     button.setAttribute("aria-expanded", "true")
     this.panel.replaceChildren(make())
     this.panel.hidden = false
+    this.element.classList.add("open")
     this.panel.querySelector("input, select, textarea, button").focus()
   }
 
@@ -237,6 +238,7 @@ export class Card {
     this.opener?.setAttribute("aria-expanded", "false")
     this.opener = null
     this.panel.hidden = true
+    this.element.classList.remove("open")
     this.panel.replaceChildren()
   }
 
@@ -263,7 +265,7 @@ export class Card {
   }
 
   asking() {
-    const question = el("input", {required: true, autocomplete: "off"}), choices = el("textarea", {rows: 3, required: true})
+    const question = el("input", {required: true, autocomplete: "off"}), choices = el("textarea", {rows: 2, required: true})
     const act = () => {
       const lines = choices.value.split("\n").map((one) => one.trim()).filter(Boolean)
       return question.value.trim() && lines.length ? ["ask", {text: question.value.trim(), choices: lines}] : []

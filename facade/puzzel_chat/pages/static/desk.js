@@ -39,11 +39,14 @@ async function signIn(note) {
 
 function work(name) {
   const state = new Map(), rows = new Map(), cards = new Map(), tabs = new Map()
-  let view = "waiting", expected = null, announced = null
+  let view = "waiting", expected = null, announced = null, answered = null
 
   const me = () => state.get("me")
   const queueName = (key) => state.get("queues")?.find((one) => one.key === key)?.name ?? key
   const order = (id) => state.get(`order:${id}`)
+  // Which offer it is: a chat may be offered again. One that was answered is gone before the answer's news comes.
+  const offerKey = () => me()?.offer && `${me().offer} ${state.get(`wait:${me().offer}`)?.offers}`
+  const offered = () => offerKey() !== answered ? me()?.offer : null
   const desk = {
     name: () => me().name,
     myId: () => me().id,
@@ -73,11 +76,11 @@ function work(name) {
     const touched = (key) => key in set || gone.includes(key)
     const ids = (kind) => Object.keys(set).filter((key) => key.startsWith(kind)).map((key) => key.slice(kind.length))
     if (touched("me") || touched("agents")) drawMe()
-    if (touched("scripted")) page.scripted.checked = state.get("scripted")
+    if (touched("scripted")) page.scripted(state.get("scripted"))
     if (touched("queues")) drawQueues()
     if (touched("waiting")) drawWaiting()
     for (const id of new Set([...ids("wait:"), ...ids("order:")])) rows.get(id)?.update()
-    if (touched("me") || touched(`order:${me().offer}`)) drawOffer()
+    if (["me", `order:${me().offer}`, `wait:${me().offer}`].some(touched)) drawOffer()
     if (touched("cards")) drawCards()
     for (const id of ids("order:")) cards.get(id)?.order(order(id))
     for (const id of ids("card:")) cards.get(id)?.update(desk.card(id))
@@ -94,7 +97,9 @@ function work(name) {
       const box = el("input", {type: "checkbox", role: "switch", on: {change: async () => {
         if (!await send(box.checked)) box.checked = !box.checked
       }}})
-      return [box, el("label", {className: "row switch"}, box, t(word))]
+      let known // a switch that was just turned is not turned back by what is not new
+      const tell = (on) => { if (on !== known) known = box.checked = on }
+      return [tell, el("label", {className: "row switch"}, box, t(word))]
     }
     const [ready, readyLabel] = toggle("ready", (on) => post_("ready", {ready: on}))
     const [scripted, scriptedLabel] = toggle("scripted", (on) => post_("scripted", {on}))
@@ -114,7 +119,7 @@ function work(name) {
     const [, offer] = part("offer", offered, el("div", {className: "row"}, answer("accept", "main"), answer("decline", "")))
     const [, queuesPart] = part("queues", queues)
     const [, agentsPart] = part("agents", agents)
-    const head = el("h1", {}, said(name))
+    const head = el("h1", {}, t("desk"))
     const closeAll = el("button", {type: "button", hidden: true, on: {click: () => overCards().forEach((one) => one.act("close", {}))}})
     const alert = el("p", {className: "unseen", role: "alert"})
     offer.hidden = true
@@ -133,7 +138,7 @@ function work(name) {
   function drawMe() {
     const sentence = t("deskOf", {name: "\0"}).split("\0")
     page.head.replaceChildren(sentence[0], said(short(me().name)), sentence[1])
-    page.ready.checked = me().ready
+    page.ready(me().ready)
     page.agents.replaceChildren(...state.get("agents").map((one) => el("li", {className: "row"}, said(short(one.name)),
       one.name === me().name ? el("span", {className: "quiet"}, `(${t("you")})`) : null,
       el("span", {className: "quiet"}, one.chats === 1 ? t("chatOf") : t("chatsOf", {count: one.chats})),
@@ -187,7 +192,7 @@ function work(name) {
   }
 
   function drawOffer() {
-    const id = me().offer, what = id && order(id)
+    const id = offered(), what = id && order(id)
     if (!what) {
       const focused = page.offer.contains(document.activeElement)
       page.offer.hidden = true
@@ -197,7 +202,9 @@ function work(name) {
       if (focused) page.waitingHead.focus()
       return
     }
-    const queue = queueName(state.get(`wait:${id}`).queue)
+    if (announced === offerKey() && page.what === what) return
+    page.what = what
+    const queue = queueName(state.get(`wait:${id}`)?.queue)
     page.waited = el("span", {className: "clock"})
     page.offered.replaceChildren(
       el("div", {className: "row"}, el("strong", {}, said(short(nameOf(what)))), el("span", {className: "chip"}, queue),
@@ -205,16 +212,21 @@ function work(name) {
       el("details", {open: !NARROW.matches}, el("summary", {}, t("came")),
         ...came({...what, customer: {...what.customer, name: undefined}}).filter(Boolean)))
     page.offer.hidden = false
-    if (announced !== id) put(page.alert, t("offered", {name: short(nameOf(what)), queue}))
-    announced = id
+    if (announced !== offerKey()) put(page.alert, t("offered", {name: short(nameOf(what)), queue}))
+    announced = offerKey()
     tick()
   }
 
   async function reply(act) {
-    const id = me()?.offer
+    const id = offered()
     if (!id) return
+    answered = offerKey()
     if (act === "accept") expected = id
-    if (!await post(`/desk/chats/${encodeURIComponent(id)}/${act}`, {agent: me().name}) && expected === id) expected = null
+    drawOffer()
+    title()
+    if (await post(`/desk/chats/${encodeURIComponent(id)}/${act}`, {agent: me().name})) return
+    answered = expected = null
+    drawOffer()
   }
 
   /** The chat that was accepted is there. Whoever is writing elsewhere goes on writing. */
@@ -278,7 +290,7 @@ function work(name) {
     cards.get(id)?.element.classList.add("shown")
     tabs.get(before)?.update()
     tabs.get(id)?.update()
-    if (NARROW.matches && tabs.has(id)) page.strip.scrollLeft = tabs.get(id).element.offsetLeft - page.strip.offsetLeft - 40
+    if (tabs.has(id)) page.strip.scrollLeft = tabs.get(id).element.offsetLeft - page.strip.offsetLeft - 40
   }
 
   function goTo(id) {
@@ -293,19 +305,19 @@ function work(name) {
     const id = digit === "0" ? "waiting" : state.get("cards")?.[digit - 1]
     const act = {KeyA: "accept", KeyD: "decline"}[key.code]
     if (digit && id) goTo(id)
-    else if (act && me()?.offer && !key.repeat) reply(act)
+    else if (act && offered() && !key.repeat) reply(act)
     else return
     key.preventDefault()
   }
 
   function tick() {
     rows.forEach((one) => one.tick())
-    const what = me()?.offer && order(me().offer)
+    const what = offered() && order(offered())
     if (what && page.waited) put(page.waited, lasting((Date.now() - Date.parse(what.since)) / 1000))
   }
 
   function title() {
-    const count = (me().offer ? 1 : 0) + [...cards.values()].reduce((sum, one) => sum + one.unread, 0)
+    const count = (offered() ? 1 : 0) + [...cards.values()].reduce((sum, one) => sum + one.unread, 0)
     const text = `${count ? `(${count}) ` : ""}${short(me().name)} · ${t("desk")} · puzzel-chat`
     if (document.title !== text) document.title = text
   }
