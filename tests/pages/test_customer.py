@@ -133,6 +133,7 @@ def test_a_whole_chat(browse: Open, tmp_path: Path) -> None:
         agent.end()
         page.get_by_text("The agent has ended the chat.").wait_for()
         assert not page.locator("#say").is_visible()
+        assert not page.get_by_role("button", name="End the chat").is_visible()
         page.get_by_role("button", name="New chat").click()
         page.get_by_role("button", name="Start the chat").wait_for()
         assert page.locator("[name=name]").input_value() == "Ada"
