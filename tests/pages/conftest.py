@@ -25,7 +25,25 @@ FLAGS = (
 PATIENCE = 60_000
 """Milliseconds to wait for what must come; a slow machine needs some."""
 
+QUICK = {
+    "test_an_offer_is_told_declined_and_accepted",
+    "test_choices_are_asked_and_answered",
+    "test_it_speaks_norwegian",
+    "test_the_next_poll_fails",
+    "test_a_page_of_another_origin_can_neither_read_nor_act",
+    "test_a_browser_shows_what_the_test_does",
+}
+"""Tests in a browser that `make test` runs; the others are slow."""
+
 Open = Callable[..., Page]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what opens a browser as slow, but for one or two tests of each page."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "chromium" in item.fixturenames and item.originalname not in QUICK:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,7 @@ def test_two_persons_hold_a_whole_chat(centre: Sandbox, pages: Pages, browse: Op
     expect(customer.get_by_text("is being asked").first).to_be_visible()
     shot("1-offer", customer=customer, desk=desk)
     desk.get_by_role("button", name="Decline").click()
+    until(lambda: centre.stats().offered == 2)
     desk.get_by_role("button", name="Accept").click()
     expect(customer.get_by_role("heading")).to_contain_text("Kari")
 
