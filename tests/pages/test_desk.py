@@ -111,7 +111,7 @@ def no_wider_than_the_screen(page: Page) -> bool:
     wide = "e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== 'hidden'"
     parts = "[document.documentElement, ...document.querySelectorAll('.side, .offered, .chats, .log, details, .said')]"
     blocks = "e => getComputedStyle(e).display !== 'inline'"
-    return bool(page.evaluate(f"{parts}.filter({blocks}).filter({wide}).map(e => e.className)") == [])
+    return not page.evaluate(f"{parts}.filter({blocks}).filter({wide}).map(e => e.className)")
 
 
 def test_an_agent_signs_in_under_a_free_name(centre: Sandbox, pages: Pages, browse: Open) -> None:
