@@ -33,7 +33,7 @@ LARGEST_FILE = 20 * 2**20
 Body = Mapping[str, Any]
 
 
-class Desk:
+class Desks:
     """The desks of all agents; one who has no tab open gets no offers."""
 
     def __init__(self, hub: Hub) -> None:

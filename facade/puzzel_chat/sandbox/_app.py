@@ -101,7 +101,7 @@ async def _respond(
     try:
         answer = centre.answer(operation, call)
         faults = struck(centre, faults, answer, lost)
-        items = _items(operation, answer)
+        items = _items(operation, answer) if centre.watched else ()
         centre.answered(Answer(operation, answer.status, answer.body, frozenset(fault.kind for fault in faults)))
         reply = differs.from_contract(answer)
     except Exception:

@@ -20,6 +20,8 @@ const WORDS = {
 const asked = localStorage.getItem("language") ?? (/^(nb|nn|no)\b/.test(navigator.language) ? "nb" : "en")
 export const language = asked in WORDS ? asked : "en"
 document.documentElement.lang = language
+/** How times are written: with 24 hours. */
+export const locale = {en: "en-GB", nb: "nb-NO"}[language]
 
 /** Add a page's own words: {en: {name: text}, nb: {name: text}}. */
 export const words = (more) => Object.entries(more).forEach(([key, texts]) => Object.assign(WORDS[key], texts))
@@ -126,7 +128,7 @@ export function frame(current, {simulator = true} = {}) {
 }
 
 /** A time of day. */
-export const clock = (iso) => new Date(iso).toLocaleTimeString(language, {hour: "2-digit", minute: "2-digit", second: "2-digit"})
+export const clock = (iso) => new Date(iso).toLocaleTimeString(locale, {hour: "2-digit", minute: "2-digit", second: "2-digit"})
 
 /** Seconds as 0:07 or 12:30. */
 export const lasting = (seconds) =>

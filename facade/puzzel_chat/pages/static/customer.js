@@ -1,6 +1,6 @@
 // A customer's chat: ask for an agent, wait, talk. `customer.py` is the other side; all that happens comes as events.
 
-import {el, follow, frame, lasting, line, log, post, sendOnEnter, t, typing, visible, words} from "./base.js"
+import {el, follow, frame, lasting, line, locale, log, post, sendOnEnter, t, typing, visible, words} from "./base.js"
 
 words({
   en: {
@@ -71,7 +71,7 @@ const span = (seconds) => seconds < 90 ? `${Math.ceil(seconds)} s` : `${Math.rou
 function moment(iso) {
   const time = new Date(iso), today = time.toDateString() === new Date().toDateString()
   const day = today ? {} : {weekday: "short", day: "numeric", month: "short"}
-  return time.toLocaleString(document.documentElement.lang, {...day, hour: "2-digit", minute: "2-digit"})
+  return time.toLocaleString(locale, {...day, hour: "2-digit", minute: "2-digit"})
 }
 
 // Before the chat: the queues with their hours, which stay up to date while somebody looks.
