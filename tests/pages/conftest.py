@@ -46,9 +46,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A browser for all tests of a process; required where TEST_BROWSER says so, as in CI."""
+    """A browser for the tests of a file; required where TEST_BROWSER says so, as in CI.
+
+    While it is there, an event loop runs in this thread, which other tests would stumble over.
+    """
     if CHROMIUM is None:
         (pytest.fail if os.environ.get("TEST_BROWSER") == "required" else pytest.skip)(
             "no Chromium on this machine: apt-get install chromium"
