@@ -115,6 +115,7 @@ def test_nobody_stays_in_a_queue_after_sigterm() -> None:
         assert "Traceback" not in process.stderr.read()
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_it_without_a_traceback() -> None:
     """A developer who stops it in a terminal sees no error, and nobody stays in a queue."""
     with Sandbox(script="silent", pace=0) as sandbox, backend(sandbox) as (address, process):
@@ -175,6 +176,7 @@ def test_what_goes_wrong_is_data_with_a_status() -> None:
         assert client.post("/chats/unknown/dance", json={}).status_code == 404
 
 
+@pytest.mark.slow
 def test_opening_hours_that_cannot_be_asked_for_are_unknown() -> None:
     """The page gets its queues all the same, and the hours as soon as they can be asked for again."""
     with Sandbox(pace=0, faults=(Fault.status(400),)) as sandbox, backend(sandbox) as (address, _):
