@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -79,9 +80,18 @@ def pages(centre: Sandbox) -> Iterator[Pages]:
 
 @pytest.fixture
 def browse(chromium: Browser) -> Iterator[Open]:
-    """Open a page in a context of its own: `browse(address, width=, height=, dark=, language=)`. No script may fail."""
+    """Open a page in a context of its own: `browse(address, width=, height=, dark=, language=)`.
+
+    No script may fail, nothing may offend the page's policy, and no request may go to another host.
+    """
     contexts: list[BrowserContext] = []
     errors: list[str] = []
+
+    def listen(page: Page, address: str) -> None:
+        host = urlsplit(address).netloc
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda said: errors.append(said.text) if "Content Security Policy" in said.text else None)
+        page.on("request", lambda asked: errors.append(asked.url) if urlsplit(asked.url).netloc != host else None)
 
     def open_page(
         address: str, *, width: int = 1280, height: int = 800, dark: bool = False, language: str = "en-GB"
@@ -95,7 +105,7 @@ def browse(chromium: Browser) -> Iterator[Open]:
         contexts.append(context)
         context.set_default_timeout(PATIENCE)
         page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
+        listen(page, address)
         page.goto(address)
         return page
 

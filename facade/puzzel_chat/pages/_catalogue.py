@@ -11,7 +11,7 @@ from attrs import frozen
 
 from puzzel_chat.sandbox import Differences, Fault, Rule
 
-from ._fields import Body, flag, inner, number, one_of, whole
+from ._requests import Body, flag, inner, number, one_of, whole
 from ._stream import Json
 
 OPERATIONS = tuple(Differences().routes)

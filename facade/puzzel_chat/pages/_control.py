@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from json import JSONDecodeError
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -16,9 +16,8 @@ from puzzel_chat.sandbox import AFTER_END, NOTICE, SCRIPTS, SEMANTICS, Chat, Fau
 
 from ._beside import Received, beside
 from ._catalogue import MAKERS, OPERATIONS, made, plain_status, rule_json
-from ._desk import refused
-from ._fields import Body, an_object, flag, number, one_of, whole
 from ._recorder import Recorder
+from ._requests import Body, flag, number, one_of, posted, whole
 from ._stream import Hub, Json, Shown, stream
 
 PAGE = Path(__file__).with_name("static") / "control.html"
@@ -44,7 +43,7 @@ class Control:
         self.routes = [
             Route("/control", self._page),
             WebSocketRoute("/control/stream", self._stream),
-            Route("/control/{act}", self._act, methods=["POST"]),
+            *(posted(f"/control/{name}", partial(self._act, name)) for name in ACTS),
         ]
 
     def close(self) -> None:
@@ -95,20 +94,9 @@ class Control:
             "ofThePage": self._received(chat.id) is not None,
         }
 
-    async def _act(self, request: Request) -> Response:
-        act = ACTS.get(request.path_params["act"])
-        if act is None:
-            return refused(404, "the control room cannot do that")
-        try:
-            act(self._sandbox, an_object(await request.json(), "the body"))
-        except JSONDecodeError:
-            return refused(400, "the body is not JSON")
-        except LookupError as error:
-            return refused(409, str(error.args[0]))
-        except ValueError as error:
-            return refused(400, str(error))
+    def _act(self, name: str, body: Body, _path: object) -> None:
+        ACTS[name](self._sandbox, body)
         self._hub.wake()
-        return JSONResponse({})
 
 
 FIXED: Json = {

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import pathlib
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from html import unescape
-from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -19,9 +19,10 @@ from starlette.websockets import WebSocket
 from puzzel_chat.sandbox import NOTICE, AgentHandle, Chat, Entry, Person
 
 from ._cards import Cards, Over
+from ._requests import Body, Path, done, flag, posted, refused, text, texts
 from ._stream import Hub, Json, Shown, stream
 
-PAGE = Path(__file__).with_name("static") / "desk.html"
+PAGE = pathlib.Path(__file__).with_name("static") / "desk.html"
 LONGEST_NAME = 40
 GRACE = 5.0
 """Seconds after the last tab of an agent has closed until offers go elsewhere; a reload takes less."""
@@ -29,8 +30,6 @@ LINES = 300
 """Lines of a chat that a page begins with."""
 LARGEST_FILE = 20 * 2**20
 """Bytes that a file may have."""
-
-Body = Mapping[str, Any]
 
 
 class Desks:
@@ -45,13 +44,13 @@ class Desks:
             Route("/desk", self._page),
             Route("/desk/agents", self._agents),
             WebSocketRoute("/desk/stream", self._stream),
-            Route("/desk/scripted", self._switch, methods=["POST"]),
-            Route("/desk/ready", self._ready, methods=["POST"]),
-            Route("/desk/leave", self._leave, methods=["POST"]),
-            Route("/desk/chats/{id}/close", self._close, methods=["POST"]),
+            posted("/desk/scripted", self._switch),
+            posted("/desk/ready", self._ready),
+            posted("/desk/leave", self._leave),
+            posted("/desk/chats/{id}/close", self._close),
+            *(posted(f"/desk/chats/{{id}}/{name}", partial(self._act, name)) for name in ACTS),
             Route("/desk/chats/{id}/file", self._send_file, methods=["POST"]),
             Route("/desk/chats/{id}/file/{message}", self._file),
-            Route("/desk/chats/{id}/{act}", self._act, methods=["POST"]),
         ]
 
     def tabs(self, name: str) -> int:
@@ -137,63 +136,59 @@ class Desks:
                 new[key] = shown[-LINES:]
         return new
 
-    async def _switch(self, request: Request) -> Response:
-        body = await request.json()
-        self._sandbox.set_scripted(bool(body["on"]))
-        return JSONResponse({})
+    def _switch(self, body: Body, _path: Path) -> None:
+        self._sandbox.set_scripted(flag(body, "on"))
 
-    async def _ready(self, request: Request) -> Response:
-        body: Body = await request.json()
-        person = self._person(body["agent"])
-        if person is not None:
-            (self._paused.discard if body["ready"] else self._paused.add)(person.name)
-            person.set_ready(bool(body["ready"]))
-        return JSONResponse({})
+    def _ready(self, body: Body, _path: Path) -> None:
+        person, ready = self._known(body), flag(body, "ready")
+        (self._paused.discard if ready else self._paused.add)(person.name)
+        person.set_ready(ready)
 
-    async def _leave(self, request: Request) -> Response:
-        body: Body = await request.json()
-        person = self._person(body["agent"])
-        if person is not None:
-            self._paused.discard(person.name)
-            self._cards.pop(person.id, None)
-            person.leave()
-        return JSONResponse({})
+    def _leave(self, body: Body, _path: Path) -> None:
+        person = self._known(body)
+        self._paused.discard(person.name)
+        self._cards.pop(person.id, None)
+        person.leave()
 
-    async def _close(self, request: Request) -> Response:
-        body: Body = await request.json()
-        person = self._person(body["agent"])
-        if person is not None and person.id in self._cards:
-            self._cards[person.id].close(request.path_params["id"])
-        return JSONResponse({})
+    def _close(self, body: Body, path: Path) -> None:
+        cards = self._cards.get(self._known(body).id)
+        if cards is not None:
+            cards.close(path["id"])
 
-    async def _act(self, request: Request) -> Response:
-        body: Body = await request.json()
-        act = ACTS.get(request.path_params["act"])
-        if act is None:
-            return refused(404, "an agent cannot do that")
-        return self._done(request, str(body.get("agent")), lambda agent: act(agent, body))
+    def _act(self, name: str, body: Body, path: Path) -> None:
+        ACTS[name](self._agent(self._known(body), path["id"], offer=name in OFFER), body)
 
     async def _send_file(self, request: Request) -> Response:
-        asked = request.query_params
+        asked, key = request.query_params, request.path_params["id"]
         if int(request.headers.get("content-length", 0)) > LARGEST_FILE:
             return refused(413, f"a file may have {LARGEST_FILE} bytes")
         data, name = await request.body(), asked.get("name", "file")
         kind = request.headers.get("content-type") or "application/octet-stream"
-        return self._done(request, asked.get("agent", ""), lambda agent: agent.send_file(data, name, kind))
+        return done(lambda: self._agent(self._known(asked), key).send_file(data, name, kind))
 
-    def _done(self, request: Request, name: str, act: Callable[[AgentHandle], object]) -> Response:
-        """Act in a chat, or answer an offer, if it is this agent's."""
-        key, offer = request.path_params["id"], request.path_params.get("act") in ("accept", "decline")
-        person = self._person(name)
-        if person is None or not (person.offer == key if offer else key in {one.id for one in person.chats()}):
-            return refused(409, "this chat is no longer yours")
-        try:
-            act(self._sandbox.agent(key))
-        except KeyError as error:
-            return refused(400, f"{error.args[0]} is missing or unknown")
-        except (LookupError, RuntimeError) as error:
-            return refused(409, str(error))
-        return JSONResponse({})
+    def _known(self, asked: Body) -> Person:
+        """Return the agent who asks for something.
+
+        Raises:
+            LookupError: that one has gone home.
+
+        """
+        person = self._person(asked.get("agent"))
+        if person is None:
+            raise LookupError("you have signed out")
+        return person
+
+    def _agent(self, person: Person, conversation_id: str, *, offer: bool = False) -> AgentHandle:
+        """Return the agent of a chat, or of an offer, if it is this person's.
+
+        Raises:
+            LookupError: it is not.
+
+        """
+        own = (person.offer,) if offer else [one.id for one in person.chats()]
+        if conversation_id not in own:
+            raise LookupError("this chat is no longer yours")
+        return self._sandbox.agent(conversation_id)
 
     async def _file(self, request: Request) -> Response:
         agent, key = self._sandbox.agent(request.path_params["id"]), request.path_params["message"]
@@ -210,20 +205,17 @@ class Desks:
 ACTS: Mapping[str, Callable[[AgentHandle, Body], str | None]] = {
     "accept": lambda agent, _body: agent.accept(),
     "decline": lambda agent, _body: agent.decline(),
-    "say": lambda agent, body: agent.say(str(body["text"])),
-    "edit": lambda agent, body: agent.edit(str(body["message"]), str(body["text"])),
-    "typing": lambda agent, body: agent.typing(bool(body["typing"])),
-    "ask": lambda agent, body: agent.ask(str(body["text"]), [str(one) for one in body["choices"]]),
-    "transfer": lambda agent, body: agent.transfer(str(body["queue"])),
+    "say": lambda agent, body: agent.say(text(body, "text")),
+    "edit": lambda agent, body: agent.edit(text(body, "message"), text(body, "text")),
+    "typing": lambda agent, body: agent.typing(flag(body, "typing")),
+    "ask": lambda agent, body: agent.ask(text(body, "text"), texts(body, "choices")),
+    "transfer": lambda agent, body: agent.transfer(text(body, "queue")),
     "leave": lambda agent, _body: agent.leave(),
     "end": lambda agent, _body: agent.end(),
 }
-"""What an agent can do in a chat; `accept` and `decline` are for the offer."""
-
-
-def refused(status: int, why: str) -> JSONResponse:
-    """Return an error that a page shows to its user."""
-    return JSONResponse({"error": why}, status)
+"""What an agent can do in a chat."""
+OFFER = ("accept", "decline")
+"""Those that answer an offer."""
 
 
 def plain(content: str) -> str:
