@@ -120,6 +120,17 @@ def test_a_crash_of_redis_may_strike_every_worker() -> None:
     assert judged(evolve(KEPT, troubles=[crash], handled=handled(1, 2, 3, 3, 5)))["again after crash"] == 1
 
 
+def test_a_poll_that_was_on_its_way_at_a_suspension_is_excused_once() -> None:
+    """It comes when the process goes on, beside the poll of whoever has the chat by then; a second one is a fault."""
+    stop = Trouble("stop", "ada", 100.0, 106.0)
+    polls = [Poll("ada", 99.5, 99.6), Poll("kari", 105.9, 106.4), Poll("ada", 106.1, 106.2)]
+    figures = judged(evolve(KEPT, troubles=[stop], polls={"visitor": polls}))
+    assert (figures["polled after a suspension"], figures["polled at once"]) == (1, 0)
+    figures = judged(evolve(KEPT, troubles=[stop], polls={"visitor": [*polls, Poll("ada", 106.3, 106.35)]}))
+    assert figures["polled at once"] == 1
+    assert judged(evolve(KEPT, troubles=[], polls={"visitor": polls}))["polled at once"] == 1
+
+
 def test_a_chat_may_be_given_back_and_forth() -> None:
     """That is counted, and no two workers believe that they have it; later, each may have it again."""
     figures = judged(evolve(KEPT, polls={"visitor": in_turn("ada", "ada", "kari", "kari", "ada", "ada")}))

@@ -2,7 +2,8 @@
 
 A message may be handled again only where a kill, a suspension, a cut or a restart of the store fell between the handler
 and the write, so at most once for each of those and chat. A refresh token may be presented again only where the reply
-to the first time may not have been written down for the same reason.
+to the first time may not have been written down for the same reason. A process that is suspended between its look at
+the lease and its poll sends that poll when it goes on: one for each suspension and session.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ EXCUSES: frozenset[Kind] = frozenset({"kill", "stop", "cut", "restart", "crash"}
 """What may fall between a handler and the write; who is asked to leave has time to write."""
 AROUND = 2.0
 """Seconds before a trouble, and after it, in which what was done may not have been written."""
+ON_ITS_WAY = 1.0
+"""Seconds after a suspension in which a poll comes that was about to be sent when it began."""
 SENT_FOR = 12.0
 """Seconds before a trouble in which the reply to a refresh may have been under way, or not yet written."""
 MUST_BE_ZERO = (
@@ -101,7 +104,9 @@ def judged(found: Evidence) -> Counter[str]:
     figures["sends wrong"] = _sends_wrong(found)
     for polls in found.polls.values():
         figures["polls"] += len(polls)
-        figures["polled at once"] += at_once(polls)
+        sent = on_their_way(polls, found.troubles)
+        figures["polled after a suspension"] += len(sent)
+        figures["polled at once"] += at_once(poll for poll in polls if poll not in sent)
         seen = turns(polls)
         figures["turns"] += len(seen)
         figures["back within a lease"] += back(seen, found.lease)
@@ -148,6 +153,17 @@ def _tokens(presented: Iterable[Presented], troubles: Sequence[Trouble]) -> Coun
 def _sends_wrong(found: Evidence) -> int:
     stored = Counter(entry.content for entries in found.ledger.values() for entry in entries)
     return sum(stored[text] != 1 for text in found.sent)
+
+
+def on_their_way(polls: Sequence[Poll], troubles: Iterable[Trouble]) -> list[Poll]:
+    """Return the polls of one session that their worker was about to send when it was suspended."""
+    found = []
+    for trouble in troubles:
+        if trouble.kind == "stop":
+            own = [poll for poll in polls if poll.worker == trouble.who]
+            late = [poll for poll in own if 0 <= poll.arrived - trouble.ended < ON_ITS_WAY]
+            found += sorted(late, key=lambda poll: poll.arrived)[:1]
+    return found
 
 
 def at_once(polls: Iterable[Poll]) -> int:
