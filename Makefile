@@ -10,7 +10,8 @@ INSTALL := $(BIN)/python -m pip install -qq --no-compile
 yes = $(filter-out 0 no false,$(1))
 # Schemathesis costs each process seconds, and has no quick test.
 QUICK := -m "not slow" -p no:schemathesis --ignore tests/sandbox/test_contract.py
-WHICH = $(if $(call yes,$(ALL)),,$(if $(call yes,$(SLOW)),-m slow,$(QUICK)))
+WHICH = $(if $(call yes,$(ALL)),,$(if $(call yes,$(BROWSER)),-m "slow and browser",\
+	$(if $(call yes,$(SLOW)),-m "slow and not browser",$(QUICK))))
 export PYTHONPATH := openapi
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 unexport PYTHONDONTWRITEBYTECODE  # the tests start Python hundreds of times
@@ -39,7 +40,7 @@ $(READY): $(DEMO) tests/requirements-dev.lock
 demo: $(DEMO)  ## hold one whole chat against the bundled sandbox, step by step
 	@$(BIN)/puzzel-chat demo
 
-test: $(READY)  ## run the quick tests, offline, one or more of each promise; ALL=1 runs all, SLOW=1 the others
+test: $(READY)  ## run the quick tests, offline, one or more of each promise; ALL=1 runs all, SLOW=1 the others, BROWSER=1 those in Chromium
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(WHICH)
 
 check: $(READY)  ## lint, types, layers, known vulnerabilities, and whether generated/ is what the document gives

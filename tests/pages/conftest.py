@@ -43,8 +43,10 @@ Open = Callable[..., Page]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what opens a browser as slow, but for one or two tests of each page."""
     for item in items:
-        if isinstance(item, pytest.Function) and "chromium" in item.fixturenames and item.originalname not in QUICK:
-            item.add_marker(pytest.mark.slow)
+        if isinstance(item, pytest.Function) and "chromium" in item.fixturenames:
+            item.add_marker(pytest.mark.browser)
+            if item.originalname not in QUICK:
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="module")
