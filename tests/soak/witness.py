@@ -10,10 +10,8 @@ from typing import Any
 
 from puzzel_chat._transport import LARGEST_REPLY
 from puzzel_chat.sandbox import AfterEnd, Answer, Entry, Happening, Sandbox, Semantics
+from puzzel_chat.sandbox._faults import HARMLESS
 from soak.talks import Key, Truth, item_key
-
-# What these do to a poll's reply leaves its messages readable.
-_HARMLESS = frozenset({"latency", "slow_body", "unknown_enum", "bad_item", "no_client_id"})
 
 
 class Witness(Sandbox):
@@ -52,7 +50,7 @@ class Witness(Sandbox):
         if answer.operation != "pollConversation" or answer.status != 200 or answer.body is None:
             return
         messages: Any = answer.body["messages"]
-        harmed = self.spoilt if answer.faults - _HARMLESS else self.shown
+        harmed = self.spoilt if answer.faults - HARMLESS else self.shown
         (self.too_large if answer.size > LARGEST_REPLY else harmed).update(map(item_key, messages))
         self.planted = self.planted or "bad_item" in answer.faults
 
