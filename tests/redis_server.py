@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from ports import free_port
+
 PATIENCE = 30.0
 MISSING = (
     "no redis-server or valkey-server is on PATH; `apt-get install redis-server` brings one (Debian, Ubuntu), and these"
@@ -84,16 +86,6 @@ class RedisServer:
         """End it for good."""
         self.resume()
         self.kill()
-
-
-def free_port() -> int:
-    # A node of a cluster listens 10000 above its port, too.
-    while True:
-        with socket.socket() as listening:
-            listening.bind(("127.0.0.1", 0))
-            port: int = listening.getsockname()[1]
-        if port < 55_000:
-            return port
 
 
 def _answers(port: int) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ports import dead_port
 from puzzel_chat import DeliveryUnknown, InvalidArgument, ServerError, SessionExpired
 from puzzel_chat.cli._output import Exit, clock_time, duration, exit_code
 from puzzel_chat.sandbox import Fault, Sandbox
@@ -54,10 +54,8 @@ def test_a_wrong_secret_is_named_and_never_shown(cli: Run) -> None:
 @pytest.mark.usefixtures("no_waits")
 def test_a_service_that_is_not_there(cli: Run) -> None:
     """A refused connection is exit code 1 and points to the doctor."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        ran = cli("queue", "27501", "--base-url", url, "--solution-id", "1")
+    with dead_port() as port:
+        ran = cli("queue", "27501", "--base-url", f"http://127.0.0.1:{port}", "--solution-id", "1")
     assert ran.code == 1
     assert "puzzel-chat doctor" in one_error(ran)
 

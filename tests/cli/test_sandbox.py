@@ -12,6 +12,7 @@ from typing import Any, get_args
 import httpx
 import pytest
 
+from ports import free_port
 from puzzel_chat import PuzzelChat, TextMessage, Turn, Variable
 from puzzel_chat.cli._output import CliError
 from puzzel_chat.cli._sandbox import order_lines
@@ -84,8 +85,7 @@ def test_the_sandbox_prints_where_to_see_it(on_pipe: Start) -> None:
 
 def test_programs_get_the_addresses_of_the_pages(on_pipe: Start) -> None:
     """One for each, on the port that was asked for; with --no-pages none."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     record = json.loads(on_pipe("sandbox", "--json", "--pages-port", str(port)).expect("\n"))
     assert record["pages"].keys() == {"customer", "desk", "control"}
     assert all(address.startswith(f"http://127.0.0.1:{port}/") for address in record["pages"].values())

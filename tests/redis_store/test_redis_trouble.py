@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from ports import free_port
 from puzzel_chat import ConfigurationError, Secret, StoredConversation, StoreError, TokenSet, Unread
 from puzzel_chat._redis import RedisStore
 from puzzel_chat._store import AsyncStore
@@ -141,9 +142,7 @@ def test_a_user_without_rights_is_told(serve: Serve, make: Make, get: Get) -> No
 @pytest.fixture(params=["loopback", "elsewhere"])
 def encrypted(request: pytest.FixtureRequest, serve: Serve) -> tuple[str, str]:
     """Where a server speaks TLS only, and for which host its certificate is."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port = listening.getsockname()[1]
+    port = free_port()
     name = CERTIFICATES / f"{request.param}.pem"
     tls = f"--tls-port {port} --tls-cert-file {name} --tls-key-file {name} --tls-auth-clients no"
     try:

@@ -18,6 +18,7 @@ from pipeline.decode import decode
 from pipeline.document import Object
 from pipeline.intake import Fetched, fetch
 from pipeline.problems import PipelineError
+from ports import dead_port
 from regenerate.serving import Site, a_site
 
 DOCUMENT: Object = {"openapi": "3.0.1", "info": {"title": "Chat", "version": "1"}, "paths": {}}
@@ -214,9 +215,8 @@ def test_a_broken_answer_is_told(site: Site, behave: object) -> None:
 
 def test_a_refused_connection_and_a_server_without_tls_are_told(site: Site) -> None:
     """A port where nobody listens, and one that speaks plain HTTP, are told apart."""
-    with socket.socket() as taken_port:
-        taken_port.bind(("127.0.0.1", 0))
-        nobody = f"http://127.0.0.1:{taken_port.getsockname()[1]}/"
+    with dead_port() as port:
+        nobody = f"http://127.0.0.1:{port}/"
         assert f"{nobody} cannot be reached (All connection attempts failed): check the address" in refused(nobody)
     assert "cannot be reached ([SSL" in refused(site.url.replace("http:", "https:"))
 

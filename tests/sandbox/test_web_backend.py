@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from ports import free_port
 from puzzel_chat.sandbox import Fault, Sandbox
 from quick import quick_only
 from waiting import until, until_async
@@ -25,8 +25,7 @@ from waiting import until, until_async
 @contextmanager
 def backend(sandbox: Sandbox, queue: str = "support") -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Start the program on a free port; give its address and its process."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     given = {**sandbox.settings, "poll_interval": 0.2, "queue_key": queue, "visual_queue_id": sandbox.queues()[queue]}
     told = {f"PUZZEL_CHAT_{name.upper()}": str(value) for name, value in given.items()}
     command = [sys.executable, "-W", "error::RuntimeWarning", "-m", "puzzel_chat.pages.customer", str(port)]

@@ -8,7 +8,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from answering import OK, says, server, talking
 from hostile import Asked, Said, Service
+from ports import dead_port
 from puzzel_chat import (
     AsyncPuzzelChat,
     ConfigurationError,
@@ -542,8 +543,7 @@ def nothing_raw(given: dict[str, str]) -> None:
         # One authority is read faster than the 140 that the library brings.
         patched.setattr(httpx, "create_ssl_context", lambda **_: ssl.create_default_context(cafile=AUTHORITY))
         clear(patched)
-        with closing(socket.create_server(("127.0.0.1", 0))) as taken:
-            places = {"DEAD": str(taken.getsockname()[1])}
+        places = {"DEAD": str(stack.enter_context(dead_port()))}
         places["RUDE"] = stack.enter_context(server(rude)).rpartition(":")[2]
         for name, value in given.items():
             for place, port in places.items():

@@ -10,7 +10,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType, ModuleType, TracebackType
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from answering import OK, says, server, talking
+from ports import dead_port
 from puzzel_chat import ConnectionDegraded, ConnectionRecovered, PuzzelChat, TextMessage, TransportError, _errors
 from puzzel_chat._async_transport import AsyncTransport
 from puzzel_chat._clock import Clock
@@ -57,9 +58,8 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def dead(scheme: str = "http") -> Iterator[str]:
     """An address where nobody listens."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
-        port = taken.getsockname()[1]
-    yield f"{scheme}://127.0.0.1:{port}"
+    with dead_port() as port:
+        yield f"{scheme}://127.0.0.1:{port}"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import json
 import logging
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from httpcore._backends.sync import SyncStream
 
 import puzzel_chat
 from answering import server
+from ports import dead_port
 from puzzel_chat import AsyncPuzzelChat, InvalidArgument, PuzzelChat, PuzzelChatError, _session
 from puzzel_chat import _models as models
 from puzzel_chat._clock import Clock
@@ -267,9 +268,8 @@ def failing(connect: Connect, base_url: str) -> str:
 
 def test_a_refused_connection_shows_no_secret(connect: Connect) -> None:
     """Through our frames and the HTTP library's, down to the socket, the client secret is masked."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
-        port = taken.getsockname()[1]
-    shown = failing(connect, f"http://127.0.0.1:{port}")
+    with dead_port() as port:
+        shown = failing(connect, f"http://127.0.0.1:{port}")
     assert "_transport.py" in shown
     assert TOKEN not in shown
 

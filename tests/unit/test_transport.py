@@ -26,6 +26,7 @@ import pytest
 from answering import OK, Counted, encrypting, proxy, says, server
 from forking import Fork, in_a_fork, in_multiprocessing
 from hostile import Said, Service
+from ports import dead_port
 from puzzel_chat import _async_transport
 from puzzel_chat import _transport as blocking
 from puzzel_chat._environment import Way
@@ -137,10 +138,8 @@ def test_other_errors_pass_untouched(send: Send, monkeypatch: pytest.MonkeyPatch
 
 def test_a_refused_connection_was_not_sent(send: Send) -> None:
     """Nobody listens: the service cannot have seen the request."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
-        port = taken.getsockname()[1]
-    told = rf"could not connect to 127\.0\.0\.1:{port} \(base_url\): it refused the connection, .*; check that setting"
-    with pytest.raises(TransportError, match=told) as raised:
+    told = r"could not connect to 127\.0\.0\.1:\d+ \(base_url\): it refused the connection, .*; check that setting"
+    with dead_port() as port, pytest.raises(TransportError, match=told) as raised:
         send(f"http://127.0.0.1:{port}", POLL)
     assert raised.value.sent == "no"
 
@@ -296,9 +295,11 @@ def trickle(connection: socket.socket) -> None:
 def test_an_error_names_the_host_that_failed_and_its_setting(send: Send, operation: str, failure: str) -> None:
     """There are two hosts, so "no reply" alone would send somebody to the wrong one; programs read `host`."""
     row, answer = OPERATIONS[operation], FAILURES[failure]
-    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
-        gone = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    with nobody_asked() as other, nullcontext(gone) if answer is None else server(answer) as failing:
+    with (
+        dead_port() as port,
+        nobody_asked() as other,
+        server(answer) if answer else nullcontext(f"http://127.0.0.1:{port}") as failing,
+    ):
         failing = failing.replace("127.0.0.1", "localhost")
         setting = "identity_url" if row.host == "identity" else "base_url"
         hosts = {"base_url": other, "identity_url": other, setting: failing}
@@ -787,9 +788,8 @@ def test_every_name_of_this_machine_is_reached_without_a_proxy(
 ) -> None:
     """Whichever of the two hosts it is, however it is written, and whatever port the other one has."""
     token = token_request({"grant_type": "visitor"})
-    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
-        here = mine.format(taken.getsockname()[1])
-    with nobody_asked() as refused:
+    with dead_port() as port, nobody_asked() as refused:
+        here = mine.format(port)
         monkeypatch.setenv("ALL_PROXY", refused)
         for base_url, identity_url, request in (
             (here, "https://id.example", POLL),

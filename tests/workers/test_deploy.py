@@ -21,10 +21,11 @@ import pytest
 from cryptography.fernet import Fernet
 from ruamel.yaml import YAML
 
+from ports import free_port
 from puzzel_chat import RedisStore, WorkerInfo
 from puzzel_chat._fleet._worker import DRAIN
 from puzzel_chat.sandbox import Sandbox
-from redis_server import RedisServer, free_port
+from redis_server import RedisServer
 from waiting import until_async
 
 DOCS = Path(__file__).parents[2] / "facade" / "docs"
