@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
@@ -444,6 +445,26 @@ def test_requests_are_bounded(centre: Sandbox, customer: Customer, open_room: Ca
     for one in (page, open_room()):
         expect(row_of(one, POLL).locator("td").first).to_have_text(str(NEWEST + 30))
         expect(one.locator("#requests tbody tr")).to_have_count(NEWEST)
+
+
+def test_what_comes_first_over_a_new_stream_takes_the_place_of_all_before(
+    centre: Sandbox, pages: Pages, customer: Customer, open_room: Callable[..., Page]
+) -> None:
+    """After a connection that broke, nothing stands there twice, nor what is gone."""
+    page = open_room()
+    table = page.locator("#requests tbody tr")
+    customer.route()
+    customer.poll()
+    expect(table).to_have_count(3)  # the first was for the token
+    port, token = re.findall(r":(\d+)/control\?token=(.*)", pages.control_url)[0]
+    pages.close()
+    expect(page.get_by_text("No connection to the sandbox")).to_be_visible()
+    with Pages(centre, port=int(port), token=token):
+        expect(page.get_by_text("No connection to the sandbox")).to_be_hidden()
+        expect(table).to_have_count(0)  # these pages have noted none so far
+        customer.poll()
+        expect(table).to_have_count(1)
+        page.close()
 
 
 def test_no_token_is_ever_shown(

@@ -79,19 +79,26 @@ export function complain(trouble) {
 /** Follow a stream of JSON; the browser comes back by itself when it breaks. Returns it, to close it. */
 export function follow(path, receive) {
   const stream = new EventSource(path), lost = document.querySelector("#lost")
-  stream.onopen = () => { lost.hidden = true; receive.opened?.() }
+  stream.onopen = () => { lost.hidden = true }
   stream.onerror = () => { lost.hidden = false }
   stream.onmessage = ({data, lastEventId}) => receive(JSON.parse(data), lastEventId)
   return stream
 }
 
-/** The same over a WebSocket, of which a browser opens one for every tab; it is opened again when it breaks. */
+/**
+ * The same over a WebSocket, of which a browser opens one for every tab; it is opened again when it breaks. What comes
+ * first over each is the whole picture, and then `fresh` is true.
+ */
 export function listen(path, receive) {
   const lost = document.querySelector("#lost")
   let socket, closed = false, pause = 250
   const open = () => {
     socket = new WebSocket(`ws://${location.host}${path}`)
-    socket.onmessage = ({data}) => receive(JSON.parse(data))
+    let fresh = true
+    socket.onmessage = ({data}) => {
+      receive(JSON.parse(data), fresh)
+      fresh = false
+    }
     socket.onopen = () => { lost.hidden = true; pause = 250 }
     socket.onclose = () => {
       if (closed) return
@@ -125,6 +132,20 @@ export function frame(current, {simulator = true} = {}) {
       el("label", {className: "language"}, el("span", {className: "quiet"}, t("language")), choice)),
     el("p", {id: "lost", role: "status", hidden: true, className: "banner"}, t("lost")),
     el("p", {id: "trouble", role: "alert", hidden: true, className: "banner bad"}))
+}
+
+/** Make a list have these keys, in this order: what is known stays, what is gone is removed. */
+export function keyed(place, keys, parts, make) {
+  const wanted = new Set(keys), gone = [...parts.keys()].filter((key) => !wanted.has(key))
+  for (const key of gone) {
+    parts.get(key).element.remove()
+    parts.delete(key)
+  }
+  keys.forEach((key, number) => {
+    if (!parts.has(key)) parts.set(key, make(key))
+    const {element} = parts.get(key)
+    if (place.children[number] !== element) place.insertBefore(element, place.children[number] ?? null)
+  })
 }
 
 /** A time of day. */

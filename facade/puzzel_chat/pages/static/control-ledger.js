@@ -1,5 +1,5 @@
 // A chat's ledger beside what its client received.
-import {clock, el, said, t} from "./base.js"
+import {clock, el, keyed, said, t} from "./base.js"
 import {on, state} from "./control-state.js"
 
 const COLOURS = {missing: "bad", extra: "bad", twice: "warn", moved: "warn"}
@@ -10,24 +10,18 @@ export function ledger(choose) {
 }
 
 function chats(choose) {
-  const list = el("ul", {className: "chats"}), empty = el("p", {className: "quiet"}, t("noChats")), buttons = new Map()
+  const list = el("ul", {className: "chats"}), empty = el("p", {className: "quiet"}, t("noChats")), items = new Map()
   const draw = () => {
     const chosen = state.get("beside")?.id
-    for (const [id, {item}] of buttons) if (!state.has(`chat:${id}`)) { item.remove(); buttons.delete(id) }
-    const order = state.get("chats").map((id) => {
-      if (!buttons.has(id)) buttons.set(id, chat(id))
-      const one = buttons.get(id)
-      one.draw(state.get(`chat:${id}`), id === chosen)
-      return one.item
-    })
-    order.forEach((item, place) => { if (list.children[place] !== item) list.insertBefore(item, list.children[place] ?? null) })
-    empty.hidden = order.length > 0
+    keyed(list, state.get("chats"), items, chat)
+    items.forEach((item, id) => item.draw(state.get(`chat:${id}`), id === chosen))
+    empty.hidden = items.size > 0
     list.hidden = !empty.hidden
   }
   const chat = (id) => {
-    const button = el("button", {type: "button", on: {click: () => choose(id)}}), item = el("li", {data: {chat: id}}, button)
+    const button = el("button", {type: "button", on: {click: () => choose(id)}})
     let drawn
-    return {item, draw(one, chosen) {
+    return {element: el("li", {data: {chat: id}}, button), draw(one, chosen) {
       button.setAttribute("aria-pressed", String(chosen))
       if (drawn === one) return
       drawn = one

@@ -20,15 +20,11 @@ document.querySelector("#main").append(
 let stream
 /** Follow the stream, with the ledger of one chat; the address remembers which. */
 function watch(chat) {
-  let fresh = true
-  const receive = (news) => {
+  stream?.close()
+  stream = listen(`/control/stream?chat=${encodeURIComponent(chat)}`, (news, fresh) => {
     take(news, fresh)
     live.take(news.requests ?? [], fresh)
-    fresh = false
-  }
-  receive.opened = () => { fresh = true }
-  stream?.close()
-  stream = listen(`/control/stream?chat=${encodeURIComponent(chat)}`, receive)
+  })
 }
 
 function choose(chat) {

@@ -14,21 +14,6 @@ export const nameOf = (order) => order?.customer?.name?.trim() || t("someone")
 /** Change a text only where it is another one. */
 export const put = (element, text) => { if (element.textContent !== text) element.textContent = text }
 
-/** Make a list have these keys, in this order: what is known stays, what is gone is removed. Returns what is gone. */
-export function keyed(place, keys, parts, make) {
-  const wanted = new Set(keys), gone = [...parts.keys()].filter((key) => !wanted.has(key))
-  for (const key of gone) {
-    parts.get(key).element.remove()
-    parts.delete(key)
-  }
-  keys.forEach((key, number) => {
-    if (!parts.has(key)) parts.set(key, make(key))
-    const {element} = parts.get(key)
-    if (place.children[number] !== element) place.insertBefore(element, place.children[number] ?? null)
-  })
-  return gone
-}
-
 /** A text that scrolls where it is long; then a keyboard reaches it, too. */
 const long = (text, tag) => Object.assign(said(text, tag), String(text).length > 200 ? {tabIndex: 0} : {})
 

@@ -1,9 +1,9 @@
 // The agent's desk: who waits, the offer, and the chats side by side.
 
-import {el, frame, lasting, listen, post, said, t} from "./base.js"
+import {el, frame, keyed, lasting, listen, post, said, t} from "./base.js"
 import "./desk-words.js"
 import {Card} from "./desk-card.js"
-import {came, keyed, nameOf, put, short} from "./desk-parts.js"
+import {came, nameOf, put, short} from "./desk-parts.js"
 
 const NAMES = ["Kari", "Nils", "Ingrid", "Olav", "Solveig", "Per", "Astrid", "Ada"]
 const NARROW = matchMedia("(max-width: 760px)")
@@ -67,9 +67,9 @@ function work(name) {
   window.addEventListener("focus", () => cards.get(view)?.element.contains(document.activeElement) && cards.get(view).look())
   show("waiting")
 
-  /** Take news of the stream. The first news of a stream is the whole picture. */
-  function receive({set = {}, gone = [], entries = {}}) {
-    if ("notice" in set) state.clear()
+  /** Take news of the stream. */
+  function receive({set = {}, gone = [], entries = {}}, fresh) {
+    if (fresh) state.clear()
     for (const [key, value] of Object.entries(set)) state.set(key, value)
     for (const key of gone) state.delete(key)
     if (!me()) return away()
