@@ -289,6 +289,8 @@ class SessionState:
         """Send once; as long as the service refuses the token, send again with a newer one, up to three times."""
         clock = self.parts.clock
         tokens = yield from self.keeper.current(by)
+        if operation is POLL:
+            yield from self._still_ours()
         sent = Send(request, tokens.access, None if by == inf else self._within(by, request), self.id)
         reply: Reply = yield sent
         if reply.status in REDIRECTS:
@@ -298,6 +300,8 @@ class SessionState:
             if reply.status != 401 or (replays and is_page(reply)):
                 break
             tokens = yield from self.keeper.renewed(tokens.generation, by)
+            if operation is POLL:
+                yield from self._still_ours()
             request = evolve(request, attempt=request.attempt + 1)
             self.parts.watch.retried(request, 401, 0.0, self.id)
             reply = yield Send(request, tokens.access, self._within(by, request), self.id)
@@ -309,6 +313,11 @@ class SessionState:
                     self.host.told(now, error)
             raise error
         return reply
+
+    def _still_ours(self) -> Steps[None]:
+        """Make sure of the right to poll once more: the token of the poll may have been longer in coming than it."""
+        if self.lease.due() or not self.lease.mine:
+            yield from self.lease.hold()
 
     def _within(self, by: float, request: Request) -> float | None:
         return within(by, self.parts.clock.monotonic(), self.parts.settings.address(request.host))
@@ -437,9 +446,13 @@ class SessionState:
         try:
             batch = poll((yield from self._exchange(POLL, self._next_request)), self.last, AT_ONCE)
         except PuzzelChatError as error:
-            self.poll_failed(error)
+            lost = isinstance(error, SessionInUse)
+            if not lost:
+                self.poll_failed(error)
             if ended is not None:
                 ended(0, type(error).__name__)
+            if lost:
+                raise
             return error
         events = 0
         try:
