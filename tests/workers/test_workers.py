@@ -117,6 +117,45 @@ def test_every_chat_is_served(open_store: Open) -> None:
     asyncio.run(scenario())
 
 
+def test_what_is_claimed_while_a_worker_leaves_goes_to_another_at_once(open_store: Open) -> None:
+    """It is given back unserved: a handler that began there would be cancelled soon, and its event come again."""
+
+    async def scenario() -> None:
+        async with company(open_store) as here:
+            begun, go_on, leaving = asyncio.Event(), asyncio.Event(), list[asyncio.Task[None]]()
+            client = await here.machine()
+            resume = client.resume
+
+            async def resumed(session_id: str) -> Any:
+                session = await resume(session_id)
+                if begun.is_set() and not leaving:
+                    leaving.append(asyncio.create_task(one.aclose()))
+                    while not [worker for worker in await here.web.workers() if worker.leaving]:
+                        await asyncio.sleep(0.01)
+                return session
+
+            async def slow(conversation: Any, event: Event) -> None:
+                here.heard[conversation.id].append(("one", event))
+                begun.set()
+                await go_on.wait()
+
+            client.resume = resumed  # type: ignore[method-assign,assignment]
+            one = await here._stack.enter_async_context(Worker(client, slow, name="one"))
+            (first,) = await here.opened(1)
+            here.sandbox.agent(first).accept()
+            await until_async(begun.is_set)
+            (late,) = await here.opened(1)
+            here.sandbox.agent(late).accept()
+            await until_async(lambda: leaving)
+            await here.worker("two")
+            await until_async(lambda: here.heard[late])
+            go_on.set()
+            await leaving[0]
+            assert {name for name, _ in here.heard[late]} == {"two"}
+
+    asyncio.run(scenario())
+
+
 def test_workers_have_about_equal_shares(open_store: Open) -> None:
     """One that joins gets its part of those that are there, and `workers()` tells who has how many."""
 

@@ -339,10 +339,14 @@ class Worker:
                 self._not_before[session_id] = self._clock.monotonic() + AGAIN
                 log.error("session %s cannot be served: %s", session_id, error)
             return False
+        if self._stopping.is_set():
+            await session.aclose()
+            return False
         learn_at = self._clock.monotonic() + self._clock.uniform(0.0, LEARN)
         held = self._held[session_id] = Held(session, inside(session), learn_at=learn_at)
         await self._look_up(held)
-        self._serve(held)
+        if not held.leaving:  # the worker may have been told to leave meanwhile
+            self._serve(held)
         return True
 
     async def _look_up(self, held: Held) -> None:
