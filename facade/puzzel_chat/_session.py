@@ -105,7 +105,8 @@ class SessionState:
     it, what is left at a close. Its workflows (`Steps`) are run by a shell, under the shell's lock where there are
     threads; its other methods neither wait nor send nor call the store. `feed` has what was received, `keeper` the
     token, `lease` the right to poll, `pace` when the next poll is due. `host` is what a loop knows of the polled
-    host, `taken_over` says that another process polled the session before.
+    host, `taken_over` says that another process polled the session before, `to_the_end` that a `Worker` has it: what
+    that one leaves unread is the next one's.
     """
 
     id: str
@@ -123,6 +124,7 @@ class SessionState:
     chats: set[str] = field(factory=set)
     host: Turns | None = None
     taken_over: bool = False
+    to_the_end: bool = False
     last: Poll | None = None
     process: int = field(factory=os.getpid)
     _last_ending: float = field(default=-inf, init=False)
@@ -200,7 +202,7 @@ class SessionState:
     def close(self, *, dropped: bool = False) -> Steps[None]:
         """Forget the session, secrets included, once we ended each chat or its end was read; else keep it for `resume`.
 
-        That is for the owner of its lease to do; and a forked process leaves alone what is its parent's. `dropped`:
+        In a worker's hands each end must have been read, for it was another process that ended a chat. That is for the owner of its lease to do; and a forked process leaves alone what is its parent's. `dropped`:
         nobody holds the session any more, and the garbage collector closes it.
         """
         if self.closed or not self.is_here:
@@ -213,7 +215,9 @@ class SessionState:
             # The store is asked too: another object may share the session and have routed a chat in it.
             stored = (yield from stored_conversations(self.parts, self.id)) if self.lease.mine else {}
             known = {**stored, **self.conversations}
-            if all(one.life.over for one in known.values()) and (yield from self.lease.renewed()):
+            lives = [one.life for one in known.values()]
+            over = all(life is Life.READ if self.to_the_end else life.over for life in lives)
+            if over and (yield from self.lease.renewed()):
                 yield from kept(Store.delete, self.id)
             yield from self.lease.give_back()
         except SessionError as error:

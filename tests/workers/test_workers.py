@@ -233,6 +233,45 @@ def test_a_handler_at_work_is_waited_for(open_store: Open) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("ender", ["agent", "customer"])
+def test_what_a_worker_leaves_unread_of_a_chat_that_is_over_is_the_next_ones(open_store: Open, ender: str) -> None:
+    """Whoever ended it: the session stays until the end was read, and each event is heard once."""
+
+    async def scenario() -> None:
+        async with company(open_store) as here:
+            (conversation_id,) = await here.opened(1)
+            at_work, let_go = asyncio.Event(), asyncio.Event()
+
+            async def slow(conversation: Any, event: Event) -> None:
+                here.heard[conversation.id].append(("one", event))
+                if isinstance(event, TextMessage):
+                    at_work.set()
+                    await let_go.wait()
+
+            agent = here.sandbox.agent(conversation_id)
+            agent.accept()
+            for text in ("One", "Two", "Three"):
+                agent.say(text)
+            if ender == "agent":
+                agent.end()
+            else:
+                await (await here.web.attach(conversation_id)).end()
+            one = await here.worker("one", handler=slow)
+            await at_work.wait()
+            (held,) = one._held.values()
+            leaving = asyncio.create_task(one.aclose())
+            await until_async(lambda: held.leaving)
+            let_go.set()
+            await leaving
+            await here.worker("two")
+            await until_async(lambda: here.is_over(conversation_id))
+            assert here.texts(conversation_id) == here.written(conversation_id)
+            while await here.web.sessions():
+                await asyncio.sleep(0.01)
+
+    asyncio.run(scenario())
+
+
 def test_a_lease_that_went_to_another_delivers_and_writes_nothing(open_store: Open) -> None:
     """A worker whose session was taken up meanwhile finds that out before its next poll, and drops it silently."""
 

@@ -344,6 +344,7 @@ class Worker:
             return False
         learn_at = self._clock.monotonic() + self._clock.uniform(0.0, LEARN)
         held = self._held[session_id] = Held(session, inside(session), learn_at=learn_at)
+        held.state.to_the_end = True
         await self._look_up(held)
         if not held.leaving:  # the worker may have been told to leave meanwhile
             self._serve(held)
