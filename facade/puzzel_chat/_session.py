@@ -202,8 +202,9 @@ class SessionState:
     def close(self, *, dropped: bool = False) -> Steps[None]:
         """Forget the session, secrets included, once we ended each chat or its end was read; else keep it for `resume`.
 
-        In a worker's hands each end must have been read, for it was another process that ended a chat. That is for the owner of its lease to do; and a forked process leaves alone what is its parent's. `dropped`:
-        nobody holds the session any more, and the garbage collector closes it.
+        In a worker's hands each end must have been read, for it was another process that ended a chat. That is for the
+        owner of its lease to do; and a forked process leaves alone what is its parent's. `dropped`: nobody holds the
+        session any more, and the garbage collector closes it.
         """
         if self.closed or not self.is_here:
             return

@@ -27,9 +27,9 @@ from puzzel_chat import (
     Worker,
 )
 from puzzel_chat._models import Life
-from puzzel_chat.sandbox import Sandbox
+from puzzel_chat.sandbox import Fault, Sandbox
 from redis_server import RedisServer
-from waiting import until_async
+from waiting import Held, until_async
 
 Open = Callable[[], Any]
 
@@ -87,9 +87,9 @@ class Company:
 
 
 @asynccontextmanager
-async def company(open_store: Open, script: str = "manual") -> AsyncIterator[Company]:
+async def company(open_store: Open, script: str = "manual", **more: Any) -> AsyncIterator[Company]:
     """Give a company without workers."""
-    with Sandbox(script=script, pace=0) as sandbox:
+    with Sandbox(script=script, pace=0, **more) as sandbox:
         async with AsyncExitStack() as stack:
             yield Company(sandbox, open_store, stack)
 
@@ -314,8 +314,9 @@ def test_a_session_that_the_service_has_forgotten_is_reported_once(open_store: O
     asyncio.run(scenario())
 
 
-def test_a_chat_that_the_service_never_heard_of_is_forgotten(open_store: Open) -> None:
-    """Whoever asked for an agent died before the request: the worker that finds the chat asks, and drops it."""
+def test_a_chat_that_the_service_never_heard_of_is_forgotten(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asked for an agent died before the request: the worker that finds the chat asks, and drops it in time."""
+    monkeypatch.setattr("puzzel_chat._fleet._worker.UNHEARD", 0.1)
 
     async def scenario() -> None:
         async with company(open_store) as here:
@@ -331,6 +332,34 @@ def test_a_chat_that_the_service_never_heard_of_is_forgotten(open_store: Open) -
                 await asyncio.sleep(0.01)
             assert here.heard == {}
             assert here.polled_by(one) == [0]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("lease", [1.0])
+def test_a_request_for_an_agent_may_take_longer_than_a_lease(open_store: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker that has the session by then waits until the service has heard of the chat, and serves it."""
+    monkeypatch.setattr("puzzel_chat._lease.LEASE", 1.0)
+    slow = Held()
+
+    async def scenario() -> None:
+        async with company(open_store, sleep=slow.sleep) as here:
+            here.web = await here.machine()
+            one = await here.worker("one")
+            here.sandbox.add_fault(Fault.latency(60, "routeConversation", times=1))
+            starting = asyncio.create_task(here.web.start("support", wait=0))
+            await until_async(lambda: here.sandbox.stats().requests.get("getRequestStatus", 0) > 1)
+            assert here.polled_by(one) == [0]
+            slow.let_go()
+            conversation = await starting
+            await conversation.session.aclose()
+            here.sandbox.agent(conversation.id).accept()
+            here.sandbox.agent(conversation.id).say("Hello")
+            here.sandbox.agent(conversation.id).end()
+            await until_async(lambda: here.is_over(conversation.id))
+            assert here.texts(conversation.id) == here.written(conversation.id)
+            while await here.web.sessions():
+                await asyncio.sleep(0.01)
 
     asyncio.run(scenario())
 

@@ -59,6 +59,8 @@ PERSISTS = 3 * REPORT
 """Seconds for which a worker must have too many sessions before it gives any back: counts of others are a bit old."""
 LEARN = 30.0
 """Seconds between two looks at what other processes did in a session: a chat that they ended may end without a word."""
+UNHEARD = 60.0
+"""Seconds for which a chat counts as asked for that the service has not heard of: the request may be on its way yet."""
 AGAIN = 60.0
 """Seconds after which a session that could not be taken up is tried again."""
 HEALTHY = 10.0
@@ -69,18 +71,26 @@ DRAIN = 30.0
 
 @define(eq=False)
 class Held:
-    """A session that a worker polls; `served` are its conversations, by id."""
+    """A session that a worker polls since a monotonic time; `served` are its conversations, by id.
+
+    `unheard` are those that the service has not heard of so far, and are not served.
+    """
 
     session: AsyncSession
     state: SessionState
+    since: float
+    learn_at: float
     served: dict[str, AsyncConversation] = field(factory=dict)
+    unheard: set[str] = field(factory=set)
+    looking: bool = False
     leaving: bool = False
-    learn_at: float = 0.0
 
-    @property
-    def over(self) -> bool:
-        """Whether the end of each of its conversations was read."""
-        return all(self.state.inbox(one).life is Life.READ for one in {*self.state.conversations, *self.served})
+    def over(self, now: float) -> bool:
+        """Whether the end of each of its conversations was read; one without any may get its first yet."""
+        known = {*self.state.conversations, *self.served}
+        return bool(known or now >= self.since + UNHEARD) and all(
+            self.state.inbox(one).life is Life.READ for one in known
+        )
 
 
 class Worker:
@@ -258,11 +268,15 @@ class Worker:
 
     def _sort_out(self) -> None:
         """Let go of sessions that are over or another's, and serve conversations that are new."""
+        now = self._clock.monotonic()
         for held in list(self._held.values()):
             if held.leaving:
                 continue
-            if held.over or not held.state.lease.mine:
+            if held.over(now) or not held.state.lease.mine:
                 self._begin(self._leave(held))
+            elif held.unheard:
+                if not held.looking:
+                    self._begin(self._begin_to_serve(held))
             else:
                 self._serve(held)
 
@@ -342,30 +356,40 @@ class Worker:
         if self._stopping.is_set():
             await session.aclose()
             return False
-        learn_at = self._clock.monotonic() + self._clock.uniform(0.0, LEARN)
-        held = self._held[session_id] = Held(session, inside(session), learn_at=learn_at)
+        now = self._clock.monotonic()
+        held = Held(session, inside(session), since=now, learn_at=now + self._clock.uniform(0.0, LEARN))
+        self._held[session_id] = held
         held.state.to_the_end = True
-        await self._look_up(held)
-        if not held.leaving:  # the worker may have been told to leave meanwhile
-            self._serve(held)
+        await self._begin_to_serve(held)
         return True
 
+    async def _begin_to_serve(self, held: Held) -> None:
+        held.looking = True
+        await self._look_up(held)
+        held.looking = False
+        if not held.leaving:  # the worker may have been told to leave meanwhile
+            self._serve(held)
+
     async def _look_up(self, held: Held) -> None:
-        """Forget conversations that the service never heard of: whoever asked for an agent died before that."""
+        """Forget conversations that the service never hears of: whoever asked for an agent died before that."""
         for conversation_id in [*held.state.conversations]:
             if not held.state.is_routed(conversation_id):
                 try:
                     await held.session.conversation(conversation_id).allocation()
                 except NotFound:
+                    if self._clock.monotonic() < held.since + UNHEARD:
+                        held.unheard.add(conversation_id)
+                        continue
                     await self._run(held.state.refused(conversation_id))
                 except PuzzelChatError as error:
                     log.debug("conversation %s could not be looked up: %s", conversation_id, type(error).__name__)
+            held.unheard.discard(conversation_id)
 
     def _serve(self, held: Held) -> None:
         state = held.state
         # What came for a conversation that another process began since.
         strangers = (one.conversation_id for one in state.feed.inboxes.values() if one.has_news)
-        for conversation_id in {*state.conversations, *strangers} - held.served.keys():
+        for conversation_id in {*state.conversations, *strangers} - held.served.keys() - held.unheard:
             if state.inbox(conversation_id).life is Life.READ:
                 continue
             conversation = held.served[conversation_id] = held.session.conversation(conversation_id)
