@@ -117,16 +117,19 @@ def test_every_chat_is_served(open_store: Open) -> None:
     asyncio.run(scenario())
 
 
-def test_what_is_claimed_while_a_worker_leaves_goes_to_another_at_once(open_store: Open) -> None:
-    """It is given back unserved: a handler that began there would be cancelled soon, and its event come again."""
+@pytest.mark.parametrize("over", [False, True])
+def test_what_is_claimed_while_a_worker_leaves_goes_to_another_at_once(open_store: Open, over: bool) -> None:
+    """It is given back unserved, ended by its customer or not: a handler that began there would soon be cancelled."""
 
     async def scenario() -> None:
         async with company(open_store) as here:
             begun, go_on, leaving = asyncio.Event(), asyncio.Event(), list[asyncio.Task[None]]()
             client = await here.machine()
-            resume = client.resume
+            resume, late = client.resume, asyncio.get_running_loop().create_future()
 
             async def resumed(session_id: str) -> Any:
+                if begun.is_set() and over:
+                    await (await here.web.attach(await late)).end()
                 session = await resume(session_id)
                 if begun.is_set() and not leaving:
                     leaving.append(asyncio.create_task(one.aclose()))
@@ -144,14 +147,15 @@ def test_what_is_claimed_while_a_worker_leaves_goes_to_another_at_once(open_stor
             (first,) = await here.opened(1)
             here.sandbox.agent(first).accept()
             await until_async(begun.is_set)
-            (late,) = await here.opened(1)
-            here.sandbox.agent(late).accept()
+            (second,) = await here.opened(1)
+            here.sandbox.agent(second).accept()
+            late.set_result(second)
             await until_async(lambda: leaving)
             await here.worker("two")
-            await until_async(lambda: here.heard[late])
+            await until_async(lambda: here.heard[second])
             go_on.set()
             await leaving[0]
-            assert {name for name, _ in here.heard[late]} == {"two"}
+            assert {name for name, _ in here.heard[second]} == {"two"}
 
     asyncio.run(scenario())
 

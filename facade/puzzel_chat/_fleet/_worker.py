@@ -353,20 +353,23 @@ class Worker:
                 self._not_before[session_id] = self._clock.monotonic() + AGAIN
                 log.error("session %s cannot be served: %s", session_id, error)
             return False
+        state = inside(session)
+        state.to_the_end = True
         if self._stopping.is_set():
             await session.aclose()
             return False
         now = self._clock.monotonic()
-        held = Held(session, inside(session), since=now, learn_at=now + self._clock.uniform(0.0, LEARN))
+        held = Held(session, state, since=now, learn_at=now + self._clock.uniform(0.0, LEARN))
         self._held[session_id] = held
-        held.state.to_the_end = True
         await self._begin_to_serve(held)
         return True
 
     async def _begin_to_serve(self, held: Held) -> None:
         held.looking = True
-        await self._look_up(held)
-        held.looking = False
+        try:
+            await self._look_up(held)
+        finally:
+            held.looking = False
         if not held.leaving:  # the worker may have been told to leave meanwhile
             self._serve(held)
 
