@@ -294,8 +294,8 @@ class SessionState:
         """Send once; as long as the service refuses the token, send again with a newer one, up to three times."""
         clock = self.parts.clock
         tokens = yield from self.keeper.current(by)
-        if operation is POLL:
-            yield from self._still_ours()
+        if operation is POLL:  # its token may have been longer in coming than the lease lasts
+            yield from self.lease.hold()
         sent = Send(request, tokens.access, None if by == inf else self._within(by, request), self.id)
         reply: Reply = yield sent
         if reply.status in REDIRECTS:
@@ -306,7 +306,7 @@ class SessionState:
                 break
             tokens = yield from self.keeper.renewed(tokens.generation, by)
             if operation is POLL:
-                yield from self._still_ours()
+                yield from self.lease.hold()
             request = evolve(request, attempt=request.attempt + 1)
             self.parts.watch.retried(request, 401, 0.0, self.id)
             reply = yield Send(request, tokens.access, self._within(by, request), self.id)
@@ -318,11 +318,6 @@ class SessionState:
                     self.host.told(now, error)
             raise error
         return reply
-
-    def _still_ours(self) -> Steps[None]:
-        """Make sure of the right to poll once more: the token of the poll may have been longer in coming than it."""
-        if self.lease.due() or not self.lease.mine:
-            yield from self.lease.hold()
 
     def _within(self, by: float, request: Request) -> float | None:
         return within(by, self.parts.clock.monotonic(), self.parts.settings.address(request.host))
