@@ -48,6 +48,7 @@ from puzzel_chat import (
 from puzzel_chat.sandbox import SEMANTICS, Entry, Fault, Sandbox, Semantics
 from puzzel_chat.testing import VirtualTime
 from quick import quick_only
+from waiting import until
 
 Connect = Callable[..., Any]
 TOKEN_LIFE, STEP, ROUNDS = 2.0, 0.2, 20
@@ -503,8 +504,12 @@ def test_an_ended_chat_leaves_no_session_in_the_store(connect: Connect, helpful:
     store = MemoryStore()
     chat = connect(**settings(helpful), store=store)
     chat.start("support", wait=20).end()
-    gc.collect()
-    assert store._sessions == {}
+
+    def forgotten() -> bool:
+        gc.collect()
+        return store._sessions == {}
+
+    until(forgotten)  # the event loop, in a thread of its own, lets go of it and awaits the store
 
 
 def test_an_id_of_another_session_is_a_conflict(connect: Connect, helpful: Sandbox) -> None:
